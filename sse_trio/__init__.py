@@ -1,0 +1,44 @@
+"""Single-session enforcement on Trio.
+
+A login on a new device ends every other session of that user, at once and for certain.
+`serve` runs the server inside your own Trio program; `open_member` joins one as a client.
+"""
+
+from .client import open_member
+from .config import Config
+from .core.notify import LAST_JOINED
+from .errors import (
+    ConfigError,
+    Conflict,
+    Draining,
+    LedgerError,
+    LocalProtocolError,
+    MemberClosed,
+    RemoteProtocolError,
+    SseTrioError,
+)
+from .ledger import Ledger, MemoryLedger
+from .server.hub import Hub
+from .server.member import Outcome
+from .server.serve import serve
+from .server.statistics import Statistics
+
+__all__ = [
+    "LAST_JOINED",
+    "Config",
+    "ConfigError",
+    "Conflict",
+    "Draining",
+    "Hub",
+    "Ledger",
+    "LedgerError",
+    "LocalProtocolError",
+    "MemberClosed",
+    "MemoryLedger",
+    "Outcome",
+    "RemoteProtocolError",
+    "SseTrioError",
+    "Statistics",
+    "open_member",
+    "serve",
+]

@@ -1,0 +1,7 @@
+"""``python -m sse_trio``."""
+
+import sys
+
+from .cli import main
+
+sys.exit(main())

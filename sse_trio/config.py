@@ -1,0 +1,256 @@
+"""Every limit of the server, with its unit and its reason, in one frozen object.
+
+`Config` is made by an embedder in Python or by :meth:`Config.load` from
+``config.json``; both go through the same checks. It holds the keys, so its repr
+does not show them, and no error quotes them.
+"""
+
+import difflib
+import ipaddress
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import attrs
+
+from . import strict_json
+from .errors import ConfigError
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+ENVIRONMENT_KEY = "SSE_TRIO_AUTHKEY"
+
+_ORIGIN = re.compile(r"https?://[^\s/?#@]+|null")
+
+
+def _number(
+    default: float,
+    about: str,
+    *,
+    low: float,
+    high: float,
+    unit: str = "s",
+    whole: bool = False,
+) -> Any:
+    def check(_: object, attribute: "attrs.Attribute[Any]", value: object) -> None:
+        kind = "a whole number" if whole else "a number"
+        if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
+            raise ConfigError(f"{attribute.name} must be {kind}, not {_kind(value)}")
+        if not low <= value <= high:
+            of = f" {unit}" if unit else ""
+            raise ConfigError(f"{attribute.name} must be from {low:g} to {high:g}{of}, not {value}")
+
+    return attrs.field(default=default, validator=check, metadata={"unit": unit, "about": about})
+
+
+def _count(default: int, about: str, *, low: int = 1, high: int = 10**9, unit: str = "") -> Any:
+    return _number(default, about, low=low, high=high, unit=unit, whole=True)
+
+
+def _checked(default: object, about: str, convert: Callable[[Any], Any], **more: Any) -> Any:
+    return attrs.field(default=default, converter=convert, metadata={"about": about}, **more)
+
+
+def _kind(value: object) -> str:
+    """Say what `value` is, in JSON's words; never the value itself, which may be a key."""
+    names = {bool: "a boolean", int: "a number", float: "a number", str: "a string"}
+    names |= {list: "a list", tuple: "a list", dict: "an object", type(None): "null"}
+    return names.get(type(value), type(value).__name__)
+
+
+def _to_strings(name: str, value: object) -> tuple[str, ...]:
+    if isinstance(value, str):
+        value = (value,)
+    if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
+        raise ConfigError(f"{name} must be a string or a list of strings, not {_kind(value)}")
+    return tuple(value)
+
+
+def _to_authkeys(value: object) -> tuple[str, ...]:
+    keys = () if value is None else _to_strings("authkey", value)
+    if not all(keys):
+        raise ConfigError("authkey must not be empty")
+    return keys
+
+
+def _to_address(value: object) -> str:
+    if not isinstance(value, str) or not value:
+        raise ConfigError("ipaddr must be an address or a host name")
+    return value
+
+
+def _to_join(value: object) -> object:
+    if value not in ("open", "ticket"):
+        raise ConfigError('join must be "open" or "ticket"')
+    return value
+
+
+def _to_origins(value: object) -> tuple[str, ...] | None:
+    if value is None:
+        return None
+    origins = tuple(origin.lower() for origin in _to_strings("origins", value))
+    for origin in origins:
+        if not _ORIGIN.fullmatch(origin):
+            raise ConfigError(
+                f"origins: {origin!r} is not an origin; write it like https://app.example.com"
+            )
+    return origins
+
+
+def _to_ledger(value: object) -> str:
+    if value != "memory:":
+        raise ConfigError('ledger must be "memory:"; it is the only kind so far')
+    return "memory:"
+
+
+def _to_networks(value: object) -> tuple[Network, ...]:
+    if isinstance(value, list | tuple) and all(isinstance(item, Network) for item in value):
+        return tuple(value)
+    try:
+        return tuple(map(ipaddress.ip_network, _to_strings("trusted_proxies", value)))
+    except ValueError as error:
+        raise ConfigError(f"trusted_proxies: {error}") from None
+
+
+def _to_flag(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ConfigError(f"metrics must be true or false, not {_kind(value)}")
+    return value
+
+
+@attrs.frozen(kw_only=True)
+class Config:
+    """What one server may do and how long it waits. Seconds and bytes throughout.
+
+    Raises:
+        ConfigError: a value is of the wrong type or out of its range; the message
+            names the key.
+    """
+
+    port: int = _count(8080, "TCP port; 0 lets the system choose", low=0, high=65535)
+    ipaddr: str = _checked(
+        "127.0.0.1", "address or host name to listen on; `::` takes IPv4 too", _to_address
+    )
+    authkey: tuple[str, ...] = _checked(
+        None,
+        "the application servers' key, or a list of keys; the first one signs",
+        _to_authkeys,
+        repr=False,
+    )
+    join: Literal["open", "ticket"] = _checked(
+        "open", "`open`: room and session as claimed; `ticket`: signed tickets alone", _to_join
+    )
+    origins: tuple[str, ...] | None = _checked(
+        None, "`Origin`s whose pages may connect; any if left out", _to_origins
+    )
+    ledger: str = _checked("memory:", "where terminations are remembered", _to_ledger)
+
+    heartbeat_interval: float = _number(
+        25, "between heartbeats; under the 30 s of the shortest common proxies", low=0.05, high=3600
+    )
+    heartbeat_timeout: float = _number(
+        60, "without a sign of life until a member is dead", low=0.05, high=86400
+    )
+    join_timeout: float = _number(5, "from the handshake to the join message", low=0.05, high=3600)
+    request_timeout: float = _number(
+        10, "for a whole HTTP request to arrive, or an answer to leave", low=0.05, high=3600
+    )
+    keep_alive: float = _number(
+        75, "an idle HTTP connection is kept (nginx 75, Node 5, Apache 5)", low=0.05, high=3600
+    )
+    linger: float = _number(
+        5, "a closing peer is given to acknowledge or close", low=0.05, high=3600
+    )
+    shutdown_grace: float = _number(
+        10, "from the first signal until whatever is left is cancelled", low=0.05, high=3600
+    )
+
+    max_connections: int = _count(100_000, "WebSockets at once; one more is closed with 1013")
+    max_connections_per_room: int = _count(
+        64, "members of one room; one more is closed with 4429", high=1_000_000
+    )
+    max_connections_per_address: int | None = attrs.field(
+        default=None,
+        metadata={"about": "WebSockets of one client address; one more is closed with 4429"},
+    )
+    max_message: int = _count(
+        4096, "a WebSocket message; a longer one is closed with 1009", low=64, unit="B"
+    )
+    max_body: int = _count(
+        16384, "a request's body; a longer one is answered 413", low=64, unit="B"
+    )
+    max_headers: int = _count(
+        16384,
+        "a request's head; a longer one is answered 431 (Node 16 KiB, Apache 8 KiB a line)",
+        low=256,
+        unit="B",
+    )
+    max_outbox: int = _count(
+        65536, "waiting for one slow member; one more is closed with 1013", low=1024, unit="B"
+    )
+    max_wrong_keys: int = _count(
+        10, "wrong keys a minute from one address; then its notifies are answered 429"
+    )
+    max_remembered_rooms: int = _count(
+        1_000_000, "rooms whose standing is remembered; then the oldest is forgotten"
+    )
+    max_remembered_sessions: int = _count(
+        64, "sessions remembered in one room; then its oldest is forgotten", low=2, high=65536
+    )
+    ticket_lifetime: float = _number(
+        30 * 86400, "a ticket is valid, and a standing is remembered", low=1, high=10 * 366 * 86400
+    )
+    trusted_proxies: tuple[Network, ...] = _checked(
+        (), "networks whose `X-Forwarded-For` names the client's address", _to_networks
+    )
+    metrics: bool = _checked(True, "false: `/metrics` answers 404", _to_flag)
+
+    @max_connections_per_address.validator
+    def _check_per_address(self, _: object, value: object) -> None:
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
+            raise ConfigError(
+                f"max_connections_per_address must be a whole number or null, not {_kind(value)}"
+            )
+        if isinstance(value, int) and value < 1:
+            raise ConfigError(f"max_connections_per_address must be at least 1, not {value}")
+
+    def __attrs_post_init__(self) -> None:
+        if self.heartbeat_timeout <= self.heartbeat_interval:
+            raise ConfigError(
+                f"heartbeat_timeout ({self.heartbeat_timeout:g} s) must be longer than "
+                f"heartbeat_interval ({self.heartbeat_interval:g} s): "
+                "a healthy member is heard from once an interval"
+            )
+
+    @classmethod
+    def load(cls, path: str | Path | None, environ: Mapping[str, str] | None = None) -> "Config":
+        """Read ``config.json``; without a path, all defaults.
+
+        The environment's ``SSE_TRIO_AUTHKEY``, if set, replaces the file's ``authkey``.
+
+        Raises:
+            ConfigError: the file cannot be read, is not JSON, or holds something wrong.
+        """
+        values: Any = {}
+        if path is not None:
+            try:
+                values = strict_json.loads_untrusted(Path(path).read_bytes())
+            except (OSError, ValueError) as error:
+                raise ConfigError(f"{path}: {error}") from None
+        if not isinstance(values, dict):
+            raise ConfigError(f"{path}: must be a JSON object, not {_kind(values)}")
+        for key in values:
+            if key not in KEYS:
+                near = difflib.get_close_matches(key.lower(), KEYS, n=1)
+                hint = f"; did you mean {near[0]!r}?" if near else ""
+                raise ConfigError(f"{path}: unknown key {key!r}{hint}")
+        if from_environment := (environ or {}).get(ENVIRONMENT_KEY):
+            values["authkey"] = from_environment
+        try:
+            return cls(**values)
+        except ConfigError as error:
+            raise ConfigError(f"{path or 'config'}: {error}") from None
+
+
+KEYS = tuple(attribute.name for attribute in attrs.fields(Config))

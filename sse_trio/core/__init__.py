@@ -1,0 +1,1 @@
+"""The rules. No trio, no clock, no socket, no randomness: values in, values out."""

@@ -1,0 +1,215 @@
+"""The WebSocket protocol on one page: the messages, the close codes, and how both are written.
+
+`docs/protocol.md` is the normative text. This module knows nothing of frames and
+sockets: a message is one JSON object in one text message. Unknown members of an object
+are ignored, so that either side can grow; an unknown ``type`` is an error.
+"""
+
+import enum
+import re
+from typing import Any
+
+import attrs
+
+from .. import strict_json
+from ..errors import RemoteProtocolError
+
+SUBPROTOCOL = "sse-trio.v1"
+
+MAX_NAME = 256
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+
+class CloseCode(enum.IntEnum):
+    """Why the server closed (RFC 6455, section 7.4), and whether to come back."""
+
+    GOING_AWAY = 1001
+    TOO_BIG = 1009
+    TRY_AGAIN_LATER = 1013
+    TERMINATED = 4001
+    MALFORMED = 4400
+    BAD_TICKET = 4401
+    ORIGIN_REFUSED = 4403
+    TIMED_OUT = 4408
+    TOO_MANY = 4429
+
+    @property
+    def reconnect(self) -> bool:
+        """Whether a client should connect again (with backoff), or must not."""
+        return self in _RECONNECT
+
+
+_RECONNECT = {
+    CloseCode.GOING_AWAY,
+    CloseCode.TRY_AGAIN_LATER,
+    CloseCode.TIMED_OUT,
+    CloseCode.TOO_MANY,
+}
+
+
+@attrs.frozen
+class Join:
+    """Client: the first message. Either a ticket, or a room and perhaps a session."""
+
+    room: str | None = None
+    session: str | None = None
+    ticket: str | None = attrs.field(default=None, repr=False)
+
+
+@attrs.frozen
+class Terminated:
+    """Client: the acknowledgement of a termination."""
+
+    epoch: int
+
+
+@attrs.frozen
+class Heartbeat:
+    """Either side: a sign of life. The server's carries its clock in Unix milliseconds."""
+
+    time: int | None = None
+
+
+@attrs.frozen
+class Joined:
+    """Server: admitted. `heartbeat` is the seconds between heartbeats."""
+
+    room: str
+    session: str
+    epoch: int
+    heartbeat: float
+
+
+@attrs.frozen
+class Terminate:
+    """Server: log out now. Never names the session that stays."""
+
+    room: str
+    epoch: int
+    reason: str
+    detail: dict[str, Any] | None
+    reconnect: bool = False
+
+
+@attrs.frozen
+class Error:
+    """Server: why the connection is about to be closed with `code`."""
+
+    code: int
+    message: str
+
+
+ClientMessage = Join | Terminated | Heartbeat
+ServerMessage = Joined | Heartbeat | Terminate | Error
+
+_TYPES: dict[type, str] = {
+    Join: "join",
+    Terminated: "terminated",
+    Heartbeat: "heartbeat",
+    Joined: "joined",
+    Terminate: "terminate",
+    Error: "error",
+}
+
+
+def encode(message: ClientMessage | ServerMessage) -> str:
+    """Write a message as the JSON text that goes on the wire."""
+    members = attrs.asdict(message, recurse=False)
+    # An absent member is left out; only `detail` is spelled as null, so that a page may
+    # read it without asking first.
+    present = {name: v for name, v in members.items() if v is not None or name == "detail"}
+    return strict_json.dumps({"type": _TYPES[type(message)], **present})
+
+
+def parse_untrusted(text: str) -> ClientMessage:
+    """Read what a browser sent.
+
+    Raises:
+        RemoteProtocolError: it is not one of the client's messages; closes with 4400.
+    """
+    try:
+        members = _object(text)
+        match members.get("type"):
+            case "join":
+                return _join(members)
+            case "terminated":
+                return Terminated(_epoch(members.get("epoch")))
+            case "heartbeat":
+                return Heartbeat()
+            case _:
+                raise ValueError("unknown type of message")
+    except ValueError as error:
+        raise RemoteProtocolError(str(error), CloseCode.MALFORMED) from None
+
+
+def parse_from_server(text: str) -> ServerMessage:
+    """Read what the server sent, in a Python client.
+
+    Raises:
+        RemoteProtocolError: it is not one of the server's messages.
+    """
+    try:
+        members = _object(text)
+        kind = next((c for c, t in _TYPES.items() if t == members.get("type")), None)
+        if kind not in (Joined, Heartbeat, Terminate, Error):
+            raise ValueError("unknown type of message")
+        names = {attribute.name for attribute in attrs.fields(kind)}
+        message: ServerMessage = kind(**{n: v for n, v in members.items() if n in names})
+    except (ValueError, TypeError) as error:
+        raise RemoteProtocolError(str(error), CloseCode.MALFORMED) from None
+    return message
+
+
+def name(value: object, what: str) -> str:
+    """Check the name of a room or session: 1 to 256 characters, none of them control.
+
+    A whole number is taken as its decimal digits, because platforms use integer user
+    ids. Names are compared as they are: no case folding, no Unicode normalisation.
+
+    Raises:
+        ValueError: it is something else; `what` says which member it was.
+    """
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = _decimal(value, what)
+    if not isinstance(value, str):
+        raise ValueError(f"{what} must be a string or a whole number")
+    if not 1 <= len(value) <= MAX_NAME:
+        raise ValueError(f"{what} must have 1 to {MAX_NAME} characters")
+    if _CONTROL.search(value):
+        raise ValueError(f"{what} must not hold control characters")
+    return value
+
+
+def _decimal(value: int, what: str) -> str:
+    if abs(value) >= 10**MAX_NAME:
+        raise ValueError(f"{what} must have 1 to {MAX_NAME} characters")
+    return str(value)
+
+
+def _object(text: str) -> dict[str, Any]:
+    members = strict_json.loads_untrusted(text)
+    if not isinstance(members, dict):
+        raise ValueError("a message is a JSON object")
+    return members
+
+
+def _join(members: dict[str, Any]) -> Join:
+    if "ticket" in members:
+        ticket = members["ticket"]
+        if not isinstance(ticket, str):
+            raise ValueError("ticket must be a string")
+        return Join(ticket=ticket)
+    if "room" not in members:
+        raise ValueError("join needs a room or a ticket")
+    session = members.get("session")
+    return Join(
+        room=name(members["room"], "room"),
+        session=None if session is None else name(session, "session"),
+    )
+
+
+def _epoch(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise ValueError("epoch must be a whole number")
+    return value

@@ -1,0 +1,90 @@
+"""A notify: "`sender` has logged in to `room`", checked whichever way it came.
+
+The REST API makes one from a request's JSON, an embedder from the arguments of
+`Hub.notify`; the limits are the same, and every refusal is a `ValueError` that can be shown.
+"""
+
+import enum
+from typing import Any, Final, Literal
+
+import attrs
+
+from .. import strict_json
+from .messages import name
+
+MAX_REASON = 64
+MAX_DETAIL = 1024
+MAX_ID = 128
+MAX_WAIT = 10
+
+
+class Last(enum.Enum):
+    """The sender that a notify leaves out: the session that joined the room last."""
+
+    JOINED = "joined last"
+
+
+LAST_JOINED: Final = Last.JOINED
+
+Sender = str | Literal[Last.JOINED] | None
+"""The session that stays; or the one that joined last; or None: nobody does."""
+
+
+def _room(value: Any) -> str:
+    return name(value, "room")
+
+
+def _sender(value: Any) -> Sender:
+    return value if value is None or value is LAST_JOINED else name(value, "sender")
+
+
+def _check_text(what: str, value: object, low: int, high: int) -> None:
+    if not isinstance(value, str) or not low <= len(value) <= high or not value.isprintable():
+        raise ValueError(f"{what} must be a string of {low} to {high} printable characters")
+
+
+@attrs.frozen(kw_only=True)
+class Notify:
+    """`sender` has logged in to `room`: everybody else there is to be ended.
+
+    Raises:
+        ValueError: a value is outside the limits of `docs/protocol.md`.
+    """
+
+    room: str = attrs.field(converter=_room)
+    sender: Sender = attrs.field(default=LAST_JOINED, converter=_sender)
+    reason: str = attrs.field(default="login")
+    detail: dict[str, Any] | None = attrs.field(default=None)
+    """A JSON object of at most `MAX_DETAIL` bytes, handed to the terminated as it is."""
+    id: str | None = attrs.field(default=None)
+    wait: float = attrs.field(default=0.0)
+    """Seconds to hold the answer for acknowledgements."""
+
+    @reason.validator
+    def _check_reason(self, _: object, value: object) -> None:
+        _check_text("reason", value, 0, MAX_REASON)
+
+    @id.validator
+    def _check_id(self, _: object, value: object) -> None:
+        if value is not None:
+            _check_text("id", value, 1, MAX_ID)
+
+    @detail.validator
+    def _check_detail(self, _: object, value: object) -> None:
+        if value is None:
+            return
+        if not isinstance(value, dict):
+            raise ValueError("detail must be a JSON object")
+        try:
+            size = len(strict_json.dumps(value).encode())
+        except (TypeError, ValueError, RecursionError):
+            raise ValueError("detail must be a JSON object") from None
+        if size > MAX_DETAIL:
+            raise ValueError(f"detail must not be longer than {MAX_DETAIL} bytes of JSON")
+
+    @wait.validator
+    def _check_wait(self, _: object, value: object) -> None:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise ValueError("wait must be a number of seconds")
+        if not 0 <= value <= MAX_WAIT:
+            raise ValueError(f"wait must be from 0 to {MAX_WAIT} seconds")

@@ -1,0 +1,64 @@
+"""What happened a little while ago: bounded in number and in time, oldest forgotten first.
+
+Two rules of the REST API need it: the same idempotency id has one effect, and an address
+that keeps presenting wrong keys is made to wait.
+"""
+
+from collections import OrderedDict
+from typing import Generic, TypeVar
+
+V = TypeVar("V")
+
+
+class Recent(Generic[V]):
+    """A mapping that forgets what is older than `lifetime` seconds, or in excess of `size`."""
+
+    def __init__(self, *, lifetime: float, size: int) -> None:
+        self._lifetime = lifetime
+        self._size = size
+        self._entries: OrderedDict[str, tuple[float, V]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def get(self, key: str, now: float) -> V | None:
+        """Return what was put under `key`, unless that is too long ago."""
+        self._forget(now)
+        entry = self._entries.get(key)
+        return entry[1] if entry else None
+
+    def put(self, key: str, value: V, now: float) -> None:
+        """Remember `value` from now on."""
+        self._entries[key] = (now, value)
+        self._entries.move_to_end(key)
+        self._forget(now)
+
+    def drop(self, key: str) -> None:
+        """Forget `key`, if it is known."""
+        self._entries.pop(key, None)
+
+    def _forget(self, now: float) -> None:
+        while self._entries:
+            put, _ = next(iter(self._entries.values()))
+            if now - put < self._lifetime and len(self._entries) <= self._size:
+                return
+            self._entries.popitem(last=False)
+
+
+class WrongKeys:
+    """Counts wrong keys by client address; an address over `limit` is refused unheard.
+
+    Each further wrong key starts the `window` (seconds) anew.
+    """
+
+    def __init__(self, *, limit: int, window: float = 60.0, size: int = 65536) -> None:
+        self._limit = limit
+        self._counts: Recent[int] = Recent(lifetime=window, size=size)
+
+    def count(self, address: str, now: float) -> None:
+        """Note a wrong key from `address`."""
+        self._counts.put(address, (self._counts.get(address, now) or 0) + 1, now)
+
+    def refused(self, address: str, now: float) -> bool:
+        """Whether `address` has to wait."""
+        return (self._counts.get(address, now) or 0) >= self._limit

@@ -1,0 +1,296 @@
+"""An HTTP request, as h11 events, turned into what is to be done about it.
+
+Events go in one at a time; out comes one of
+
+    `Notify`    a login, authenticated and checked
+    `Upgrade`   a WebSocket handshake that may be answered with 101
+    `Page`      something to GET
+    `Problem`   why it cannot be done (RFC 9457)
+
+or None while more is needed. Anything else is a bug. What can be answered only by giving
+up the connection, because where the next request begins is no longer known, is a Problem
+that says `close`.
+"""
+
+import base64
+import binascii
+import hashlib
+import hmac
+import http
+from collections.abc import Callable
+from typing import Any, Final
+
+import attrs
+import h11
+
+from .. import strict_json
+from ..config import Config
+from .messages import SUBPROTOCOL
+from .notify import Notify
+
+PAGES: Final = ("/", "/healthz", "/readyz", "/metrics")
+
+_WEBSOCKET_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+
+Headers = list[tuple[bytes, bytes]]
+
+
+@attrs.frozen
+class Upgrade:
+    """A WebSocket handshake; `accept` and `subprotocol` are for the answer."""
+
+    accept: bytes
+    subprotocol: str | None
+
+    @property
+    def headers(self) -> Headers:
+        """The headers of the 101 (RFC 6455, section 4.2.2)."""
+        headers = [
+            (b"Upgrade", b"websocket"),
+            (b"Connection", b"Upgrade"),
+            (b"Sec-WebSocket-Accept", self.accept),
+        ]
+        if self.subprotocol:
+            headers.append((b"Sec-WebSocket-Protocol", self.subprotocol.encode()))
+        return headers
+
+
+@attrs.frozen
+class Page:
+    """A GET or HEAD of one of `PAGES`."""
+
+    path: str
+
+
+@attrs.frozen
+class Problem:
+    """An error as ``application/problem+json`` (RFC 9457)."""
+
+    status: int
+    detail: str
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    close: bool = False
+
+    @property
+    def body(self) -> bytes:
+        """The JSON text."""
+        return strict_json.dumps(
+            {
+                "type": "about:blank",
+                "title": http.HTTPStatus(self.status).phrase,
+                "status": self.status,
+                "detail": self.detail,
+            }
+        ).encode()
+
+
+Outcome = Notify | Upgrade | Page | Problem
+
+
+def from_error(error: h11.RemoteProtocolError) -> Problem:
+    """Say what h11 found wrong with the bytes. Its words may quote them, so they stay here."""
+    if error.error_status_hint == 431:
+        return HEADERS_TOO_LARGE
+    if error.error_status_hint == 501:
+        return Problem(501, "this transfer coding is not understood", close=True)
+    return Problem(400, "this is not a well-formed HTTP/1.1 request", close=True)
+
+
+HEADERS_TOO_LARGE: Final = Problem(431, "the request's head is too large", close=True)
+TIMED_OUT: Final = Problem(408, "the request took too long to arrive", close=True)
+TOO_LARGE: Final = Problem(413, "the request's body is too large", close=True)
+WRONG_KEYS: Final = Problem(
+    429, "too many wrong keys from this address", ((b"Retry-After", b"60"),)
+)
+DRAINING: Final = Problem(503, "the server is shutting down", ((b"Retry-After", b"5"),), close=True)
+UNDURABLE: Final = Problem(
+    503, "the ledger could not be written; try again with the same id", ((b"Retry-After", b"1"),)
+)
+CONFLICT: Final = Problem(409, "this id was used for another room or another sender")
+
+
+class RequestReader:
+    """Reads one request after another; `feed` it h11's events."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._decide: Callable[[bytes], Outcome] | None = None
+        self._body = bytearray()
+
+    def feed(self, event: h11.Request | h11.Data | h11.EndOfMessage) -> Outcome | None:
+        """Take the next event of the request; return what to do, once that is known."""
+        if isinstance(event, h11.Request):
+            return self._head(event)
+        if isinstance(event, h11.Data):
+            self._body += event.data
+            return TOO_LARGE if len(self._body) > self._config.max_body else None
+        assert self._decide is not None, "h11 gives a Request before an EndOfMessage"
+        body = bytes(self._body)
+        self._body.clear()
+        return self._decide(body)
+
+    def _head(self, request: h11.Request) -> Problem | None:
+        headers = _Headers(request)
+        if problem := self._framing(request, headers):
+            return problem
+        outcome = self._route(request, headers)
+        self._decide = outcome if callable(outcome) else lambda _: outcome
+        # Who waits for a 100 (Continue) is spared sending a body that will not be read.
+        if isinstance(outcome, Problem) and headers.get(b"expect"):
+            return attrs.evolve(outcome, close=True)
+        return None
+
+    def _framing(self, request: h11.Request, headers: "_Headers") -> Problem | None:
+        """Find what makes the message's own length doubtful (RFC 9112, section 6)."""
+        chunked = headers.get(b"transfer-encoding") is not None
+        length = headers.get(b"content-length")
+        if chunked and (length is not None or request.http_version < b"1.1"):
+            return Problem(400, "the length of the body is ambiguous", close=True)
+        if length is not None and int(length) > self._config.max_body:
+            return TOO_LARGE
+        expect = headers.get(b"expect")
+        if expect is not None and expect.lower() != b"100-continue":
+            return Problem(417, "only 100-continue can be expected", close=True)
+        return None
+
+    def _route(
+        self, request: h11.Request, headers: "_Headers"
+    ) -> Outcome | Callable[[bytes], Outcome]:
+        method, path = request.method, _path(request.target)
+        if path == "/notify":
+            if method != b"POST":
+                return _not_allowed(b"POST")
+            return self._notify(headers)
+        if path == "/ws":
+            return _not_allowed(b"GET") if method != b"GET" else self._upgrade(request, headers)
+        if path in PAGES and (path != "/metrics" or self._config.metrics):
+            return Page(path) if method in (b"GET", b"HEAD") else _not_allowed(b"GET, HEAD")
+        return Problem(404, "there is nothing here")
+
+    def _notify(self, headers: "_Headers") -> Problem | Callable[[bytes], Outcome]:
+        if problem := _check_content_type(headers.get(b"content-type")):
+            return problem
+        if headers.get(b"content-encoding") not in (None, b"identity"):
+            return Problem(415, "the body must not be compressed")
+        if headers.get(b"content-length") is None and headers.get(b"transfer-encoding") is None:
+            return Problem(411, "a notify has a body")
+        authorization = headers.get(b"authorization")
+        return lambda body: self._parse(body, authorization)
+
+    def _parse(self, body: bytes, authorization: bytes | None) -> Outcome:
+        try:
+            members = strict_json.loads_untrusted(body)
+            if not isinstance(members, dict):
+                raise ValueError("the body must be a JSON object")
+            presented = _presented_keys(members, authorization)
+        except ValueError as error:
+            return Problem(400, str(error))
+        # All that are presented must be right, so that neither hides behind the other.
+        if not presented or not all(is_authkey(self._config, key) for key in presented):
+            return Problem(401, "a valid key is required", ((b"WWW-Authenticate", b"Bearer"),))
+        if "room" not in members:
+            return Problem(400, "room is missing")
+        known = {attribute.name for attribute in attrs.fields(Notify)}
+        try:
+            return Notify(**{key: value for key, value in members.items() if key in known})
+        except ValueError as error:
+            return Problem(400, str(error))
+
+    def _upgrade(self, request: h11.Request, headers: "_Headers") -> Upgrade | Problem:
+        """Check a client's handshake (RFC 6455, section 4.2.1)."""
+        upgrade = b"websocket" in headers.tokens(b"upgrade")
+        if not upgrade or b"upgrade" not in headers.tokens(b"connection"):
+            return Problem(426, "this is a WebSocket", ((b"Upgrade", b"websocket"),))
+        if headers.get(b"sec-websocket-version") != b"13":
+            return Problem(
+                426,
+                "only version 13 is spoken here",
+                ((b"Upgrade", b"websocket"), (b"Sec-WebSocket-Version", b"13")),
+            )
+        key = headers.get(b"sec-websocket-key") or b""
+        if request.http_version < b"1.1" or not _is_nonce(key):
+            return Problem(400, "this is not a well-formed WebSocket handshake")
+        if not self._may_come_from(headers.get(b"origin")):
+            return Problem(403, "pages of this origin may not connect")
+        # RFC 6455 prescribes SHA-1 here; it protects nothing.
+        digest = hashlib.sha1(key + _WEBSOCKET_GUID, usedforsecurity=False).digest()
+        offered = headers.tokens(b"sec-websocket-protocol")
+        return Upgrade(
+            accept=base64.b64encode(digest),
+            subprotocol=SUBPROTOCOL if SUBPROTOCOL.encode() in offered else None,
+        )
+
+    def _may_come_from(self, origin: bytes | None) -> bool:
+        # Browsers always send an Origin; who sends none is not a page in one.
+        if origin is None or self._config.origins is None:
+            return True
+        return origin.decode("latin-1").lower() in self._config.origins
+
+
+class _Headers:
+    """The headers of one request. h11 has lowered the names and checked the values."""
+
+    def __init__(self, request: h11.Request) -> None:
+        self._items = list(request.headers)
+
+    def get(self, wanted: bytes) -> bytes | None:
+        """Return the value; a header sent twice is joined as RFC 9110, section 5.3 says."""
+        values = [value for key, value in self._items if key == wanted]
+        return b", ".join(values) if values else None
+
+    def tokens(self, wanted: bytes) -> list[bytes]:
+        """Return a comma-separated, case-insensitive list."""
+        return [token.strip().lower() for token in (self.get(wanted) or b"").split(b",")]
+
+
+def is_authkey(config: Config, presented: bytes) -> bool:
+    """Compare with every key, in a time that depends on none of them."""
+    given = hashlib.sha256(presented).digest()
+    matches = [
+        hmac.compare_digest(given, hashlib.sha256(key.encode()).digest()) for key in config.authkey
+    ]
+    return any(matches)
+
+
+def _presented_keys(members: dict[str, Any], authorization: bytes | None) -> list[bytes]:
+    keys = []
+    if authorization is not None:
+        scheme, _, token = authorization.partition(b" ")
+        # Another scheme presents a key that cannot be right: an empty one never is.
+        keys.append(token.strip() if scheme.lower() == b"bearer" else b"")
+    if "key" in members:
+        if not isinstance(members["key"], str):
+            raise ValueError("key must be a string")
+        keys.append(members["key"].encode())
+    return keys
+
+
+def _path(target: bytes) -> str:
+    """Return the path of an origin-form or absolute-form target (RFC 9112, section 3.2)."""
+    text = target.decode("ascii", "replace").partition("?")[0]
+    scheme, separator, rest = text.partition("://")
+    if separator and scheme.lower() in ("http", "https"):
+        return "/" + rest.partition("/")[2]
+    return text
+
+
+def _not_allowed(allow: bytes) -> Problem:
+    return Problem(405, f"only {allow.decode()} is allowed here", ((b"Allow", allow),))
+
+
+def _check_content_type(value: bytes | None) -> Problem | None:
+    media, _, parameters = (value or b"").decode("latin-1").lower().partition(";")
+    if media.strip() != "application/json":
+        return Problem(415, "Content-Type must be application/json")
+    for parameter in parameters.split(";"):
+        key, _, text = parameter.partition("=")
+        if key.strip() == "charset" and text.strip().strip('"') not in ("utf-8", "utf8"):
+            return Problem(415, "the only charset of JSON is UTF-8")
+    return None
+
+
+def _is_nonce(key: bytes) -> bool:
+    try:
+        return len(base64.b64decode(key, validate=True)) == 16
+    except binascii.Error:
+        return False

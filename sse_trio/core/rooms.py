@@ -1,0 +1,86 @@
+"""The registry: who is in which room, and exactly whom a notify ends.
+
+A room exists while somebody is in it. Members of one room are grouped by session,
+because that is what a notify spares: all tabs of the sender, and nobody else.
+
+Every call is O(1) in the number of members and rooms, but for the two that must
+name the members they are about. The registry is never changed while somebody walks
+over it: both of those return lists of their own.
+"""
+
+from collections.abc import Hashable
+from typing import Generic, TypeVar
+
+M = TypeVar("M", bound=Hashable)
+
+
+class Rooms(Generic[M]):
+    """Members of type `M`, told apart by identity or equality, in rooms by session."""
+
+    def __init__(self) -> None:
+        # Dicts serve as insertion-ordered sets, so that every walk is deterministic.
+        self._rooms: dict[str, dict[str, dict[M, None]]] = {}
+        self._sizes: dict[str, int] = {}
+
+    def __len__(self) -> int:
+        """How many rooms have a member."""
+        return len(self._rooms)
+
+    def __contains__(self, room: object) -> bool:
+        return room in self._rooms
+
+    def size(self, room: str) -> int:
+        """How many members `room` has."""
+        return self._sizes.get(room, 0)
+
+    def join(self, room: str, session: str, member: M) -> None:
+        """Register `member`; doing it twice is doing it once."""
+        members = self._rooms.setdefault(room, {}).setdefault(session, {})
+        if member not in members:
+            members[member] = None
+            self._sizes[room] = self._sizes.get(room, 0) + 1
+
+    def leave(self, room: str, session: str, member: M) -> bool:
+        """Forget `member`; False if it was not there."""
+        sessions = self._rooms.get(room, {})
+        members = sessions.get(session, {})
+        if member not in members:
+            return False
+        del members[member]
+        self._sizes[room] -= 1
+        if not members:
+            del sessions[session]
+        if not sessions:
+            del self._rooms[room], self._sizes[room]
+        return True
+
+    def members(self, room: str, session: str | None = None) -> list[M]:
+        """All members of `room`, or those of one session, in the order they came."""
+        sessions = self._rooms.get(room, {})
+        if session is not None:
+            return list(sessions.get(session, ()))
+        return [member for members in sessions.values() for member in members]
+
+    def others(self, room: str, sender: str | None) -> list[M]:
+        """Exactly the members of `room` whose session is not the sender's.
+
+        With `sender` None nobody is spared.
+        """
+        return [
+            member
+            for session, members in self._rooms.get(room, {}).items()
+            if session != sender
+            for member in members
+        ]
+
+    def evict(self, room: str, sender: str | None) -> list[M]:
+        """Take :meth:`others` out of the room, and return them."""
+        evicted = self.others(room, sender)
+        # What stays is put back rather than what goes deleted: a notify's cost beyond its
+        # own members is the sender's tabs.
+        spared = [m for m in self.members(room, sender) if sender is not None]
+        self._rooms.pop(room, None)
+        self._sizes.pop(room, None)
+        for member in spared:
+            self.join(room, sender or "", member)
+        return evicted

@@ -1,0 +1,106 @@
+"""Tickets: signed proof that the bearer may join a room as a session, of a login epoch.
+
+The application hands its new page the ticket that came with the notify's answer. A ticket
+is a JWT (RFC 7519) by the advice of RFC 8725: one fixed algorithm (HS256), a type and
+an audience of its own, every claim required. Time is an argument.
+
+The signing key is derived from the authkey, so that neither can stand in for the other;
+its `kid` is derived too, so that several keys can be told apart while they are rotated.
+"""
+
+import hashlib
+import hmac
+from typing import Any
+
+import attrs
+import jwt
+
+from ..errors import RemoteProtocolError
+from .messages import CloseCode, name
+
+ALGORITHM = "HS256"
+TYPE = "sse-trio-ticket+jwt"
+ISSUER = "sse-trio"
+AUDIENCE = "sse-trio/join"
+
+# Seconds by which two machines' clocks may differ.
+LEEWAY = 30
+
+_CLAIMS = ["iss", "aud", "room", "session", "epoch", "iat", "exp", "jti"]
+
+
+@attrs.frozen
+class Ticket:
+    """What a ticket proves."""
+
+    room: str
+    session: str
+    epoch: int
+
+
+class Tickets:
+    """Mints with the first authkey, verifies with all. `lifetime` is seconds."""
+
+    def __init__(self, authkeys: tuple[str, ...], *, lifetime: float) -> None:
+        self._keys = {_derive(key, "kid").hex()[:16]: _derive(key, "ticket") for key in authkeys}
+        self._lifetime = lifetime
+
+    def mint(self, ticket: Ticket, *, now: float, jti: str) -> str | None:
+        """Sign `ticket` at `now` (Unix seconds); None where there is no key to sign with."""
+        if not self._keys:
+            return None
+        kid, key = next(iter(self._keys.items()))
+        claims = {
+            "iss": ISSUER,
+            "aud": AUDIENCE,
+            "room": ticket.room,
+            "session": ticket.session,
+            "epoch": ticket.epoch,
+            "iat": int(now),
+            "exp": int(now + self._lifetime),
+            "jti": jti,
+        }
+        return jwt.encode(claims, key, algorithm=ALGORITHM, headers={"typ": TYPE, "kid": kid})
+
+    def verify_untrusted(self, token: str, *, now: float) -> Ticket:
+        """Read a ticket.
+
+        Raises:
+            RemoteProtocolError: it is forged, expired, or for something else; closes with
+                4401. Which of these it is stays untold.
+        """
+        try:
+            header = jwt.get_unverified_header(token)
+            key = self._keys.get(str(header.get("kid")))
+            if key is None or header.get("typ") != TYPE:
+                raise ValueError
+            claims = jwt.decode(
+                token,
+                key,
+                algorithms=[ALGORITHM],
+                audience=AUDIENCE,
+                issuer=ISSUER,
+                # PyJWT would ask the system's clock; ours is an argument.
+                options={"require": _CLAIMS, "verify_exp": False, "verify_iat": False},
+            )
+            return _ticket(claims, now)
+        except (jwt.PyJWTError, ValueError):
+            raise RemoteProtocolError("the ticket is not valid", CloseCode.BAD_TICKET) from None
+
+
+def _ticket(claims: dict[str, Any], now: float) -> Ticket:
+    issued, expires, epoch = (_whole(claims[claim]) for claim in ("iat", "exp", "epoch"))
+    if not issued - LEEWAY <= now < expires + LEEWAY:
+        raise ValueError
+    return Ticket(name(claims["room"], "room"), name(claims["session"], "session"), epoch)
+
+
+def _whole(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise ValueError
+    return value
+
+
+def _derive(authkey: str, label: str) -> bytes:
+    """Derive 32 bytes for one purpose: HKDF's expand step (RFC 5869) with one block."""
+    return hmac.digest(authkey.encode(), f"sse-trio {label} v1\x01".encode(), hashlib.sha256)

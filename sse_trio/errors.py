@@ -1,0 +1,59 @@
+"""Everything sse_trio raises on purpose.
+
+    SseTrioError
+     ├── ConfigError            what the operator wrote cannot be used
+     ├── LocalProtocolError     what the embedding program passed cannot be sent
+     ├── RemoteProtocolError    what the peer sent breaks the protocol
+     ├── Conflict               the idempotency id belongs to another notify
+     ├── Draining               the hub is shutting down and takes no more notifies
+     ├── LedgerError            the notify could not be made durable
+     └── MemberClosed           (client) the connection ended without a termination
+
+Local errors are also ``ValueError``: a caller's mistake. A remote error is never
+a caller's mistake and never leaves the connection that it was made on.
+"""
+
+
+class SseTrioError(Exception):
+    """The root of the tree."""
+
+
+class ConfigError(SseTrioError, ValueError):
+    """A configuration key is unknown, of the wrong type, or out of range."""
+
+
+class LocalProtocolError(SseTrioError, ValueError):
+    """The caller passed a room, session or other value outside the protocol's limits."""
+
+
+class RemoteProtocolError(SseTrioError):
+    """The peer broke the protocol; `close_code` says how its WebSocket is to be closed."""
+
+    def __init__(self, message: str, close_code: int) -> None:
+        super().__init__(message)
+        self.close_code = close_code
+
+
+class Conflict(SseTrioError):
+    """The same idempotency id was used for another room or another sender."""
+
+
+class Draining(SseTrioError):
+    """The hub is shutting down."""
+
+
+class LedgerError(SseTrioError):
+    """The ledger could not make a fact durable; the caller may try again with the same id."""
+
+
+class MemberClosed(SseTrioError):
+    """The server ended the connection, or the connection was lost, without a termination.
+
+    `code` is the WebSocket close code, 1006 where no close frame came (RFC 6455,
+    section 7.1.5); `reason` is the server's text, or an empty string.
+    """
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(f"closed with {code}" + (f": {reason}" if reason else ""))
+        self.code = code
+        self.reason = reason

@@ -1,0 +1,1 @@
+"""The Trio shell around the rules: sockets, clocks and tasks."""

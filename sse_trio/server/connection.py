@@ -1,0 +1,267 @@
+"""One TCP connection, one task: HTTP requests until it upgrades or ends.
+
+h11 judges every byte of HTTP, `core.requests` says what a request asks for, and this
+module does it. Whatever a client does ends here: nothing it causes leaves `handle`.
+"""
+
+import email.utils
+import http
+import logging
+import traceback
+
+import h11
+import trio
+
+from ..core import requests
+from ..core.messages import CloseCode
+from ..core.notify import Notify
+from ..core.requests import Page, Problem, RequestReader, Upgrade
+from ..errors import Conflict, Draining, LedgerError
+from ..strict_json import dumps
+from . import pages
+from .hub import Hub
+from .member import Outcome, State
+from .outbox import Outbox
+from .transport import Transport, client_address
+from .websocket import WebSocket
+
+logger = logging.getLogger("sse_trio")
+
+# One read of a socket. Larger than any head or message that is welcome, smaller than what
+# would let one client hold the loop.
+READ = 16384
+
+
+class Connection:
+    """The HTTP side of one connection."""
+
+    def __init__(self, hub: Hub, nursery: trio.Nursery, transport: Transport) -> None:
+        self._hub = hub
+        self._nursery = nursery
+        self._transport = transport
+        self._config = hub.config
+        self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=hub.config.max_headers)
+        self._reader = RequestReader(hub.config)
+        self._fed = 0
+        self._address = transport.host
+
+    async def run(self) -> None:
+        """Answer requests in order, until the connection ends or becomes a WebSocket."""
+        patience = self._config.request_timeout
+        while await self._wait_for_request(patience):
+            outcome = await self._read_in_time()
+            if outcome is None:
+                return
+            if isinstance(outcome, Upgrade) and not self._hub.draining.is_set():
+                await self._converse(outcome)
+                return
+            if not await self._answer(outcome):
+                await self._part()
+                return
+            self._http.start_next_cycle()
+            self._fed = len(self._http.trailing_data[0])
+            patience = self._config.keep_alive
+
+    async def _wait_for_request(self, seconds: float) -> bool:
+        """Wait for the first bytes of a request; False if none are to come."""
+        if self._fed:
+            return True
+        # The hub cancels the idle when it drains; to be busy is to be in flight.
+        with trio.move_on_after(seconds) as idle:
+            if self._hub.draining.is_set():
+                return False
+            self._hub.idle.add(idle)
+            try:
+                return await self._receive()
+            finally:
+                self._hub.idle.discard(idle)
+        return False
+
+    async def _receive(self) -> bool:
+        data = bytes(await self._transport.stream.receive_some(READ))
+        self._fed += len(data)
+        self._http.receive_data(data)
+        return bool(data)
+
+    async def _read_in_time(self) -> requests.Outcome | None:
+        with trio.move_on_after(self._config.request_timeout):
+            try:
+                return await self._read()
+            except h11.RemoteProtocolError as error:
+                return requests.from_error(error)
+        return requests.TIMED_OUT
+
+    async def _read(self) -> requests.Outcome | None:
+        """Read one request; None if the peer closed instead."""
+        while True:
+            event = self._http.next_event()
+            if event is h11.NEED_DATA:
+                if self._http.they_are_waiting_for_100_continue:
+                    go_on = h11.InformationalResponse(status_code=100, headers=[])
+                    await self._transport.stream.send_all(self._http.send(go_on))
+                await self._receive()
+                continue
+            if isinstance(event, h11.Request):
+                # However the bytes were split, the limit is the same.
+                if self._fed - len(self._http.trailing_data[0]) > self._config.max_headers:
+                    return requests.HEADERS_TOO_LARGE
+                self._address = self._client_address(event)
+            if not isinstance(event, h11.Request | h11.Data | h11.EndOfMessage):
+                return None
+            if outcome := self._reader.feed(event):
+                return self._without_guessers(outcome)
+
+    def _client_address(self, request: h11.Request) -> str:
+        values = [value for name, value in request.headers if name == b"x-forwarded-for"]
+        forwarded = b",".join(values).decode("latin-1") if values else None
+        return client_address(self._transport.host, forwarded, self._config)
+
+    def _without_guessers(self, outcome: requests.Outcome) -> requests.Outcome:
+        """Count wrong keys, and refuse an address unheard that has presented too many."""
+        unauthorized = isinstance(outcome, Problem) and outcome.status == 401
+        if not unauthorized and not isinstance(outcome, Notify):
+            return outcome
+        now = trio.current_time()
+        if self._hub.wrong_keys.refused(self._address, now):
+            self._hub.counters.notifies["refused"] += 1
+            return requests.WRONG_KEYS
+        if unauthorized:
+            self._hub.wrong_keys.count(self._address, now)
+            self._hub.counters.notifies["unauthorized"] += 1
+            logger.warning("a notify from %s had a wrong or no key", self._address)
+        return outcome
+
+    async def _answer(self, outcome: requests.Outcome) -> bool:
+        """Answer; True if the connection can take another request."""
+        match outcome:
+            case Notify():
+                answer = await self._notify(outcome)
+                if not isinstance(answer, Problem):
+                    return await self._respond(200, "application/json", answer)
+            case Page():
+                return await self._respond(*pages.render(outcome.path, self._hub))
+            case Problem():
+                answer = outcome
+            case Upgrade():
+                answer = requests.DRAINING
+        return await self._respond(
+            answer.status,
+            "application/problem+json",
+            answer.body,
+            headers=answer.headers,
+            close=answer.close,
+        )
+
+    async def _notify(self, notify: Notify) -> bytes | Problem:
+        try:
+            outcome = await self._hub.accept(notify)
+        except Draining:
+            return requests.DRAINING
+        except Conflict:
+            return requests.CONFLICT
+        except LedgerError:
+            logger.exception("a notify could not be made durable")
+            return requests.UNDURABLE
+        if notify.wait:
+            await outcome.acknowledged(notify.wait)
+        return _render(outcome)
+
+    async def _respond(
+        self,
+        status: int,
+        content_type: str,
+        body: bytes,
+        *,
+        headers: requests.Headers | tuple[tuple[bytes, bytes], ...] = (),
+        close: bool = False,
+    ) -> bool:
+        """Send a response; True if the connection can take another request."""
+        head: requests.Headers = [
+            (b"Date", email.utils.formatdate(usegmt=True).encode()),
+            (b"Content-Type", content_type.encode()),
+            (b"Content-Length", str(len(body)).encode()),
+            (b"Cache-Control", b"no-store"),
+            (b"X-Content-Type-Options", b"nosniff"),
+            *headers,
+        ]
+        if close or self._hub.draining.is_set():
+            head.append((b"Connection", b"close"))
+        reason = http.HTTPStatus(status).phrase
+        parts = [self._http.send(h11.Response(status_code=status, reason=reason, headers=head))]
+        # After a HEAD, h11 keeps the body to itself.
+        parts += [self._http.send(h11.Data(data=body)), self._http.send(h11.EndOfMessage())]
+        with trio.move_on_after(self._config.request_timeout) as timer:
+            await self._transport.stream.send_all(b"".join(parts))
+        return not timer.cancelled_caught and self._http.states == {
+            h11.CLIENT: h11.DONE,
+            h11.SERVER: h11.DONE,
+        }
+
+    async def _part(self) -> None:
+        """Close so that the peer can still read the answer (RFC 9112, section 9.6)."""
+        with trio.move_on_after(self._config.linger):
+            await self._transport.stream.send_eof()
+            while await self._transport.stream.receive_some(READ):
+                pass
+
+    async def _converse(self, upgrade: Upgrade) -> None:
+        """Be a WebSocket until it ends."""
+        accepted = h11.InformationalResponse(status_code=101, headers=upgrade.headers)
+        with trio.move_on_after(self._config.request_timeout) as timer:
+            await self._transport.stream.send_all(self._http.send(accepted))
+        if timer.cancelled_caught:
+            return
+        # What the client sent right behind its handshake is its first message.
+        data = self._http.trailing_data[0]
+        del self._http, self._reader
+        membership = self._hub.membership
+        with trio.CancelScope() as scope:
+            outbox = Outbox(
+                self._transport.socket,
+                self._nursery,
+                limit=self._config.max_outbox,
+                timeout=self._config.heartbeat_timeout,
+                stuck=scope.cancel,
+            )
+            websocket = WebSocket(outbox, max_message=self._config.max_message, abort=scope.cancel)
+            member = membership.arrive(websocket, self._address)
+            try:
+                while True:
+                    membership.hear(member, websocket.receive(data))
+                    if websocket.closed:
+                        break
+                    if websocket.closing and member.state is not State.CLOSING:
+                        # wsproto found something wrong, and has said so to the peer.
+                        membership.close(member, CloseCode.MALFORMED, "")
+                    data = bytes(await self._transport.stream.receive_some(READ))
+                    if not data:
+                        break
+            finally:
+                membership.leave(member)
+                outbox.abandon()
+
+
+async def handle(hub: Hub, nursery: trio.Nursery, transport: Transport) -> None:
+    """Serve one connection, and contain whatever its client causes."""
+    try:
+        await Connection(hub, nursery, transport).run()
+    except (trio.BrokenResourceError, trio.ClosedResourceError):
+        pass  # reset by the peer, or closed beneath us: there is nobody left to tell
+    except Exception as error:  # noqa: BLE001
+        # The message of an exception may quote what the client sent; where it came from
+        # may not.
+        where = "".join(traceback.format_tb(error.__traceback__))
+        logger.error("a connection failed with %s\n%s", type(error).__name__, where)  # noqa: TRY400
+
+
+def _render(outcome: Outcome) -> bytes:
+    answer = {
+        "room": outcome.room,
+        "epoch": outcome.epoch,
+        "terminated": outcome.terminated,
+        "acked": outcome.acked,
+        "pending": outcome.pending,
+    }
+    if outcome.ticket is not None:
+        answer["ticket"] = outcome.ticket
+    return dumps(answer).encode()

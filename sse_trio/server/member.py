@@ -1,0 +1,114 @@
+"""A member, and the outcome of the notify that ended it."""
+
+import enum
+from collections.abc import Callable
+from typing import Protocol
+
+import attrs
+import trio
+
+
+class Peer(Protocol):
+    """What the hub needs of a member's connection; nothing here waits."""
+
+    def offer(self, frame: bytes) -> bool:
+        """Send or queue; False if neither can be."""
+        ...
+
+    def offer_last(self, frame: bytes) -> bool:
+        """Send before everything that waits, which is dropped."""
+        ...
+
+    def close(self, code: int, reason: str) -> None:
+        """Say that the server closes."""
+        ...
+
+    def abort(self) -> None:
+        """End the connection at once."""
+        ...
+
+
+class State(enum.Enum):
+    """Where a WebSocket is on its way, which only leads downwards."""
+
+    ARRIVING = "connected, has not joined"
+    JOINED = "a living member"
+    TERMINATED = "told to log out, has not answered"
+    CLOSING = "told that the server closes"
+    GONE = "no connection"
+
+
+@attrs.define(eq=False)
+class Outcome:
+    """What became of a notify. The counts go on changing while members answer."""
+
+    room: str = attrs.field(repr=False)
+    epoch: int
+    """The room's epoch that this notify made."""
+    sender: str | None = attrs.field(default=None, repr=False)
+    """The session that stays."""
+    ticket: str | None = attrs.field(default=None, repr=False)
+    """What the sender's page joins with; None if there is no sender, or no key to sign."""
+    terminated: int = 0
+    """Members that were sent the termination."""
+    acked: int = 0
+    """Of those, the ones that acknowledged it or closed."""
+    _open: int = 0
+    _settled: trio.Event = attrs.field(factory=trio.Event, repr=False)
+
+    @property
+    def pending(self) -> int:
+        """Members that were sent the termination, and neither acknowledged nor closed."""
+        return self.terminated - self.acked
+
+    async def acknowledged(self, timeout: float) -> bool:  # noqa: ASYNC109
+        """Wait until every member acknowledged or closed; True if they all did.
+
+        Returns False after `timeout` seconds, or when the last one was cut for not
+        answering within `linger`.
+        """
+        with trio.move_on_after(timeout):
+            await self._settled.wait()
+        return self.pending == 0
+
+    def sent(self) -> None:
+        """Note that one more member was sent the termination."""
+        self.terminated += 1
+        self._open += 1
+
+    def complete(self) -> None:
+        """Note that nobody else will be sent it."""
+        self._open -= 1
+        self._settle()
+
+    def settle(self, *, acked: bool) -> None:
+        """Note that one of them acknowledged, or was cut."""
+        self.acked += acked
+        self._open -= 1
+        self._settle()
+
+    def __attrs_post_init__(self) -> None:
+        # One for the fan-out itself, so that nothing is settled before it is complete.
+        self._open = 1
+
+    def _settle(self) -> None:
+        if self._open == 0:
+            self._settled.set()
+
+
+@attrs.define(eq=False)
+class Member:
+    """One WebSocket. `room`, `session` are set by the join; times are the hub's clock."""
+
+    peer: Peer = attrs.field(repr=False)
+    address: str = attrs.field(repr=False)
+    heard: float
+    state: State = State.ARRIVING
+    room: str = attrs.field(default="", repr=False)
+    session: str = attrs.field(default="", repr=False)
+    next_beat: float = 0.0
+    outcome: Outcome | None = None
+
+
+Spawn = Callable[..., None]
+"""A nursery's ``start_soon``."""

@@ -1,0 +1,349 @@
+"""Every open WebSocket, and each rule about it as one synchronous step.
+
+Nothing here awaits, so nothing can happen in the middle of a rule: a join registers and
+is measured against the standing; a notify advances the standing and takes exactly the
+others out of the room. What takes long is a generator that gives way between members, and
+cannot change what was decided before its first step.
+
+A WebSocket stands in the wheel exactly once, with whatever is due next for it: to have
+joined, to get a heartbeat, to have acknowledged, to have closed.
+"""
+
+import math
+import secrets
+from collections import Counter
+from collections.abc import Callable, Generator, Iterable
+from typing import assert_never
+
+from ..config import Config
+from ..core import messages
+from ..core.heartbeats import Wheel, first_delay
+from ..core.messages import CloseCode
+from ..core.notify import LAST_JOINED, Notify
+from ..core.rooms import Rooms
+from ..core.standing import Record, Standing, Standings, Termination
+from ..core.tickets import Ticket, Tickets
+from ..errors import RemoteProtocolError
+from .member import Member, Outcome, Peer, State
+from .statistics import Counters, Statistics
+from .websocket import PING_FRAME, text_frame
+
+# A fan-out gives way to everybody else after this many sends: it costs its own room
+# nothing, and other rooms wait for 64 sends instead of 10,000.
+SLICE = 64
+
+
+class Membership:
+    """The WebSockets of one server, the rooms they have joined, and their timers.
+
+    `clock` is monotonic, `wall` is Unix time, both in seconds. `hurry` is called when
+    something is due earlier than `next_due` last said.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        clock: Callable[[], float],
+        wall: Callable[[], float],
+        jitter: Callable[[], float],
+        hurry: Callable[[], None],
+    ) -> None:
+        self.draining = False
+        self.counters = Counters()
+        self._config = config
+        self._clock = clock
+        self._wall = wall
+        self._jitter = jitter
+        self._hurry = hurry
+        self._tickets = Tickets(config.authkey, lifetime=config.ticket_lifetime)
+        self._rooms: Rooms[Member] = Rooms()
+        self._standings = Standings(
+            max_rooms=config.max_remembered_rooms,
+            max_sessions=config.max_remembered_sessions,
+            lifetime=config.ticket_lifetime,
+            alive=self._rooms,
+        )
+        self._open: dict[Member, None] = {}
+        self._addresses: Counter[str] = Counter()
+        self._joined = 0
+        self._wheel = _wheel(config, clock())
+        self._next_due = math.inf
+
+    def restore(self, records: Iterable[tuple[str, Record]]) -> None:
+        """Take up what the ledger remembers, before anybody joins."""
+        for room, record in records:
+            self._standings.restore(room, record)
+
+    def statistics(self) -> Statistics:
+        """Return the counts and sizes as they are now."""
+        return self.counters.snapshot(
+            connections=len(self._open),
+            members=self._joined,
+            rooms=len(self._rooms),
+            remembered_rooms=len(self._standings),
+        )
+
+    def standing(self, room: str) -> Standing:
+        """Return the room's standing, as used just now."""
+        return self._standings.touch(room, self._wall())
+
+    def ticket(self, room: str, session: str) -> str | None:
+        """Sign a ticket of the room's present epoch; None without a key."""
+        ticket = Ticket(room, session, self.standing(room).epoch)
+        return self._tickets.mint(ticket, now=self._wall(), jti=secrets.token_urlsafe(12))
+
+    # -- a login is notified ------------------------------------------------------------
+
+    def supersede(self, notify: Notify) -> tuple[Outcome, Generator[int, None, None]]:
+        """Decide a notify, in one step; return its outcome and the fan-out still to be run.
+
+        The generator yields after every `SLICE` sends, with more to come.
+        """
+        standing = self.standing(notify.room)
+        sender = standing.newest() if notify.sender is LAST_JOINED else notify.sender
+        epoch = standing.advance(sender, notify.reason, notify.detail)
+        evicted = self._rooms.evict(notify.room, sender)
+        self._joined -= len(evicted)
+        ticket = None if sender is None else self.ticket(notify.room, sender)
+        outcome = Outcome(notify.room, epoch, sender, ticket)
+        termination = Termination(epoch, notify.reason, notify.detail)
+        return outcome, self._terminate(evicted, notify.room, termination, outcome)
+
+    def _terminate(
+        self, members: list[Member], room: str, termination: Termination, outcome: Outcome | None
+    ) -> Generator[int, None, None]:
+        frame = text_frame(
+            messages.encode(
+                messages.Terminate(room, termination.epoch, termination.reason, termination.detail)
+            )
+        )
+        due = self._clock() + self._config.linger
+        for count, member in enumerate(members, 1):
+            # Whoever left while the fan-out gave way is gone, and superseded all the same.
+            if member.state is State.JOINED:
+                member.state = State.TERMINATED
+                self._schedule(member, due)
+                if member.peer.offer_last(frame):
+                    self.counters.terminations_sent += 1
+                    if outcome:
+                        member.outcome = outcome
+                        outcome.sent()
+                else:
+                    member.state = State.CLOSING
+                    member.peer.abort()
+            if count % SLICE == 0 and count < len(members):
+                yield count
+        if outcome:
+            outcome.complete()
+
+    # -- a browser comes, speaks and goes -----------------------------------------------
+
+    def arrive(self, peer: Peer, address: str) -> Member:
+        """Register a WebSocket whose handshake is done; it may be refused at once."""
+        now = self._clock()
+        member = Member(peer, address, heard=now)
+        self._open[member] = None
+        self._addresses[address] += 1
+        self._schedule(member, now + self._config.join_timeout)
+        limit = self._config.max_connections_per_address
+        if self.draining:
+            self.refuse(member, CloseCode.GOING_AWAY, "the server is shutting down")
+        elif len(self._open) > self._config.max_connections:
+            self.refuse(member, CloseCode.TRY_AGAIN_LATER, "the server is full")
+        elif limit is not None and self._addresses[address] > limit:
+            self.refuse(member, CloseCode.TOO_MANY, "too many connections from this address")
+        return member
+
+    def hear(self, member: Member, heard: Iterable[str | bytes]) -> None:
+        """Take what came in from a member: any bytes at all, and the messages they held."""
+        member.heard = self._clock()
+        for message in heard:
+            try:
+                if isinstance(message, bytes):
+                    raise RemoteProtocolError("messages are text, not binary", CloseCode.MALFORMED)
+                self._heed(member, messages.parse_untrusted(message))
+            except RemoteProtocolError as error:
+                self.refuse(member, CloseCode(error.close_code), str(error))
+
+    def leave(self, member: Member) -> None:
+        """Forget a member whose connection has ended."""
+        if member.state is State.JOINED:
+            self._depart(member)
+        if member.state is State.TERMINATED:
+            # To hang up is an answer too.
+            self._settle(member, acked=True)
+        self._wheel.drop(member)
+        if member in self._open:
+            del self._open[member]
+            self._addresses[member.address] -= 1
+            if not self._addresses[member.address]:
+                del self._addresses[member.address]
+        member.state = State.GONE
+
+    def refuse(self, member: Member, code: CloseCode, why: str) -> None:
+        """Say why, close with `code`, and give the peer `linger` seconds to do the same."""
+        if member.state is State.ARRIVING:
+            self.counters.joins[code.name.lower()] += 1
+        if member.state in (State.ARRIVING, State.JOINED, State.TERMINATED):
+            member.peer.offer(text_frame(messages.encode(messages.Error(code, why))))
+            self.close(member, code, why)
+
+    def close(self, member: Member, code: int, reason: str) -> None:
+        """Close the WebSocket; whoever does not follow is cut after `linger` seconds."""
+        if member.state is State.JOINED:
+            self._depart(member)
+        elif member.state is State.TERMINATED:
+            self._settle(member, acked=False)
+        if member.state is not State.GONE:
+            member.state = State.CLOSING
+            member.peer.close(code, reason)
+            self._schedule(member, self._clock() + self._config.linger)
+
+    def _heed(self, member: Member, message: messages.ClientMessage) -> None:
+        match member.state, message:
+            case State.ARRIVING, messages.Join():
+                self._join(member, message)
+            case State.TERMINATED, messages.Terminated(epoch=_):
+                self._settle(member, acked=True)
+                self.close(member, CloseCode.TERMINATED, "")
+            case (State.JOINED, messages.Heartbeat()) | (
+                State.TERMINATED | State.CLOSING | State.GONE,
+                _,
+            ):
+                pass
+            case State.ARRIVING, _:
+                raise RemoteProtocolError("the first message is a join", CloseCode.MALFORMED)
+            case _:
+                raise RemoteProtocolError("unexpected message", CloseCode.MALFORMED)
+
+    def _join(self, member: Member, join: messages.Join) -> None:
+        if join.ticket is not None:
+            ticket = self._tickets.verify_untrusted(join.ticket, now=self._wall())
+            self.join(member, ticket.room, ticket.session, ticket.epoch)
+        elif self._config.join == "ticket":
+            raise RemoteProtocolError("a ticket is required", CloseCode.BAD_TICKET)
+        else:
+            assert join.room is not None, "parse_untrusted sees to it"
+            self.join(member, join.room, join.session or secrets.token_urlsafe(16))
+
+    def join(self, member: Member, room: str, session: str, epoch: int | None = None) -> None:
+        """Admit an arrived member, or end it at the door: registered first, then measured.
+
+        `epoch` is the login epoch that a ticket proves.
+        """
+        if self._rooms.size(room) >= self._config.max_connections_per_room:
+            self.refuse(member, CloseCode.TOO_MANY, "too many connections in this room")
+            return
+        member.room, member.session, member.state = room, session, State.JOINED
+        self._rooms.join(room, session, member)
+        self._joined += 1
+        standing = self.standing(room)
+        login = standing.admit(session, epoch)
+        if termination := standing.superseded(login):
+            self._rooms.leave(room, session, member)
+            self._joined -= 1
+            self.counters.joins["superseded"] += 1
+            for _ in self._terminate([member], room, termination, None):
+                pass
+            return
+        self.counters.joins["joined"] += 1
+        interval = self._config.heartbeat_interval
+        joined = messages.Joined(room, session, standing.epoch, interval)
+        self._offer(member, text_frame(messages.encode(joined)))
+        if member.state is State.JOINED:
+            member.next_beat = self._clock() + first_delay(interval, self._jitter)
+            self._schedule_beat(member)
+
+    def _depart(self, member: Member) -> None:
+        # False for one that a notify has taken out, and whom its fan-out has yet to reach.
+        if self._rooms.leave(member.room, member.session, member):
+            self._joined -= 1
+
+    def _settle(self, member: Member, *, acked: bool) -> None:
+        """Note how a terminated member ended."""
+        if acked:
+            self.counters.terminations_acked += 1
+        else:
+            self.counters.terminations_cut += 1
+        if member.outcome:
+            member.outcome.settle(acked=acked)
+        member.state = State.CLOSING
+
+    def _offer(self, member: Member, frame: bytes) -> None:
+        if not member.peer.offer(frame):
+            self.counters.slow_members += 1
+            self.close(member, CloseCode.TRY_AGAIN_LATER, "reads too slowly")
+
+    # -- time passes --------------------------------------------------------------------
+
+    def turn(self) -> Generator[Member, None, None]:
+        """Turn the wheel to now, and yield each member when what was due has been done."""
+        now = self._clock()
+        due = self._wheel.turn(now)
+        if not due:
+            return
+        # Data, because scripts and DevTools cannot see a ping; and a ping, because the
+        # browser answers it even where the page's timers sleep.
+        beat = text_frame(messages.encode(messages.Heartbeat(int(self._wall() * 1000))))
+        beat += PING_FRAME
+        for member in due:
+            # While others had their turn, it may have been given another date.
+            if member not in self._wheel:
+                self._due(member, now, beat)
+            yield member
+
+    def _due(self, member: Member, now: float, beat: bytes) -> None:
+        match member.state:
+            case State.ARRIVING:
+                self.refuse(member, CloseCode.TIMED_OUT, "no join in time")
+            case State.JOINED:
+                self._beat_one(member, now, beat)
+            case State.TERMINATED:
+                self.close(member, CloseCode.TERMINATED, "")
+            case State.CLOSING:
+                member.peer.abort()
+            case State.GONE:
+                pass
+            case _:
+                assert_never(member.state)
+
+    def _beat_one(self, member: Member, now: float, beat: bytes) -> None:
+        if now >= member.heard + self._config.heartbeat_timeout:
+            self.counters.dead_peers += 1
+            self.refuse(member, CloseCode.TIMED_OUT, "no sign of life")
+            return
+        if now >= member.next_beat:
+            member.next_beat = now + self._config.heartbeat_interval
+            self._offer(member, beat)
+        if member.state is State.JOINED:
+            self._schedule_beat(member)
+
+    def _schedule_beat(self, member: Member) -> None:
+        silent = member.heard + self._config.heartbeat_timeout
+        self._schedule(member, min(member.next_beat, silent))
+
+    def _schedule(self, member: Member, due: float) -> None:
+        self._wheel.add(member, due)
+        if due < self._next_due:
+            self._hurry()
+
+    def goodbye(self) -> Generator[Member, None, None]:
+        """Close every WebSocket with 1001, and yield each."""
+        self.draining = True
+        for member in list(self._open):
+            if member.state in (State.ARRIVING, State.JOINED):
+                self.close(member, CloseCode.GOING_AWAY, "the server is shutting down")
+            yield member
+
+    def next_due(self) -> float:
+        """Return when `turn` has something to do next; infinity if never."""
+        self._next_due = self._wheel.next_due()
+        return self._next_due
+
+
+def _wheel(config: Config, now: float) -> Wheel[Member]:
+    delays = (config.join_timeout, config.heartbeat_interval, config.linger)
+    # A thirty-second of the shortest delay is exact enough; 65,536 slots are 4 MiB.
+    width = max(min(delays) / 32, max(delays) / 65536)
+    return Wheel(width=width, span=max(delays) + width, now=now)

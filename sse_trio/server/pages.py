@@ -1,0 +1,99 @@
+"""What can be GET: alive, ready, counted, and what this is.
+
+The metrics are read off the hub's statistics when somebody asks; nothing is counted
+twice, and no label tells who is logged in.
+"""
+
+from collections.abc import Iterator
+from importlib.metadata import version
+from itertools import accumulate
+
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+from prometheus_client.registry import Collector, CollectorRegistry
+
+from .hub import Hub
+from .statistics import FAN_OUT_BUCKETS, Statistics
+
+TEXT = "text/plain; charset=utf-8"
+HTML = "text/html; charset=utf-8"
+
+_INDEX = f"""<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>sse_trio</title>
+<style>body{{font:1.1rem/1.5 system-ui;max-width:40rem;margin:4rem auto;padding:0 1rem}}</style>
+<h1>sse_trio {version("sse-trio")}</h1>
+<p>This server enforces one session per user: when somebody logs in on a new device, every
+other session of theirs ends. It has nothing to do with server-sent events.
+<ul>
+<li><code>GET /ws</code>: browsers join the room of their user (WebSocket)
+<li><code>POST /notify</code>: application servers announce a login
+<li><a href="/healthz">/healthz</a>, <a href="/readyz">/readyz</a>, <a href="/metrics">/metrics</a>
+</ul>
+"""
+
+
+def render(path: str, hub: Hub) -> tuple[int, str, bytes]:
+    """Return status, content type and body of one of `core.requests.PAGES`."""
+    match path:
+        case "/healthz":
+            return 200, TEXT, b"alive\n"
+        case "/readyz":
+            if hub.draining.is_set():
+                return 503, TEXT, b"shutting down\n"
+            if not hub.ledger.ready:
+                return 503, TEXT, b"the ledger cannot be written\n"
+            return 200, TEXT, b"ready\n"
+        case "/metrics":
+            registry = CollectorRegistry()
+            registry.register(_Metrics(hub.statistics()))
+            return 200, CONTENT_TYPE_PLAIN_0_0_4, generate_latest(registry)
+        case _:
+            return 200, HTML, _INDEX.encode()
+
+
+class _Metrics(Collector):
+    """One moment's statistics, as Prometheus families."""
+
+    def __init__(self, statistics: Statistics) -> None:
+        self._now = statistics
+
+    def collect(self) -> Iterator[Metric]:
+        now = self._now
+        for name, about, value in (
+            ("connections", "WebSockets open, joined or not", now.connections),
+            ("members", "Living members", now.members),
+            ("rooms", "Rooms with a living member", now.rooms),
+            ("remembered_rooms", "Rooms whose standing is remembered", now.remembered_rooms),
+        ):
+            yield GaugeMetricFamily(f"sse_trio_{name}", about, value)
+        for name, about, count in (
+            ("terminations_sent", "Members told to log out", now.terminations_sent),
+            ("terminations_acked", "Of those, acknowledged or closed", now.terminations_acked),
+            ("terminations_cut", "Of those, cut without an answer", now.terminations_cut),
+            ("dead_peers", "Members dropped for silence", now.dead_peers),
+            ("slow_members", "Members closed for reading too slowly", now.slow_members),
+        ):
+            yield CounterMetricFamily(f"sse_trio_{name}", about, count)
+        for name, about, results in (
+            ("joins", "Joins by result", now.joins),
+            ("notifies", "Notifies by result", now.notifies),
+        ):
+            family = CounterMetricFamily(f"sse_trio_{name}", about, labels=["result"])
+            for result, count in results.items():
+                family.add_metric([result], count)
+            yield family
+        bounds = [*map(str, FAN_OUT_BUCKETS), "+Inf"]
+        yield HistogramMetricFamily(
+            "sse_trio_fan_out_seconds",
+            "From a notify to the last member told",
+            buckets=list(zip(bounds, accumulate(now.fan_out_buckets), strict=True)),
+            sum_value=now.fan_out_seconds,
+        )

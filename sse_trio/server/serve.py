@@ -1,0 +1,72 @@
+"""Listeners, nurseries, drain: how the server starts and how it ends."""
+
+import logging
+from contextlib import AsyncExitStack
+from functools import partial
+
+import trio
+
+from ..config import Config
+from ..ledger import Ledger, open_ledger
+from .connection import handle
+from .hub import Hub
+from .transport import Transport, open_listeners
+
+logger = logging.getLogger("sse_trio")
+
+
+async def serve(
+    config: Config,
+    *,
+    ledger: Ledger | None = None,
+    task_status: trio.TaskStatus[Hub] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Serve until cancelled (a hard stop) or until `Hub.drain` (a graceful one).
+
+    With ``nursery.start`` it returns the `Hub` once the listeners take connections. A
+    `ledger` passed in is the caller's to open and close.
+
+    Raises:
+        OSError: the address cannot be listened on.
+        LedgerError: the ledger cannot be opened.
+    """
+    async with AsyncExitStack() as stack:
+        if ledger is None:
+            ledger = await stack.enter_async_context(open_ledger(config))
+        records = await ledger.load()
+        # The timers outlive the connections, whose closes they time.
+        async with trio.open_nursery() as timers:
+            async with trio.open_nursery() as connections:
+                hub = Hub(config, ledger, connections.start_soon)
+                hub.membership.restore(records)
+                timers.start_soon(hub.beat)
+                await _listen(config, hub, connections, task_status)
+                await hub.say_goodbye()
+                connections.cancel_scope.deadline = trio.current_time() + config.shutdown_grace
+            timers.cancel_scope.cancel()
+
+
+async def _listen(
+    config: Config, hub: Hub, connections: trio.Nursery, task_status: trio.TaskStatus[Hub]
+) -> None:
+    """Take connections until the hub drains."""
+    listeners = await open_listeners(config)
+    hub.port = listeners[0].port
+    if config.join == "open":
+        logger.warning(
+            "open mode: anyone who reaches %s port %s can listen in on any room, or join it "
+            'under any session; restrict who does, or set join to "ticket"',
+            config.ipaddr,
+            hub.port,
+        )
+
+    async def accepted(transport: Transport) -> None:
+        await handle(hub, connections, transport)
+
+    async with trio.open_nursery() as plumbing:
+        await plumbing.start(
+            partial(trio.serve_listeners, accepted, listeners, handler_nursery=connections)
+        )
+        task_status.started(hub)
+        await hub.draining.wait()
+        plumbing.cancel_scope.cancel()

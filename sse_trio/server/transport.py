@@ -1,0 +1,151 @@
+"""Sockets: how they are opened and accepted, and whose they are.
+
+A connection is accepted as a standard-library socket and wrapped for Trio; both are
+kept. What awaits goes through Trio's stream. What must not await, a fan-out's send,
+goes straight to the non-blocking socket (`outbox`).
+"""
+
+import errno
+import ipaddress
+import os
+import socket
+
+import attrs
+import trio
+
+from ..config import Config
+
+# What accept(2) reports of a connection that is gone already, or of its network
+# (its manual page, "Error handling"): nothing that the listener has to care about.
+_STILLBORN = {
+    errno.EPERM,
+    errno.ECONNABORTED,
+    errno.EPROTO,
+    errno.ENETDOWN,
+    errno.ENOPROTOOPT,
+    errno.EHOSTDOWN,
+    errno.EHOSTUNREACH,
+    errno.EOPNOTSUPP,
+    errno.ENETUNREACH,
+    errno.ETIMEDOUT,
+}
+
+
+@attrs.define(eq=False)
+class Transport(trio.abc.AsyncResource):
+    """One accepted TCP connection."""
+
+    socket: socket.socket
+    stream: trio.SocketStream
+    host: str
+    """The peer's address, as the socket tells it: a proxy's, if there is one."""
+
+    async def aclose(self) -> None:
+        """Close the connection; what the kernel still holds is sent if the peer takes it."""
+        await self.stream.aclose()
+
+
+class Listener(trio.abc.Listener[Transport]):
+    """Accepts `Transport`s."""
+
+    def __init__(self, listening: socket.socket) -> None:
+        listening.setblocking(False)
+        self.socket = listening
+
+    @property
+    def port(self) -> int:
+        """The TCP port."""
+        port: int = self.socket.getsockname()[1]
+        return port
+
+    async def accept(self) -> Transport:
+        """Wait for the next connection.
+
+        Raises:
+            OSError: EMFILE and its like, which `trio.serve_listeners` waits out.
+            trio.ClosedResourceError: the listener was closed.
+        """
+        await trio.lowlevel.checkpoint()
+        while True:
+            try:
+                accepted, address = self.socket.accept()
+            except BlockingIOError:
+                await trio.lowlevel.wait_readable(self.socket)
+            except OSError as error:
+                if error.errno not in _STILLBORN:
+                    raise
+                await trio.lowlevel.checkpoint()
+            else:
+                accepted.setblocking(False)
+                stream = trio.SocketStream(trio.socket.from_stdlib_socket(accepted))
+                return Transport(accepted, stream, _plain(address[0]))
+
+    async def aclose(self) -> None:
+        """Stop listening."""
+        if self.socket.fileno() >= 0:
+            trio.lowlevel.notify_closing(self.socket)
+            self.socket.close()
+        await trio.lowlevel.checkpoint()
+
+
+async def open_listeners(config: Config) -> list[Listener]:
+    """Listen on every address that `config.ipaddr` stands for, all on one port.
+
+    Raises:
+        OSError: the address is not this machine's, the port is taken, or not allowed.
+    """
+    found = await trio.socket.getaddrinfo(
+        config.ipaddr, config.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )
+    listeners: list[Listener] = []
+    try:
+        for family, _, _, _, (host, *_) in found:
+            if family not in (socket.AF_INET, socket.AF_INET6):
+                continue
+            # With port 0 the first address chooses for all.
+            port = listeners[0].port if listeners else config.port
+            listening = socket.create_server(
+                (str(host), port),
+                family=family,
+                # Cut by the kernel to what it allows (net.core.somaxconn).
+                backlog=0xFFFF,
+                dualstack_ipv6=host == "::" and socket.has_dualstack_ipv6(),
+            )
+            listeners.append(Listener(listening))
+    except OSError as error:
+        for listener in listeners:
+            listener.socket.close()
+        where = f"{config.ipaddr} port {config.port}"
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise OSError(error.errno, f"cannot listen on {where}: {reason}") from None
+    return listeners
+
+
+def client_address(host: str, forwarded_for: str | None, config: Config) -> str:
+    """Return whose connection this is: `host`, or whom trusted proxies say it is for.
+
+    The proxies append to ``X-Forwarded-For``, so it is read from its end, up to the first
+    address that is not a trusted proxy's; what stands before that anyone may have written.
+    """
+    address = host
+    hops = forwarded_for.split(",") if forwarded_for else []
+    while hops and _trusted(address, config):
+        try:
+            address = str(ipaddress.ip_address(hops.pop().strip()))
+        except ValueError:
+            break
+    return address
+
+
+def _trusted(address: str, config: Config) -> bool:
+    if not config.trusted_proxies:
+        return False
+    parsed = ipaddress.ip_address(address)
+    return any(parsed in network for network in config.trusted_proxies)
+
+
+def _plain(host: str) -> str:
+    """Drop an IPv6 zone, and write an IPv4 address as one, even on a dual-stack socket."""
+    parsed = ipaddress.ip_address(host.partition("%")[0])
+    mapped = parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else None
+    return str(mapped or parsed)

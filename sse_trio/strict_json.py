@@ -1,0 +1,83 @@
+"""JSON as RFC 8259 means it, for text that comes from outside.
+
+The standard library's decoder is kept, and closed where it is generous: duplicate
+names, NaN and infinities (also those that overflow, ``1e999``), lone surrogates and
+runaway nesting are refused. Every refusal is a ``ValueError`` whose text can be shown
+to whoever sent the document: it never quotes it, because it may hold a key.
+"""
+
+import json
+import math
+import re
+from typing import Any, NoReturn
+
+# RFC 8259, section 9 lets a parser set limits. Nobody nests a notify this deep
+# (PHP 512, Go 10,000, .NET 64), and re-encoding must never reach Python's own limit.
+MAX_DEPTH = 32
+
+_STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', re.DOTALL)
+
+
+def loads_untrusted(document: bytes | str) -> Any:
+    """Decode one JSON document.
+
+    Raises:
+        ValueError: it is not JSON, not UTF-8, or one of the things this module refuses.
+    """
+    if isinstance(document, bytes):
+        try:
+            document = document.decode("utf-8")
+        except UnicodeDecodeError:
+            raise ValueError("not UTF-8") from None
+    if document.count("[") + document.count("{") > MAX_DEPTH:
+        _check_depth(document)
+    try:
+        value = json.loads(
+            document,
+            object_pairs_hook=_unique,
+            parse_constant=_refuse_constant,
+            parse_float=_finite,
+        )
+    except json.JSONDecodeError as error:
+        raise ValueError(f"not JSON: {error.msg} at character {error.pos}") from None
+    if "\\u" in document:
+        try:
+            dumps(value).encode("utf-8")
+        except UnicodeEncodeError:
+            raise ValueError("a lone surrogate is not text") from None
+    return value
+
+
+def dumps(value: object) -> str:
+    """Encode `value` compactly; the result is ready for UTF-8."""
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def _check_depth(document: str) -> None:
+    depth = 0
+    for match in _STRING_OR_BRACKET.finditer(document):
+        part = match.group()
+        if part in "[{":
+            depth += 1
+            if depth > MAX_DEPTH:
+                raise ValueError(f"nested more than {MAX_DEPTH} deep")
+        elif part in "]}":
+            depth -= 1
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("an object names a member twice")
+    return members
+
+
+def _refuse_constant(_: str) -> NoReturn:
+    raise ValueError("NaN and Infinity are not JSON")
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if not math.isfinite(number):
+        raise ValueError("a number is out of range")
+    return number
