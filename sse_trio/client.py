@@ -9,14 +9,16 @@ reconnect: a program that wants that does it on `MemberClosed`.
 """
 
 import contextlib
+import urllib.parse
 from collections.abc import AsyncIterator
 from typing import Self
 
+import trio
 from trio_websocket import (
     ConnectionClosed,
     HandshakeError,
     WebSocketConnection,
-    open_websocket_url,
+    wrap_client_stream,
 )
 
 from .core.messages import (
@@ -33,7 +35,8 @@ from .errors import MemberClosed, RemoteProtocolError
 
 CONNECT_SECONDS = 10
 DISCONNECT_SECONDS = 5
-MAX_MESSAGE = 65536
+
+_Stream = trio.SocketStream | trio.SSLStream[trio.SocketStream]
 
 # RFC 6455, section 7.4.1: no close frame was received.
 ABNORMAL = 1006
@@ -89,30 +92,59 @@ async def open_member(
     The first event tells whether the server agreed: `Joined`, `Terminate` or `Error`.
 
     Raises:
-        ValueError: neither or both of `room` and `ticket` were passed.
+        ValueError: neither or both of `room` and `ticket` were passed, or `url` is not
+            of the form ``ws://host:port/path`` or ``wss://host:port/path``.
         MemberClosed: the server could not be reached, or refused the handshake.
     """
     if (room is None) == (ticket is None):
         raise ValueError("pass either a room or a ticket")
-    connected = False
-    try:
-        async with open_websocket_url(
-            url,
-            subprotocols=[SUBPROTOCOL],
-            max_message_size=MAX_MESSAGE,
-            connect_timeout=CONNECT_SECONDS,
-            disconnect_timeout=DISCONNECT_SECONDS,
-        ) as websocket:
-            connected = True
-            try:
+    failure: Exception | None = None
+    stream, host, resource = await _connect(url)
+    # The stream is ours to close: trio-websocket leaves it open when the server closes first.
+    async with stream, trio.open_nursery() as nursery:
+        try:
+            websocket = await _shake_hands(nursery, stream, host, resource)
+            with contextlib.suppress(ConnectionClosed):  # the iterator will tell
                 await websocket.send_message(encode(Join(room, session, ticket)))
-            except ConnectionClosed as closed:
-                raise _closed(closed) from None
             yield ClientMember(websocket)
-    except (HandshakeError, OSError) as error:
-        if connected:
-            raise
+            with trio.move_on_after(DISCONNECT_SECONDS):
+                await websocket.aclose()
+        except Exception as error:  # noqa: BLE001
+            # Raised again as it is, beyond the nursery that would wrap it in a group.
+            failure = error
+        nursery.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
+
+
+async def _connect(url: str) -> tuple[_Stream, str, str]:
+    parts = urllib.parse.urlsplit(url)
+    if parts.scheme not in ("ws", "wss") or not parts.hostname:
+        raise ValueError("the URL must look like ws://host:port/ws")
+    port = parts.port or (443 if parts.scheme == "wss" else 80)
+    resource = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    try:
+        with trio.fail_after(CONNECT_SECONDS):
+            stream: _Stream
+            if parts.scheme == "wss":
+                stream = await trio.open_ssl_over_tcp_stream(parts.hostname, port)
+            else:
+                stream = await trio.open_tcp_stream(parts.hostname, port)
+    except (OSError, trio.TooSlowError) as error:
         raise MemberClosed(ABNORMAL, f"cannot connect: {_why(error)}") from error
+    return stream, parts.netloc.rpartition("@")[2], resource
+
+
+async def _shake_hands(
+    nursery: trio.Nursery, stream: _Stream, host: str, resource: str
+) -> WebSocketConnection:
+    try:
+        with trio.fail_after(CONNECT_SECONDS):
+            return await wrap_client_stream(
+                nursery, stream, host, resource, subprotocols=[SUBPROTOCOL]
+            )
+    except (HandshakeError, trio.TooSlowError, trio.BrokenResourceError) as error:
+        raise MemberClosed(ABNORMAL, f"handshake refused: {_why(error)}") from error
 
 
 def _closed(closed: ConnectionClosed) -> MemberClosed:

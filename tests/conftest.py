@@ -1,0 +1,23 @@
+"""Fixtures that start a real server on a port of the system's choice."""
+
+from functools import partial
+from typing import Any
+
+import pytest
+import trio
+
+import sse_trio
+
+from .support import KEY, Start
+
+
+@pytest.fixture
+async def start(nursery: trio.Nursery) -> Start:
+    """``hub = await start(heartbeat_interval=1, ...)``: a server that ends with the test."""
+
+    async def start(**settings: Any) -> sse_trio.Hub:
+        config = sse_trio.Config(**{"port": 0, "authkey": KEY, **settings})
+        hub: sse_trio.Hub = await nursery.start(partial(sse_trio.serve, config))
+        return hub
+
+    return start

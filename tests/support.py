@@ -1,0 +1,170 @@
+"""What tests of the running server share: raw connections, HTTP and WebSocket clients.
+
+Nothing here uses the code under test to talk: HTTP is h11's client side, WebSockets are
+wsproto's or trio-websocket's.
+"""
+
+import base64
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import attrs
+import h11
+import trio
+from trio_websocket import WebSocketConnection, wrap_client_stream
+from wsproto.connection import Connection, ConnectionType
+from wsproto.events import CloseConnection, Event, TextMessage
+
+import sse_trio
+
+KEY = "a key of the tests"
+
+Start = Callable[..., Awaitable[sse_trio.Hub]]
+
+
+@attrs.frozen
+class Response:
+    """A whole HTTP response."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+async def connect(hub: sse_trio.Hub) -> trio.SocketStream:
+    """Open a raw TCP connection to the server."""
+    return await trio.open_tcp_stream("127.0.0.1", hub.port)
+
+
+async def read_response(stream: trio.SocketStream, http: h11.Connection) -> Response:
+    """Read the final response of the request that `http` has sent."""
+    response, body = None, b""
+    while True:
+        event = http.next_event()
+        if event is h11.NEED_DATA:
+            http.receive_data(bytes(await stream.receive_some(65536)))
+        elif isinstance(event, h11.Response):
+            response = event
+        elif isinstance(event, h11.Data):
+            body += bytes(event.data)
+        elif isinstance(event, h11.EndOfMessage):
+            assert response is not None
+            headers = {name.decode(): value.decode() for name, value in response.headers}
+            return Response(response.status_code, headers, body)
+        else:
+            assert isinstance(event, h11.InformationalResponse), event
+
+
+async def request(
+    hub: sse_trio.Hub,
+    method: str,
+    target: str,
+    *,
+    body: bytes = b"",
+    headers: dict[str, str] | None = None,
+) -> Response:
+    """Send one request on a connection of its own."""
+    http = h11.Connection(h11.CLIENT)
+    fields = {"Host": "test", "Content-Length": str(len(body))} | (headers or {})
+    head = h11.Request(method=method, target=target, headers=list(fields.items()))
+    async with await connect(hub) as stream:
+        sent = http.send(head) + http.send(h11.Data(data=body)) + http.send(h11.EndOfMessage())
+        await stream.send_all(sent)
+        return await read_response(stream, http)
+
+
+async def post_notify(hub: sse_trio.Hub, **members: Any) -> Response:
+    """POST a notify with the right key, unless `key` says otherwise."""
+    return await request(
+        hub,
+        "POST",
+        "/notify",
+        body=json.dumps({"key": KEY, **members}).encode(),
+        headers={"Content-Type": "application/json"},
+    )
+
+
+HANDSHAKE = (
+    b"GET /ws HTTP/1.1\r\nHost: test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: " + base64.b64encode(bytes(16)) + b"\r\n"
+    b"Sec-WebSocket-Version: 13\r\n\r\n"
+)
+
+
+@attrs.define(eq=False)
+class RawWebSocket:
+    """A WebSocket on a raw stream: tests see every byte, and can send any."""
+
+    stream: trio.SocketStream
+    connection: Connection
+    _events: list[Event] = attrs.Factory(list)
+
+    async def send(self, message: dict[str, Any]) -> None:
+        await self.stream.send_all(self.connection.send(TextMessage(data=json.dumps(message))))
+
+    async def event(self) -> Event | None:
+        """The next event of wsproto; None at the end of the stream."""
+        while not self._events:
+            data = bytes(await self.stream.receive_some(65536))
+            if not data:
+                return None
+            self.connection.receive_data(data)
+            self._events += self.connection.events()
+        return self._events.pop(0)
+
+    async def message(self) -> dict[str, Any]:
+        """The next message, which must be whole and text; pings are passed over."""
+        while True:
+            event = await self.event()
+            if isinstance(event, TextMessage):
+                message: dict[str, Any] = json.loads(event.data)
+                return message
+            assert event is not None, "the connection ended"
+            assert not isinstance(event, CloseConnection), event
+
+    async def closed(self) -> int | None:
+        """The server's close code, whatever comes before it; None if it only hung up."""
+        while True:
+            event = await self.event()
+            if event is None:
+                return None
+            if isinstance(event, CloseConnection):
+                return int(event.code)
+
+
+async def raw_websocket(hub: sse_trio.Hub, *, handshake: bytes = HANDSHAKE) -> RawWebSocket:
+    """Do the handshake by hand."""
+    stream = await connect(hub)
+    await stream.send_all(handshake)
+    head = b""
+    while b"\r\n\r\n" not in head:
+        data = await stream.receive_some(1)
+        assert data, head
+        head += bytes(data)
+    assert head.startswith(b"HTTP/1.1 101 "), head
+    return RawWebSocket(stream, Connection(ConnectionType.CLIENT))
+
+
+@asynccontextmanager
+async def open_peer(hub: sse_trio.Hub) -> AsyncIterator[WebSocketConnection]:
+    """Connect with trio-websocket, the independent peer."""
+    # It leaves the stream open when the server closes first, so the stream is kept here.
+    async with await connect(hub) as stream, trio.open_nursery() as nursery:
+        yield await wrap_client_stream(nursery, stream, "test", "/ws")
+        nursery.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def joined(hub: sse_trio.Hub, room: str, session: str) -> AsyncIterator[WebSocketConnection]:
+    """Join `room` as `session`, and be admitted."""
+    async with open_peer(hub) as peer:
+        await peer.send_message(json.dumps({"type": "join", "room": room, "session": session}))
+        answer = json.loads(await peer.get_message())
+        assert answer["type"] == "joined", answer
+        yield peer
