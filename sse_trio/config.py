@@ -8,7 +8,7 @@ does not show them, and no error quotes them.
 import difflib
 import ipaddress
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -46,10 +46,6 @@ def _number(
 
 def _count(default: int, about: str, *, low: int = 1, high: int = 10**9, unit: str = "") -> Any:
     return _number(default, about, low=low, high=high, unit=unit, whole=True)
-
-
-def _checked(default: object, about: str, convert: Callable[[Any], Any], **more: Any) -> Any:
-    return attrs.field(default=default, converter=convert, metadata={"about": about}, **more)
 
 
 def _kind(value: object) -> str:
@@ -129,22 +125,32 @@ class Config:
     """
 
     port: int = _count(8080, "TCP port; 0 lets the system choose", low=0, high=65535)
-    ipaddr: str = _checked(
-        "127.0.0.1", "address or host name to listen on; `::` takes IPv4 too", _to_address
+    ipaddr: str = attrs.field(
+        default="127.0.0.1",
+        converter=_to_address,
+        metadata={"about": "address or host name to listen on; `::` takes IPv4 too"},
     )
-    authkey: tuple[str, ...] = _checked(
-        None,
-        "the application servers' key, or a list of keys; the first one signs",
-        _to_authkeys,
+    authkey: tuple[str, ...] = attrs.field(
+        default=None,
+        converter=_to_authkeys,
         repr=False,
+        metadata={"about": "the application servers' key, or a list of keys; the first one signs"},
     )
-    join: Literal["open", "ticket"] = _checked(
-        "open", "`open`: room and session as claimed; `ticket`: signed tickets alone", _to_join
+    join: Literal["open", "ticket"] = attrs.field(
+        default="open",
+        converter=_to_join,
+        metadata={"about": "`open`: room and session as claimed; `ticket`: signed tickets alone"},
     )
-    origins: tuple[str, ...] | None = _checked(
-        None, "`Origin`s whose pages may connect; any if left out", _to_origins
+    origins: tuple[str, ...] | None = attrs.field(
+        default=None,
+        converter=_to_origins,
+        metadata={"about": "`Origin`s whose pages may connect; any if left out"},
     )
-    ledger: str = _checked("memory:", "where terminations are remembered", _to_ledger)
+    ledger: str = attrs.field(
+        default="memory:",
+        converter=_to_ledger,
+        metadata={"about": "where terminations are remembered"},
+    )
 
     heartbeat_interval: float = _number(
         25, "between heartbeats; under the 30 s of the shortest common proxies", low=0.05, high=3600
@@ -201,10 +207,14 @@ class Config:
     ticket_lifetime: float = _number(
         30 * 86400, "a ticket is valid, and a standing is remembered", low=1, high=10 * 366 * 86400
     )
-    trusted_proxies: tuple[Network, ...] = _checked(
-        (), "networks whose `X-Forwarded-For` names the client's address", _to_networks
+    trusted_proxies: tuple[Network, ...] = attrs.field(
+        default=(),
+        converter=_to_networks,
+        metadata={"about": "networks whose `X-Forwarded-For` names the client's address"},
     )
-    metrics: bool = _checked(True, "false: `/metrics` answers 404", _to_flag)
+    metrics: bool = attrs.field(
+        default=True, converter=_to_flag, metadata={"about": "false: `/metrics` answers 404"}
+    )
 
     @max_connections_per_address.validator
     def _check_per_address(self, _: object, value: object) -> None:

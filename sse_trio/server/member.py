@@ -33,6 +33,7 @@ class State(enum.Enum):
 
     ARRIVING = "connected, has not joined"
     JOINED = "a living member"
+    SUPERSEDED = "out of its room, about to be told"
     TERMINATED = "told to log out, has not answered"
     CLOSING = "told that the server closes"
     GONE = "no connection"

@@ -28,10 +28,6 @@ from .member import Member, Outcome, Peer, State
 from .statistics import Counters, Statistics
 from .websocket import PING_FRAME, text_frame
 
-# A fan-out gives way to everybody else after this many sends: it costs its own room
-# nothing, and other rooms wait for 64 sends instead of 10,000.
-SLICE = 64
-
 
 class Membership:
     """The WebSockets of one server, the rooms they have joined, and their timers.
@@ -57,17 +53,17 @@ class Membership:
         self._jitter = jitter
         self._hurry = hurry
         self._tickets = Tickets(config.authkey, lifetime=config.ticket_lifetime)
-        self._rooms: Rooms[Member] = Rooms()
+        self.rooms: Rooms[Member] = Rooms()
         self._standings = Standings(
             max_rooms=config.max_remembered_rooms,
             max_sessions=config.max_remembered_sessions,
             lifetime=config.ticket_lifetime,
-            alive=self._rooms,
+            alive=self.rooms,
         )
         self._open: dict[Member, None] = {}
         self._addresses: Counter[str] = Counter()
         self._joined = 0
-        self._wheel = _wheel(config, clock())
+        self.wheel = _wheel(config, clock())
         self._next_due = math.inf
 
     def restore(self, records: Iterable[tuple[str, Record]]) -> None:
@@ -80,7 +76,7 @@ class Membership:
         return self.counters.snapshot(
             connections=len(self._open),
             members=self._joined,
-            rooms=len(self._rooms),
+            rooms=len(self.rooms),
             remembered_rooms=len(self._standings),
         )
 
@@ -95,16 +91,18 @@ class Membership:
 
     # -- a login is notified ------------------------------------------------------------
 
-    def supersede(self, notify: Notify) -> tuple[Outcome, Generator[int, None, None]]:
+    def supersede(self, notify: Notify) -> tuple[Outcome, Generator[Member, None, None]]:
         """Decide a notify, in one step; return its outcome and the fan-out still to be run.
 
-        The generator yields after every `SLICE` sends, with more to come.
+        The generator yields after each member, so that its caller can give way.
         """
         standing = self.standing(notify.room)
         sender = standing.newest() if notify.sender is LAST_JOINED else notify.sender
         epoch = standing.advance(sender, notify.reason, notify.detail)
-        evicted = self._rooms.evict(notify.room, sender)
+        evicted = self.rooms.evict(notify.room, sender)
         self._joined -= len(evicted)
+        for member in evicted:
+            member.state = State.SUPERSEDED
         ticket = None if sender is None else self.ticket(notify.room, sender)
         outcome = Outcome(notify.room, epoch, sender, ticket)
         termination = Termination(epoch, notify.reason, notify.detail)
@@ -112,16 +110,16 @@ class Membership:
 
     def _terminate(
         self, members: list[Member], room: str, termination: Termination, outcome: Outcome | None
-    ) -> Generator[int, None, None]:
+    ) -> Generator[Member, None, None]:
         frame = text_frame(
             messages.encode(
                 messages.Terminate(room, termination.epoch, termination.reason, termination.detail)
             )
         )
         due = self._clock() + self._config.linger
-        for count, member in enumerate(members, 1):
+        for member in members:
             # Whoever left while the fan-out gave way is gone, and superseded all the same.
-            if member.state is State.JOINED:
+            if member.state is State.SUPERSEDED:
                 member.state = State.TERMINATED
                 self._schedule(member, due)
                 if member.peer.offer_last(frame):
@@ -132,8 +130,7 @@ class Membership:
                 else:
                     member.state = State.CLOSING
                     member.peer.abort()
-            if count % SLICE == 0 and count < len(members):
-                yield count
+            yield member
         if outcome:
             outcome.complete()
 
@@ -173,7 +170,7 @@ class Membership:
         if member.state is State.TERMINATED:
             # To hang up is an answer too.
             self._settle(member, acked=True)
-        self._wheel.drop(member)
+        self.wheel.drop(member)
         if member in self._open:
             del self._open[member]
             self._addresses[member.address] -= 1
@@ -204,11 +201,11 @@ class Membership:
         match member.state, message:
             case State.ARRIVING, messages.Join():
                 self._join(member, message)
-            case State.TERMINATED, messages.Terminated(epoch=_):
+            case State.TERMINATED, messages.Terminated():
                 self._settle(member, acked=True)
                 self.close(member, CloseCode.TERMINATED, "")
             case (State.JOINED, messages.Heartbeat()) | (
-                State.TERMINATED | State.CLOSING | State.GONE,
+                State.SUPERSEDED | State.TERMINATED | State.CLOSING | State.GONE,
                 _,
             ):
                 pass
@@ -232,20 +229,21 @@ class Membership:
 
         `epoch` is the login epoch that a ticket proves.
         """
-        if self._rooms.size(room) >= self._config.max_connections_per_room:
-            self.refuse(member, CloseCode.TOO_MANY, "too many connections in this room")
-            return
         member.room, member.session, member.state = room, session, State.JOINED
-        self._rooms.join(room, session, member)
+        self.rooms.join(room, session, member)
         self._joined += 1
         standing = self.standing(room)
         login = standing.admit(session, epoch)
         if termination := standing.superseded(login):
-            self._rooms.leave(room, session, member)
-            self._joined -= 1
+            self._depart(member)
+            member.state = State.SUPERSEDED
             self.counters.joins["superseded"] += 1
             for _ in self._terminate([member], room, termination, None):
                 pass
+            return
+        if self.rooms.size(room) > self._config.max_connections_per_room:
+            self.counters.joins["too_many"] += 1
+            self.refuse(member, CloseCode.TOO_MANY, "too many connections in this room")
             return
         self.counters.joins["joined"] += 1
         interval = self._config.heartbeat_interval
@@ -256,9 +254,8 @@ class Membership:
             self._schedule_beat(member)
 
     def _depart(self, member: Member) -> None:
-        # False for one that a notify has taken out, and whom its fan-out has yet to reach.
-        if self._rooms.leave(member.room, member.session, member):
-            self._joined -= 1
+        self.rooms.leave(member.room, member.session, member)
+        self._joined -= 1
 
     def _settle(self, member: Member, *, acked: bool) -> None:
         """Note how a terminated member ended."""
@@ -280,7 +277,7 @@ class Membership:
     def turn(self) -> Generator[Member, None, None]:
         """Turn the wheel to now, and yield each member when what was due has been done."""
         now = self._clock()
-        due = self._wheel.turn(now)
+        due = self.wheel.turn(now)
         if not due:
             return
         # Data, because scripts and DevTools cannot see a ping; and a ping, because the
@@ -289,7 +286,7 @@ class Membership:
         beat += PING_FRAME
         for member in due:
             # While others had their turn, it may have been given another date.
-            if member not in self._wheel:
+            if member not in self.wheel:
                 self._due(member, now, beat)
             yield member
 
@@ -303,8 +300,8 @@ class Membership:
                 self.close(member, CloseCode.TERMINATED, "")
             case State.CLOSING:
                 member.peer.abort()
-            case State.GONE:
-                pass
+            case State.SUPERSEDED | State.GONE:
+                pass  # the fan-out gives it its next date; the gone need none
             case _:
                 assert_never(member.state)
 
@@ -324,7 +321,7 @@ class Membership:
         self._schedule(member, min(member.next_beat, silent))
 
     def _schedule(self, member: Member, due: float) -> None:
-        self._wheel.add(member, due)
+        self.wheel.add(member, due)
         if due < self._next_due:
             self._hurry()
 
@@ -338,7 +335,7 @@ class Membership:
 
     def next_due(self) -> float:
         """Return when `turn` has something to do next; infinity if never."""
-        self._next_due = self._wheel.next_due()
+        self._next_due = self.wheel.next_due()
         return self._next_due
 
 

@@ -1,0 +1,424 @@
+"""The property the whole server stands for, by steps and over real sockets.
+
+A notify ends exactly the members of its room whose session is not the sender's; and
+whoever has been superseded is ended again at the door, however often it comes back.
+"""
+
+import json
+from collections.abc import Callable, Generator
+from typing import Any
+from unittest.mock import patch
+
+import hypothesis.strategies as st
+import pytest
+import trio
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    consumes,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from trio_websocket import ConnectionClosed
+from wsproto.connection import Connection, ConnectionType
+from wsproto.events import CloseConnection, TextMessage
+
+import sse_trio
+from sse_trio.core.notify import LAST_JOINED, Notify
+from sse_trio.core.rooms import Rooms
+from sse_trio.server.member import Member, Outcome, State
+from sse_trio.server.membership import Membership
+
+from ..model import LAST, Model, Tab
+from ..support import KEY, open_peer
+
+ROOMS = ["u1", "u2"]
+SESSIONS = ["s1", "s2", "s3"]
+
+CONFIG = sse_trio.Config(authkey=KEY, heartbeat_interval=25, heartbeat_timeout=60, linger=5)
+
+rooms = st.sampled_from(ROOMS)
+sessions = st.sampled_from(SESSIONS)
+senders = st.sampled_from([*SESSIONS, None, LAST])
+
+
+class FakePeer:
+    """A connection that takes everything, or is full, or is lost; it never closes by itself."""
+
+    def __init__(self) -> None:
+        self.full = False
+        self.lost = False
+        self.aborted = False
+        self._wire = Connection(ConnectionType.CLIENT)
+        self._events: list[Any] = []
+
+    def offer(self, frame: bytes) -> bool:
+        return not self.full and self.offer_last(frame)
+
+    def offer_last(self, frame: bytes) -> bool:
+        if self.lost:
+            return False
+        self._wire.receive_data(frame)
+        self._events += self._wire.events()
+        return True
+
+    def close(self, code: int, reason: str) -> None:
+        self._events.append(CloseConnection(code, reason))
+
+    def abort(self) -> None:
+        self.aborted = True
+
+    def got(self, kind: str) -> list[dict[str, Any]]:
+        messages = [json.loads(e.data) for e in self._events if isinstance(e, TextMessage)]
+        return [message for message in messages if message["type"] == kind]
+
+    def closes(self) -> list[int]:
+        return [event.code for event in self._events if isinstance(event, CloseConnection)]
+
+
+class Hub(RuleBasedStateMachine):
+    """The server's real synchronous steps beside the model, with time as an argument."""
+
+    tabs = Bundle("tabs")
+    fan_outs = Bundle("fan_outs")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 1000.0
+        self.model = Model()
+        self.membership = Membership(
+            CONFIG,
+            clock=lambda: self.now,
+            wall=lambda: self.now,
+            jitter=lambda: 0.5,
+            hurry=lambda: None,
+        )
+        self.real: dict[Tab, tuple[Member, FakePeer]] = {}
+        self.running: list[tuple[Generator[Member, None, None], list[Tab]]] = []
+        self.outcomes: list[Outcome] = []
+
+    @rule(target=tabs)
+    def connect(self) -> Tab:
+        return self._connect()
+
+    def _connect(self) -> Tab:
+        tab = Tab(len(self.model.tabs))
+        peer = FakePeer()
+        self.model.tabs.append(tab)
+        self.real[tab] = (self.membership.arrive(peer, "192.0.2.1"), peer)
+        return tab
+
+    @rule(target=tabs, room=rooms, session=sessions)
+    def open_a_tab(self, room: str, session: str) -> Tab:
+        tab = self._connect()
+        self._join(tab, room, session)
+        return tab
+
+    @rule(tab=tabs, room=rooms, session=sessions)
+    def join(self, tab: Tab, room: str, session: str) -> None:
+        self._join(tab, room, session)
+
+    def _join(self, tab: Tab, room: str, session: str) -> None:
+        member, _ = self.real[tab]
+        if member.state is not State.ARRIVING:
+            return
+        text = json.dumps({"type": "join", "room": room, "session": session})
+        self.membership.hear(member, [text])
+        self.model.join(tab, room, session)
+        if tab.deaf:  # not even `joined` could be sent
+            tab.alive = False
+
+    @rule(tab=tabs, room=rooms, session=sessions)
+    def join_twice(self, tab: Tab, room: str, session: str) -> None:
+        member, peer = self.real[tab]
+        if member.state is State.JOINED:
+            text = json.dumps({"type": "join", "room": room, "session": session})
+            self.membership.hear(member, [text])
+            assert peer.closes() == [4400]
+            tab.alive = False
+
+    @rule(tab=consumes(tabs))
+    def leave(self, tab: Tab) -> None:
+        self.membership.leave(self.real[tab][0])
+        tab.alive = False
+
+    @rule(tab=tabs)
+    def acknowledge(self, tab: Tab) -> None:
+        member, peer = self.real[tab]
+        if member.state is State.TERMINATED:
+            self.membership.hear(member, ['{"type": "terminated", "epoch": 1}'])
+            assert peer.closes() == [4001]
+
+    @rule(tab=tabs)
+    def fill_its_outbox(self, tab: Tab) -> None:
+        tab.deaf = self.real[tab][1].full = True
+
+    @rule(tab=tabs)
+    def lose_its_connection(self, tab: Tab) -> None:
+        # The kernel knows; the server will, when it next sends or receives.
+        tab.deaf = self.real[tab][1].lost = True
+
+    @rule(tab=tabs)
+    def stay_in_touch(self, tab: Tab) -> None:
+        member, _ = self.real[tab]
+        if member.state is State.JOINED:
+            self.membership.hear(member, ['{"type": "heartbeat"}'])
+
+    @rule(room=rooms, sender=senders, steps=st.integers(0, 9))
+    def notify(self, room: str, sender: Any, steps: int) -> None:
+        self._finish_fan_outs(room)
+        sender_ = LAST_JOINED if sender is LAST else sender
+        outcome, fan_out = self.membership.supersede(Notify(room=room, sender=sender_))
+        victims = self.model.notify(room, sender)
+        assert outcome.epoch == self.model.epoch(room)
+        self.running.append((fan_out, victims))
+        self.outcomes.append(outcome)
+        for _ in range(steps):
+            next(fan_out, None)
+
+    @rule(steps=st.integers(1, 3))
+    def go_on_with_a_fan_out(self, steps: int) -> None:
+        for fan_out, _ in self.running[:1]:
+            for _ in range(steps):
+                next(fan_out, None)
+
+    @rule(seconds=st.sampled_from([0.3, 4.0, 13.0, 25.0, 61.0]))
+    def tick(self, seconds: float) -> None:
+        self._finish_fan_outs()
+        before = {tab: len(self.real[tab][1].got("heartbeat")) for tab in self.model.living()}
+        self.now += seconds
+        for _ in self.membership.turn():
+            pass
+        for tab, beats in before.items():
+            member, peer = self.real[tab]
+            new = len(peer.got("heartbeat")) - beats
+            assert new <= 1
+            if member.state is not State.JOINED:
+                # Time may end a living member for two reasons only.
+                assert tab.deaf or self.now - member.heard >= CONFIG.heartbeat_timeout
+                tab.alive = False
+            elif seconds >= CONFIG.heartbeat_interval + 1:
+                assert new == 1
+        for tab in self.model.tabs:
+            if self.real[tab][1].aborted and self.real[tab][0].state is not State.GONE:
+                self.membership.leave(self.real[tab][0])
+
+    @precondition(lambda self: not self.membership.draining)
+    @rule(sure=st.integers(0, 19))
+    def drain(self, sure: int) -> None:
+        if sure == 0:
+            self._finish_fan_outs()
+            for _ in self.membership.goodbye():
+                pass
+            for tab in self.model.living():
+                assert self.real[tab][1].closes() == [1001]
+                tab.alive = False
+
+    def _finish_fan_outs(self, room: str | None = None) -> None:
+        """Run what is left of the fan-outs (of `room`: its notifies are serialised)."""
+        for running in list(self.running):
+            fan_out, victims = running
+            if room is None or (victims and victims[0].room == room):
+                for _ in fan_out:
+                    pass
+                self.running.remove(running)
+
+    def _not_yet_told(self) -> set[Tab]:
+        return {tab for _, victims in self.running for tab in victims}
+
+    @invariant()
+    def exactly_the_others_were_told_exactly_once(self) -> None:
+        for tab in self.model.tabs:
+            member, peer = self.real[tab]
+            told = [message["epoch"] for message in peer.got("terminate")]
+            if told != tab.expected:
+                # A fan-out that has given way, or somebody who can't or won't be told.
+                assert told == []
+                assert tab in self._not_yet_told() or tab.deaf or member.state is State.GONE
+
+    @invariant()
+    def nobody_superseded_is_a_living_member(self) -> None:
+        for tab in self.model.tabs:
+            member, _ = self.real[tab]
+            assert (member.state is State.JOINED) == tab.alive, (tab, member)
+            if member.state is State.JOINED:
+                assert self.model.ended_by(member.room, member.session) is None
+
+    @invariant()
+    def the_registry_holds_the_living_and_no_empty_room(self) -> None:
+        now = self.membership.statistics()
+        assert now.members == len(self.model.living())
+        assert now.rooms == len(self.model.rooms())
+        for room in ROOMS:
+            registered = set(self.membership.rooms.members(room))
+            assert registered == {self.real[tab][0] for tab in self.model.living(room)}
+
+    @invariant()
+    def everyone_connected_stands_in_the_wheel_exactly_once(self) -> None:
+        connected = [m for m, _ in self.real.values() if m.state is not State.GONE]
+        assert all(member in self.membership.wheel for member in connected)
+        assert len(self.membership.wheel) == len(connected)
+        assert self.membership.statistics().connections == len(connected)
+
+    @invariant()
+    def outcomes_add_up(self) -> None:
+        for outcome in self.outcomes:
+            told = sum(
+                message["epoch"] == outcome.epoch
+                for tab, (_, peer) in self.real.items()
+                if tab.room == outcome.room
+                for message in peer.got("terminate")
+            )
+            assert 0 <= outcome.acked <= outcome.terminated <= told
+            assert outcome.pending == outcome.terminated - outcome.acked
+
+
+EXAMPLES = settings(max_examples=300, stateful_step_count=40, deadline=None)
+# A mutant is only to be caught: nobody reads its smallest example.
+CATCH = settings(EXAMPLES, max_examples=500, phases=[Phase.generate], database=None)
+
+
+def test_by_steps() -> None:
+    run_state_machine_as_test(Hub, settings=EXAMPLES)
+
+
+# -- over real sockets ---------------------------------------------------------------------
+
+Script = list[tuple[str, str, Any]]
+
+scripts = st.lists(
+    st.one_of(
+        st.tuples(st.just("join"), rooms, sessions),
+        st.tuples(st.just("leave"), rooms, sessions),
+        st.tuples(st.just("notify"), rooms, senders),
+    ),
+    max_size=25,
+)
+
+
+class Browser:
+    """A task that joins, and writes down how it ended."""
+
+    def __init__(self, tab: Tab) -> None:
+        self.tab = tab
+        self.scope = trio.CancelScope()
+        self.answered = trio.Event()
+        self.ended = trio.Event()
+        self.told: list[int] = []
+        self.code: int | None = None
+
+    async def run(self, hub: sse_trio.Hub) -> None:
+        with self.scope:
+            async with open_peer(hub) as peer:
+                join = {"type": "join", "room": self.tab.room, "session": self.tab.session}
+                await peer.send_message(json.dumps(join))
+                try:
+                    while True:
+                        message = json.loads(await peer.get_message())
+                        if message["type"] == "terminate":
+                            self.told.append(message["epoch"])
+                            ack = {"type": "terminated", "epoch": message["epoch"]}
+                            await peer.send_message(json.dumps(ack))
+                        self.answered.set()
+                except ConnectionClosed as closed:
+                    self.code = closed.reason.code if closed.reason else None
+        self.answered.set()
+        self.ended.set()
+
+
+async def play(script: Script) -> None:
+    """Run a script against a server with real connections; every claim is checked at its end."""
+    model = Model()
+    browsers: list[Browser] = []
+    with trio.fail_after(30):
+        async with trio.open_nursery() as nursery:
+            hub: sse_trio.Hub = await nursery.start(
+                sse_trio.serve, sse_trio.Config(port=0, authkey=KEY)
+            )
+            for action, room, who in script:
+                if action == "join":
+                    browser = Browser(Tab(len(browsers)))
+                    model.tabs.append(browser.tab)
+                    model.join(browser.tab, room, who)
+                    browsers.append(browser)
+                    nursery.start_soon(browser.run, hub)
+                    await browser.answered.wait()
+                elif action == "leave":
+                    for browser in browsers:
+                        if browser.tab in model.living(room) and browser.tab.session == who:
+                            browser.scope.cancel()
+                            browser.tab.alive = False
+                            await browser.ended.wait()
+                else:
+                    model.notify(room, who)
+                    outcome = await hub.notify(room, sender=LAST_JOINED if who is LAST else who)
+                    assert outcome.epoch == model.epoch(room)
+            for browser in browsers:
+                if not browser.tab.alive:
+                    await browser.ended.wait()
+                    assert browser.told == browser.tab.expected
+                    assert browser.code == (4001 if browser.told else None)
+            # One more round trip, and the living have still heard nothing.
+            for browser in browsers:
+                if browser.tab.alive:
+                    assert browser.told == []
+                    assert not browser.ended.is_set()
+            assert hub.statistics().members == len(model.living())
+            assert hub.statistics().rooms == len(model.rooms())
+            nursery.cancel_scope.cancel()
+
+
+def over_sockets(how: settings) -> None:
+    @settings(how, suppress_health_check=[HealthCheck.too_slow])
+    @given(scripts)
+    def claim(script: Script) -> None:
+        trio.run(play, script)
+
+    claim()
+
+
+def test_over_real_sockets() -> None:
+    over_sockets(settings(max_examples=150, deadline=None))
+
+
+# -- and both can fail ---------------------------------------------------------------------
+
+
+def spare_nobody(registry: Rooms[Any], room: str, sender: str | None) -> list[Any]:
+    return registry.members(room)
+
+
+def spare_by_socket(registry: Rooms[Any], room: str, sender: str | None) -> list[Any]:
+    spared = registry.members(room, sender)[:1] if sender is not None else []
+    return [member for member in registry.members(room) if member not in spared]
+
+
+def wrong_room(registry: Rooms[Any], room: str, sender: str | None) -> list[Any]:
+    other = ROOMS[1 - ROOMS.index(room)]
+    return [m for m in registry.members(other) if m not in registry.members(other, sender or "")]
+
+
+MUTATIONS = [spare_nobody, spare_by_socket, wrong_room]
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS)
+def test_by_steps_notices(mutation: Callable[..., list[Any]]) -> None:
+    with patch.object(Rooms, "others", mutation), pytest.raises(BaseException) as failure:
+        run_state_machine_as_test(Hub, settings=CATCH)
+    assert caused_by_assertion(failure.value)
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS)
+def test_over_real_sockets_notices(mutation: Callable[..., list[Any]]) -> None:
+    with patch.object(Rooms, "others", mutation), pytest.raises(BaseException) as failure:
+        over_sockets(CATCH)
+    assert caused_by_assertion(failure.value)
+
+
+def caused_by_assertion(failure: BaseException) -> bool:
+    if isinstance(failure, BaseExceptionGroup):
+        return any(caused_by_assertion(inner) for inner in failure.exceptions)
+    return isinstance(failure, AssertionError | trio.TooSlowError)
