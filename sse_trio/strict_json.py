@@ -1,9 +1,9 @@
 """JSON as RFC 8259 means it, for text that comes from outside.
 
 The standard library's decoder is kept, and closed where it is generous: duplicate
-names, NaN and infinities (also those that overflow, ``1e999``), lone surrogates and
-runaway nesting are refused. Every refusal is a ``ValueError`` whose text can be shown
-to whoever sent the document: it never quotes it, because it may hold a key.
+names, NaN and infinities (also those that overflow, ``1e999``), endless integers, lone
+surrogates and runaway nesting are refused. Every refusal is a ``ValueError`` whose text
+can be shown to whoever sent the document: it never quotes it, because it may hold a key.
 """
 
 import json
@@ -15,7 +15,13 @@ from typing import Any, NoReturn
 # (PHP 512, Go 10,000, .NET 64), and re-encoding must never reach Python's own limit.
 MAX_DEPTH = 32
 
-_STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', re.DOTALL)
+# What Python converts in any setting of its own limit (sys.int_info), and far beyond what
+# other languages' numbers hold.
+MAX_DIGITS = 640
+
+# A string need not end: were that a mismatch, the next attempt would begin at its next
+# quote, and the time would be quadratic.
+_STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*"?|[\[{]|[\]}]', re.DOTALL)
 
 
 def loads_untrusted(document: bytes | str) -> Any:
@@ -24,11 +30,13 @@ def loads_untrusted(document: bytes | str) -> Any:
     Raises:
         ValueError: it is not JSON, not UTF-8, or one of the things this module refuses.
     """
-    if isinstance(document, bytes):
-        try:
+    try:
+        if isinstance(document, bytes):
             document = document.decode("utf-8")
-        except UnicodeDecodeError:
-            raise ValueError("not UTF-8") from None
+        else:
+            document.encode("utf-8")
+    except UnicodeError:
+        raise ValueError("not UTF-8") from None
     if document.count("[") + document.count("{") > MAX_DEPTH:
         _check_depth(document)
     try:
@@ -37,6 +45,7 @@ def loads_untrusted(document: bytes | str) -> Any:
             object_pairs_hook=_unique,
             parse_constant=_refuse_constant,
             parse_float=_finite,
+            parse_int=_whole,
         )
     except json.JSONDecodeError as error:
         raise ValueError(f"not JSON: {error.msg} at character {error.pos}") from None
@@ -81,3 +90,9 @@ def _finite(digits: str) -> float:
     if not math.isfinite(number):
         raise ValueError("a number is out of range")
     return number
+
+
+def _whole(digits: str) -> int:
+    if len(digits) > MAX_DIGITS:
+        raise ValueError("a number is out of range")
+    return int(digits)
