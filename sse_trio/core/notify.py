@@ -30,6 +30,23 @@ Sender = str | Literal[Last.JOINED] | None
 """The session that stays; or the one that joined last; or None: nobody does."""
 
 
+def _detail(value: Any) -> dict[str, Any] | None:
+    """Take a copy, which its giver can no longer change, of what JSON can hold."""
+    if value is None:
+        return None
+    try:
+        text = strict_json.dumps(value)
+        # One level down, because that is where a message carries it.
+        (copy,) = strict_json.loads_untrusted(f"[{text}]")
+    except (TypeError, ValueError, RecursionError):
+        raise ValueError("detail must be a JSON object") from None
+    if not isinstance(copy, dict):
+        raise ValueError("detail must be a JSON object")
+    if len(text.encode()) > MAX_DETAIL:
+        raise ValueError(f"detail must not be longer than {MAX_DETAIL} bytes of JSON")
+    return copy
+
+
 def _room(value: Any) -> str:
     return name(value, "room")
 
@@ -54,7 +71,7 @@ class Notify:
     room: str = attrs.field(converter=_room)
     sender: Sender = attrs.field(default=LAST_JOINED, converter=_sender)
     reason: str = attrs.field(default="login")
-    detail: dict[str, Any] | None = attrs.field(default=None)
+    detail: dict[str, Any] | None = attrs.field(default=None, converter=_detail)
     """A JSON object of at most `MAX_DETAIL` bytes, handed to the terminated as it is."""
     id: str | None = attrs.field(default=None)
     wait: float = attrs.field(default=0.0)
@@ -68,19 +85,6 @@ class Notify:
     def _check_id(self, _: object, value: object) -> None:
         if value is not None:
             _check_text("id", value, 1, MAX_ID)
-
-    @detail.validator
-    def _check_detail(self, _: object, value: object) -> None:
-        if value is None:
-            return
-        if not isinstance(value, dict):
-            raise ValueError("detail must be a JSON object")
-        try:
-            size = len(strict_json.dumps(value).encode())
-        except (TypeError, ValueError, RecursionError):
-            raise ValueError("detail must be a JSON object") from None
-        if size > MAX_DETAIL:
-            raise ValueError(f"detail must not be longer than {MAX_DETAIL} bytes of JSON")
 
     @wait.validator
     def _check_wait(self, _: object, value: object) -> None:

@@ -1,0 +1,153 @@
+"""A notify's limits, each at its edge; the same for HTTP and for embedders."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+
+from sse_trio.core.messages import Terminate, encode, parse_from_server
+from sse_trio.core.notify import LAST_JOINED, Notify
+
+from .. import strategies
+
+
+def detail_of(size: int) -> dict[str, str]:
+    """A detail of `size` bytes of compact JSON, most of them in characters of two bytes."""
+    room = size - len('{"a":""}')
+    return {"a": "é" * (room // 2) + "x" * (room % 2)}
+
+
+def subject(value: object) -> str:
+    """Name a case after the member that it is about."""
+    return next(iter(value)) if isinstance(value, dict) else "why"
+
+
+def nested(depth: int) -> dict[str, Any]:
+    inner: dict[str, Any] = {}
+    for _ in range(depth - 1):
+        inner = {"a": inner}
+    return inner
+
+
+def test_only_the_room_is_needed() -> None:
+    notify = Notify(room="u1")
+    assert notify == Notify(
+        room="u1", sender=LAST_JOINED, reason="login", detail=None, id=None, wait=0.0
+    )
+
+
+def test_nobody_is_another_sender_than_whoever_joined_last() -> None:
+    assert Notify(room="u1", sender=None).sender is None
+    assert Notify(room="u1", sender=LAST_JOINED).sender is LAST_JOINED
+
+
+def test_integers_are_names() -> None:
+    notify = Notify(room=7, sender=-8)
+    assert (notify.room, notify.sender) == ("7", "-8")
+
+
+@given(strategies.notify_bodies)
+def test_takes_all_that_is_within_the_limits(members: dict[str, Any]) -> None:
+    notify = Notify(**members)
+    assert notify.room == str(members["room"])
+    for key in {"reason", "detail", "id", "wait"} & members.keys():
+        assert getattr(notify, key) == members[key]
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"room": "x" * 256},
+        {"sender": "x" * 256},
+        {"reason": ""},
+        {"reason": "é" * 64},
+        {"id": "x"},
+        {"id": "x" * 128},
+        {"wait": 0},
+        {"wait": 10},
+        {"wait": 9.99},
+        {"detail": {}},
+        {"detail": detail_of(1023)},
+        {"detail": detail_of(1024)},
+        {"detail": nested(31)},
+    ],
+    ids=subject,
+)
+def test_takes_the_edge(members: dict[str, Any]) -> None:
+    notify = Notify(**{"room": "u1"} | members)
+    assert {key: getattr(notify, key) for key in members} == members
+
+
+@pytest.mark.parametrize(
+    ("members", "why"),
+    [
+        ({"room": ""}, "^room must have 1 to 256"),
+        ({"room": "x" * 257}, "^room must have 1 to 256"),
+        ({"room": True}, "^room must be a string"),
+        ({"room": 1.0}, "^room must be a string"),
+        ({"room": None}, "^room must be a string"),
+        ({"room": "\ud800"}, "^room must not hold lone surrogates"),
+        ({"sender": ""}, "^sender must have 1 to 256"),
+        ({"sender": "x" * 257}, "^sender must have 1 to 256"),
+        ({"sender": False}, "^sender must be a string"),
+        ({"sender": "\x00"}, "^sender must not hold control"),
+        ({"reason": "x" * 65}, "^reason must be"),
+        ({"reason": None}, "^reason must be"),
+        ({"reason": 1}, "^reason must be"),
+        ({"reason": "a\nb"}, "^reason must be"),
+        ({"reason": "\ud800"}, "^reason must be"),
+        ({"id": ""}, "^id must be"),
+        ({"id": "x" * 129}, "^id must be"),
+        ({"id": 7}, "^id must be"),
+        ({"id": "\x7f"}, "^id must be"),
+        ({"wait": -0.1}, "^wait must be from 0 to 10"),
+        ({"wait": 10.1}, "^wait must be from 0 to 10"),
+        ({"wait": 10**400}, "^wait must be from 0 to 10"),
+        ({"wait": float("nan")}, "^wait must be from 0 to 10"),
+        ({"wait": True}, "^wait must be a number"),
+        ({"wait": "1"}, "^wait must be a number"),
+        ({"wait": None}, "^wait must be a number"),
+        ({"detail": detail_of(1025)}, "^detail must not be longer"),
+        ({"detail": {"a": [1] * 600}}, "^detail must not be longer"),
+        ({"detail": []}, "^detail must be a JSON object"),
+        ({"detail": "x"}, "^detail must be a JSON object"),
+        ({"detail": False}, "^detail must be a JSON object"),
+        ({"detail": {"a": float("inf")}}, "^detail must be a JSON object"),
+        ({"detail": {"a": b"bytes"}}, "^detail must be a JSON object"),
+        ({"detail": {"a": "\ud800"}}, "^detail must be a JSON object"),
+        ({"detail": {("a",): 1}}, "^detail must be a JSON object"),
+        ({"detail": {1: 1, "1": 2}}, "^detail must be a JSON object"),
+        ({"detail": nested(32)}, "^detail must be a JSON object"),
+        ({"detail": nested(99_999)}, "^detail must be a JSON object"),
+    ],
+    ids=subject,
+)
+def test_refuses_what_is_beyond(members: dict[str, Any], why: str) -> None:
+    with pytest.raises(ValueError, match=why) as refusal:
+        Notify(**{"room": "u1"} | members)
+    assert refusal.value.__cause__ is None
+
+
+def test_a_detail_that_holds_itself_is_refused() -> None:
+    detail: dict[str, Any] = {}
+    detail["self"] = detail
+    with pytest.raises(ValueError, match=r"^detail must be a JSON object"):
+        Notify(room="u1", detail=detail)
+
+
+def test_a_detail_is_what_it_was_when_it_was_given() -> None:
+    detail = {"devices": ["phone"]}
+    notify = Notify(room="u1", detail=detail)
+    detail["devices"].append("laptop")
+    assert notify.detail == {"devices": ["phone"]}
+
+
+@pytest.mark.parametrize(
+    "detail", [nested(31), detail_of(1024), {"a": 1e308}, {"a": 10**600}], ids=len
+)
+def test_whatever_detail_is_taken_reaches_a_python_client(detail: dict[str, Any]) -> None:
+    notify = Notify(room="u1", detail=detail)
+    terminate = Terminate("u1", 1, notify.reason, notify.detail)
+    assert parse_from_server(encode(terminate)) == terminate
+    assert json.loads(encode(terminate))["detail"] == detail
