@@ -1,0 +1,247 @@
+"""The hub's awaiting half: serialised notifies, idempotency, the ledger, cancellation."""
+
+import json
+from functools import partial
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+import sse_trio
+from sse_trio.core.standing import Record
+
+from ..support import KEY, RawWebSocket, Start, joined, post_notify, raw_websocket
+
+
+class SlowLedger(sse_trio.MemoryLedger):
+    """Commits after a while, and can be broken; writes down what it is asked, and when."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.broken = False
+        self.writing: list[str] = []
+        self.most_at_once = 0
+        self.rooms_at_once = 0
+
+    async def advance(self, room: str, record: Record) -> None:
+        self.writing.append(room)
+        self.most_at_once = max(self.most_at_once, self.writing.count(room))
+        self.rooms_at_once = max(self.rooms_at_once, len(set(self.writing)))
+        try:
+            await trio.sleep(1)
+            if self.broken:
+                raise sse_trio.LedgerError("the disk is full")
+            await super().advance(room, record)
+        finally:
+            self.writing.remove(room)
+
+
+@pytest.fixture
+def ledger() -> SlowLedger:
+    return SlowLedger()
+
+
+@pytest.fixture
+async def hub(nursery: trio.Nursery, ledger: SlowLedger) -> sse_trio.Hub:
+    config = sse_trio.Config(port=0, authkey=KEY)
+    hub: sse_trio.Hub = await nursery.start(partial(sse_trio.serve, config, ledger=ledger))
+    return hub
+
+
+async def test_notifies_of_one_room_are_serialised_and_of_several_are_not(
+    hub: sse_trio.Hub, ledger: SlowLedger, autojump_clock: MockClock
+) -> None:
+    epochs: list[int] = []
+
+    async def notify(room: str, sender: str) -> None:
+        epochs.append((await hub.notify(room, sender=sender)).epoch)
+
+    async with trio.open_nursery() as nursery:
+        for sender in ("s1", "s2", "s3"):
+            nursery.start_soon(notify, "u1", sender)
+            nursery.start_soon(notify, "u2", sender)
+    assert sorted(epochs) == [1, 1, 2, 2, 3, 3]
+    assert (ledger.most_at_once, ledger.rooms_at_once) == (1, 2)
+
+
+async def test_of_two_notifies_at_once_the_later_sender_stays(
+    hub: sse_trio.Hub, autojump_clock: MockClock
+) -> None:
+    epochs: dict[str, int] = {}
+
+    async def notify(sender: str) -> None:
+        epochs[sender] = (await hub.notify("u1", sender=sender)).epoch
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(notify, "s1")
+        nursery.start_soon(notify, "s2")
+    assert set(epochs.values()) == {1, 2}
+    for sender, epoch in epochs.items():
+        websocket = await raw_websocket(hub)
+        await websocket.send({"type": "join", "room": "u1", "session": sender})
+        assert (await websocket.message())["type"] == ("joined" if epoch == 2 else "terminate")
+        await websocket.stream.aclose()
+
+
+async def test_the_answer_comes_after_the_commit_and_the_termination_before(
+    hub: sse_trio.Hub, ledger: SlowLedger, autojump_clock: MockClock
+) -> None:
+    async with joined(hub, "u1", "s1") as old:
+        began = trio.current_time()
+        async with trio.open_nursery() as nursery:
+
+            async def see() -> None:
+                await old.get_message()
+                assert trio.current_time() == began
+
+            nursery.start_soon(see)
+            await hub.notify("u1", sender="s2")
+            assert trio.current_time() == began + 1
+
+
+async def test_the_same_id_has_one_effect_and_one_answer(
+    hub: sse_trio.Hub, autojump_clock: MockClock
+) -> None:
+    answers = []
+
+    async def notify() -> None:
+        answers.append(await hub.notify("u1", sender="s1", id="login-1"))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(notify)
+        nursery.start_soon(notify)
+    assert answers[0] is answers[1]
+    assert (await hub.notify("u1", sender="s1")).epoch == 2
+    await trio.sleep(600)
+    assert (await hub.notify("u1", sender="s1", id="login-1")).epoch == 3
+
+
+async def test_an_id_of_another_room_or_sender_is_a_conflict(
+    start: Start, autojump_clock: MockClock
+) -> None:
+    hub = await start()
+    await hub.notify("u1", sender="s1", id="x")
+    for room, sender in (("u2", "s1"), ("u1", "s2"), ("u1", None)):
+        with pytest.raises(sse_trio.Conflict):
+            await hub.notify(room, sender=sender, id="x")
+        answer = await post_notify(hub, room=room, sender=sender, id="x")
+        assert answer.status == 409
+    assert hub.statistics().notifies == {"accepted": 1, "conflict": 6}
+
+
+async def test_a_ledger_that_fails_is_a_503_and_the_same_id_tries_again(
+    hub: sse_trio.Hub, ledger: SlowLedger, autojump_clock: MockClock
+) -> None:
+    async with joined(hub, "u1", "s1") as old:
+        ledger.broken = True
+        answer = await post_notify(hub, room="u1", sender="s2", id="x")
+        assert answer.status == 503
+        assert "disk" not in answer.body.decode()
+        assert json.loads(await old.get_message())["type"] == "terminate"
+    ledger.broken = False
+    answer = await post_notify(hub, room="u1", sender="s2", id="x")
+    assert (answer.status, answer.json["epoch"]) == (200, 2)
+
+
+async def test_a_caller_that_gives_up_changes_nothing_for_the_members(
+    hub: sse_trio.Hub, ledger: SlowLedger, autojump_clock: MockClock
+) -> None:
+    """A fan-out is longer than a slice; its caller is cancelled while the ledger writes."""
+    async with joined(hub, "u1", "s1") as first:
+        rest = [await raw_websocket(hub) for _ in range(62)]
+        more = [await raw_websocket(hub) for _ in range(1)]
+        for number, websocket in enumerate(rest + more):
+            join = {"type": "join", "room": "u1", "session": f"x{number}"}
+            await websocket.send(join)
+            await websocket.message()
+        with trio.move_on_after(0) as scope:
+            scope.cancel()
+            await hub.notify("u1", sender="s2")
+        assert scope.cancelled_caught
+        # Cancelled before it began: nothing happened. Cancelled after: everything does.
+        assert hub.statistics().members == 64
+        with trio.move_on_after(0.5) as scope:
+            await hub.notify("u1", sender="s2")
+        assert scope.cancelled_caught
+        assert json.loads(await first.get_message())["type"] == "terminate"
+        for websocket in rest + more:
+            assert (await websocket.message())["type"] == "terminate"
+            await websocket.stream.aclose()
+
+
+async def test_a_restart_on_the_same_ledger_ends_who_comes_back(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    ledger = sse_trio.MemoryLedger()
+    config = sse_trio.Config(port=0, authkey=KEY)
+    first = await nursery.start(partial(sse_trio.serve, config, ledger=ledger))
+    async with joined(first, "u1", "s1"):
+        await first.notify("u1", sender="s2", reason="stolen", detail={"on": "Firefox"})
+    first.drain()
+    second = await nursery.start(partial(sse_trio.serve, config, ledger=ledger))
+    back = await raw_websocket(second)
+    await back.send({"type": "join", "room": "u1", "session": "s1"})
+    message = await back.message()
+    assert (message["type"], message["epoch"], message["reason"]) == ("terminate", 1, "stolen")
+    assert message["detail"] == {"on": "Firefox"}
+    await back.stream.aclose()
+    async with joined(second, "u1", "s2"):
+        assert second.statistics().members == 1
+
+
+async def test_a_long_fan_out_gives_way_and_reaches_everybody(
+    start: Start, autojump_clock: MockClock
+) -> None:
+    hub = await start(max_connections_per_room=1000)
+    members: list[RawWebSocket] = [await raw_websocket(hub) for _ in range(300)]
+    for number, websocket in enumerate(members):
+        await websocket.send({"type": "join", "room": "u1", "session": f"s{number}"})
+        await websocket.message()
+    outcome = await hub.notify("u1", sender="s7")
+    assert outcome.terminated == 299
+    for number, websocket in enumerate(members):
+        if number != 7:
+            assert (await websocket.message())["type"] == "terminate"
+        await websocket.stream.aclose()
+
+
+async def test_bad_arguments_are_the_callers_mistake(
+    start: Start, autojump_clock: MockClock
+) -> None:
+    hub = await start()
+    for wrong in ({"room": ""}, {"room": True}, {"room": "u1", "sender": "x" * 257}):
+        with pytest.raises(sse_trio.LocalProtocolError):
+            await hub.notify(**wrong)
+    with pytest.raises(ValueError, match="reason"):
+        await hub.notify("u1", reason="x" * 65)
+    with pytest.raises(sse_trio.LocalProtocolError):
+        hub.ticket("", "s1")
+
+
+async def test_a_ticket_joins_where_tickets_are_required(
+    start: Start, autojump_clock: MockClock
+) -> None:
+    hub = await start(join="ticket")
+    outcome = await hub.notify("u1", sender="s1")
+    for ticket in (outcome.ticket, hub.ticket("u1", "s2")):
+        websocket = await raw_websocket(hub)
+        await websocket.send({"type": "join", "ticket": ticket})
+        assert (await websocket.message())["type"] == "joined"
+        await websocket.stream.aclose()
+    claimed = await raw_websocket(hub)
+    await claimed.send({"type": "join", "room": "u1", "session": "s1"})
+    assert (await claimed.message())["code"] == 4401
+    assert await claimed.closed() == 4401
+    await claimed.stream.aclose()
+
+
+async def test_wrong_keys_are_counted_and_then_refused_unheard(
+    start: Start, autojump_clock: MockClock
+) -> None:
+    hub = await start(max_wrong_keys=3)
+    for _ in range(3):
+        assert (await post_notify(hub, room="u1", key="wrong")).status == 401
+    answer = await post_notify(hub, room="u1")
+    assert (answer.status, answer.headers["retry-after"]) == (429, "60")
+    await trio.sleep(60)
+    assert (await post_notify(hub, room="u1")).status == 200
