@@ -6,6 +6,8 @@ every user of the machine can read.
 """
 
 import argparse
+import contextlib
+import http.client
 import json
 import logging
 import os
@@ -13,26 +15,27 @@ import resource
 import secrets
 import signal
 import sys
-import urllib.error
-import urllib.request
-from collections.abc import Awaitable, Callable, Sequence
+import urllib.parse
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from importlib.metadata import version
+from typing import Any
 
 import attrs
 import trio
 
+from . import logs
 from .client import open_member
 from .config import ENVIRONMENT_KEY, Config
 from .core import messages
-from .errors import ConfigError, MemberClosed, RemoteProtocolError, SseTrioError
+from .errors import ConfigError, LocalProtocolError, SseTrioError
 from .server.hub import Hub
 from .server.serve import serve
 
 DONE, FAILED, WRONG = 0, 1, 2
 
-# Seconds that `notify` waits for the answer, beyond its own --wait.
-NOTIFY_SECONDS = 15
+# Seconds that `notify` waits for the server to say something. No --wait is longer.
+NOTIFY_SECONDS = 30
 
 logger = logging.getLogger("sse_trio")
 
@@ -40,17 +43,35 @@ logger = logging.getLogger("sse_trio")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command, and return the exit status."""
     options = _parser().parse_args(arguments)
+    status = FAILED
+    # Whatever comes out of a nursery comes in groups.
     try:
-        status: int = options.run(options)
-    except ConfigError as error:
-        print(f"sse-trio: {error}", file=sys.stderr)
-        return WRONG
-    except (SseTrioError, OSError) as error:
-        print(f"sse-trio: {error}", file=sys.stderr)
-        return FAILED
-    except KeyboardInterrupt:
-        return FAILED
+        status = options.run(options)
+    except* (ConfigError, LocalProtocolError) as wrong:
+        _complain(wrong)
+        status = WRONG
+    except* BrokenPipeError:
+        # Whoever read the output has enough. Python must not find out again while it exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except* (SseTrioError, OSError) as failed:
+        _complain(failed)
+    except* KeyboardInterrupt:
+        pass
     return status
+
+
+def _complain(errors: BaseExceptionGroup[Any]) -> None:
+    """Print one line for each."""
+    for error in _leaves(errors):
+        print(f"sse-trio: {getattr(error, 'strerror', None) or error}", file=sys.stderr)
+
+
+def _leaves(errors: BaseExceptionGroup[Any]) -> Iterator[BaseException]:
+    for error in errors.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _leaves(error)
+        else:
+            yield error
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -90,8 +111,8 @@ def _parser() -> argparse.ArgumentParser:
         "announce a login, and print the server's answer",
         "sse-trio notify --room u1 --sender s2 --wait 2 --config config.json",
     )
-    add("--room", required=True, help="the user's room")
-    add("--sender", help="the session that stays; without it, the one that joined last")
+    add("--room", type=_text, required=True, help="the user's room")
+    add("--sender", type=_text, help="the session that stays; without it, the one that joined last")
     add("--wait", type=float, default=0.0, metavar="SECONDS", help="for the others to answer")
     add("--config", metavar="FILE", help=f"where the key is; or set {ENVIRONMENT_KEY}")
     add("--url", help="the server, http://host:port; without it, the configured address")
@@ -103,11 +124,19 @@ def _parser() -> argparse.ArgumentParser:
         "sse-trio watch --url ws://127.0.0.1:8080/ws --room u1 --session s1",
     )
     add("--url", required=True, help="the server, ws://host:port/ws")
-    add("--room", required=True, help="the user's room")
-    add("--session", help="without it, the server makes one up")
+    add("--room", type=_text, required=True, help="the user's room")
+    add("--session", type=_text, help="without it, the server makes one up")
 
     command("keygen", _keygen, "print a new authkey", "sse-trio keygen")
     return parser
+
+
+def _text(argument: str) -> str:
+    try:
+        argument.encode()
+    except UnicodeEncodeError:
+        raise argparse.ArgumentTypeError("it is not UTF-8") from None
+    return argument
 
 
 def _serve(options: argparse.Namespace) -> int:
@@ -119,40 +148,48 @@ def _serve(options: argparse.Namespace) -> int:
             f"authkey is required: set it in --config, or {ENVIRONMENT_KEY} in the "
             "environment; `sse-trio keygen` makes one"
         )
-    _log(options.log_level, options.log_format)
+    logs.set_up(options.log_level, options.log_format)
     _raise_open_files(config)
-    return trio.run(_run, partial(serve, config), config)
+    return trio.run(_run, config)
 
 
-async def _run(run: Callable[..., Awaitable[None]], config: Config) -> int:
-    """Serve until a signal; a second one does not wait."""
-    status = DONE
-    async with trio.open_nursery() as nursery:
-        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+async def _run(config: Config) -> int:
+    """Serve until a signal. A second one does not wait, nor does one before the start."""
+    hub: Hub | None = None
+    serving = trio.CancelScope()
 
-            async def serve_and_end(*, task_status: trio.TaskStatus[Hub]) -> None:
-                await run(task_status=task_status)
-                nursery.cancel_scope.cancel()
-
-            hub = await nursery.start(serve_and_end)
-            _greet(hub, config)
-            async for signum in signals:
-                if hub.draining.is_set():
-                    logger.warning("%s again: stopping now", signal.Signals(signum).name)
-                    status = FAILED
-                    break
-                logger.info("%s: draining", signal.Signals(signum).name)
+    async def obey() -> None:
+        async for signum in signals:
+            name = signal.Signals(signum).name
+            if hub is None or hub.draining.is_set():
+                logger.warning("%s: stopping now", name)
+                serving.cancel()
+            else:
+                logger.info("%s: draining", name)
                 hub.drain()
-            nursery.cancel_scope.cancel()
-    return status
+
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async with trio.open_nursery() as listening:
+            listening.start_soon(obey)
+            with serving:
+                async with trio.open_nursery() as nursery:
+                    hub = await nursery.start(partial(serve, config))
+                    _greet(hub)
+            listening.cancel_scope.cancel()
+    return FAILED if serving.cancelled_caught else DONE
 
 
-def _greet(hub: Hub, config: Config) -> None:
+def _base_url(config: Config, port: int) -> str:
     host = f"[{config.ipaddr}]" if ":" in config.ipaddr else config.ipaddr
-    print(f"listening on http://{host}:{hub.port} and ws://{host}:{hub.port}/ws")
+    return f"http://{host}:{port}"
+
+
+def _greet(hub: Hub) -> None:
+    url = _base_url(hub.config, hub.port)
+    print(f"listening on {url} and {url.replace('http', 'ws', 1)}/ws")
     print("try, with your authkey for KEY:")
     print(
-        f"  curl http://{host}:{hub.port}/notify -H 'Content-Type: application/json' "
+        f"  curl {url}/notify -H 'Content-Type: application/json' "
         """-H 'Authorization: Bearer KEY' -d '{"room": "u1"}'""",
         flush=True,
     )
@@ -162,37 +199,46 @@ def _notify(options: argparse.Namespace) -> int:
     config = Config.load(options.config, os.environ)
     if not config.authkey:
         raise ConfigError(f"the key is required: --config, or {ENVIRONMENT_KEY}")
-    host = f"[{config.ipaddr}]" if ":" in config.ipaddr else config.ipaddr
-    url = (options.url or f"http://{host}:{config.port}").rstrip("/")
-    if not url.startswith(("http://", "https://")):
-        raise ConfigError("--url must start with http:// or https://")
-    body = {"room": options.room, "wait": options.wait}
+    url = options.url or _base_url(config, config.port)
+    body = {"key": config.authkey[0], "room": options.room, "wait": options.wait}
     if options.sender is not None:
         body["sender"] = options.sender
-    request = urllib.request.Request(  # noqa: S310
-        f"{url}/notify",
-        data=json.dumps(body).encode(),
-        headers={
-            "Content-Type": "application/json",
-            "Authorization": b"Bearer " + config.authkey[0].encode(),  # type: ignore[dict-item]
-        },
-    )
-    # The key goes to that server and to no proxy, whatever the environment says.
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(request, timeout=NOTIFY_SECONDS + options.wait) as answer:
-            print(answer.read().decode())
-    except urllib.error.HTTPError as refused:
-        print(f"sse-trio: {refused.code} {refused.reason}: {_detail(refused)}", file=sys.stderr)
-        return FAILED
+        status, answer = _post(f"{url.rstrip('/')}/notify", json.dumps(body).encode())
+    except (OSError, UnicodeError, http.client.HTTPException) as error:
+        raise SseTrioError(f"cannot notify {url}: {error}") from error
+    if status != http.HTTPStatus.OK:
+        raise SseTrioError(f"cannot notify {url}: {status} {_detail(answer)}")
+    print(answer.decode())
     return DONE
 
 
-def _detail(refused: urllib.error.HTTPError) -> str:
+_SCHEMES: dict[str, tuple[type[http.client.HTTPConnection], int]] = {
+    "http": (http.client.HTTPConnection, http.client.HTTP_PORT),
+    "https": (http.client.HTTPSConnection, http.client.HTTPS_PORT),
+}
+
+
+def _post(url: str, body: bytes) -> tuple[int, bytes]:
+    """Send the body, with its key, to that server: to no proxy, and nowhere it redirects to."""
     try:
-        return str(json.load(refused)["detail"])
+        parts = urllib.parse.urlsplit(url)
+        connect, usual_port = _SCHEMES[parts.scheme]
+        host, port = parts.hostname or "", parts.port or usual_port
+    except (KeyError, ValueError):
+        raise ConfigError("--url must look like http://host:port") from None
+    with contextlib.closing(connect(host, port, timeout=NOTIFY_SECONDS)) as connection:
+        path = urllib.parse.quote(parts.path, safe="/%")
+        connection.request("POST", path, body, {"Content-Type": "application/json"})
+        response = connection.getresponse()
+        return response.status, response.read()
+
+
+def _detail(answer: bytes) -> str:
+    try:
+        return str(json.loads(answer)["detail"])
     except (ValueError, KeyError, TypeError):
-        return "no reason given"
+        return "for no reason that this command understands"
 
 
 def _watch(options: argparse.Namespace) -> int:
@@ -200,13 +246,9 @@ def _watch(options: argparse.Namespace) -> int:
 
 
 async def _watch_room(url: str, room: str, session: str | None) -> int:
-    try:
-        async with open_member(url, room=room, session=session) as member:
-            async for event in member:
-                print(messages.encode(event), flush=True)
-    except (MemberClosed, RemoteProtocolError) as error:
-        print(f"sse-trio: {error}", file=sys.stderr)
-        return FAILED
+    async with open_member(url, room=room, session=session) as member:
+        async for event in member:
+            print(messages.encode(event), flush=True)
     return DONE
 
 
@@ -218,7 +260,8 @@ def _keygen(_: argparse.Namespace) -> int:
 def _raise_open_files(config: Config) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        with contextlib.suppress(OSError, ValueError):  # macOS: no limit is too many
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     if hard != resource.RLIM_INFINITY and hard < config.max_connections:
         logger.warning(
             "max_connections is %d, but this process may open only %d files: "
@@ -226,26 +269,3 @@ def _raise_open_files(config: Config) -> None:
             config.max_connections,
             hard,
         )
-
-
-class _JsonFormatter(logging.Formatter):
-    def format(self, record: logging.LogRecord) -> str:
-        line = {
-            "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"),
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "message": record.getMessage(),
-        }
-        if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line)
-
-
-def _log(level: str, kind: str) -> None:
-    handler = logging.StreamHandler()
-    handler.setFormatter(
-        _JsonFormatter()
-        if kind == "json"
-        else logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
-    )
-    logging.basicConfig(level=level.upper(), handlers=[handler])

@@ -9,14 +9,16 @@ reconnect: a program that wants that does it on `MemberClosed`.
 """
 
 import contextlib
+import re
+import ssl
 import urllib.parse
-from collections.abc import AsyncIterator
-from typing import Self
+from collections.abc import AsyncIterator, Callable
+from typing import Self, cast
 
 import trio
 from trio_websocket import (
     ConnectionClosed,
-    HandshakeError,
+    ConnectionRejected,
     WebSocketConnection,
     wrap_client_stream,
 )
@@ -31,12 +33,15 @@ from .core.messages import (
     encode,
     parse_from_server,
 )
-from .errors import MemberClosed, RemoteProtocolError
+from .errors import LocalProtocolError, MemberClosed, RemoteProtocolError
 
 CONNECT_SECONDS = 10
 DISCONNECT_SECONDS = 5
 
 _Stream = trio.SocketStream | trio.SSLStream[trio.SocketStream]
+
+# What may stand in a request line (RFC 9112, section 3.2.1).
+_RESOURCE = re.compile(r"/[!-~]*")
 
 # RFC 6455, section 7.4.1: no close frame was received.
 ABNORMAL = 1006
@@ -46,6 +51,8 @@ class ClientMember:
     """One membership; an asynchronous iterator over what the server sends.
 
     Yields `Joined`, `Heartbeat`, `Terminate` and `Error` of `sse_trio.core.messages`.
+    The server takes a member that does not iterate for longer than its
+    `heartbeat_timeout` for dead.
     """
 
     def __init__(self, websocket: WebSocketConnection) -> None:
@@ -90,61 +97,134 @@ async def open_member(
     """Connect to `url` and ask to join, by `ticket`, or by `room` and perhaps `session`.
 
     The first event tells whether the server agreed: `Joined`, `Terminate` or `Error`.
+    What the caller's own block raises comes out as it is.
 
     Raises:
-        ValueError: neither or both of `room` and `ticket` were passed, or `url` is not
-            of the form ``ws://host:port/path`` or ``wss://host:port/path``.
+        LocalProtocolError: neither or both of `room` and `ticket` were passed, or `url` is
+            not of the form ``ws://host:port/path`` or ``wss://host:port/path``.
         MemberClosed: the server could not be reached, or refused the handshake.
     """
     if (room is None) == (ticket is None):
-        raise ValueError("pass either a room or a ticket")
-    failure: Exception | None = None
+        raise LocalProtocolError("pass either a room or a ticket")
+    failure: BaseException | None = None
     stream, host, resource = await _connect(url)
-    # The stream is ours to close: trio-websocket leaves it open when the server closes first.
-    async with stream, trio.open_nursery() as nursery:
+    async with trio.open_nursery() as nursery:
         try:
-            websocket = await _shake_hands(nursery, stream, host, resource)
+            websocket = await nursery.start(_converse, stream, host, resource)
+            if isinstance(websocket, MemberClosed):
+                raise websocket
             with contextlib.suppress(ConnectionClosed):  # the iterator will tell
                 await websocket.send_message(encode(Join(room, session, ticket)))
             yield ClientMember(websocket)
             with trio.move_on_after(DISCONNECT_SECONDS):
                 await websocket.aclose()
-        except Exception as error:  # noqa: BLE001
+        except BaseException as error:  # noqa: BLE001
             # Raised again as it is, beyond the nursery that would wrap it in a group.
             failure = error
         nursery.cancel_scope.cancel()
+        # Ours to close: trio-websocket leaves the stream open when the server closes first.
+        await trio.aclose_forcefully(stream)
     if failure is not None:
-        raise failure
+        try:
+            raise failure
+        finally:
+            del failure  # it refers to this frame, by its traceback
 
 
 async def _connect(url: str) -> tuple[_Stream, str, str]:
-    parts = urllib.parse.urlsplit(url)
-    if parts.scheme not in ("ws", "wss") or not parts.hostname:
-        raise ValueError("the URL must look like ws://host:port/ws")
-    port = parts.port or (443 if parts.scheme == "wss" else 80)
+    try:
+        parts = urllib.parse.urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise LocalProtocolError(f"the URL is wrong: {error}") from None
     resource = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    secure = parts.scheme == "wss"
+    if not (secure or parts.scheme == "ws") or not parts.hostname:
+        raise LocalProtocolError("the URL must look like ws://host:port/ws")
+    if not _RESOURCE.fullmatch(resource):
+        raise LocalProtocolError("the URL's path must be percent-encoded")
+    if port is None:
+        port = 443 if secure else 80
     try:
         with trio.fail_after(CONNECT_SECONDS):
-            stream: _Stream
-            if parts.scheme == "wss":
-                stream = await trio.open_ssl_over_tcp_stream(parts.hostname, port)
-            else:
-                stream = await trio.open_tcp_stream(parts.hostname, port)
-    except (OSError, trio.TooSlowError) as error:
+            transport = await trio.open_tcp_stream(parts.hostname, port)
+            stream = await _encrypt(transport, parts.hostname) if secure else transport
+    except (OSError, ValueError, trio.BrokenResourceError, trio.TooSlowError) as error:
         raise MemberClosed(ABNORMAL, f"cannot connect: {_why(error)}") from error
     return stream, parts.netloc.rpartition("@")[2], resource
 
 
-async def _shake_hands(
-    nursery: trio.Nursery, stream: _Stream, host: str, resource: str
-) -> WebSocketConnection:
+async def _encrypt(transport: trio.SocketStream, host: str) -> trio.SSLStream[trio.SocketStream]:
+    stream = trio.SSLStream(
+        transport, ssl.create_default_context(), server_hostname=host, https_compatible=True
+    )
     try:
-        with trio.fail_after(CONNECT_SECONDS):
-            return await wrap_client_stream(
-                nursery, stream, host, resource, subprotocols=[SUBPROTOCOL]
-            )
-    except (HandshakeError, trio.TooSlowError, trio.BrokenResourceError) as error:
-        raise MemberClosed(ABNORMAL, f"handshake refused: {_why(error)}") from error
+        await stream.do_handshake()
+    except BaseException:
+        await trio.aclose_forcefully(transport)
+        raise
+    return stream
+
+
+async def _converse(
+    stream: _Stream,
+    host: str,
+    resource: str,
+    *,
+    task_status: trio.TaskStatus[WebSocketConnection | MemberClosed],
+) -> None:
+    """Run trio-websocket: its handshake, and its background task until the connection ends.
+
+    What that task raises ends here. Before the handshake is done it is the reason why
+    there is no connection; afterwards the queue of messages ends, and the iterator tells.
+    """
+    established = False
+    try:
+        async with trio.open_nursery() as nursery:
+            with trio.fail_after(CONNECT_SECONDS) as patience:
+                websocket = await wrap_client_stream(
+                    nursery,
+                    cast(trio.SocketStream, _Lossy(stream, lost=patience.cancel)),
+                    host,
+                    resource,
+                    subprotocols=[SUBPROTOCOL],
+                )
+            established = True
+            task_status.started(websocket)
+    except* Exception as errors:  # noqa: BLE001
+        if not established:
+            why = f"no WebSocket: {_why(errors.exceptions[0])}"
+            task_status.started(MemberClosed(ABNORMAL, why))
+
+
+class _Lossy(trio.abc.Stream):
+    """A stream that says when it is lost, of which trio-websocket's handshake takes no note."""
+
+    def __init__(self, stream: _Stream, *, lost: Callable[[], None]) -> None:
+        self._stream = stream
+        self._lost = lost
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        try:
+            await self._stream.send_all(data)
+        except trio.BrokenResourceError:
+            self._lost()
+            raise
+
+    async def wait_send_all_might_not_block(self) -> None:
+        await self._stream.wait_send_all_might_not_block()
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
+        data: bytes | bytearray = b""
+        try:
+            data = await self._stream.receive_some(max_bytes)
+        finally:
+            if not data:
+                self._lost()
+        return data
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
 
 
 def _closed(closed: ConnectionClosed) -> MemberClosed:
@@ -153,4 +233,10 @@ def _closed(closed: ConnectionClosed) -> MemberClosed:
 
 
 def _why(error: BaseException) -> str:
-    return str(error) or type(error).__name__
+    match error:
+        case ConnectionRejected():
+            return f"the server answered {error.status_code}"
+        case trio.TooSlowError():
+            return "the server did not answer the handshake"
+        case _:
+            return str(error) or type(error).__name__

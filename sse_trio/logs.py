@@ -1,0 +1,28 @@
+"""What the command writes to its standard error: plain lines, or one JSON object a line."""
+
+import json
+import logging
+
+
+def set_up(level: str, kind: str) -> None:
+    """Log everything from `level` up; `kind` is ``text`` or ``json``."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(
+        _JsonFormatter()
+        if kind == "json"
+        else logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
+    )
+    logging.basicConfig(level=level.upper(), handlers=[handler])
+
+
+class _JsonFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line)
