@@ -151,10 +151,13 @@ class Hub:
             return outcome
 
     async def _finish(self, fan_out: Iterable[object], started: float, told: trio.Event) -> None:
-        await trio.lowlevel.checkpoint()
-        await _gently(fan_out)
-        self.counters.fan_out(self._clock() - started)
-        told.set()
+        try:
+            await trio.lowlevel.checkpoint()
+            await _gently(fan_out)
+            self.counters.fan_out(self._clock() - started)
+        finally:
+            # A hard stop ends the members by itself; the caller may be in another nursery.
+            told.set()
 
     def _answered(self, notify: Notify) -> Outcome | None:
         """Return the outcome of an earlier notify with the same id."""

@@ -40,10 +40,15 @@ async def serve(
                 hub = Hub(config, ledger, connections.start_soon)
                 hub.membership.restore(records)
                 timers.start_soon(hub.beat)
-                await _listen(config, hub, connections, task_status)
+                try:
+                    await _listen(config, hub, connections, task_status)
+                finally:
+                    # However it ends, whoever still holds the hub is told so.
+                    hub.drain()
                 await hub.say_goodbye()
                 connections.cancel_scope.deadline = trio.current_time() + config.shutdown_grace
             timers.cancel_scope.cancel()
+        logger.info("stopped")
 
 
 async def _listen(
@@ -67,6 +72,8 @@ async def _listen(
         await plumbing.start(
             partial(trio.serve_listeners, accepted, listeners, handler_nursery=connections)
         )
+        logger.info("listening on %s port %s", config.ipaddr, hub.port)
         task_status.started(hub)
         await hub.draining.wait()
+        logger.info("draining: %d connections", hub.statistics().connections)
         plumbing.cancel_scope.cancel()

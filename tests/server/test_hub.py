@@ -245,3 +245,25 @@ async def test_wrong_keys_are_counted_and_then_refused_unheard(
     assert (answer.status, answer.headers["retry-after"]) == (429, "60")
     await trio.sleep(60)
     assert (await post_notify(hub, room="u1")).status == 200
+
+
+async def test_a_hub_that_was_stopped_hard_leaves_no_caller_waiting(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    """The embedder's task lives in another nursery than the server."""
+    async with trio.open_nursery() as server:
+        config = sse_trio.Config(port=0, authkey=KEY, max_connections_per_room=1000)
+        hub: sse_trio.Hub = await server.start(partial(sse_trio.serve, config))
+        members = [await raw_websocket(hub) for _ in range(65)]
+        for number, websocket in enumerate(members):
+            await websocket.send({"type": "join", "room": "u1", "session": f"s{number}"})
+            await websocket.message()
+        nursery.start_soon(partial(hub.notify, "u1", sender=None))
+        await trio.lowlevel.checkpoint()
+        server.cancel_scope.cancel()
+    await trio.testing.wait_all_tasks_blocked()
+    with pytest.raises(sse_trio.Draining):
+        await hub.notify("u1")
+    assert not [task for task in nursery.child_tasks if "notify" in task.name]
+    for websocket in members:
+        await websocket.stream.aclose()
