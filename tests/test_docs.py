@@ -1,0 +1,530 @@
+"""What the documents say is what the code does: tables, examples, links, names."""
+
+import ast
+import json
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_args
+
+import attrs
+import pytest
+import trio
+
+import sse_trio
+from sse_trio import cli
+from sse_trio.config import Config
+from sse_trio.core import messages, notify, requests
+from sse_trio.core.messages import CloseCode
+
+from .support import Start, post_notify, request
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "sse_trio"
+README = ROOT / "README.md"
+PROTOCOL = ROOT / "docs" / "protocol.md"
+OPERATING = ROOT / "docs" / "operating.md"
+EMBEDDING = ROOT / "docs" / "embedding.md"
+DESIGN = ROOT / "docs" / "design.md"
+PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
+EXAMPLE = ROOT / "docs" / "config.example.json"
+
+RUN = "python -m pip install . && sse-trio serve --config docs/config.example.json"
+TEST = "python -m pip install -e '.[test]' && python -m pytest"
+
+_FENCE = re.compile(r"^( *)```([^\n`]*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
+_LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+_CODE = re.compile(r"`([^`]+)`")
+
+
+@attrs.frozen
+class Fence:
+    """A block of code: what is said of its language, and its text."""
+
+    info: str
+    text: str
+
+
+def fences(text: str) -> list[Fence]:
+    return [Fence(match[2].strip(), match[3]) for match in _FENCE.finditer(text)]
+
+
+def prose(text: str) -> str:
+    return _FENCE.sub("", text)
+
+
+def section(page: Path, heading: str) -> str:
+    """The text below a heading, up to the next of its own or a higher level."""
+    outside = re.split(r"^(#+) (.+)$", page.read_text(), flags=re.MULTILINE)
+    parts = list(zip(outside[1::3], outside[2::3], outside[3::3], strict=True))
+    start = next(i for i, (_, title, _) in enumerate(parts) if title == heading)
+    level = len(parts[start][0])
+    text = parts[start][2]
+    for hashes, _, more in parts[start + 1 :]:
+        if len(hashes) <= level:
+            break
+        text += more
+    return text
+
+
+def table(page: Path, heading: str, *columns: str) -> list[list[str]]:
+    """The rows of the table with these columns, below a heading; there must be one."""
+    rows: list[list[str]] = []
+    for line in section(page, heading).splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if cells == list(columns):
+            rows.append(cells)
+        elif rows and not line.startswith("|"):
+            break
+        elif rows:
+            assert len(cells) == len(columns), line
+            rows.append(cells)
+    assert len(rows) > 2, f"{page.name}: no table of {columns} below {heading}"
+    return rows[2:]
+
+
+def code(cell: str) -> str:
+    """The only word of a cell, which is written as code."""
+    match = re.fullmatch(r"`([^`]+)`", cell)
+    assert match, cell
+    return match[1]
+
+
+def sources() -> Iterator[tuple[str, str]]:
+    for path in sorted(PACKAGE.rglob("*.py")):
+        yield path.relative_to(PACKAGE).as_posix(), path.read_text()
+
+
+def documents(text: str) -> list[Any]:
+    """One JSON document, or one a line."""
+    try:
+        return [json.loads(text)]
+    except ValueError:
+        return [json.loads(line) for line in text.splitlines()]
+
+
+# -- commands and examples --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", [RUN, TEST])
+def test_the_readme_has_the_command_as_a_block_of_its_own(command: str) -> None:
+    assert Fence("sh", command + "\n") in fences(README.read_text())
+
+
+def runnable() -> list[Any]:
+    found = []
+    for page in PAGES:
+        blocks = fences(page.read_text())
+        for number, block in enumerate(blocks):
+            if block.info == "python runnable":
+                after = blocks[number + 1] if number + 1 < len(blocks) else None
+                found.append(pytest.param(block.text, after, id=f"{page.name}-{number}"))
+    return found
+
+
+def test_there_are_runnable_examples() -> None:
+    assert {page.name for page in (README, EMBEDDING)} == {
+        str(example.id).rpartition("-")[0] for example in runnable()
+    }
+
+
+@pytest.mark.parametrize(("program", "after"), runnable())
+def test_a_runnable_example_prints_what_stands_below_it(
+    program: str, after: Fence | None, tmp_path: Path
+) -> None:
+    script = tmp_path / "example.py"
+    script.write_text(program)
+    run = subprocess.run(
+        [sys.executable, "-W", "error", script],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    assert after == Fence("text output", run.stdout)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_python_examples_are_python(page: Path) -> None:
+    for block in fences(page.read_text()):
+        if block.info.startswith("python"):
+            lines = block.text.splitlines()
+            indent = len(lines[0]) - len(lines[0].lstrip())
+            text = "\n".join(line[indent:] for line in lines)
+            compile(text, page.name, "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+
+
+def json_examples() -> list[Any]:
+    found: list[Any] = []
+    for page in (README, PROTOCOL):
+        for block in fences(page.read_text()):
+            if block.info == "json":
+                found += documents(block.text)
+    return found
+
+
+def test_json_examples_are_messages_answers_and_problems() -> None:
+    kinds = set()
+    for example in json_examples():
+        kind = example.get("type", "answer")
+        kinds.add(kind)
+        if kind == "answer":
+            assert example.keys() - {"ticket"} == ANSWER - {"ticket"}
+        elif kind == "about:blank":
+            same = requests.Problem(example["status"], example["detail"])
+            assert json.loads(same.body) == example
+        else:
+            message = read(json.dumps(example))
+            assert json.loads(messages.encode(message)).keys() == example.keys()
+    assert kinds == {"answer", "about:blank", *(type_of(sample) for sample in SAMPLES)}
+
+
+def read(text: str) -> messages.ClientMessage | messages.ServerMessage:
+    try:
+        return messages.parse_from_server(text)
+    except sse_trio.RemoteProtocolError:
+        return messages.parse_untrusted(text)
+
+
+def curls(text: str) -> list[list[str]]:
+    return [
+        shlex.split(line)
+        for block in fences(text)
+        if block.info == "sh"
+        for line in block.text.splitlines()
+        if line.startswith("curl ")
+    ]
+
+
+def curl_data(words: list[str]) -> dict[str, Any]:
+    data: dict[str, Any] = json.loads(words[words.index("-d") + 1])
+    return data
+
+
+@pytest.mark.parametrize("page", [README, PROTOCOL, OPERATING], ids=lambda page: page.name)
+def test_curl_examples_ask_for_what_there_is(page: Path) -> None:
+    commands = curls(page.read_text())
+    assert commands
+    key = json.loads(EXAMPLE.read_text())["authkey"]
+    for words in commands:
+        url = next(word for word in words if word.startswith("http"))
+        path = url.removeprefix("http://127.0.0.1:8080")
+        if path != "/notify":
+            assert path in requests.PAGES
+            continue
+        assert words[words.index("-H") + 1] == "Content-Type: application/json"
+        members = curl_data(words)
+        assert members.pop("key", None) == key or f"Authorization: Bearer {key}" in words
+        notify.Notify(**members)
+
+
+async def test_the_walk_through_happens_as_it_is_told(start: Start) -> None:
+    config = json.loads(EXAMPLE.read_text())
+    hub = await start(authkey=config["authkey"])
+    text = section(README, "Walk-through")
+    told = [d for block in fences(text) if block.info == "json" for d in documents(block.text)]
+    first, second, everywhere = [curl_data(words) for words in curls(text)]
+    happened: list[Any] = []
+
+    def watch(session: str) -> Any:
+        return sse_trio.open_member(
+            f"ws://127.0.0.1:{hub.port}/ws", room=first["room"], session=session
+        )
+
+    async def event(member: Any) -> None:
+        happened.append(json.loads(messages.encode(await anext(member))))
+
+    async def post(members: dict[str, Any]) -> None:
+        answer = await post_notify(hub, **members)
+        assert answer.status == 200
+        happened.append(answer.json)
+
+    async with watch("s1") as s1:
+        await event(s1)
+        happened.append({"type": "heartbeat", "time": 0})
+        await post(first)
+        async with watch("s2") as s2:
+            await event(s2)
+            await post(second)
+            await event(s1)
+            async with watch("s1") as late:
+                await event(late)
+            ended: list[Any] = []
+
+            async def end() -> None:
+                ended.append(json.loads(messages.encode(await anext(s2))))
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(end)
+                await post(everywhere)
+            happened += ended
+    assert list(map(timeless, happened)) == list(map(timeless, told))
+
+
+def timeless(document: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what differs from run to run: times, signatures, and who was quicker."""
+    same = {name: value for name, value in document.items() if name not in ("time", "ticket")}
+    if "terminated" in same and "ticket" in document:
+        assert same.pop("acked") + same.pop("pending") == same["terminated"]
+    return same | {"signed": "ticket" in document}
+
+
+# -- the configuration ------------------------------------------------------------------
+
+
+def test_the_example_has_the_three_original_keys() -> None:
+    assert json.loads(EXAMPLE.read_text()).keys() == {"port", "ipaddr", "authkey"}
+    config = Config.load(EXAMPLE)
+    assert config.authkey
+
+
+def test_the_table_of_keys_is_the_codes() -> None:
+    def default(value: object) -> str:
+        return "`[]`" if value == () else f"`{json.dumps(value)}`"
+
+    assert table(README, "Configuration", "key", "default", "unit", "meaning") == [
+        [
+            f"`{field.name}`",
+            default(field.default),
+            field.metadata.get("unit", ""),
+            field.metadata["about"],
+        ]
+        for field in attrs.fields(Config)
+    ]
+
+
+def test_defaults_that_are_quoted_are_the_codes() -> None:
+    quoted = re.findall(r"`(max_\w+)`(?:\sbytes|\sof them)\s\((\d+)\)", PROTOCOL.read_text())
+    assert {name for name, _ in quoted} == {"max_message", "max_body", "max_wrong_keys"}
+    for name, value in quoted:
+        assert getattr(Config(), name) == int(value)
+
+
+# -- the protocol -----------------------------------------------------------------------
+
+SAMPLES: list[messages.ClientMessage | messages.ServerMessage] = [
+    messages.Join("u1"),
+    messages.Terminated(1),
+    messages.Heartbeat(1),
+    messages.Joined("u1", "s1", 1, 25),
+    messages.Terminate("u1", 1, "login", None),
+    messages.Error(4400, "why"),
+]
+
+ANSWER = {"room", "epoch", "terminated", "acked", "pending", "ticket"}
+
+
+def type_of(message: messages.ClientMessage | messages.ServerMessage) -> str:
+    return str(json.loads(messages.encode(message))["type"])
+
+
+@pytest.mark.parametrize(
+    ("heading", "last", "kinds"),
+    [
+        ("Client to server", "when", messages.ClientMessage),
+        ("Server to client", "meaning", messages.ServerMessage),
+    ],
+)
+def test_the_tables_of_messages_are_the_codes(heading: str, last: str, kinds: Any) -> None:
+    said = {
+        code(row[0]): set(_CODE.findall(row[1]))
+        for row in table(PROTOCOL, heading, "type", "members", last)
+    }
+    samples = [sample for sample in SAMPLES if type(sample) in get_args(kinds)]
+    assert len(samples) == len(get_args(kinds))
+    meant = {type_of(s): {field.name for field in attrs.fields(type(s))} for s in samples}
+    if heading == "Client to server":
+        meant["heartbeat"] = set()  # the clock is the server's
+    assert said == meant
+
+
+def test_the_close_codes_are_the_codes() -> None:
+    protocol = table(PROTOCOL, "Close codes", "code", "name", "meaning", "reconnect")
+    readme = table(README, "Close codes", "code", "meaning", "reconnect")
+    assert [(int(row[0]), code(row[1])) for row in protocol] == [
+        (code, code.name.lower()) for code in CloseCode
+    ]
+    for rows in (protocol, readme):
+        assert [int(row[0]) for row in rows] == list(CloseCode)
+        for row in rows:
+            close = CloseCode(int(row[0]))
+            assert re.match("yes, with backoff|no|never", row[-1]), row
+            assert row[-1].startswith("yes") is close.reconnect
+            assert (row[-1] == "never") is (close is CloseCode.TERMINATED)
+
+
+def test_the_members_of_a_notify_are_the_codes() -> None:
+    columns = ("member", "type", "default", "meaning")
+    rows = {code(row[0]): row for row in table(PROTOCOL, "POST /notify", *columns)}
+    assert rows.keys() == {field.name for field in attrs.fields(notify.Notify)} | {"key"}
+    for name, limit in {
+        "reason": notify.MAX_REASON,
+        "detail": notify.MAX_DETAIL,
+        "id": notify.MAX_ID,
+        "wait": notify.MAX_WAIT,
+    }.items():
+        assert max(map(int, re.findall(r"\d+", rows[name][1]))) == limit
+
+
+async def test_the_members_of_an_answer_are_the_codes(start: Start) -> None:
+    hub = await start()
+    answer = await post_notify(hub, room="u1", sender="s1")
+    said = {code(row[0]) for row in table(PROTOCOL, "POST /notify", "member", "meaning")}
+    assert said == answer.json.keys() == ANSWER
+
+
+def test_the_paths_are_the_codes() -> None:
+    said = {code(row[0]) for row in table(PROTOCOL, "Pages", "path", "methods", "answer")}
+    assert said == {*requests.PAGES, "/ws", "/notify"}
+
+
+def statuses() -> set[int]:
+    """Every HTTP status that stands in the code where one is made."""
+    found: set[object] = set()
+    for _, text in sources():
+        for node in ast.walk(ast.parse(text)):
+            value: ast.expr | None = None
+            match node:
+                case ast.Call(func=ast.Name(id="Problem"), args=[first, *_]):
+                    value = first
+                case ast.Call(func=ast.Attribute(attr="_respond"), args=[first, *_]):
+                    value = first
+                case ast.keyword(arg="status_code", value=first):
+                    value = first
+                case ast.Return(value=ast.Tuple(elts=[first, *_])):
+                    value = first
+            if isinstance(value, ast.Constant):
+                found.add(value.value)
+    return {value for value in found if isinstance(value, int) and 100 <= value < 600}
+
+
+def test_the_statuses_are_the_codes() -> None:
+    said = [int(row[0]) for row in table(PROTOCOL, "Statuses", "status", "when", "afterwards")]
+    assert said == sorted(statuses())
+
+
+# -- operating --------------------------------------------------------------------------
+
+
+async def test_the_metrics_are_the_codes(start: Start) -> None:
+    hub = await start()
+    shown = (await request(hub, "GET", "/metrics")).body.decode()
+    rows = table(OPERATING, "Metrics", "metric", "type", "meaning")
+    meant = re.findall(r"^# TYPE (\S+) (\S+)$", shown, re.MULTILINE)
+    assert [(code(row[0]), row[1]) for row in rows] == meant
+
+
+def test_the_results_of_notifies_are_the_codes() -> None:
+    rows = table(OPERATING, "Metrics", "metric", "type", "meaning")
+    row = next(row for row in rows if code(row[0]) == "sse_trio_notifies_total")
+    meant = {r for _, text in sources() for r in re.findall(r'notifies\["(\w+)"\]', text)}
+    assert set(_CODE.findall(row[2])) == meant | {"result"}
+
+
+def test_logged_messages_are_the_codes() -> None:
+    everything = "\n".join(text for _, text in sources())
+    for row in table(OPERATING, "Logs", "level", "message begins", "what to do"):
+        assert f'"{code(row[1])}' in everything
+
+
+def test_the_commands_are_the_codes(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["--help"])
+    shown = re.findall(r"^    (\w+) ", capsys.readouterr().out, re.MULTILINE)
+    rows = table(OPERATING, "Commands", "command", "does")
+    assert [code(row[0]) for row in rows] == [f"sse-trio {command}" for command in shown]
+    for page in PAGES:
+        used = re.findall(r"(?:^|`|/)sse-trio (\w+)", page.read_text(), re.MULTILINE)
+        assert set(used) <= set(shown), page.name
+
+
+def test_exit_statuses_are_the_codes() -> None:
+    rows = table(OPERATING, "Commands", "exit status", "meaning")
+    assert [int(row[0]) for row in rows] == [cli.DONE, cli.FAILED, cli.WRONG]
+
+
+# -- embedding --------------------------------------------------------------------------
+
+
+def test_every_name_of_the_package_exists() -> None:
+    for page in PAGES:
+        for name in re.findall(r"\bsse_trio\.([A-Za-z_]+)", page.read_text()):
+            assert hasattr(sse_trio, name), f"{page.name}: sse_trio.{name}"
+
+
+def test_every_public_exception_of_notify_is_named() -> None:
+    rows = table(EMBEDDING, "Notify", "exception", "when", "what to do")
+    said = {code(row[0]) for row in rows}
+    documented = set(re.findall(r"^ +(\w+): ", sse_trio.Hub.notify.__doc__ or "", re.MULTILINE))
+    assert said == documented
+    assert said <= set(sse_trio.__all__)
+
+
+def test_the_attributes_of_an_outcome_are_the_codes() -> None:
+    rows = table(EMBEDDING, "Notify", "attribute", "meaning")
+    said = {name for row in rows for name in _CODE.findall(row[0])}
+    public = {f.name for f in attrs.fields(sse_trio.Outcome) if not f.name.startswith("_")}
+    assert said == public | {"pending"}
+
+
+# -- design -----------------------------------------------------------------------------
+
+
+def test_every_module_is_named_in_the_design() -> None:
+    said = [code(row[0]) for row in table(DESIGN, "Files", "module", "for")]
+    assert sorted(said) == sorted(name for name, _ in sources())
+
+
+def test_every_state_is_named_in_the_design() -> None:
+    rows = table(DESIGN, "States of a WebSocket", "state", "is", "left by")
+    assert [(row[0], row[1]) for row in rows] == [
+        (state.name.lower(), state.value) for state in sse_trio.server.member.State
+    ]
+
+
+def test_imports_run_one_way() -> None:
+    (line,) = [block.text for block in fences(DESIGN.read_text()) if block.info == "text layers"]
+    layers = [part.split() for part in line.split("|")]
+    rank = {name: number for number, layer in enumerate(layers) for name in layer}
+    for path, text in sources():
+        parts = path.removesuffix(".py").split("/")
+        if parts[0] in ("__init__", "__main__"):
+            continue
+        for node in ast.walk(ast.parse(text)):
+            if not isinstance(node, ast.ImportFrom) or not node.level:
+                continue
+            base = parts[: len(parts) - node.level] + (node.module or "").split(".")
+            base = [part for part in base if part] or [alias.name for alias in node.names]
+            assert rank[base[0]] <= rank[parts[0]], f"{path} imports {'.'.join(base)}"
+
+
+# -- links ------------------------------------------------------------------------------
+
+
+def anchors(page: Path) -> set[str]:
+    """The headings, as GitHub names them."""
+    titles = re.findall(r"^#+ (.+)$", prose(page.read_text()), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_relative_links_lead_somewhere(page: Path) -> None:
+    links = [link for link in _LINK.findall(prose(page.read_text())) if "://" not in link]
+    for link in links:
+        target, _, anchor = link.partition("#")
+        path = (page.parent / target).resolve() if target else page
+        assert path.is_relative_to(ROOT), link
+        assert path.is_file(), link
+        if anchor:
+            assert anchor in anchors(path), link
+
+
+def test_the_readme_leads_to_every_page() -> None:
+    text = README.read_text()
+    for page in PAGES[1:]:
+        assert f"](docs/{page.name})" in text
