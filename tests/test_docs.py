@@ -21,6 +21,7 @@ from sse_trio.core import messages, notify, requests
 from sse_trio.core.messages import CloseCode
 
 from .support import Start, post_notify, request
+from .test_imports import LAYERS
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "sse_trio"
@@ -274,6 +275,34 @@ def timeless(document: dict[str, Any]) -> dict[str, Any]:
     return same | {"signed": "ticket" in document}
 
 
+async def test_the_command_prints_what_the_readme_shows() -> None:
+    (told,) = [b.text for b in fences(README.read_text()) if b.info == "text serve"]
+    command = [sys.executable, "-m", "sse_trio", "serve", "--config", str(EXAMPLE), "--port", "0"]
+    shown = b""
+    with trio.fail_after(30):
+        process = await trio.lowlevel.open_process(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+        try:
+            assert process.stdout is not None
+            while b"curl" not in shown or not shown.endswith(b"\n"):
+                data = await process.stdout.receive_some()
+                assert data, shown
+                shown += bytes(data)
+        finally:
+            process.terminate()
+            await process.wait()
+            if process.stdout is not None:
+                await process.stdout.aclose()
+    assert process.returncode == 0
+    lines = [line for line in shown.decode().splitlines() if "max_connections is" not in line]
+    assert list(map(portless, lines)) == list(map(portless, told.splitlines()))
+
+
+def portless(line: str) -> str:
+    return re.sub(r"^[\d-]+ [\d:,]+ |(?<=127\.0\.0\.1)(:| port )\d+", "", line)
+
+
 # -- the configuration ------------------------------------------------------------------
 
 
@@ -487,20 +516,11 @@ def test_every_state_is_named_in_the_design() -> None:
     ]
 
 
-def test_imports_run_one_way() -> None:
+def test_the_layers_of_imports_are_those_that_are_checked() -> None:
     (line,) = [block.text for block in fences(DESIGN.read_text()) if block.info == "text layers"]
-    layers = [part.split() for part in line.split("|")]
-    rank = {name: number for number, layer in enumerate(layers) for name in layer}
-    for path, text in sources():
-        parts = path.removesuffix(".py").split("/")
-        if parts[0] in ("__init__", "__main__"):
-            continue
-        for node in ast.walk(ast.parse(text)):
-            if not isinstance(node, ast.ImportFrom) or not node.level:
-                continue
-            base = parts[: len(parts) - node.level] + (node.module or "").split(".")
-            base = [part for part in base if part] or [alias.name for alias in node.names]
-            assert rank[base[0]] <= rank[parts[0]], f"{path} imports {'.'.join(base)}"
+    assert [set(part.split()) for part in line.split("|")] == [
+        names for names in LAYERS if "__init__" not in names
+    ]
 
 
 # -- links ------------------------------------------------------------------------------
