@@ -209,7 +209,7 @@ def _notify(options: argparse.Namespace) -> int:
         raise SseTrioError(f"cannot notify {url}: {error}") from error
     if status != http.HTTPStatus.OK:
         raise SseTrioError(f"cannot notify {url}: {status} {_detail(answer)}")
-    print(answer.decode())
+    print(answer.decode(errors="replace"))
     return DONE
 
 
@@ -224,9 +224,11 @@ def _post(url: str, body: bytes) -> tuple[int, bytes]:
     try:
         parts = urllib.parse.urlsplit(url)
         connect, usual_port = _SCHEMES[parts.scheme]
-        host, port = parts.hostname or "", parts.port or usual_port
+        host, port = parts.hostname, parts.port or usual_port
     except (KeyError, ValueError):
-        raise ConfigError("--url must look like http://host:port") from None
+        host = None
+    if not host:
+        raise ConfigError("--url must look like http://host:port")
     with contextlib.closing(connect(host, port, timeout=NOTIFY_SECONDS)) as connection:
         path = urllib.parse.quote(parts.path, safe="/%")
         connection.request("POST", path, body, {"Content-Type": "application/json"})

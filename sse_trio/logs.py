@@ -5,14 +5,17 @@ import logging
 
 
 def set_up(level: str, kind: str) -> None:
-    """Log everything from `level` up; `kind` is ``text`` or ``json``."""
+    """Log everything from `level` up, as `formatter` says."""
     handler = logging.StreamHandler()
-    handler.setFormatter(
-        _JsonFormatter()
-        if kind == "json"
-        else logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
-    )
+    handler.setFormatter(formatter(kind))
     logging.basicConfig(level=level.upper(), handlers=[handler])
+
+
+def formatter(kind: str) -> logging.Formatter:
+    """Return the formatter for ``text`` or ``json``."""
+    if kind == "json":
+        return _JsonFormatter()
+    return logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
 
 
 class _JsonFormatter(logging.Formatter):

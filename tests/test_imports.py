@@ -148,5 +148,5 @@ def test_what_is_right_is_let_be(module: str, text: str) -> None:
 
 
 def test_a_module_without_a_layer_is_noticed() -> None:
-    with pytest.raises(AssertionError, match="where sse_trio.novelty belongs"):
+    with pytest.raises(AssertionError, match="say in LAYERS"):
         faults("sse_trio.novelty", "from .core import messages")
