@@ -1,10 +1,12 @@
+"""The product's main job, end to end, as two different clients see it."""
+
 import json
 
 import pytest
-import trio
+from trio.testing import MockClock
 from trio_websocket import ConnectionClosed
 
-from ..support import Start, joined, post_notify, raw_websocket, request
+from ..support import Start, joined, post_notify, raw_websocket
 
 
 async def test_the_others_are_ended_and_the_sender_stays(start: Start) -> None:
@@ -29,7 +31,7 @@ async def test_the_others_are_ended_and_the_sender_stays(start: Start) -> None:
         assert new.closed is None
 
 
-async def test_a_raw_client_sees_the_same(start: Start) -> None:
+async def test_a_raw_client_sees_the_same(start: Start, autojump_clock: MockClock) -> None:
     hub = await start()
     websocket = await raw_websocket(hub)
     await websocket.send({"type": "join", "room": 7, "session": "s1"})
@@ -38,8 +40,3 @@ async def test_a_raw_client_sees_the_same(start: Start) -> None:
     assert (await websocket.message())["type"] == "terminate"
     assert await websocket.closed() == 4001
     await websocket.stream.aclose()
-
-
-async def test_pages(start: Start, autojump_clock: trio.testing.MockClock) -> None:
-    hub = await start()
-    assert (await request(hub, "GET", "/healthz")).status == 200
