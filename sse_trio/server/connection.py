@@ -8,6 +8,7 @@ import email.utils
 import http
 import logging
 import traceback
+from typing import Final
 
 import h11
 import trio
@@ -20,7 +21,7 @@ from ..errors import Conflict, Draining, LedgerError
 from ..strict_json import dumps
 from . import pages
 from .hub import Hub
-from .member import Outcome, State
+from .member import Member, Outcome, State
 from .outbox import Outbox
 from .transport import Transport, client_address
 from .websocket import WebSocket
@@ -30,6 +31,8 @@ logger = logging.getLogger("sse_trio")
 # One read of a socket. Larger than any head or message that is welcome, smaller than what
 # would let one client hold the loop.
 READ = 16384
+
+BROKEN: Final = Problem(500, "something is wrong with this server", close=True)
 
 
 class Connection:
@@ -133,17 +136,13 @@ class Connection:
 
     async def _answer(self, outcome: requests.Outcome) -> bool:
         """Answer; True if the connection can take another request."""
-        match outcome:
-            case Notify():
-                answer = await self._notify(outcome)
-                if not isinstance(answer, Problem):
-                    return await self._respond(200, "application/json", answer)
-            case Page():
-                return await self._respond(*pages.render(outcome.path, self._hub))
-            case Problem():
-                answer = outcome
-            case Upgrade():
-                answer = requests.DRAINING
+        try:
+            answer = await self._carry_out(outcome)
+        except Exception as error:  # noqa: BLE001
+            _log(error)
+            answer = BROKEN
+        if not isinstance(answer, Problem):
+            return await self._respond(*answer)
         return await self._respond(
             answer.status,
             "application/problem+json",
@@ -152,7 +151,19 @@ class Connection:
             close=answer.close,
         )
 
-    async def _notify(self, notify: Notify) -> bytes | Problem:
+    async def _carry_out(self, outcome: requests.Outcome) -> tuple[int, str, bytes] | Problem:
+        """Do what was asked for; return the answer's status, content type and body."""
+        match outcome:
+            case Notify():
+                return await self._notify(outcome)
+            case Page():
+                return pages.render(outcome.path, self._hub)
+            case Problem():
+                return outcome
+            case Upgrade():
+                return requests.DRAINING
+
+    async def _notify(self, notify: Notify) -> tuple[int, str, bytes] | Problem:
         try:
             outcome = await self._hub.accept(notify)
         except Draining:
@@ -164,7 +175,7 @@ class Connection:
             return requests.UNDURABLE
         if notify.wait:
             await outcome.acknowledged(notify.wait)
-        return _render(outcome)
+        return 200, "application/json", _render(outcome)
 
     async def _respond(
         self,
@@ -199,8 +210,16 @@ class Connection:
 
     async def _part(self) -> None:
         """Close so that the peer can still read the answer (RFC 9112, section 9.6)."""
+        await self._transport.stream.send_eof()
+        await self._read_to_the_end()
+
+    async def _read_to_the_end(self) -> None:
+        """Read until the peer closes too, or for `linger` seconds.
+
+        To close while something is unread is to reset the connection, and a reset can
+        overtake the last that was sent.
+        """
         with trio.move_on_after(self._config.linger):
-            await self._transport.stream.send_eof()
             while await self._transport.stream.receive_some(READ):
                 pass
 
@@ -226,19 +245,26 @@ class Connection:
             websocket = WebSocket(outbox, max_message=self._config.max_message, abort=scope.cancel)
             member = membership.arrive(websocket, self._address)
             try:
-                while True:
-                    membership.hear(member, websocket.receive(data))
-                    if websocket.closed:
-                        break
-                    if websocket.closing and member.state is not State.CLOSING:
-                        # wsproto found something wrong, and has said so to the peer.
-                        membership.close(member, CloseCode.MALFORMED, "")
-                    data = bytes(await self._transport.stream.receive_some(READ))
-                    if not data:
-                        break
+                await self._listen(member, websocket, data)
+                membership.leave(member)
+                await self._read_to_the_end()
             finally:
                 membership.leave(member)
                 outbox.abandon()
+
+    async def _listen(self, member: Member, websocket: WebSocket, data: bytes) -> None:
+        """Pass on what the peer says, until nothing more is to be heard from it."""
+        membership = self._hub.membership
+        while True:
+            membership.hear(member, websocket.receive(data))
+            if websocket.closed:
+                return
+            if websocket.closing and member.state is not State.CLOSING:
+                # What came was too big, or more than the peer reads the answers to.
+                membership.close(member, CloseCode.MALFORMED, "")
+            data = bytes(await self._transport.stream.receive_some(READ))
+            if not data:
+                return
 
 
 async def handle(hub: Hub, nursery: trio.Nursery, transport: Transport) -> None:
@@ -248,10 +274,13 @@ async def handle(hub: Hub, nursery: trio.Nursery, transport: Transport) -> None:
     except (trio.BrokenResourceError, trio.ClosedResourceError):
         pass  # reset by the peer, or closed beneath us: there is nobody left to tell
     except Exception as error:  # noqa: BLE001
-        # The message of an exception may quote what the client sent; where it came from
-        # may not.
-        where = "".join(traceback.format_tb(error.__traceback__))
-        logger.error("a connection failed with %s\n%s", type(error).__name__, where)  # noqa: TRY400
+        _log(error)
+
+
+def _log(error: Exception) -> None:
+    # The message of an exception may quote what the client sent; where it came from may not.
+    where = "".join(traceback.format_tb(error.__traceback__))
+    logger.error("a connection failed with %s\n%s", type(error).__name__, where)
 
 
 def _render(outcome: Outcome) -> bytes:

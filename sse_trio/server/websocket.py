@@ -1,16 +1,16 @@
 """One WebSocket after its handshake: frames in, whole messages out, and the close.
 
 wsproto judges the frames (RFC 6455, sections 5 to 7). Everything here is one synchronous
-step: bytes in; pings answered, messages returned, or the connection closing. So a caller
+step: bytes in; pings answered, messages handed out, or the connection closing. So a caller
 needs a task only to wait for bytes, and nothing can interleave.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from wsproto.connection import Connection, ConnectionState, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Ping, TextMessage
-from wsproto.frame_protocol import CloseReason, ParseFailed
+from wsproto.frame_protocol import CloseReason
 
 from .outbox import Outbox
 
@@ -39,58 +39,47 @@ class WebSocket:
         self.abort = abort
         self._outbox = outbox
         self._max_message = max_message
-        self._connection: Connection | None = Connection(ConnectionType.SERVER)
+        self._connection = Connection(ConnectionType.SERVER)
         self._message = bytearray()
-        self._text = False
         self.closed = False
-        """Whether both sides have said that they close, so that nothing more is to be heard."""
+        """Whether the last frame has come in and the last one is on its way out."""
 
     @property
     def closing(self) -> bool:
         """Whether this side has said that it closes; what comes in is not listened to."""
-        return self._connection is None or self._connection.state is not ConnectionState.OPEN
+        return self._connection.state is not ConnectionState.OPEN
 
-    def receive(self, data: bytes) -> list[str | bytes]:
-        """Take bytes from the peer; return the messages that they complete, in order.
+    def receive(self, data: bytes) -> Iterator[str | bytes]:
+        """Take bytes from the peer; yield the messages that they complete, in order.
 
-        Bad frames are answered with a close of 1002, 1007 or 1009, and end the list.
+        A message is yielded before the next frame is looked at, so that what it is answered
+        with goes out before the answer to that frame, which may be the last. Bad frames are
+        answered with a close of 1002, 1007 or 1009.
         """
-        messages: list[str | bytes] = []
-        if self._connection is None or self.closed:
-            return messages
+        if self.closed:
+            return
         self._connection.receive_data(data)
-        try:
-            for event in self._connection.events():
-                match event:
-                    case TextMessage() | BytesMessage():
-                        if not self.closing and self._collect(event):
-                            messages.append(self._take())
-                    case Ping() if not self.closing:
-                        if not self._outbox.offer(self._connection.send(event.response())):
-                            self.close(CloseReason.TRY_AGAIN_LATER, "reads too slowly")
-                    case CloseConnection():
-                        self._answer_close(event)
-        except ParseFailed as failure:
-            # What h11 is to requests wsproto is to frames: its words may quote the peer's.
-            self.close(failure.code, "")
-            # Its parser is lost: whatever follows is read only to be thrown away.
-            self._connection = None
-            self._outbox.finish()
-        return messages
+        for event in self._connection.events():
+            match event:
+                case TextMessage() | BytesMessage() if not self.closing:
+                    if self._collect(event):
+                        yield self._take(event)
+                case Ping() if not self.closing:
+                    if not self._outbox.offer(self._connection.send(event.response())):
+                        self.close(CloseReason.TRY_AGAIN_LATER, "reads too slowly")
+                case CloseConnection():
+                    self._end(event)
 
     def close(self, code: int, reason: str) -> None:
         """Say that this side closes; if too much waits to be sent already, instead of that.
 
         `reason` is cut to the 123 bytes that fit. A second call changes nothing.
         """
-        if self._connection is None or self.closing:
-            return
-        frame = bytes(self._connection.send(CloseConnection(code=code, reason=reason)))
-        self._outbox.offer(frame) or self._outbox.offer_last(frame)
+        if not self.closing:
+            self._send_close(CloseConnection(code=code, reason=reason))
 
     def _collect(self, event: TextMessage | BytesMessage) -> bool:
         """Add a piece; True if the message is whole."""
-        self._text = isinstance(event, TextMessage)
         piece = event.data
         self._message += piece.encode() if isinstance(piece, str) else piece
         if len(self._message) > self._max_message:
@@ -99,14 +88,23 @@ class WebSocket:
             return False
         return event.message_finished
 
-    def _take(self) -> str | bytes:
+    def _take(self, last: TextMessage | BytesMessage) -> str | bytes:
         message = bytes(self._message)
         self._message.clear()
-        return message.decode() if self._text else message
+        return message.decode() if isinstance(last, TextMessage) else message
 
-    def _answer_close(self, event: CloseConnection) -> None:
-        assert self._connection is not None
-        if self._connection.state is ConnectionState.REMOTE_CLOSING:
-            self._outbox.offer(bytes(self._connection.send(event.response())))
+    def _end(self, event: CloseConnection) -> None:
+        """Take the last event that there will be, and send what it leaves to be said."""
+        match self._connection.state:
+            case ConnectionState.REMOTE_CLOSING:
+                self._send_close(event.response())
+            case ConnectionState.OPEN:
+                # Not the peer's close but wsproto's verdict on a bad frame. Its words may
+                # quote that frame, so they stay here.
+                self.close(event.code, "")
         self.closed = True
         self._outbox.finish()
+
+    def _send_close(self, event: CloseConnection) -> None:
+        frame = bytes(self._connection.send(event))
+        self._outbox.offer(frame) or self._outbox.offer_last(frame)
