@@ -3,7 +3,7 @@
 There is no task for outbound traffic. `offer` hands a frame to the kernel without
 waiting; only what the kernel does not take is kept, and then one task runs for this
 connection until the queue is empty again. It ends at once if the connection does, and gives
-up when one frame has waited longer than the timeout.
+up when a frame has waited longer than the timeout.
 
 A frame is sent whole or not at all: what has been begun is always finished first, and
 nobody but the flush task waits in the middle of one.
@@ -19,8 +19,8 @@ import trio
 class Outbox:
     """The sending side of one connection.
 
-    `limit` is how many bytes may wait; `timeout` how many seconds one frame may.
-    `stuck` is called when the timeout is over.
+    `limit` is how many bytes may wait; `timeout` how many seconds a frame may.
+    `stuck` is called when one has.
     """
 
     def __init__(
@@ -37,7 +37,8 @@ class Outbox:
         self._limit = limit
         self._timeout = timeout
         self._stuck = stuck
-        self._queue: deque[memoryview] = deque()
+        # What is left of each frame, and when it will have waited too long.
+        self._queue: deque[tuple[memoryview, float]] = deque()
         self._begun = False
         self._flushing: trio.CancelScope | None = None
         self._shutting = False
@@ -73,7 +74,8 @@ class Outbox:
     def offer_last(self, frame: bytes) -> bool:
         """Send `frame` before everything that waits, which is then not worth sending."""
         while len(self._queue) > self._begun:
-            self.waiting -= len(self._queue.pop())
+            view, _ = self._queue.pop()
+            self.waiting -= len(view)
         return self.offer(frame)
 
     def finish(self) -> None:
@@ -100,7 +102,7 @@ class Outbox:
             return 0
 
     def _append(self, view: memoryview) -> None:
-        self._queue.append(view)
+        self._queue.append((view, trio.current_time() + self._timeout))
         self.waiting += len(view)
         if self._flushing is None:
             self._flushing = trio.CancelScope()
@@ -108,40 +110,36 @@ class Outbox:
 
     async def _flush(self, scope: trio.CancelScope) -> None:
         with scope:
-            scope.deadline = trio.current_time() + self._timeout
             while self._queue:
+                _, scope.deadline = self._queue[0]
                 try:
                     await trio.lowlevel.wait_writable(self._socket)
                 except (trio.ClosedResourceError, OSError, ValueError):
                     # Closed or reset beneath us: its own task is about to notice too.
                     self.abandon()
-                    break
-                if self._push():
-                    scope.deadline = trio.current_time() + self._timeout
+                else:
+                    self._push()
         self._flushing = None
         if scope.cancelled_caught and not self.broken:
             self._stuck()
         elif self._shutting and not self.broken:
             self._shut()
 
-    def _push(self) -> bool:
-        """Send until the kernel is full again; True if a frame was finished."""
-        finished = False
+    def _push(self) -> None:
+        """Send until the kernel is full again."""
         while self._queue:
-            view = self._queue[0]
+            view, due = self._queue[0]
             sent = self._send(view)
             if self.broken:
                 self.abandon()
-                break
+                return
             self.waiting -= sent
             if sent < len(view):
-                self._queue[0] = view[sent:]
+                self._queue[0] = view[sent:], due
                 self._begun = self._begun or sent > 0
-                break
+                return
             self._queue.popleft()
             self._begun = False
-            finished = True
-        return finished
 
     def _shut(self) -> None:
         try:
