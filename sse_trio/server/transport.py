@@ -94,30 +94,31 @@ async def open_listeners(config: Config) -> list[Listener]:
     Raises:
         OSError: the address is not this machine's, the port is taken, or not allowed.
     """
-    found = await trio.socket.getaddrinfo(
-        config.ipaddr, config.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    )
     listeners: list[Listener] = []
     try:
-        for family, _, _, _, (host, *_) in found:
-            if family not in (socket.AF_INET, socket.AF_INET6):
-                continue
+        found = await trio.socket.getaddrinfo(
+            config.ipaddr, config.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+        # A hosts file can name the same address twice.
+        for family, (host, _, *scope) in dict.fromkeys((each[0], each[4]) for each in found):
             # With port 0 the first address chooses for all.
             port = listeners[0].port if listeners else config.port
             listening = socket.create_server(
-                (str(host), port),
+                (host, port, *scope),
                 family=family,
                 # Cut by the kernel to what it allows (net.core.somaxconn).
                 backlog=0xFFFF,
                 dualstack_ipv6=host == "::" and socket.has_dualstack_ipv6(),
             )
             listeners.append(Listener(listening))
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         for listener in listeners:
             listener.socket.close()
         where = f"{config.ipaddr} port {config.port}"
-        reason = os.strerror(error.errno) if error.errno else str(error)
-        raise OSError(error.errno, f"cannot listen on {where}: {reason}") from None
+        number = error.errno if isinstance(error, OSError) else None
+        # What is wrong with a host name has no number of the system's.
+        reason = os.strerror(number) if number and number > 0 else "no such host"
+        raise OSError(number, f"cannot listen on {where}: {reason}") from None
     return listeners
 
 
@@ -131,7 +132,7 @@ def client_address(host: str, forwarded_for: str | None, config: Config) -> str:
     hops = forwarded_for.split(",") if forwarded_for else []
     while hops and _trusted(address, config):
         try:
-            address = str(ipaddress.ip_address(hops.pop().strip()))
+            address = _plain(hops.pop().strip())
         except ValueError:
             break
     return address
