@@ -61,9 +61,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _complain(errors: BaseExceptionGroup[Any]) -> None:
-    """Print one line for each."""
+    """Print one line for each, whatever a server's words in it hold."""
     for error in _leaves(errors):
-        print(f"sse-trio: {getattr(error, 'strerror', None) or error}", file=sys.stderr)
+        text = str(getattr(error, "strerror", None) or error)
+        line = "".join(c if c.isprintable() else " " for c in text).strip()
+        print(f"sse-trio: {line}", file=sys.stderr)
 
 
 def _leaves(errors: BaseExceptionGroup[Any]) -> Iterator[BaseException]:
