@@ -4,9 +4,12 @@ One wheel serves every member of the server: for a living member it holds the ne
 heartbeat, for a closing one the moment to cut it. A slot is `width` seconds long, and an
 item is due when its whole slot has passed: up to one width late, never early.
 
-Varghese and Lauck, "Hashed and Hierarchical Timing Wheels" (1987), scheme 4.
+Only slots that are in use exist, and a heap tells which comes next: opening one costs
+its logarithm, and the many items that share it cost nothing more. So there is no limit
+to how far away an item may be due, nor to how long nobody turns the wheel.
 """
 
+import heapq
 import math
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
@@ -17,12 +20,12 @@ T = TypeVar("T", bound=Hashable)
 class Wheel(Generic[T]):
     """Items of type `T`, each in at most one slot. Times are seconds of any one clock."""
 
-    def __init__(self, *, width: float, span: float, now: float) -> None:
-        """Cover `span` seconds from any moment on, in slots of `width` seconds."""
+    def __init__(self, *, width: float, now: float, span: float = math.inf) -> None:
         self._width = width
-        self._slots: list[dict[T, None]] = [{} for _ in range(math.ceil(span / width) + 2)]
-        self._ticks: dict[T, int] = {}
         self._tick = math.floor(now / width)
+        self._ticks: dict[T, int] = {}
+        self._slots: dict[int, dict[T, None]] = {}
+        self._order: list[int] = []
 
     def __len__(self) -> int:
         return len(self._ticks)
@@ -33,44 +36,41 @@ class Wheel(Generic[T]):
     def add(self, item: T, due: float) -> None:
         """Put `item` into the slot of `due`, taking it out of any other.
 
-        Raises:
-            ValueError: `due` is further away than the wheel's span.
+        What is overdue goes into the next slot, so that time passes between two turns
+        that return the same item.
         """
-        tick = max(math.ceil(due / self._width), self._tick + 1)
-        if tick - self._tick >= len(self._slots):
-            raise ValueError("due beyond the wheel's span")
         self.drop(item)
+        tick = max(math.ceil(due / self._width), self._tick + 1)
+        if tick not in self._slots:
+            self._slots[tick] = {}
+            heapq.heappush(self._order, tick)
+        self._slots[tick][item] = None
         self._ticks[item] = tick
-        self._slots[tick % len(self._slots)][item] = None
 
     def drop(self, item: T) -> None:
         """Take `item` out, if it is in."""
         tick = self._ticks.pop(item, None)
         if tick is not None:
-            del self._slots[tick % len(self._slots)][item]
+            del self._slots[tick][item]
 
     def turn(self, now: float) -> list[T]:
         """Advance to `now`, and take out and return every item that is due, in order."""
-        # The sliver forgives the rounding of `next_due`, whose time must turn its slot.
-        tick = max(math.floor(now / self._width + 1e-6), self._tick)
+        tick = math.floor(now / self._width)
+        # A quotient may be rounded down; the time that `next_due` told must turn its slot.
+        tick += (tick + 1) * self._width <= now
+        self._tick = max(tick, self._tick)
         due: list[T] = []
-        # After a jump of more than a whole turn every slot is due, once.
-        for passed in range(max(self._tick, tick - len(self._slots)) + 1, tick + 1):
-            slot = self._slots[passed % len(self._slots)]
-            due += slot
-            slot.clear()
-        self._tick = tick
+        while self._order and self._order[0] <= self._tick:
+            due += self._slots.pop(heapq.heappop(self._order))
         for item in due:
             del self._ticks[item]
         return due
 
     def next_due(self) -> float:
         """Return when the next item is due; infinity if there is none."""
-        if self._ticks:
-            for tick in range(self._tick + 1, self._tick + len(self._slots)):
-                if self._slots[tick % len(self._slots)]:
-                    return tick * self._width
-        return math.inf
+        while self._order and not self._slots[self._order[0]]:
+            del self._slots[heapq.heappop(self._order)]
+        return self._order[0] * self._width if self._order else math.inf
 
 
 def first_delay(interval: float, random: Callable[[], float]) -> float:
