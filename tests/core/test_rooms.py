@@ -1,0 +1,122 @@
+"""The registry against the most naive one: a list of who is where."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sse_trio.core.rooms import Rooms
+
+from .. import strategies
+
+Entry = tuple[str, str, int]
+
+members = st.integers(0, 8)
+places = st.tuples(strategies.rooms, strategies.sessions, members)
+senders = st.none() | strategies.sessions
+steps = st.lists(
+    st.tuples(st.sampled_from(["join", "join", "leave"]), places)
+    | st.tuples(st.just("evict"), st.tuples(strategies.rooms, senders)),
+    max_size=60,
+)
+
+
+def check(rooms: Rooms[int], model: list[Entry]) -> None:
+    """Everything that can be asked is answered as the list would."""
+    assert len(rooms) == len({room for room, _, _ in model})
+    for room in ("u1", "u2", "u3"):
+        here = [entry for entry in model if entry[0] == room]
+        assert (room in rooms) == bool(here)
+        assert rooms.size(room) == len(here)
+        assert sorted(rooms.members(room)) == sorted(member for _, _, member in here)
+        for session in ("s1", "s2", "s3", "s4"):
+            tabs = [member for _, its, member in here if its == session]
+            assert rooms.members(room, session) == tabs
+            others = [member for _, its, member in here if its != session]
+            assert sorted(rooms.others(room, session)) == sorted(others)
+        assert sorted(rooms.others(room, None)) == sorted(rooms.members(room))
+
+
+@given(steps)
+def test_behaves_as_a_list_of_who_is_where(steps: list[tuple[str, Entry]]) -> None:
+    rooms: Rooms[int] = Rooms()
+    model: list[Entry] = []
+    for step, arguments in steps:
+        if step == "join":
+            rooms.join(*arguments)
+            if arguments not in model:
+                model.append(arguments)
+        elif step == "leave":
+            assert rooms.leave(*arguments) == (arguments in model)
+            model = [entry for entry in model if entry != arguments]
+        else:
+            room, sender = arguments[:2]
+            goes = [entry for entry in model if entry[0] == room and entry[1] != sender]
+            assert sorted(rooms.evict(room, sender)) == sorted(entry[2] for entry in goes)
+            model = [entry for entry in model if entry not in goes]
+        check(rooms, model)
+
+
+@given(st.lists(places), strategies.rooms, senders)
+def test_others_and_spared_are_everybody_and_nobody_twice(
+    entries: list[Entry], room: str, sender: str | None
+) -> None:
+    rooms: Rooms[Entry] = Rooms()
+    for entry in entries:
+        rooms.join(entry[0], entry[1], entry)
+    spared = [] if sender is None else rooms.members(room, sender)
+    everybody = rooms.members(room)
+    others = rooms.others(room, sender)
+    assert sorted(others + spared) == sorted(everybody)
+    assert rooms.evict(room, sender) == others
+    assert rooms.members(room) == spared
+    assert rooms.evict(room, sender) == []
+
+
+@given(st.lists(places), strategies.rooms, senders)
+def test_a_notify_touches_no_other_room(
+    entries: list[Entry], room: str, sender: str | None
+) -> None:
+    rooms: Rooms[int] = Rooms()
+    for entry in entries:
+        rooms.join(*entry)
+    before = {other: rooms.members(other) for other in ("u1", "u2", "u3") if other != room}
+    rooms.evict(room, sender)
+    assert {other: rooms.members(other) for other in before} == before
+
+
+@given(st.lists(places))
+def test_when_everybody_has_left_nothing_is_kept(entries: list[Entry]) -> None:
+    rooms: Rooms[int] = Rooms()
+    for entry in entries:
+        rooms.join(*entry)
+    for room, session, member in dict.fromkeys(entries):
+        assert rooms.leave(room, session, member)
+    assert len(rooms) == 0
+    assert all(rooms.size(room) == 0 and room not in rooms for room, _, _ in entries)
+
+
+@pytest.mark.parametrize("sender", ["s1", None])
+def test_nobody_is_in_an_unknown_room(sender: str | None) -> None:
+    rooms: Rooms[int] = Rooms()
+    assert rooms.evict("u1", sender) == rooms.others("u1", sender) == rooms.members("u1") == []
+    assert not rooms.leave("u1", "s1", 1)
+    assert len(rooms) == 0
+
+
+def test_a_list_that_was_returned_is_the_callers_own() -> None:
+    rooms: Rooms[int] = Rooms()
+    rooms.join("u1", "s1", 1)
+    lists = [rooms.members("u1"), rooms.members("u1", "s1"), rooms.others("u1", None)]
+    rooms.join("u1", "s1", 2)
+    assert lists == [[1], [1], [1]]
+    lists[0].clear()
+    assert rooms.members("u1") == [1, 2]
+
+
+def test_members_come_in_the_order_of_their_coming() -> None:
+    rooms: Rooms[int] = Rooms()
+    for member in (3, 1, 2):
+        rooms.join("u1", "s1", member)
+    rooms.join("u1", "s2", 0)
+    rooms.join("u1", "s1", 3)
+    assert rooms.members("u1") == rooms.others("u1", None) == [3, 1, 2, 0]
