@@ -168,3 +168,29 @@ async def joined(hub: sse_trio.Hub, room: str, session: str) -> AsyncIterator[We
         answer = json.loads(await peer.get_message())
         assert answer["type"] == "joined", answer
         yield peer
+
+
+TEXT, BINARY, CONTINUATION, CLOSE, PING = 0x1, 0x2, 0x0, 0x8, 0x9
+
+
+def client_frame(
+    opcode: int, payload: bytes = b"", *, fin: bool = True, reserved: int = 0, masked: bool = True
+) -> bytes:
+    """Write a client's frame (RFC 6455, section 5.2), also one that breaks the rules.
+
+    The mask is four zeros, so that the payload can be read in it.
+    """
+    mask_bit = 0x80 * masked
+    size = len(payload)
+    if size < 126:
+        length = bytes([mask_bit | size])
+    elif size < 65536:
+        length = bytes([mask_bit | 126]) + size.to_bytes(2, "big")
+    else:
+        length = bytes([mask_bit | 127]) + size.to_bytes(8, "big")
+    return bytes([0x80 * fin | reserved << 4 | opcode]) + length + bytes(4) * masked + payload
+
+
+def client_text(message: dict[str, Any]) -> bytes:
+    """Write a client's message as one frame."""
+    return client_frame(TEXT, json.dumps(message).encode())

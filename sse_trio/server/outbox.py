@@ -9,6 +9,7 @@ A frame is sent whole or not at all: what has been begun is always finished firs
 nobody but the flush task waits in the middle of one.
 """
 
+import math
 import socket
 from collections import deque
 from collections.abc import Callable
@@ -52,31 +53,17 @@ class Outbox:
 
         It cannot if the connection is `broken`, or if more than `limit` bytes would wait.
         """
-        if self.broken or self._shutting:
-            return False
-        view = memoryview(frame)
-        if not self._queue:
-            sent = self._send(view)
-            if self.broken:
-                return False
-            if sent == len(view):
-                return True
-            # An empty socket has taken part of it, so it is begun, whatever the limit.
-            view, self._begun = view[sent:], sent > 0
-            if self._begun:
-                self._append(view)
-                return True
-        if self.waiting + len(view) > self._limit:
-            return False
-        self._append(view)
-        return True
+        return self._offer(frame, self._limit)
 
     def offer_last(self, frame: bytes) -> bool:
-        """Send `frame` before everything that waits, which is then not worth sending."""
-        while len(self._queue) > self._begun:
+        """Send `frame` before everything that waits, which is then not worth sending.
+
+        False only if nothing more can be sent: so little waits then that no limit is needed.
+        """
+        while not self._shutting and len(self._queue) > self._begun:
             view, _ = self._queue.pop()
             self.waiting -= len(view)
-        return self.offer(frame)
+        return self._offer(frame, math.inf)
 
     def finish(self) -> None:
         """Close this side once everything is sent: the peer reads to the end of the stream."""
@@ -91,6 +78,26 @@ class Outbox:
         self.waiting = 0
         if self._flushing is not None:
             self._flushing.cancel()
+
+    def _offer(self, frame: bytes, limit: float) -> bool:
+        if self.broken or self._shutting:
+            return False
+        view = memoryview(frame)
+        if not self._queue:
+            sent = self._send(view)
+            if self.broken:
+                return False
+            if sent == len(view):
+                return True
+            # An empty socket has taken part of it, so it is begun, whatever the limit.
+            view, self._begun = view[sent:], sent > 0
+            if self._begun:
+                self._append(view)
+                return True
+        if self.waiting + len(view) > limit:
+            return False
+        self._append(view)
+        return True
 
     def _send(self, view: memoryview) -> int:
         try:
@@ -107,6 +114,7 @@ class Outbox:
         if self._flushing is None:
             self._flushing = trio.CancelScope()
             self._nursery.start_soon(self._flush, self._flushing)
+        _, self._flushing.deadline = self._queue[0]
 
     async def _flush(self, scope: trio.CancelScope) -> None:
         with scope:
@@ -120,7 +128,7 @@ class Outbox:
                 else:
                     self._push()
         self._flushing = None
-        if scope.cancelled_caught and not self.broken:
+        if self._queue:
             self._stuck()
         elif self._shutting and not self.broken:
             self._shut()

@@ -1,0 +1,327 @@
+"""The outbox over real sockets, whose buffers are as small as the kernel makes them."""
+
+import socket
+from collections.abc import Callable, Iterator
+
+import attrs
+import pytest
+import trio
+from hypothesis import given
+from hypothesis import strategies as st
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from sse_trio.server.outbox import Outbox
+
+LIMIT = 10_000
+TIMEOUT = 60
+# More than the kernel takes at once, with the smallest send buffer it allows.
+BIG = 50_000
+
+
+@attrs.define(eq=False)
+class Line:
+    """An outbox, and the peer's end of its socket."""
+
+    outbox: Outbox
+    ours: socket.socket
+    theirs: socket.socket
+    stuck_at: list[float]
+
+    def read(self, size: int) -> bytes:
+        """Read what is there already, at most `size` bytes."""
+        try:
+            return self.theirs.recv(size)
+        except BlockingIOError:
+            return b""
+
+    async def read_exactly(self, size: int) -> bytes:
+        data = b""
+        while len(data) < size:
+            await trio.lowlevel.wait_readable(self.theirs)
+            data += self.read(size - len(data))
+        return data
+
+    async def read_to_the_end(self) -> bytes:
+        data = b""
+        while True:
+            await trio.lowlevel.wait_readable(self.theirs)
+            piece = self.theirs.recv(65536)
+            if not piece:
+                return data
+            data += piece
+
+    def fill(self) -> bytes:
+        """Offer single bytes until one has to wait; return them all."""
+        sent = b""
+        while not self.outbox.waiting:
+            assert self.outbox.offer(b".")
+            sent += b"."
+        return sent
+
+    def begin(self) -> bytes:
+        """Offer a frame that the kernel takes only a part of."""
+        frame = b"<" + b"=" * BIG + b">"
+        assert self.outbox.offer(frame)
+        assert 0 < self.outbox.waiting < len(frame)
+        return frame
+
+    def close(self) -> None:
+        self.outbox.abandon()
+        self.ours.close()
+        self.theirs.close()
+
+
+def make_line(nursery: trio.Nursery, *, limit: int = LIMIT) -> Line:
+    ours, theirs = socket.socketpair()
+    for end in (ours, theirs):
+        end.setblocking(False)
+    ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
+    stuck_at: list[float] = []
+    outbox = Outbox(
+        ours,
+        nursery,
+        limit=limit,
+        timeout=TIMEOUT,
+        stuck=lambda: stuck_at.append(trio.current_time()),
+    )
+    return Line(outbox, ours, theirs, stuck_at)
+
+
+@pytest.fixture
+def line(nursery: trio.Nursery) -> Iterator[Line]:
+    line = make_line(nursery)
+    yield line
+    line.close()
+
+
+async def test_a_frame_goes_straight_to_the_socket(line: Line) -> None:
+    assert line.outbox.offer(b"frame")
+    assert line.read(100) == b"frame"
+    assert line.outbox.waiting == 0
+
+
+async def test_what_is_begun_is_finished_first(nursery: trio.Nursery) -> None:
+    line = make_line(nursery, limit=2 * BIG)
+    sent = line.begin()
+    for frame in (b"second", b"third"):
+        assert line.outbox.offer(frame)
+        sent += frame
+    assert await line.read_exactly(len(sent)) == sent
+    await wait_all_tasks_blocked()
+    assert line.outbox.waiting == 0
+    assert line.outbox.offer(b"straight again")
+    assert line.read(100) == b"straight again"
+    line.close()
+
+
+async def test_the_limit_is_exact(line: Line) -> None:
+    sent = line.fill()
+    room = LIMIT - line.outbox.waiting
+    assert not line.outbox.offer(b"x" * (room + 1))
+    assert line.outbox.offer(b"x" * room)
+    assert line.outbox.waiting == LIMIT
+    assert not line.outbox.offer(b"x")
+    expected = sent + b"x" * room
+    assert await line.read_exactly(len(expected)) == expected
+    await wait_all_tasks_blocked()
+    assert line.outbox.offer(b"there is room again")
+
+
+async def test_the_last_goes_before_what_waits(nursery: trio.Nursery) -> None:
+    line = make_line(nursery, limit=2 * BIG)
+    sent = line.begin()
+    waiting = line.outbox.waiting
+    assert line.outbox.offer(b"not worth it")
+    assert line.outbox.offer(b"neither")
+    assert line.outbox.offer_last(b"last")
+    assert line.outbox.waiting == waiting + len(b"last")
+    line.outbox.finish()
+    assert await line.read_to_the_end() == sent + b"last"
+    line.close()
+
+
+async def test_the_last_has_no_limit(line: Line) -> None:
+    sent = line.begin()
+    assert not line.outbox.offer(b"one too many")
+    assert line.outbox.offer_last(b"last")
+    assert await line.read_exactly(len(sent) + len(b"last")) == sent + b"last"
+
+
+async def test_the_last_goes_before_what_the_kernel_has_not_begun(line: Line) -> None:
+    sent = line.fill()
+    assert line.outbox.offer_last(b"last")
+    assert line.outbox.waiting == len(b"last")
+    # The byte that waited is not sent.
+    assert await line.read_exactly(len(sent) + 3) == sent[:-1] + b"last"
+
+
+async def test_a_reader_in_time_is_not_stuck(line: Line, autojump_clock: MockClock) -> None:
+    sent = line.begin()
+    await trio.sleep(TIMEOUT - 1)
+    assert await line.read_exactly(len(sent)) == sent
+    await trio.sleep(2 * TIMEOUT)
+    assert not line.stuck_at
+
+
+async def test_no_reader_is_stuck(line: Line, autojump_clock: MockClock) -> None:
+    line.begin()
+    start = trio.current_time()
+    await trio.sleep(2 * TIMEOUT)
+    assert line.stuck_at == [start + TIMEOUT]
+
+
+async def test_each_frame_has_its_own_deadline(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    line = make_line(nursery, limit=10 * BIG)
+    start = trio.current_time()
+    first = line.begin()
+    for _ in range(3):
+        assert line.outbox.offer(b"-" * BIG)
+    await trio.sleep(TIMEOUT - 1)
+    # The first one leaves in time, and that does not help the others.
+    assert await line.read_exactly(len(first)) == first
+    await trio.sleep(TIMEOUT)
+    assert line.stuck_at == [start + TIMEOUT]
+    line.close()
+
+
+async def test_the_last_has_a_deadline_of_its_own(line: Line, autojump_clock: MockClock) -> None:
+    start = trio.current_time()
+    line.fill()
+    await trio.sleep(TIMEOUT - 1)
+    assert line.outbox.offer_last(b"last")
+    await trio.sleep(2 * TIMEOUT)
+    assert line.stuck_at == [start + TIMEOUT - 1 + TIMEOUT]
+
+
+async def test_nothing_is_dropped_once_it_is_finished(line: Line) -> None:
+    sent = line.fill()
+    line.outbox.finish()
+    assert not line.outbox.offer_last(b"too late")
+    assert await line.read_to_the_end() == sent
+
+
+def the_peer_resets(line: Line) -> None:
+    line.theirs.close()
+
+
+def our_side_is_closed(line: Line) -> None:
+    trio.lowlevel.notify_closing(line.ours)
+    line.ours.close()
+
+
+@pytest.mark.parametrize("end", [the_peer_resets, our_side_is_closed])
+@pytest.mark.parametrize("begun", [False, True])
+async def test_a_lost_connection_is_broken_and_nothing_else(
+    line: Line, begun: bool, end: Callable[[Line], None], autojump_clock: MockClock
+) -> None:
+    if begun:
+        line.begin()
+        await wait_all_tasks_blocked()
+    end(line)
+    await wait_all_tasks_blocked()
+    assert not line.outbox.offer(b"frame")
+    assert not line.outbox.offer_last(b"frame")
+    assert line.outbox.broken
+    assert line.outbox.waiting == 0
+    line.outbox.finish()
+    await trio.sleep(2 * TIMEOUT)
+    assert not line.stuck_at
+
+
+async def test_the_abandoned_sends_nothing_more(line: Line, autojump_clock: MockClock) -> None:
+    sent = line.begin()
+    await wait_all_tasks_blocked()
+    tasks = trio.lowlevel.current_statistics().tasks_living
+    line.outbox.abandon()
+    await wait_all_tasks_blocked()
+    assert trio.lowlevel.current_statistics().tasks_living == tasks - 1
+    assert not line.outbox.offer(b"frame")
+    assert len(line.read(2 * BIG)) < len(sent)
+    await trio.sleep(2 * TIMEOUT)
+    assert line.read(2 * BIG) == b""
+    assert not line.stuck_at
+
+
+@pytest.mark.parametrize("begun", [False, True])
+async def test_to_finish_is_to_send_everything_and_close_this_side(line: Line, begun: bool) -> None:
+    sent = line.begin() if begun else b""
+    line.outbox.finish()
+    assert not line.outbox.offer(b"frame")
+    assert not line.outbox.offer_last(b"frame")
+    assert await line.read_to_the_end() == sent
+    # The other side is open still.
+    line.theirs.send(b"heard")
+    assert line.ours.recv(100) == b"heard"
+    line.outbox.finish()
+
+
+@attrs.frozen
+class Offer:
+    size: int
+    last: bool
+
+
+@attrs.frozen
+class Read:
+    size: int
+
+
+class Flush:
+    """Let the flush task run."""
+
+
+steps = st.lists(
+    st.builds(Offer, st.integers(1, 9000), st.booleans())
+    | st.builds(Read, st.integers(1, 9000))
+    | st.builds(Flush),
+    max_size=40,
+)
+
+
+def numbered(number: int, size: int) -> bytes:
+    """Make a frame that tells its own length and number."""
+    return size.to_bytes(2, "big") + bytes([number]) * size
+
+
+def split(stream: bytes) -> list[int]:
+    """Return the numbers of the frames in `stream`, which must be whole."""
+    numbers = []
+    while stream:
+        size = int.from_bytes(stream[:2], "big")
+        frame, stream = stream[: 2 + size], stream[2 + size :]
+        number = frame[2]
+        assert frame == numbered(number, size)
+        numbers.append(number)
+    return numbers
+
+
+@given(steps=steps)
+async def test_whole_frames_in_order_whatever_happens(steps: list[Offer | Read | Flush]) -> None:
+    async with trio.open_nursery() as nursery:
+        line = make_line(nursery)
+        accepted: list[int] = []
+        last = -1
+        received = b""
+        for number, step in enumerate(steps):
+            match step:
+                case Offer():
+                    frame = numbered(number, step.size)
+                    offer = line.outbox.offer_last if step.last else line.outbox.offer
+                    if offer(frame):
+                        accepted.append(number)
+                    last = number if step.last else last
+                case Read():
+                    received += line.read(step.size)
+                case Flush():
+                    await wait_all_tasks_blocked()
+            assert 0 <= line.outbox.waiting <= LIMIT + 9002
+        line.outbox.finish()
+        received += await line.read_to_the_end()
+        line.close()
+    numbers = split(received)
+    # Nothing is lost but what waited when a last one came.
+    assert numbers == sorted(numbers)
+    assert set(numbers) <= set(accepted)
+    assert [n for n in numbers if n >= last] == [n for n in accepted if n >= last]
