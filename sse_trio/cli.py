@@ -211,7 +211,7 @@ def _notify(options: argparse.Namespace) -> int:
         raise SseTrioError(f"cannot notify {url}: {error}") from error
     if status != http.HTTPStatus.OK:
         raise SseTrioError(f"cannot notify {url}: {status} {_detail(answer)}")
-    print(answer.decode(errors="replace"))
+    print(answer.decode(errors="replace"), flush=True)
     return DONE
 
 
@@ -257,7 +257,7 @@ async def _watch_room(url: str, room: str, session: str | None) -> int:
 
 
 def _keygen(_: argparse.Namespace) -> int:
-    print(secrets.token_urlsafe(32))
+    print(secrets.token_urlsafe(32), flush=True)
     return DONE
 
 
