@@ -1,0 +1,183 @@
+"""Listening, accepting, and whose address it is."""
+
+import errno
+import ipaddress
+import os
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import trio
+
+from sse_trio import Config
+from sse_trio.server.transport import Listener, client_address, open_listeners
+
+from ..support import open_files
+
+PROXIES = ["10.0.0.0/8", "2001:db8::/32"]
+
+
+class Hosts(trio.abc.HostnameResolver):
+    """Resolves every name to the addresses given, as a hosts file does."""
+
+    def __init__(self, *addresses: str) -> None:
+        self._addresses = addresses
+
+    async def getaddrinfo(
+        self,
+        host: bytes | None,
+        port: bytes | str | int | None,
+        family: int = 0,
+        type: int = 0,
+        proto: int = 0,
+        flags: int = 0,
+    ) -> Any:
+        if not self._addresses:
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        found = []
+        for address in self._addresses:
+            found += socket.getaddrinfo(address, port, type=socket.SOCK_STREAM)
+        return found
+
+    async def getnameinfo(self, sockaddr: Any, flags: int) -> tuple[str, str]:
+        raise NotImplementedError
+
+
+async def listen(config: Config, *addresses: str) -> list[Listener]:
+    """Open listeners where every name stands for `addresses`."""
+    trio.socket.set_custom_hostname_resolver(Hosts(*addresses))
+    return await open_listeners(config)
+
+
+def addresses(listeners: list[Listener]) -> list[str]:
+    """Close the listeners; return where they listened."""
+    found = [str(listener.socket.getsockname()[0]) for listener in listeners]
+    for listener in listeners:
+        listener.socket.close()
+    return found
+
+
+async def test_every_address_of_a_name_on_one_port() -> None:
+    listeners = await listen(Config(port=0, ipaddr="app"), "127.0.0.1", "127.0.0.2")
+    assert len({listener.port for listener in listeners}) == 1
+    assert addresses(listeners) == ["127.0.0.1", "127.0.0.2"]
+
+
+async def test_the_same_address_twice_is_one() -> None:
+    listeners = await listen(Config(port=0, ipaddr="app"), "127.0.0.1", "127.0.0.1")
+    assert addresses(listeners) == ["127.0.0.1"]
+
+
+async def test_a_name_that_is_none_is_one_clear_error() -> None:
+    with pytest.raises(OSError, match=r"^\[Errno -2\] cannot listen on app port 80: no such host$"):
+        await listen(Config(port=80, ipaddr="app"))
+
+
+@pytest.mark.parametrize("name", ["a..b", "x" * 70])
+async def test_so_is_a_name_that_can_be_none(name: str) -> None:
+    with pytest.raises(OSError, match=r"no such host$"):
+        await open_listeners(Config(port=0, ipaddr=name))
+
+
+async def test_a_port_in_use_is_an_error_that_leaves_nothing_open() -> None:
+    with socket.create_server(("127.0.0.2", 0)) as taken:
+        port = taken.getsockname()[1]
+        before = open_files()
+        with pytest.raises(OSError, match=f"on app port {port}: Address already in use$") as raised:
+            await listen(Config(port=port, ipaddr="app"), "127.0.0.1", "127.0.0.2")
+        assert raised.value.errno == errno.EADDRINUSE
+        assert open_files() == before
+
+
+class Unlucky(socket.socket):
+    """A listening socket whose accept fails first, with each of `errors` in turn."""
+
+    errors: Iterator[int]
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        for number in self.errors:
+            raise OSError(number, os.strerror(number))
+        return super().accept()
+
+
+@pytest.fixture
+def unlucky() -> Iterator[Unlucky]:
+    with Unlucky(socket.AF_INET) as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        yield listening
+
+
+async def test_the_stillborn_are_passed_over(unlucky: Unlucky) -> None:
+    unlucky.errors = iter([errno.ECONNABORTED, errno.EPROTO, errno.ENETDOWN])
+    listener = Listener(unlucky)
+    async with await trio.open_tcp_stream("127.0.0.1", listener.port) as client:
+        transport = await listener.accept()
+        assert transport.host == "127.0.0.1"
+        assert not transport.socket.getblocking()
+        await transport.aclose()
+        assert transport.socket.fileno() == -1
+        assert await client.receive_some() == b""
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM])
+async def test_what_the_server_has_to_wait_out_is_raised(unlucky: Unlucky, number: int) -> None:
+    unlucky.errors = iter([number])
+    with pytest.raises(OSError, match=os.strerror(number)) as raised:
+        await Listener(unlucky).accept()
+    assert raised.value.errno == number
+
+
+async def test_to_stop_listening_wakes_who_accepts(nursery: trio.Nursery) -> None:
+    (listener,) = await open_listeners(Config(port=0))
+
+    async def accept() -> None:
+        with pytest.raises(trio.ClosedResourceError):
+            await listener.accept()
+
+    nursery.start_soon(accept)
+    await trio.testing.wait_all_tasks_blocked()
+    await listener.aclose()
+    await listener.aclose()
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="no IPv6 here")
+async def test_an_ipv4_peer_of_a_dual_stack_socket_is_known_by_its_ipv4_address() -> None:
+    (listener,) = await open_listeners(Config(port=0, ipaddr="::"))
+    async with (
+        listener,
+        await trio.open_tcp_stream("127.0.0.1", listener.port),
+        await listener.accept() as transport,
+    ):
+        assert transport.host == "127.0.0.1"
+
+
+@pytest.mark.parametrize(
+    ("host", "forwarded", "address"),
+    [
+        ("192.0.2.1", None, "192.0.2.1"),
+        ("192.0.2.1", "198.51.100.7", "192.0.2.1"),
+        ("10.0.0.1", None, "10.0.0.1"),
+        ("10.0.0.1", "198.51.100.7", "198.51.100.7"),
+        ("10.0.0.1", "203.0.113.9, 198.51.100.7", "198.51.100.7"),
+        ("10.0.0.1", "198.51.100.7, 10.0.0.2", "198.51.100.7"),
+        ("10.0.0.1", "10.0.0.3 ,\t10.0.0.2", "10.0.0.3"),
+        ("10.0.0.1", "198.51.100.7, garbage, 10.0.0.2", "10.0.0.2"),
+        ("10.0.0.1", "198.51.100.7:1234", "10.0.0.1"),
+        ("10.0.0.1", "", "10.0.0.1"),
+        ("10.0.0.1", "198.51.100.7,", "10.0.0.1"),
+        ("10.0.0.1", "198.51.100.7, ::ffff:10.0.0.2", "198.51.100.7"),
+        ("10.0.0.1", "::ffff:198.51.100.7", "198.51.100.7"),
+        ("10.0.0.1", "2001:DB8:1::1", "2001:db8:1::1"),
+        ("2001:db8::1", "2001:4860::1, 10.0.0.2", "2001:4860::1"),
+        ("10.0.0.1", "caf\xe9", "10.0.0.1"),
+    ],
+)
+def test_whom_trusted_proxies_speak_for(host: str, forwarded: str | None, address: str) -> None:
+    config = Config(trusted_proxies=[ipaddress.ip_network(proxy) for proxy in PROXIES])
+    assert client_address(host, forwarded, config) == address
+
+
+def test_nobody_speaks_for_another_without_trusted_proxies() -> None:
+    assert client_address("10.0.0.1", "198.51.100.7", Config()) == "10.0.0.1"
