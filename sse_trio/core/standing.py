@@ -68,10 +68,8 @@ class Standing:
         login = max((e for e in (known, epoch) if e is not None), default=self.epoch)
         if login > self.epoch:
             self.epoch = self.floor = login
-        if known is None:
+        if login != known:
             self._remember(session, login)
-        elif login != known:
-            self.logins[session] = login
         return login
 
     def advance(self, sender: str | None, reason: str, detail: dict[str, Any] | None) -> int:
@@ -81,7 +79,6 @@ class Standing:
         self.terminations.append(Termination(self.epoch, reason, detail))
         del self.terminations[:-MAX_TERMINATIONS]
         if sender is not None:
-            self.logins.pop(sender, None)
             self._remember(sender, self.epoch)
         return self.epoch
 
@@ -98,7 +95,7 @@ class Standing:
     def newest(self) -> str | None:
         """Return the session that joined last among those that stand.
 
-        A session joins when it is first seen: an old one that merely reconnects, at a
+        A session joins when its login is first seen: an old one that merely reconnects, at a
         network's whim, does not become the newest by it.
         """
         for session, login in reversed(self.logins.items()):
@@ -113,8 +110,9 @@ class Standing:
         )
 
     def _remember(self, session: str, login: int) -> None:
+        self.logins.pop(session, None)
         self.logins[session] = login
-        if len(self.logins) > self.max_sessions:
+        while len(self.logins) > self.max_sessions:
             del self.logins[next(iter(self.logins))]
 
 
