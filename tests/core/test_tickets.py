@@ -1,0 +1,325 @@
+"""Tickets: what we signed, unchanged, in its time; all else is refused in the same words."""
+
+import base64
+import json
+import string
+from collections.abc import Callable
+from typing import Any
+
+import jwt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sse_trio.config import Config
+from sse_trio.core.messages import Join, encode
+from sse_trio.core.tickets import AUDIENCE, ISSUER, LEEWAY, TYPE, Ticket, Tickets
+from sse_trio.errors import RemoteProtocolError
+
+from .. import strategies
+
+NOW = 1_812_345_678
+LIFETIME = 3600
+TICKET = Ticket("u1", "s1", 7)
+TICKETS = Tickets(("a key", "an older key"), lifetime=LIFETIME)
+TOKEN = TICKETS.mint(TICKET, now=NOW, jti="j1") or ""
+
+
+def signing_key(authkey: str) -> tuple[str, bytes]:
+    """Derive `kid` and key as the documentation says: HKDF's expand step, one block."""
+
+    def expand(label: str) -> bytes:
+        return jwt_hmac(authkey.encode(), f"sse-trio {label} v1\x01".encode())
+
+    return expand("kid").hex()[:16], expand("ticket")
+
+
+def jwt_hmac(key: bytes, data: bytes) -> bytes:
+    return jwt.get_algorithm_by_name("HS256").sign(data, key)
+
+
+KID, KEY = signing_key("a key")
+
+CLAIMS: dict[str, Any] = {
+    "iss": ISSUER,
+    "aud": AUDIENCE,
+    "room": "u1",
+    "session": "s1",
+    "epoch": 7,
+    "iat": NOW,
+    "exp": NOW + LIFETIME,
+    "jti": "j1",
+}
+
+
+def sign(
+    *,
+    header: dict[str, Any] | None = None,
+    key: bytes = KEY,
+    algorithm: str = "HS256",
+    without: str = "",
+    **claims: Any,
+) -> str:
+    """Sign as we do, but for what the arguments change."""
+    payload = {name: value for name, value in (CLAIMS | claims).items() if name != without}
+    headers = {"typ": TYPE, "kid": KID} | (header or {})
+    return jwt.encode(payload, key, algorithm=algorithm, headers=headers)
+
+
+def encoded(part: bytes) -> str:
+    return base64.urlsafe_b64encode(part).rstrip(b"=").decode()
+
+
+def unsigned(header: bytes) -> str:
+    return f"{encoded(header)}.{encoded(json.dumps(CLAIMS).encode())}"
+
+
+def resigned(header: bytes, payload: bytes) -> str:
+    """Sign bytes that no library would write."""
+    head = f"{encoded(header)}.{encoded(payload)}"
+    return f"{head}.{encoded(jwt_hmac(KEY, head.encode()))}"
+
+
+HEADER = json.dumps({"alg": "HS256", "typ": TYPE, "kid": KID}).encode()
+
+
+def verify(token: str, now: float = NOW) -> Ticket:
+    return TICKETS.verify_untrusted(token, now=now)
+
+
+def refused(token: str, now: float = NOW) -> None:
+    with pytest.raises(RemoteProtocolError) as refusal:
+        verify(token, now)
+    assert refusal.value.close_code == 4401
+    # Why is told to nobody.
+    assert str(refusal.value) == "the ticket is not valid"
+    assert refusal.value.__cause__ is None
+    assert refusal.value.__suppress_context__
+
+
+names = strategies.names
+
+
+@given(st.builds(Ticket, names, names, strategies.epochs), st.floats(0, 2**40), strategies.texts)
+def test_what_was_minted_is_what_is_read(ticket: Ticket, now: float, jti: str) -> None:
+    token = TICKETS.mint(ticket, now=now, jti=jti)
+    assert token is not None
+    assert verify(token, now) == ticket
+
+
+def test_a_ticket_is_signed_as_documented() -> None:
+    assert sign() == TOKEN
+    assert verify(sign()) == verify(resigned(HEADER, json.dumps(CLAIMS).encode())) == TICKET
+
+
+def test_the_longest_ticket_of_ascii_names_fits_into_a_message() -> None:
+    longest = TICKETS.mint(Ticket("x" * 256, "x" * 256, 2**53), now=NOW, jti="j" * 16)
+    assert longest is not None
+    assert len(encode(Join(ticket=longest))) < Config().max_message
+
+
+def test_the_integers_of_other_minters_are_names() -> None:
+    assert verify(sign(room=12, session=-3)) == Ticket("12", "-3", 7)
+
+
+def test_unknown_claims_are_ignored() -> None:
+    assert verify(sign(colour="blue", sub="u1")) == TICKET
+
+
+def test_without_a_key_nothing_is_minted_and_nothing_verified() -> None:
+    keyless = Tickets((), lifetime=LIFETIME)
+    assert keyless.mint(TICKET, now=NOW, jti="j1") is None
+    with pytest.raises(RemoteProtocolError):
+        keyless.verify_untrusted(TOKEN, now=NOW)
+
+
+# -- time -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "now", [NOW - LEEWAY, NOW, NOW + LIFETIME, NOW + LIFETIME + LEEWAY - 0.001]
+)
+def test_is_valid_in_its_time_and_the_leeway(now: float) -> None:
+    assert verify(TOKEN, now) == TICKET
+
+
+@pytest.mark.parametrize(
+    "now", [0, NOW - LEEWAY - 0.001, NOW + LIFETIME + LEEWAY, NOW + 10 * LIFETIME]
+)
+def test_is_void_out_of_its_time(now: float) -> None:
+    refused(TOKEN, now)
+
+
+def test_a_ticket_may_begin_later_than_it_was_issued() -> None:
+    token = sign(nbf=NOW + 600)
+    refused(token, NOW + 600 - LEEWAY - 1)
+    assert verify(token, NOW + 600 - LEEWAY) == TICKET
+
+
+@given(st.floats(0, 2**40))
+def test_the_systems_clock_has_no_say(now: float) -> None:
+    token = sign(iat=int(now), nbf=int(now), exp=int(now) + 1)
+    assert verify(token, now) == TICKET
+
+
+# -- rotation ---------------------------------------------------------------------------
+
+
+def test_the_first_key_signs_and_all_verify() -> None:
+    old = Tickets(("old",), lifetime=LIFETIME).mint(TICKET, now=NOW, jti="j1")
+    rotated = Tickets(("new", "old"), lifetime=LIFETIME)
+    new = rotated.mint(TICKET, now=NOW, jti="j1")
+    assert old is not None
+    assert new is not None
+    assert rotated.verify_untrusted(old, now=NOW) == TICKET
+    assert Tickets(("new",), lifetime=LIFETIME).verify_untrusted(new, now=NOW) == TICKET
+    with pytest.raises(RemoteProtocolError):
+        Tickets(("new",), lifetime=LIFETIME).verify_untrusted(old, now=NOW)
+
+
+def test_the_key_that_the_header_names_has_to_be_the_one_that_signed() -> None:
+    kid, key = signing_key("an older key")
+    assert verify(sign(header={"kid": kid}, key=key)) == TICKET
+    refused(sign(header={"kid": KID}, key=key))
+    refused(sign(header={"kid": kid}, key=KEY))
+
+
+@given(strategies.keys)
+def test_the_authkey_is_in_no_ticket(authkey: str) -> None:
+    token = Tickets((authkey,), lifetime=LIFETIME).mint(TICKET, now=NOW, jti="j1")
+    assert token is not None
+    parts = [base64.urlsafe_b64decode(part + "==") for part in token.split(".")]
+    assert not any(authkey.encode() in part for part in [token.encode(), *parts])
+
+
+# -- forgeries --------------------------------------------------------------------------
+
+
+def swapped_room() -> str:
+    head, payload, signature = TOKEN.split(".")
+    forged = json.loads(base64.urlsafe_b64decode(payload + "==")) | {"room": "u2"}
+    return f"{head}.{encoded(json.dumps(forged).encode())}.{signature}"
+
+
+def spliced() -> str:
+    other = TICKETS.mint(Ticket("u2", "s2", 7), now=NOW, jti="j2")
+    assert other is not None
+    head, payload, _ = TOKEN.split(".")
+    return f"{head}.{payload}.{other.rpartition('.')[2]}"
+
+
+FORGERIES: dict[str, Callable[[], str]] = {
+    "alg none": lambda: unsigned(HEADER.replace(b"HS256", b"none")) + ".",
+    "alg None": lambda: unsigned(HEADER.replace(b"HS256", b"None")) + ".",
+    "no alg": lambda: resigned(HEADER.replace(b"alg", b"gla"), json.dumps(CLAIMS).encode()),
+    "alg none, with our signature": lambda: resigned(
+        HEADER.replace(b"HS256", b"none"), json.dumps(CLAIMS).encode()
+    ),
+    "HS512": lambda: sign(algorithm="HS512", key=KEY * 2),
+    "HS384": lambda: sign(algorithm="HS384", key=KEY * 2),
+    "another key": lambda: sign(key=bytes(32)),
+    "the authkey as the key": lambda: sign(key=b"a key".ljust(32, b"\0")),
+    "no kid": lambda: resigned(HEADER.replace(b"kid", b"dik"), json.dumps(CLAIMS).encode()),
+    "unknown kid": lambda: sign(header={"kid": "0" * 16}),
+    "another typ": lambda: sign(header={"typ": "JWT"}),
+    "no typ": lambda: sign(header={"typ": None}),
+    "another aud": lambda: sign(aud="sse-trio/auth"),
+    "another iss": lambda: sign(iss="somebody"),
+    "an extension that must be understood": lambda: sign(header={"crit": ["x"], "x": 1}),
+    "expired": lambda: sign(iat=NOW - 7200, exp=NOW - LEEWAY),
+    "not yet valid": lambda: sign(iat=NOW + LEEWAY + 1),
+    "expired before it was issued": lambda: sign(iat=NOW + 10, exp=NOW - LEEWAY),
+    "no signature": lambda: TOKEN.rpartition(".")[0] + ".",
+    "two parts": lambda: TOKEN.rpartition(".")[0],
+    "four parts": lambda: TOKEN + ".AAAA",
+    "truncated": lambda: TOKEN[:-1],
+    "padded": lambda: TOKEN + "=",
+    "with a line's end": lambda: TOKEN + "\n",
+    "with a space before": lambda: " " + TOKEN,
+    "room swapped": swapped_room,
+    "signature of another": spliced,
+    "empty": lambda: "",
+    "dots": lambda: "..",
+    "64 KiB": lambda: "A" * 65536,
+    "64 KiB of parts": lambda: "A." * 32768,
+    "64 KiB of header": lambda: "A" * 65536 + ".e30.AAAA",
+    "not ASCII": lambda: "é" * 100,
+    "not ASCII in the signature": lambda: TOKEN[:-3] + "é" + TOKEN[-2:],
+    "lone surrogate": lambda: TOKEN + "\ud800",
+    "zero": lambda: TOKEN.replace("e", "\x00", 1),
+    "a deep header": lambda: encoded(b"[" * 40_000) + ".e30.AAAA",
+    "a deep, signed header": lambda: resigned(b"[" * 40_000, b"{}"),
+    "a deep, signed payload": lambda: resigned(HEADER, b"[" * 40_000),
+    "a header that is a list": lambda: resigned(b"[]", b"{}"),
+    "a header that is not UTF-8": lambda: resigned(b"\xff", b"{}"),
+    "a payload that is a list": lambda: resigned(HEADER, b"[]"),
+    "a payload that is not JSON": lambda: resigned(HEADER, b"room"),
+    "a payload that is not UTF-8": lambda: resigned(HEADER, b"\xff"),
+    "a kid that is a list": lambda: resigned(HEADER.replace(f'"{KID}"'.encode(), b"[]"), b"{}"),
+}
+
+
+@pytest.mark.parametrize("forge", FORGERIES.values(), ids=FORGERIES)
+def test_a_forgery_is_refused(forge: Callable[[], str]) -> None:
+    refused(forge())
+
+
+@pytest.mark.parametrize("claim", CLAIMS)
+def test_every_claim_is_required(claim: str) -> None:
+    refused(sign(without=claim))
+
+
+@pytest.mark.parametrize(
+    ("claim", "values"),
+    [
+        ("room", [None, "", True, 1.5, [], {}, "x" * 257, "\x00"]),
+        ("session", [None, "", False, 0.5, ["s1"], {}, "x" * 257, "\n"]),
+        ("epoch", [None, -1, 7.0, "7", True, [7]]),
+        ("exp", [None, -1, NOW + 0.5, str(NOW + 60), True, 1e300]),
+        ("iat", [None, -1, NOW - 0.5, str(NOW), False]),
+        ("nbf", [None, -1, NOW - 0.5, str(NOW), False]),
+    ],
+)
+def test_a_claim_of_the_wrong_type_is_refused(claim: str, values: list[Any]) -> None:
+    for value in values:
+        refused(resigned(HEADER, json.dumps(CLAIMS | {claim: value}).encode()))
+
+
+@pytest.mark.parametrize("claim", ["aud", "iss", "jti"])
+@pytest.mark.parametrize("value", [None, 7, {}, True])
+def test_an_identity_of_the_wrong_type_is_refused(claim: str, value: Any) -> None:
+    refused(resigned(HEADER, json.dumps(CLAIMS | {claim: value}).encode()))
+
+
+_URL_SAFE = string.ascii_letters + string.digits + "-_"
+
+
+@given(
+    st.integers(0, len(TOKEN) - 1),
+    st.sampled_from(_URL_SAFE + ".=+/ \n\x00é") | st.characters(),
+)
+def test_to_change_any_character_is_to_void_it(position: int, character: str) -> None:
+    mutated = TOKEN[:position] + character + TOKEN[position + 1 :]
+    if mutated != TOKEN:
+        refused(mutated)
+
+
+@pytest.mark.parametrize("character", _URL_SAFE)
+def test_no_bit_of_the_last_character_is_free(character: str) -> None:
+    if character != TOKEN[-1]:
+        refused(TOKEN[:-1] + character)
+
+
+@given(st.integers(0, len(TOKEN)), st.text(min_size=1, max_size=4))
+def test_to_insert_anything_is_to_void_it(position: int, text: str) -> None:
+    refused(TOKEN[:position] + text + TOKEN[position:])
+
+
+@given(st.integers(0, len(TOKEN) - 1), st.integers(1, 200))
+def test_to_cut_anything_out_is_to_void_it(position: int, length: int) -> None:
+    refused(TOKEN[:position] + TOKEN[position + length :])
+
+
+@given(st.text() | st.lists(st.text(_URL_SAFE), min_size=3, max_size=3).map(".".join))
+def test_no_text_is_a_ticket_by_chance(text: str) -> None:
+    refused(text)
