@@ -46,6 +46,7 @@ class Connection:
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=hub.config.max_headers)
         self._reader = RequestReader(hub.config)
         self._fed = 0
+        self._head_only = False
         self._address = transport.host
 
     async def run(self) -> None:
@@ -105,6 +106,7 @@ class Connection:
                 await self._receive()
                 continue
             if isinstance(event, h11.Request):
+                self._head_only = event.method == b"HEAD"
                 # However the bytes were split, the limit is the same.
                 if self._fed - len(self._http.trailing_data[0]) > self._config.max_headers:
                     return requests.HEADERS_TOO_LARGE
@@ -199,8 +201,9 @@ class Connection:
             head.append((b"Connection", b"close"))
         reason = http.HTTPStatus(status).phrase
         parts = [self._http.send(h11.Response(status_code=status, reason=reason, headers=head))]
-        # After a HEAD, h11 keeps the body to itself.
-        parts += [self._http.send(h11.Data(data=body)), self._http.send(h11.EndOfMessage())]
+        if not self._head_only:
+            parts.append(self._http.send(h11.Data(data=body)))
+        parts.append(self._http.send(h11.EndOfMessage()))
         with trio.move_on_after(self._config.request_timeout) as timer:
             await self._transport.stream.send_all(b"".join(parts))
         return not timer.cancelled_caught and self._http.states == {

@@ -180,7 +180,6 @@ async def test_the_front_page(start: Start) -> None:
         assert (await request(hub, "GET", link)).status == 200
 
 
-@pytest.mark.xfail(reason="connection.py gives h11 the body of a HEAD, which refuses it")
 @pytest.mark.parametrize("page", PAGES)
 async def test_head_is_get_without_the_body(start: Start, page: str) -> None:
     hub = await start()
