@@ -54,7 +54,7 @@ class Join:
     """Client: the first message. Either a ticket, or a room and perhaps a session."""
 
     room: str | None = None
-    session: str | None = None
+    session: str | None = attrs.field(default=None, repr=False)
     ticket: str | None = attrs.field(default=None, repr=False)
 
 
@@ -77,7 +77,7 @@ class Joined:
     """Server: admitted. `heartbeat` is the seconds between heartbeats."""
 
     room: str
-    session: str
+    session: str = attrs.field(repr=False)
     epoch: int
     heartbeat: float
 

@@ -69,7 +69,7 @@ class Notify:
     """
 
     room: str = attrs.field(converter=_room)
-    sender: Sender = attrs.field(default=LAST_JOINED, converter=_sender)
+    sender: Sender = attrs.field(default=LAST_JOINED, converter=_sender, repr=False)
     reason: str = attrs.field(default="login")
     detail: dict[str, Any] | None = attrs.field(default=None, converter=_detail)
     """A JSON object of at most `MAX_DETAIL` bytes, handed to the terminated as it is."""

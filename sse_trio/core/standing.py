@@ -13,6 +13,7 @@ What a room remembers is bounded in sessions, and all of it in rooms and in time
 oldest is forgotten first. A forgotten session counts as never seen.
 """
 
+import math
 from collections import OrderedDict
 from collections.abc import Container, Iterator
 from typing import Any
@@ -39,9 +40,10 @@ class Record:
 
     epoch: int
     floor: int
-    logins: dict[str, int]
-    terminations: tuple[Termination, ...]
+    logins: dict[str, int] = attrs.field(repr=False)
+    terminations: tuple[Termination, ...] = attrs.field(repr=False)
     touched: float
+    notified: float = 0.0
 
 
 @attrs.define
@@ -53,22 +55,33 @@ class Standing:
     floor: int = 0
     touched: float = 0.0
     """Unix seconds of the last admission or notify."""
+    notified: float = 0.0
+    """Unix seconds of the last notify."""
     logins: dict[str, int] = attrs.Factory(dict)
     """Session to login epoch, the newest login last."""
     terminations: list[Termination] = attrs.Factory(list)
 
+    def login(self, session: str, epoch: int | None = None, *, issued: float = math.inf) -> int:
+        """Return the epoch of a session's login: what is known, or what a ticket proves.
+
+        A session never seen before counts as of now. A ticket `issued` (Unix seconds) before
+        the last notify, of an epoch that the room has forgotten, is older than that notify.
+        """
+        if epoch is not None and epoch > self.epoch and issued < self.notified:
+            epoch = self.floor - 1
+        known = self.logins.get(session)
+        return max((e for e in (known, epoch) if e is not None), default=self.epoch)
+
     def admit(self, session: str, epoch: int | None = None) -> int:
         """Note that `session` was seen, and return its login epoch.
 
-        `epoch` is what a ticket proves. A session never seen before is admitted as of
-        now. A proven epoch above the room's own means that the room has lost its memory:
-        it is lifted to that login, and older ones fall below the floor.
+        An `epoch` above the room's own means that the room has lost its memory: it is lifted
+        to that login, and older ones fall below the floor.
         """
-        known = self.logins.get(session)
-        login = max((e for e in (known, epoch) if e is not None), default=self.epoch)
+        login = self.login(session, epoch)
         if login > self.epoch:
             self.epoch = self.floor = login
-        if login != known:
+        if login != self.logins.get(session):
             self._remember(session, login)
         return login
 
@@ -76,6 +89,7 @@ class Standing:
         """Accept a notify: everybody but `sender` falls below the floor. Return the epoch."""
         self.epoch += 1
         self.floor = self.epoch
+        self.notified = self.touched
         self.terminations.append(Termination(self.epoch, reason, detail))
         del self.terminations[:-MAX_TERMINATIONS]
         if sender is not None:
@@ -106,7 +120,12 @@ class Standing:
     def record(self) -> Record:
         """Return the standing as it is now, unaffected by what comes after."""
         return Record(
-            self.epoch, self.floor, dict(self.logins), tuple(self.terminations), self.touched
+            self.epoch,
+            self.floor,
+            dict(self.logins),
+            tuple(self.terminations),
+            self.touched,
+            self.notified,
         )
 
     def _remember(self, session: str, login: int) -> None:
@@ -156,6 +175,7 @@ class Standings:
             record.epoch,
             record.floor,
             record.touched,
+            record.notified,
             dict(record.logins),
             list(record.terminations),
         )

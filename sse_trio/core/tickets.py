@@ -34,9 +34,12 @@ _CLAIMS = ["iss", "aud", "room", "session", "epoch", "iat", "exp", "jti"]
 class Ticket:
     """What a ticket proves."""
 
-    room: str
-    session: str
+    room: str = attrs.field(repr=False)
+    session: str = attrs.field(repr=False)
     epoch: int
+    """The login's, in its room."""
+    issued: int = attrs.field(default=0, eq=False)
+    """Unix seconds."""
 
 
 class Tickets:
@@ -99,7 +102,8 @@ def _ticket(claims: dict[str, Any], now: float) -> Ticket:
     begins = max(issued, _whole(claims.get("nbf", 0)))
     if not begins - LEEWAY <= now < expires + LEEWAY:
         raise ValueError
-    return Ticket(name(claims["room"], "room"), name(claims["session"], "session"), epoch)
+    room, session = name(claims["room"], "room"), name(claims["session"], "session")
+    return Ticket(room, session, epoch, issued)
 
 
 def _whole(value: object) -> int:

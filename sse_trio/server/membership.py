@@ -85,8 +85,8 @@ class Membership:
         return self._standings.touch(room, self._wall())
 
     def ticket(self, room: str, session: str) -> str | None:
-        """Sign a ticket of the room's present epoch; None without a key."""
-        ticket = Ticket(room, session, self.standing(room).epoch)
+        """Sign a ticket of the session's login, as of now if it is new; None without a key."""
+        ticket = Ticket(room, session, self.standing(room).login(session))
         return self._tickets.mint(ticket, now=self._wall(), jti=secrets.token_urlsafe(12))
 
     # -- a login is notified ------------------------------------------------------------
@@ -99,10 +99,7 @@ class Membership:
         standing = self.standing(notify.room)
         sender = standing.newest() if notify.sender is LAST_JOINED else notify.sender
         epoch = standing.advance(sender, notify.reason, notify.detail)
-        evicted = self.rooms.evict(notify.room, sender)
-        self._joined -= len(evicted)
-        for member in evicted:
-            member.state = State.SUPERSEDED
+        evicted = self._evict(notify.room, sender)
         ticket = None if sender is None else self.ticket(notify.room, sender)
         outcome = Outcome(notify.room, epoch, sender, ticket)
         termination = Termination(epoch, notify.reason, notify.detail)
@@ -133,6 +130,20 @@ class Membership:
             yield member
         if outcome:
             outcome.complete()
+
+    def _evict(self, room: str, sender: str | None) -> list[Member]:
+        """Take everybody but the sender's members out of the room; they are to be told."""
+        evicted = self.rooms.evict(room, sender)
+        self._joined -= len(evicted)
+        for member in evicted:
+            member.state = State.SUPERSEDED
+        return evicted
+
+    def _tell_now(self, members: list[Member], termination: Termination) -> None:
+        """Terminate the few whom no notify is waiting for."""
+        for member in members:
+            for _ in self._terminate([member], member.room, termination, None):
+                pass
 
     # -- a browser comes, speaks and goes -----------------------------------------------
 
@@ -217,34 +228,38 @@ class Membership:
     def _join(self, member: Member, join: messages.Join) -> None:
         if join.ticket is not None:
             ticket = self._tickets.verify_untrusted(join.ticket, now=self._wall())
-            self.join(member, ticket.room, ticket.session, ticket.epoch)
+            self.join(member, ticket.room, ticket.session, ticket)
         elif self._config.join == "ticket":
             raise RemoteProtocolError("a ticket is required", CloseCode.BAD_TICKET)
         else:
             assert join.room is not None, "parse_untrusted sees to it"
             self.join(member, join.room, join.session or secrets.token_urlsafe(16))
 
-    def join(self, member: Member, room: str, session: str, epoch: int | None = None) -> None:
-        """Admit an arrived member, or end it at the door: registered first, then measured.
-
-        `epoch` is the login epoch that a ticket proves.
-        """
+    def join(self, member: Member, room: str, session: str, ticket: Ticket | None = None) -> None:
+        """Admit an arrived member, or end it at the door: registered first, then measured."""
         member.room, member.session, member.state = room, session, State.JOINED
         self.rooms.join(room, session, member)
         self._joined += 1
         standing = self.standing(room)
-        login = standing.admit(session, epoch)
+        login = (
+            standing.login(session, ticket.epoch, issued=ticket.issued)
+            if ticket
+            else standing.login(session)
+        )
         if termination := standing.superseded(login):
             self._depart(member)
             member.state = State.SUPERSEDED
             self.counters.joins["superseded"] += 1
-            for _ in self._terminate([member], room, termination, None):
-                pass
+            self._tell_now([member], termination)
             return
         if self.rooms.size(room) > self._config.max_connections_per_room:
             self.counters.joins["too_many"] += 1
             self.refuse(member, CloseCode.TOO_MANY, "too many connections in this room")
             return
+        if login > standing.epoch:
+            # The room had lost its memory. The newest login's own proof ends the older ones.
+            self._tell_now(self._evict(room, session), Termination(login, "login"))
+        standing.admit(session, login)
         self.counters.joins["joined"] += 1
         interval = self._config.heartbeat_interval
         joined = messages.Joined(room, session, standing.epoch, interval)

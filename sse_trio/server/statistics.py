@@ -27,7 +27,7 @@ class Statistics:
     joins: Mapping[str, int]
     """By result: joined, superseded, or the name of the close code."""
     notifies: Mapping[str, int]
-    """By result: accepted, duplicate, conflict, unauthorized, malformed, draining, failed."""
+    """By result: accepted, duplicate, conflict, unauthorized, refused, draining, failed."""
     terminations_sent: int
     terminations_acked: int
     terminations_cut: int

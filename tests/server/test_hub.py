@@ -267,3 +267,60 @@ async def test_a_hub_that_was_stopped_hard_leaves_no_caller_waiting(
     assert not [task for task in nursery.child_tasks if "notify" in task.name]
     for websocket in members:
         await websocket.stream.aclose()
+
+
+async def test_a_ticket_of_a_superseded_session_is_worth_nothing(
+    start: Start, autojump_clock: MockClock
+) -> None:
+    hub = await start(join="ticket")
+    await hub.notify("u1", sender="s1")
+    await hub.notify("u1", sender="s2")
+    back = await raw_websocket(hub)
+    await back.send({"type": "join", "ticket": hub.ticket("u1", "s1")})
+    assert (await back.message())["type"] == "terminate"
+    await back.stream.aclose()
+
+
+async def test_a_lost_ledger_heals_from_the_newest_ticket(
+    start: Start, autojump_clock: MockClock
+) -> None:
+    before = await start()
+    old = (await before.notify("u1", sender="s1")).ticket
+    new = (await before.notify("u1", sender="s2")).ticket
+    after = await start()
+    first, second = await raw_websocket(after), await raw_websocket(after)
+    await first.send({"type": "join", "ticket": old})
+    assert (await first.message())["epoch"] == 1
+    await second.send({"type": "join", "ticket": new})
+    assert (await second.message())["epoch"] == 2
+    assert (await first.message())["type"] == "terminate"
+    assert after.statistics().members == 1
+    for websocket in (first, second):
+        await websocket.stream.aclose()
+
+
+async def test_whom_a_full_room_turns_away_has_not_joined(
+    start: Start, autojump_clock: MockClock
+) -> None:
+    hub = await start(max_connections_per_room=1)
+    async with joined(hub, "u1", "s1"):
+        turned_away = await raw_websocket(hub)
+        await turned_away.send({"type": "join", "room": "u1", "session": "s2"})
+        assert (await turned_away.message())["code"] == 4429
+        await turned_away.stream.aclose()
+        assert (await hub.notify("u1")).sender == "s1"
+        assert hub.statistics().members == 1
+
+
+async def test_who_is_superseded_hears_it_even_where_the_room_is_full(
+    start: Start, autojump_clock: MockClock
+) -> None:
+    hub = await start(max_connections_per_room=1)
+    async with joined(hub, "u1", "s1"):
+        pass
+    await hub.notify("u1", sender="s2")
+    async with joined(hub, "u1", "s2"):
+        back = await raw_websocket(hub)
+        await back.send({"type": "join", "room": "u1", "session": "s1"})
+        assert (await back.message())["type"] == "terminate"
+        await back.stream.aclose()
