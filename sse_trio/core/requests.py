@@ -30,6 +30,9 @@ from .notify import Notify
 
 PAGES: Final = ("/", "/healthz", "/readyz", "/metrics")
 
+# RFC 9110, section 7.8: who sends Upgrade names it in Connection.
+_UPGRADE: Final = ((b"Upgrade", b"websocket"), (b"Connection", b"Upgrade"))
+
 _WEBSOCKET_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 Headers = list[tuple[bytes, bytes]]
@@ -45,11 +48,7 @@ class Upgrade:
     @property
     def headers(self) -> Headers:
         """The headers of the 101 (RFC 6455, section 4.2.2)."""
-        headers = [
-            (b"Upgrade", b"websocket"),
-            (b"Connection", b"Upgrade"),
-            (b"Sec-WebSocket-Accept", self.accept),
-        ]
+        headers = [*_UPGRADE, (b"Sec-WebSocket-Accept", self.accept)]
         if self.subprotocol:
             headers.append((b"Sec-WebSocket-Protocol", self.subprotocol.encode()))
         return headers
@@ -170,7 +169,7 @@ class RequestReader:
     def _notify(self, headers: "_Headers") -> Problem | Callable[[bytes], Outcome]:
         if problem := _check_content_type(headers.get(b"content-type")):
             return problem
-        if headers.get(b"content-encoding") not in (None, b"identity"):
+        if (headers.get(b"content-encoding") or b"identity").lower() != b"identity":
             return Problem(415, "the body must not be compressed")
         if headers.get(b"content-length") is None and headers.get(b"transfer-encoding") is None:
             return Problem(411, "a notify has a body")
@@ -182,30 +181,30 @@ class RequestReader:
             members = strict_json.loads_untrusted(body)
             if not isinstance(members, dict):
                 raise ValueError("the body must be a JSON object")
+            if "room" not in members:
+                raise ValueError("room is missing")
+            known = {attribute.name for attribute in attrs.fields(Notify)}
+            notify = Notify(**{key: value for key, value in members.items() if key in known})
             presented = _presented_keys(members, authorization)
         except ValueError as error:
             return Problem(400, str(error))
+        # The key comes last: a right one turns a 401 into a notify and nothing else, so
+        # that whoever is refused for guessing cannot tell by a 400 that a guess was right.
         # All that are presented must be right, so that neither hides behind the other.
         if not presented or not all(is_authkey(self._config, key) for key in presented):
             return Problem(401, "a valid key is required", ((b"WWW-Authenticate", b"Bearer"),))
-        if "room" not in members:
-            return Problem(400, "room is missing")
-        known = {attribute.name for attribute in attrs.fields(Notify)}
-        try:
-            return Notify(**{key: value for key, value in members.items() if key in known})
-        except ValueError as error:
-            return Problem(400, str(error))
+        return notify
 
     def _upgrade(self, request: h11.Request, headers: "_Headers") -> Upgrade | Problem:
         """Check a client's handshake (RFC 6455, section 4.2.1)."""
-        upgrade = b"websocket" in headers.tokens(b"upgrade")
-        if not upgrade or b"upgrade" not in headers.tokens(b"connection"):
-            return Problem(426, "this is a WebSocket", ((b"Upgrade", b"websocket"),))
+        asked = headers.lists(b"upgrade", b"websocket") and headers.lists(b"connection", b"upgrade")
+        if not asked:
+            return Problem(426, "this is a WebSocket", _UPGRADE)
         if headers.get(b"sec-websocket-version") != b"13":
             return Problem(
                 426,
                 "only version 13 is spoken here",
-                ((b"Upgrade", b"websocket"), (b"Sec-WebSocket-Version", b"13")),
+                (*_UPGRADE, (b"Sec-WebSocket-Version", b"13")),
             )
         key = headers.get(b"sec-websocket-key") or b""
         if request.http_version < b"1.1" or not _is_nonce(key):
@@ -239,8 +238,12 @@ class _Headers:
         return b", ".join(values) if values else None
 
     def tokens(self, wanted: bytes) -> list[bytes]:
-        """Return a comma-separated, case-insensitive list."""
-        return [token.strip().lower() for token in (self.get(wanted) or b"").split(b",")]
+        """Return a comma-separated list."""
+        return [token.strip() for token in (self.get(wanted) or b"").split(b",")]
+
+    def lists(self, wanted: bytes, token: bytes) -> bool:
+        """Whether a case-insensitive list holds `token`."""
+        return token in map(bytes.lower, self.tokens(wanted))
 
 
 def is_authkey(config: Config, presented: bytes) -> bool:

@@ -1,0 +1,775 @@
+"""HTTP requests as bytes, through h11, however they are split: what is to be done about them."""
+
+import base64
+import json
+from typing import Any
+
+import attrs
+import h11
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from sse_trio.config import Config
+from sse_trio.core import requests
+from sse_trio.core.notify import LAST_JOINED, Notify
+from sse_trio.core.requests import (
+    PAGES,
+    Outcome,
+    Page,
+    Problem,
+    RequestReader,
+    Upgrade,
+    from_error,
+    is_authkey,
+)
+
+from .. import strategies
+
+KEY = "HknYh/u762yhdi<4"
+CONFIG = Config(authkey=KEY, max_body=2048)
+NOTIFY = {"room": "u1", "key": KEY, "sender": "s2"}
+
+
+class Server:
+    """h11 and a `RequestReader`, answering as little as keeps the connection going."""
+
+    def __init__(self, config: Config) -> None:
+        self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=config.max_headers)
+        self._reader = RequestReader(config)
+        self._over = False
+        self.outcomes: list[Outcome] = []
+        self.continued = 0
+
+    def receive(self, data: bytes) -> None:
+        """Read on, until more is needed or the connection is given up."""
+        if not self._over:
+            self._http.receive_data(data)
+        while not self._over:
+            try:
+                event = self._http.next_event()
+            except h11.RemoteProtocolError as error:
+                self._conclude(from_error(error))
+                return
+            if event is h11.NEED_DATA:
+                if self._http.they_are_waiting_for_100_continue:
+                    self._http.send(h11.InformationalResponse(status_code=100, headers=[]))
+                    self.continued += 1
+                return
+            assert isinstance(event, h11.Request | h11.Data | h11.EndOfMessage)
+            if outcome := self._reader.feed(event):
+                self._conclude(outcome)
+
+    def _conclude(self, outcome: Outcome) -> None:
+        self.outcomes.append(outcome)
+        self._over = isinstance(outcome, Upgrade) or (
+            isinstance(outcome, Problem) and outcome.close
+        )
+        if not self._over:
+            self._http.send(h11.Response(status_code=204, headers=[]))
+            self._http.send(h11.EndOfMessage())
+            self._over = self._http.our_state is not h11.DONE
+        if not self._over:
+            self._http.start_next_cycle()
+
+
+PIPELINED = b"GET /readyz HTTP/1.1\r\nHost: test\r\n\r\n"
+
+
+def ask(request: bytes, config: Config = CONFIG) -> Outcome:
+    """Send a request whole, byte by byte, and with another behind it: the same each time."""
+    whole = Server(config)
+    whole.receive(request)
+    split = Server(config)
+    for byte in request:
+        split.receive(bytes([byte]))
+    trailing = Server(config)
+    trailing.receive(request + PIPELINED)
+    (outcome,) = whole.outcomes
+    assert split.outcomes == [outcome]
+    assert trailing.outcomes[0] == outcome
+    assert trailing.outcomes[1:] in ([], [Page("/readyz")])
+    # Where the next request begins is known, unless the outcome says otherwise.
+    goes_on = isinstance(outcome, Notify | Page) or (
+        isinstance(outcome, Problem) and not outcome.close
+    )
+    assert bool(trailing.outcomes[1:]) == (goes_on and b" HTTP/1.1\r\n" in request)
+    return outcome
+
+
+def http(
+    method: str,
+    target: str,
+    *headers: str,
+    body: bytes = b"",
+    version: str = "1.1",
+    host: str | None = "test",
+) -> bytes:
+    """Write a request down as it is, right or wrong."""
+    lines = [f"{method} {target} HTTP/{version}"]
+    lines += [f"Host: {host}"] if host else []
+    return "\r\n".join([*lines, *headers, "", ""]).encode("latin-1") + body
+
+
+JSON = "Content-Type: application/json"
+
+
+def post(body: bytes | dict[str, Any], *headers: str, target: str = "/notify") -> bytes:
+    """POST `body` as JSON, with its length."""
+    if isinstance(body, dict):
+        body = json.dumps(body).encode()
+    return http("POST", target, f"Content-Length: {len(body)}", JSON, *headers, body=body)
+
+
+def chunked(body: bytes, *headers: str, size: int = 100) -> bytes:
+    parts = [body[start : start + size] for start in range(0, len(body), size)]
+    coded = b"".join(b"%x;ext=1\r\n%b\r\n" % (len(part), part) for part in parts)
+    fields = ("Transfer-Encoding: chunked", JSON, *headers)
+    return http("POST", "/notify", *fields, body=coded + b"0\r\nTrailer: x\r\n\r\n")
+
+
+def status(outcome: Outcome) -> int:
+    assert isinstance(outcome, Problem), outcome
+    return outcome.status
+
+
+# -- a notify ---------------------------------------------------------------------------
+
+
+@given(strategies.notify_bodies, st.booleans())
+def test_a_notify_is_what_its_members_say(members: dict[str, Any], ascii_only: bool) -> None:
+    body = json.dumps({"key": KEY, **members}, ensure_ascii=ascii_only).encode()
+    server = Server(Config(authkey=KEY))
+    server.receive(post(body))
+    assert server.outcomes == [Notify(**members)]
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        post(NOTIFY),
+        post(NOTIFY | {"unknown": [1, {"a": None}], "Room": "u2"}),
+        post(NOTIFY, target="/notify?room=u2&key=wrong"),
+        post(NOTIFY, target="http://test/notify"),
+        post(NOTIFY, target="HTTPS://test:8080/notify?x=http://y/z"),
+        post(NOTIFY, "Content-Encoding: identity"),
+        post(NOTIFY, "Content-Encoding: Identity"),
+        post(NOTIFY, f"Authorization: Bearer {KEY}"),
+        post({"room": "u1", "sender": "s2"}, f"Authorization: Bearer {KEY}"),
+        post({"room": "u1", "sender": "s2"}, f"authorization: bEARER   {KEY}  "),
+        chunked(json.dumps(NOTIFY).encode()),
+        chunked(json.dumps(NOTIFY).encode(), size=1),
+        *(
+            post(NOTIFY).replace(JSON.encode(), b"Content-Type: " + spelled)
+            for spelled in (
+                b"application/json;charset=utf-8",
+                b'APPLICATION/JSON ; Charset="UTF-8"',
+                b"application/json; charset=utf8; profile=x",
+                b"application/json;",
+            )
+        ),
+    ],
+)
+def test_the_ways_to_say_the_same(request_: bytes) -> None:
+    assert ask(request_) == Notify(room="u1", sender="s2")
+
+
+@pytest.mark.parametrize(
+    ("members", "notify"),
+    [
+        ({"room": 7}, Notify(room="7", sender=LAST_JOINED)),
+        ({"room": "u1"}, Notify(room="u1", sender=LAST_JOINED)),
+        ({"room": "u1", "sender": None}, Notify(room="u1", sender=None)),
+        ({"room": "u1", "sender": 8}, Notify(room="u1", sender="8")),
+        ({"room": "u1", "detail": None, "id": None}, Notify(room="u1")),
+        ({"room": "x" * 256}, Notify(room="x" * 256)),
+        ({"room": "u1", "wait": 10}, Notify(room="u1", wait=10)),
+    ],
+)
+def test_what_may_be_left_out_or_null(members: dict[str, Any], notify: Notify) -> None:
+    assert ask(post({"key": KEY} | members)) == notify
+
+
+def test_two_notifies_in_one_packet_are_two() -> None:
+    server = Server(CONFIG)
+    first = {"room": "u1", "key": KEY, "detail": {"a": "b"}}
+    server.receive(post(first) + post({"room": "u2", "key": KEY}) + post({"room": "u3"}))
+    rooms = [outcome.room for outcome in server.outcomes if isinstance(outcome, Notify)]
+    assert rooms == ["u1", "u2"]
+    assert status(server.outcomes[2]) == 401
+
+
+MALFORMED: dict[str, tuple[bytes, str]] = {
+    "empty": (b"", "not JSON"),
+    "no JSON": (b"room=u1", "not JSON"),
+    "cut": (b'{"room": "u1"', "not JSON"),
+    "two documents": (b"{} {}", "not JSON"),
+    "null": (b"null", "a JSON object"),
+    "list": (b'[{"room": "u1"}]', "a JSON object"),
+    "string": (b'"u1"', "a JSON object"),
+    "number": (b"1", "a JSON object"),
+    "room twice": (b'{"room": "u1", "room": "u2"}', "twice"),
+    "key twice": (b'{"key": "x", "key": "y"}', "twice"),
+    "twice, further down": (b'{"detail": {"a": 1, "\\u0061": 2}}', "twice"),
+    "NaN": (b'{"wait": NaN}', "NaN and Infinity"),
+    "Infinity": (b'{"wait": Infinity}', "NaN and Infinity"),
+    "minus Infinity": (b'{"x": -Infinity}', "NaN and Infinity"),
+    "1e999": (b'{"wait": 1e999}', "out of range"),
+    "an endless integer": (b'{"room": ' + b"1" * 1000 + b"}", "out of range"),
+    "deep": (b"[" * 40 + b"]" * 40, "nested"),
+    "deep, and cut": (b'{"detail":' * 200, "nested"),
+    "lone surrogate": (b'{"room": "\\ud800"}', "surrogate"),
+    "not UTF-8": (b'{"room": "\xff"}', "not UTF-8"),
+    "latin-1": ('{"room": "é"}'.encode("latin-1"), "not UTF-8"),
+    "UTF-16": ('{"room": "u1"}'.encode("utf-16"), "not UTF-8"),
+    "a byte order mark": (b'\xef\xbb\xbf{"room": "u1"}', "not JSON"),
+}
+
+
+@pytest.mark.parametrize(("body", "why"), MALFORMED.values(), ids=MALFORMED)
+@pytest.mark.parametrize("write", [post, chunked])
+def test_a_malformed_body_is_400(write: Any, body: bytes, why: str) -> None:
+    outcome = ask(write(body, f"Authorization: Bearer {KEY}"))
+    assert isinstance(outcome, Problem)
+    assert outcome.status == 400
+    assert why in outcome.detail
+    assert not outcome.close
+
+
+WRONG_VALUES: dict[str, list[Any]] = {
+    "room": [None, True, 1.5, "", "x" * 257, [], {}, "\x00", 10**300],
+    "sender": [False, 0.5, "", "x" * 257, [], {}, "\n"],
+    "reason": [None, 7, "x" * 65, "a\tb", []],
+    "detail": ["x", 7, [], True, {"a": "x" * 1017}],
+    "id": [7, "", "x" * 129, "\r", {}],
+    "wait": [None, "1", -1, 10.1, True, 11],
+    "key": [None, 7, [KEY], {"key": KEY}],
+}
+WRONG_MEMBERS = [{member: value} for member, values in WRONG_VALUES.items() for value in values]
+
+
+@pytest.mark.parametrize("members", WRONG_MEMBERS, ids=lambda members: repr(members)[:40])
+def test_a_member_out_of_its_limits_is_400_and_named(members: dict[str, Any]) -> None:
+    outcome = ask(post(NOTIFY | members))
+    assert isinstance(outcome, Problem)
+    assert outcome.status == 400
+    assert outcome.detail.startswith(f"{next(iter(members))} must ")
+
+
+def test_a_notify_without_a_room_is_400() -> None:
+    assert ask(post({"key": KEY})) == Problem(400, "room is missing")
+
+
+# -- keys -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("key", "authorization"),
+    [
+        (None, None),
+        ("", None),
+        ("wrong", None),
+        (KEY.lower(), None),
+        (KEY + " ", None),
+        (KEY[:-1], None),
+        (None, ""),
+        (None, "Bearer"),
+        (None, "Bearer "),
+        (None, "Bearer wrong"),
+        (None, KEY),
+        (None, f"Basic {KEY}"),
+        (None, "Basic " + base64.b64encode(f"x:{KEY}".encode()).decode()),
+        (None, f"Bearer {KEY}, Bearer {KEY}"),
+        (None, "Bearer \xff"),
+        (KEY, ""),
+        (KEY, "Basic x"),
+        (KEY, "Bearer wrong"),
+        (KEY, f"Token {KEY}"),
+        ("wrong", f"Bearer {KEY}"),
+        ("", f"Bearer {KEY}"),
+    ],
+)
+def test_every_key_that_is_presented_has_to_be_right(
+    key: str | None, authorization: str | None
+) -> None:
+    members = {"room": "u1"} | ({} if key is None else {"key": key})
+    headers = [] if authorization is None else [f"Authorization: {authorization}"]
+    assert ask(post(members, *headers)) == Problem(
+        401, "a valid key is required", ((b"WWW-Authenticate", b"Bearer"),)
+    )
+
+
+def ask_last(request: bytes) -> Outcome:
+    """Ask for what cannot be split, or have another request behind it."""
+    server = Server(CONFIG)
+    server.receive(request)
+    return server.outcomes[-1]
+
+
+def test_two_authorizations_are_not_one() -> None:
+    header = f"Authorization: Bearer {KEY}"
+    assert status(ask(post({"room": "u1"}, header, header))) == 401
+
+
+@pytest.mark.parametrize("key", ["new", "old", "ключ"])
+def test_every_configured_key_opens(key: str) -> None:
+    config = Config(authkey=["new", "old", "ключ"])
+    assert ask(post({"room": "u1", "key": key}), config) == Notify(room="u1")
+    in_header = "Authorization: Bearer " + key.encode().decode("latin-1")
+    assert ask(post({"room": "u1"}, in_header), config) == Notify(room="u1")
+    both = post({"room": "u1", "key": key}, "Authorization: Bearer new")
+    assert ask(both, config) == Notify(room="u1")
+
+
+@pytest.mark.parametrize("key", ["", "None", "()", "null"])
+def test_without_a_configured_key_none_is_right(key: str) -> None:
+    assert status(ask(post({"room": "u1", "key": key}), Config())) == 401
+    assert status(ask(post({"room": "u1"}), Config())) == 401
+    assert not is_authkey(Config(), key.encode())
+
+
+@pytest.mark.parametrize("members", [{}, *WRONG_MEMBERS], ids=lambda members: repr(members)[:40])
+def test_a_malformed_notify_does_not_tell_whether_its_key_was_right(
+    members: dict[str, Any],
+) -> None:
+    """Who is refused for guessing wrong would go on guessing with those."""
+    bodies = [{"key": key} | members for key in (KEY, "wrong")]
+    right, wrong = (ask(post(body)) for body in bodies)
+    assert right == wrong
+    assert status(wrong) == 400
+
+
+@given(strategies.keys, st.sampled_from(["configured", "presented", "in the header"]), st.data())
+def test_no_key_is_ever_in_an_outcome(key: str, role: str, data: st.DataObject) -> None:
+    members = {"room": "u1"} | data.draw(
+        st.sampled_from([{}, {"wait": 99}, {"room": None}, {"id": "x" * 200}])
+    )
+    if role == "in the header":
+        assume(key.isascii())
+        request = post(members, f"Authorization: Bearer {key}")
+    else:
+        request = post(members | {"key": key})
+    request = request[: data.draw(st.sampled_from([None, -1]))] + b"}"
+    config = Config(authkey=key if role == "configured" else KEY)
+    server = Server(config)
+    server.receive(request)
+    (*_, outcome) = server.outcomes
+    texts = [repr(outcome), repr(config)]
+    texts += [outcome.body.decode(), str(outcome.headers)] if isinstance(outcome, Problem) else []
+    assert not any(strategies.KEY_MARK in text for text in texts)
+
+
+# -- the head ---------------------------------------------------------------------------
+
+
+def with_type(content_type: str) -> bytes:
+    return post(NOTIFY).replace(JSON.encode(), f"Content-Type: {content_type}".encode())
+
+
+def without(request: bytes, header: bytes) -> bytes:
+    head, _, body = request.partition(b"\r\n\r\n")
+    lines = [line for line in head.split(b"\r\n") if not line.startswith(header)]
+    return b"\r\n".join(lines) + b"\r\n\r\n" + body
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        without(post(NOTIFY), b"Content-Type"),
+        with_type(""),
+        with_type("text/plain"),
+        with_type("text/json"),
+        with_type("application/jsonp"),
+        with_type("application/problem+json"),
+        with_type("application/x-www-form-urlencoded"),
+        with_type("text/plain; application/json"),
+        with_type("application/json, application/json"),
+        with_type("application/json; charset=latin-1"),
+        with_type("application/json; charset=utf-16"),
+        with_type('application/json; x=y; CHARSET = "UTF-7"'),
+        with_type("application/json; charset="),
+        post(NOTIFY, "Content-Encoding: gzip"),
+        post(NOTIFY, "Content-Encoding: identity, gzip"),
+        post(NOTIFY, "Content-Encoding: gzip", "Content-Encoding: identity"),
+        post(NOTIFY, JSON),
+    ],
+)
+def test_what_is_not_plain_json_is_415(request_: bytes) -> None:
+    assert status(ask(request_)) == 415
+
+
+def test_a_notify_without_a_length_is_411() -> None:
+    assert status(ask(http("POST", "/notify", JSON))) == 411
+    assert status(ask(http("POST", "/notify", JSON, "Content-Length: 0"))) == 400
+
+
+def padded(size: int) -> bytes:
+    body = json.dumps(NOTIFY).encode()
+    return body + b" " * (size - len(body))
+
+
+def test_a_body_may_be_as_long_as_the_limit() -> None:
+    for write in (post, chunked):
+        assert ask(write(padded(2048))) == Notify(room="u1", sender="s2")
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        post(padded(2049)),
+        post(padded(2049), "Expect: 100-continue"),
+        post(padded(2049), target="/nowhere"),
+        http("GET", "/", "Content-Length: 99999999999999999999"),
+        chunked(padded(2049)),
+        chunked(padded(2049), size=1),
+        chunked(padded(2049), size=2049),
+    ],
+)
+def test_a_longer_body_is_413_and_the_end(request_: bytes) -> None:
+    assert ask(request_) == Problem(413, "the request's body is too large", close=True)
+
+
+def test_a_body_that_is_too_long_is_not_waited_for() -> None:
+    server = Server(CONFIG)
+    server.receive(http("POST", "/notify", JSON, "Content-Length: 2049"))
+    assert server.outcomes == [requests.TOO_LARGE]
+
+
+def test_the_limit_is_each_requests_own() -> None:
+    server = Server(CONFIG)
+    for _ in range(3):
+        server.receive(post(padded(2000)) + chunked(padded(2000)))
+    assert server.outcomes == [Notify(room="u1", sender="s2")] * 6
+
+
+@pytest.mark.parametrize(
+    ("request_", "allow"),
+    [
+        *((http(method, "/notify"), b"POST") for method in ("GET", "HEAD", "PUT", "OPTIONS")),
+        *((http(method, "/ws"), b"GET") for method in ("HEAD", "POST", "DELETE")),
+        *((http("POST", page, "Content-Length: 0"), b"GET, HEAD") for page in PAGES),
+        (http("get", "/"), b"GET, HEAD"),
+        (http("post", "/notify"), b"POST"),
+        (post(NOTIFY, target="/ws"), b"GET"),
+    ],
+)
+def test_another_method_is_405_and_says_which(request_: bytes, allow: bytes) -> None:
+    outcome = ask(request_)
+    assert isinstance(outcome, Problem)
+    assert (outcome.status, outcome.headers) == (405, ((b"Allow", allow),))
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        *("/nowhere", "/notify/", "/Notify", "//notify", "/notify;x", "/%6eotify", "/ws/", "/.."),
+        *("*", "test:80", "ftp://test/notify", "http:/notify", "notify", "?/notify", "/client"),
+        "http://test//notify",
+    ],
+)
+def test_what_is_not_here_is_404(target: str) -> None:
+    for method in ("GET", "OPTIONS"):
+        assert status(ask(http(method, target))) == 404
+    assert status(ask(post(NOTIFY, target=target))) == 404
+
+
+@pytest.mark.parametrize("path", PAGES)
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_pages_are_to_get_and_to_head(method: str, path: str) -> None:
+    for target in (path, f"{path}?x=/y", f"http://test{path}", f"http://[::1]:80{path}?"):
+        assert ask(http(method, target)) == Page(path)
+        assert ask(http(method, target, "Content-Length: 3", body=b"abc")) == Page(path)
+        assert ask(http(method, target, version="1.0", host=None)) == Page(path)
+
+
+@pytest.mark.parametrize("target", ["http://test", "https://test?x", "http://"])
+def test_an_absolute_form_without_a_path_is_the_root(target: str) -> None:
+    assert ask(http("GET", target)) == Page("/")
+
+
+def test_metrics_can_be_switched_off() -> None:
+    off = attrs.evolve(CONFIG, metrics=False)
+    assert [status(ask(http(method, "/metrics"), off)) for method in ("GET", "POST")] == [404, 404]
+    assert ask(http("GET", "/readyz"), off) == Page("/readyz")
+
+
+@pytest.mark.parametrize(
+    ("request_", "code"),
+    [
+        (http("GET", "/", host=None), 400),
+        (http("GET", "/", "Host: other"), 400),
+        (http("GET", "/ HTTP/1.1 x"), 400),
+        (http("GET", "/", "No colon"), 400),
+        (http("GET", "/", "Space : x"), 400),
+        (http("GET", "/", "Nul: \x00"), 400),
+        (b"\r\n\r\n\x00\r\n\r\n", 400),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 400),
+        (post(NOTIFY, "Content-Length: 1"), 400),
+        (post(NOTIFY, "Transfer-Encoding: chunked"), 400),
+        (http("POST", "/notify", JSON, "Content-Length: -1"), 400),
+        (http("POST", "/notify", JSON, "Content-Length: +5", body=b"12345"), 400),
+        (http("POST", "/notify", JSON, "Content-Length: 0x5", body=b"12345"), 400),
+        (http("POST", "/notify", JSON, "Transfer-Encoding: chunked", version="1.0"), 400),
+        (http("POST", "/notify", JSON, "Transfer-Encoding: chunked", body=b"zz\r\n"), 400),
+        (http("POST", "/notify", JSON, "Transfer-Encoding: gzip"), 501),
+        (http("POST", "/notify", JSON, "Transfer-Encoding: gzip, chunked"), 501),
+    ],
+    ids=range(17),
+)
+def test_what_leaves_the_length_in_doubt_ends_the_connection(request_: bytes, code: int) -> None:
+    outcome = ask(request_)
+    assert isinstance(outcome, Problem)
+    assert (outcome.status, outcome.close) == (code, True)
+
+
+@pytest.mark.parametrize("head", [b"GET /", b"GET / HTTP/1.1\r\nX: ", b"GET / HTTP/1.1\r\n"])
+def test_a_head_without_an_end_is_431(head: bytes) -> None:
+    assert ask_last(head + b"x" * CONFIG.max_headers) == requests.HEADERS_TOO_LARGE
+
+
+def test_nothing_of_malformed_bytes_is_told() -> None:
+    outcome = ask(http("GET", "/", f"Key : {KEY}"))
+    assert isinstance(outcome, Problem)
+    assert KEY not in outcome.detail
+
+
+# -- Expect -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("expectation", ["100-continue", "100-Continue"])
+def test_who_expects_a_100_gets_it(expectation: str) -> None:
+    head, _, body = post(NOTIFY, f"Expect: {expectation}").partition(b"\r\n\r\n")
+    server = Server(CONFIG)
+    server.receive(head + b"\r\n\r\n")
+    assert (server.outcomes, server.continued) == ([], 1)
+    server.receive(body)
+    assert server.outcomes == [Notify(room="u1", sender="s2")]
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "headers", "code"),
+    [
+        ("POST", "/notify", ["Content-Type: text/plain", "Content-Length: 9"], 415),
+        ("POST", "/notify", [JSON, "Content-Length: 9", "Content-Encoding: br"], 415),
+        ("POST", "/nowhere", ["Content-Length: 9"], 404),
+        ("PUT", "/notify", [JSON, "Transfer-Encoding: chunked"], 405),
+        ("POST", "/notify", [JSON, "Content-Length: 2049"], 413),
+    ],
+)
+def test_who_expects_a_100_is_refused_before_the_body(
+    method: str, target: str, headers: list[str], code: int
+) -> None:
+    server = Server(CONFIG)
+    server.receive(http(method, target, "Expect: 100-continue", *headers))
+    (outcome,) = server.outcomes
+    assert isinstance(outcome, Problem)
+    assert (outcome.status, outcome.close, server.continued) == (code, True, 0)
+
+
+@pytest.mark.parametrize("expectation", ["", "200-ok", "100-continue, 100-continue", "100"])
+def test_nothing_else_can_be_expected(expectation: str) -> None:
+    outcome = ask(post(NOTIFY, f"Expect: {expectation}"))
+    assert isinstance(outcome, Problem)
+    assert (outcome.status, outcome.close) == (417, True)
+
+
+# -- the WebSocket handshake ------------------------------------------------------------
+
+HANDSHAKE = {
+    "Upgrade": "websocket",
+    "Connection": "Upgrade",
+    "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+    "Sec-WebSocket-Version": "13",
+}
+
+
+def handshake(
+    *more: str, target: str = "/ws", http_version: str = "1.1", **changed: str | None
+) -> bytes:
+    """Write a handshake; a keyword changes the header of that last word, None leaves it out."""
+    headers = []
+    for name, usual in HANDSHAKE.items():
+        value = changed.get(name.rpartition("-")[2].lower(), usual)
+        headers += [] if value is None else [f"{name}: {value}"]
+    return http("GET", target, *headers, *more, version=http_version)
+
+
+# RFC 6455, section 1.3.
+ACCEPT = b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
+
+
+def test_the_sample_of_the_rfc() -> None:
+    outcome = ask(handshake())
+    assert outcome == Upgrade(ACCEPT, None)
+    assert outcome.headers == [
+        (b"Upgrade", b"websocket"),
+        (b"Connection", b"Upgrade"),
+        (b"Sec-WebSocket-Accept", ACCEPT),
+    ]
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        handshake(upgrade="WebSocket", connection="upgrade"),
+        handshake(upgrade="h2c, WEBSOCKET", connection="keep-alive, UPGRADE"),
+        handshake("Upgrade: h2c", "Connection: keep-alive"),
+        handshake("Origin: https://anywhere.example"),
+        handshake("Sec-WebSocket-Extensions: permessage-deflate"),
+        handshake(target="/ws?room=u1"),
+        handshake(target="ws://test/ws").replace(b"ws://", b"http://"),
+        handshake("Content-Length: 0"),
+    ],
+)
+def test_the_ways_to_ask_for_a_websocket(request_: bytes) -> None:
+    assert ask(request_) == Upgrade(ACCEPT, None)
+
+
+@pytest.mark.parametrize(
+    ("offered", "chosen"),
+    [
+        (["sse-trio.v1"], "sse-trio.v1"),
+        (["chat, sse-trio.v1 ,x"], "sse-trio.v1"),
+        (["chat", "sse-trio.v1"], "sse-trio.v1"),
+        ([], None),
+        ([""], None),
+        (["chat"], None),
+        (["sse-trio.v2, sse-trio"], None),
+        # Browsers compare what was chosen with what was offered, letter by letter.
+        (["SSE-TRIO.V1"], None),
+    ],
+)
+def test_the_subprotocol_is_chosen_if_it_was_offered(
+    offered: list[str], chosen: str | None
+) -> None:
+    outcome = ask(handshake(*(f"Sec-WebSocket-Protocol: {value}" for value in offered)))
+    assert outcome == Upgrade(ACCEPT, chosen)
+    told = [value for name, value in outcome.headers if name == b"Sec-WebSocket-Protocol"]
+    assert told == ([chosen.encode()] if chosen else [])
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        http("GET", "/ws"),
+        handshake(upgrade=None),
+        handshake(upgrade="h2c"),
+        handshake(upgrade="websockets"),
+        handshake(connection=None),
+        handshake(connection="keep-alive"),
+        handshake(connection="close"),
+    ],
+)
+def test_what_is_no_websocket_is_426(request_: bytes) -> None:
+    outcome = ask(request_) if b"close" not in request_ else ask_last(request_)
+    assert outcome == Problem(
+        426, "this is a WebSocket", ((b"Upgrade", b"websocket"), (b"Connection", b"Upgrade"))
+    )
+
+
+@pytest.mark.parametrize("version", [None, "", "8", "12", "14", "13, 8", "013", "x"])
+def test_another_version_is_426_and_told_which(version: str | None) -> None:
+    outcome = ask(handshake(version=version))
+    assert isinstance(outcome, Problem)
+    assert outcome.status == 426
+    assert (b"Sec-WebSocket-Version", b"13") in outcome.headers
+    assert (b"Upgrade", b"websocket") in outcome.headers
+
+
+NONCE = HANDSHAKE["Sec-WebSocket-Key"]
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        handshake(key=None),
+        handshake(key=""),
+        handshake(key="x"),
+        handshake(key=NONCE[:-1]),
+        handshake(key=NONCE.rstrip("=")),
+        handshake(key=NONCE + "="),
+        handshake(key=f"{NONCE}, {NONCE}"),
+        handshake(f"Sec-WebSocket-Key: {NONCE}"),
+        handshake(key="!" + NONCE),
+        handshake(key=base64.b64encode(bytes(15)).decode()),
+        handshake(key=base64.b64encode(bytes(17)).decode()),
+        handshake(key="\xe9" * 24),
+    ],
+)
+def test_a_key_that_is_no_nonce_is_400(request_: bytes) -> None:
+    assert status(ask(request_)) == 400
+
+
+def test_a_websocket_in_http_1_0_is_none() -> None:
+    outcome = ask(handshake(http_version="1.0"))
+    assert outcome == Problem(400, "this is not a well-formed WebSocket handshake")
+
+
+@pytest.mark.parametrize(
+    ("origin", "welcome"),
+    [
+        ("https://app.example.com", True),
+        ("HTTPS://App.Example.Com", True),
+        ("http://localhost:3000", True),
+        (None, True),
+        ("null", False),
+        ("", False),
+        ("https://app.example.com:8443", False),
+        ("http://app.example.com", False),
+        ("https://app.example.com.evil.example", False),
+        ("https://evil.example", False),
+        ("https://app.example.com, https://app.example.com", False),
+        ("https://app.example.com/", False),
+        ("\xff", False),
+    ],
+)
+def test_only_pages_of_the_listed_origins_may_connect(origin: str | None, welcome: bool) -> None:
+    config = Config(origins=["https://App.example.com", "http://localhost:3000"])
+    outcome = ask(handshake(*([] if origin is None else [f"Origin: {origin}"])), config)
+    if welcome:
+        assert outcome == Upgrade(ACCEPT, None)
+    else:
+        assert outcome == Problem(403, "pages of this origin may not connect")
+
+
+def test_no_origin_at_all_may_be_listed() -> None:
+    config = Config(origins=[])
+    assert status(ask(handshake("Origin: https://app.example.com"), config)) == 403
+    assert ask(handshake(), config) == Upgrade(ACCEPT, None)
+
+
+# -- problems ---------------------------------------------------------------------------
+
+
+def test_a_problem_is_what_rfc_9457_says() -> None:
+    assert json.loads(Problem(404, "there is nothing here").body) == {
+        "type": "about:blank",
+        "title": "Not Found",
+        "status": 404,
+        "detail": "there is nothing here",
+    }
+
+
+CONSTANTS = [value for value in vars(requests).values() if isinstance(value, Problem)]
+
+
+@pytest.mark.parametrize("problem", CONSTANTS, ids=lambda problem: problem.detail)
+def test_every_ready_made_problem_can_be_written(problem: Problem) -> None:
+    assert json.loads(problem.body)["status"] == problem.status
+    h11.Response(status_code=problem.status, headers=list(problem.headers))
+
+
+def test_there_are_ready_made_problems() -> None:
+    assert {problem.status for problem in CONSTANTS} == {408, 409, 413, 429, 431, 503}
+
+
+@given(
+    st.binary(min_size=1, max_size=300)
+    | st.binary(max_size=100).map(lambda noise: post(NOTIFY) + noise)
+)
+def test_any_bytes_have_an_outcome_or_wait_for_more(data: bytes) -> None:
+    whole, split = Server(CONFIG), Server(CONFIG)
+    whole.receive(data)
+    for byte in data:
+        split.receive(bytes([byte]))
+    assert split.outcomes == whole.outcomes
