@@ -10,6 +10,7 @@ import re
 from typing import Any
 
 import attrs
+from attrs.validators import instance_of, optional
 
 from .. import strict_json
 from ..errors import RemoteProtocolError
@@ -69,36 +70,36 @@ class Terminated:
 class Heartbeat:
     """Either side: a sign of life. The server's carries its clock in Unix milliseconds."""
 
-    time: int | None = None
+    time: int | None = attrs.field(default=None, validator=optional(instance_of(int)))
 
 
 @attrs.frozen
 class Joined:
     """Server: admitted. `heartbeat` is the seconds between heartbeats."""
 
-    room: str
-    session: str = attrs.field(repr=False)
-    epoch: int
-    heartbeat: float
+    room: str = attrs.field(validator=instance_of(str))
+    session: str = attrs.field(validator=instance_of(str), repr=False)
+    epoch: int = attrs.field(validator=instance_of(int))
+    heartbeat: float = attrs.field(validator=instance_of((int, float)))
 
 
 @attrs.frozen
 class Terminate:
     """Server: log out now. Never names the session that stays."""
 
-    room: str
-    epoch: int
-    reason: str
-    detail: dict[str, Any] | None
-    reconnect: bool = False
+    room: str = attrs.field(validator=instance_of(str))
+    epoch: int = attrs.field(validator=instance_of(int))
+    reason: str = attrs.field(validator=instance_of(str))
+    detail: dict[str, Any] | None = attrs.field(validator=optional(instance_of(dict)))
+    reconnect: bool = attrs.field(default=False, validator=instance_of(bool))
 
 
 @attrs.frozen
 class Error:
     """Server: why the connection is about to be closed with `code`."""
 
-    code: int
-    message: str
+    code: int = attrs.field(validator=instance_of(int))
+    message: str = attrs.field(validator=instance_of(str))
 
 
 ClientMessage = Join | Terminated | Heartbeat
@@ -157,7 +158,11 @@ def parse_from_server(text: str) -> ServerMessage:
             raise ValueError("unknown type of message")
         names = {attribute.name for attribute in attrs.fields(kind)}
         message: ServerMessage = kind(**{n: v for n, v in members.items() if n in names})
-    except (ValueError, TypeError) as error:
+    except TypeError:
+        # Its text would quote what came.
+        wrong = "a member of the message is missing or of the wrong type"
+        raise RemoteProtocolError(wrong, CloseCode.MALFORMED) from None
+    except ValueError as error:
         raise RemoteProtocolError(str(error), CloseCode.MALFORMED) from None
     return message
 

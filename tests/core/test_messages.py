@@ -302,3 +302,22 @@ def test_close_codes_say_whether_to_come_back(code: int, reconnect: bool) -> Non
 
 def test_there_are_no_other_close_codes() -> None:
     assert len(CloseCode) == 9
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"type": "terminate", "room": 1, "epoch": 8, "reason": "login", "detail": None},
+        {"type": "terminate", "room": "u1", "epoch": "8", "reason": "login", "detail": None},
+        {"type": "terminate", "room": "u1", "epoch": 8, "reason": 5, "detail": None},
+        {"type": "terminate", "room": "u1", "epoch": 8, "reason": "login", "detail": []},
+        {"type": "terminate", "room": "u1", "epoch": 8, "reason": "login"},
+        {"type": "joined", "room": "u1", "session": 1, "epoch": 0, "heartbeat": 25},
+        {"type": "joined", "room": "u1", "session": "s1", "epoch": 0, "heartbeat": "25"},
+        {"type": "heartbeat", "time": "now"},
+        {"type": "error", "code": "4400", "message": "no"},
+    ],
+)
+def test_a_servers_message_with_a_wrong_member_is_refused(message: dict[str, object]) -> None:
+    with pytest.raises(RemoteProtocolError, match="missing or of the wrong type"):
+        parse_from_server(json.dumps(message))
