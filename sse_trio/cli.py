@@ -25,7 +25,7 @@ import attrs
 import trio
 
 from . import logs
-from .client import open_member
+from .client import ClientMember, open_member
 from .config import ENVIRONMENT_KEY, Config
 from .core import messages
 from .errors import ConfigError, LocalProtocolError, SseTrioError
@@ -33,6 +33,8 @@ from .server.hub import Hub
 from .server.serve import serve
 
 DONE, FAILED, WRONG = 0, 1, 2
+
+ENVIRONMENT_TICKET = "SSE_TRIO_TICKET"
 
 # Seconds that `notify` waits for the server to say something. No --wait is longer.
 NOTIFY_SECONDS = 30
@@ -102,7 +104,11 @@ def _parser() -> argparse.ArgumentParser:
         "run the server",
         "sse-trio serve --config config.json",
     )
-    add("--config", metavar="FILE", help="config.json; without it all defaults")
+    add(
+        "--config",
+        metavar="FILE",
+        help=f"config.json; without it all defaults, and the key is in {ENVIRONMENT_KEY}",
+    )
     add("--port", type=int, help="listen on this port instead of the configured one")
     add("--log-level", default="info", choices=["debug", "info", "warning", "error"])
     add("--log-format", default="text", choices=["text", "json"])
@@ -115,6 +121,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--room", type=_text, required=True, help="the user's room")
     add("--sender", type=_text, help="the session that stays; without it, the one that joined last")
+    add("--everyone", action="store_true", help="spare no session: log out everywhere")
+    add("--reason", type=_text, help='what the others are told; "login" if left out')
+    add("--id", type=_text, help="idempotency: the same id within 10 minutes has one effect")
     add("--wait", type=float, default=0.0, metavar="SECONDS", help="for the others to answer")
     add("--config", metavar="FILE", help=f"where the key is; or set {ENVIRONMENT_KEY}")
     add("--url", help="the server, http://host:port; without it, the configured address")
@@ -126,7 +135,9 @@ def _parser() -> argparse.ArgumentParser:
         "sse-trio watch --url ws://127.0.0.1:8080/ws --room u1 --session s1",
     )
     add("--url", required=True, help="the server, ws://host:port/ws")
-    add("--room", type=_text, required=True, help="the user's room")
+    add(
+        "--room", type=_text, help=f"the user's room; without it, {ENVIRONMENT_TICKET} has a ticket"
+    )
     add("--session", type=_text, help="without it, the server makes one up")
 
     command("keygen", _keygen, "print a new authkey", "sse-trio keygen")
@@ -192,7 +203,7 @@ def _greet(hub: Hub) -> None:
     print("try, with your authkey for KEY:")
     print(
         f"  curl {url}/notify -H 'Content-Type: application/json' "
-        """-H 'Authorization: Bearer KEY' -d '{"room": "u1"}'""",
+        """-H 'Authorization: Bearer KEY' -d '{"room": "u1", "sender": "s1"}'""",
         flush=True,
     )
 
@@ -202,9 +213,16 @@ def _notify(options: argparse.Namespace) -> int:
     if not config.authkey:
         raise ConfigError(f"the key is required: --config, or {ENVIRONMENT_KEY}")
     url = options.url or _base_url(config, config.port)
-    body = {"key": config.authkey[0], "room": options.room, "wait": options.wait}
-    if options.sender is not None:
-        body["sender"] = options.sender
+    body: dict[str, Any] = {"key": config.authkey[0], "room": options.room, "wait": options.wait}
+    if options.everyone and options.sender is not None:
+        raise ConfigError("--everyone and --sender exclude one another")
+    if options.everyone:
+        body["sender"] = None
+    body |= {
+        name: value
+        for name in ("sender", "reason", "id")
+        if (value := getattr(options, name)) is not None
+    }
     try:
         status, answer = _post(f"{url.rstrip('/')}/notify", json.dumps(body).encode())
     except (OSError, UnicodeError, http.client.HTTPException) as error:
@@ -246,11 +264,18 @@ def _detail(answer: bytes) -> str:
 
 
 def _watch(options: argparse.Namespace) -> int:
-    return trio.run(_watch_room, options.url, options.room, options.session)
+    # A ticket is a secret, and every user of the machine can read the arguments.
+    ticket = os.environ.get(ENVIRONMENT_TICKET) if options.room is None else None
+    if options.room is None and not ticket:
+        raise ConfigError(f"--room is required, or a ticket in {ENVIRONMENT_TICKET}")
+    join = partial(open_member, options.url, room=options.room, session=options.session)
+    return trio.run(_watch_room, partial(join, ticket=ticket))
 
 
-async def _watch_room(url: str, room: str, session: str | None) -> int:
-    async with open_member(url, room=room, session=session) as member:
+async def _watch_room(
+    join: Callable[[], contextlib.AbstractAsyncContextManager[ClientMember]],
+) -> int:
+    async with join() as member:
         async for event in member:
             print(messages.encode(event), flush=True)
     return DONE

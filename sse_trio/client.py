@@ -46,6 +46,8 @@ _RESOURCE = re.compile(r"/[!-~]*")
 # RFC 6455, section 7.4.1: no close frame was received.
 ABNORMAL = 1006
 
+_RECONNECT = {ABNORMAL, *(code for code in CloseCode if code.reconnect)}
+
 
 class ClientMember:
     """One membership; an asynchronous iterator over what the server sends.
@@ -150,7 +152,7 @@ async def _connect(url: str) -> tuple[_Stream, str, str]:
             transport = await trio.open_tcp_stream(parts.hostname, port)
             stream = await _encrypt(transport, parts.hostname) if secure else transport
     except (OSError, ValueError, trio.BrokenResourceError, trio.TooSlowError) as error:
-        raise MemberClosed(ABNORMAL, f"cannot connect: {_why(error)}") from error
+        raise MemberClosed(ABNORMAL, f"cannot connect: {_why(error)}", reconnect=True) from error
     return stream, parts.netloc.rpartition("@")[2], resource
 
 
@@ -194,7 +196,7 @@ async def _converse(
     except* Exception as errors:  # noqa: BLE001
         if not established:
             why = f"no WebSocket: {_why(errors.exceptions[0])}"
-            task_status.started(MemberClosed(ABNORMAL, why))
+            task_status.started(MemberClosed(ABNORMAL, why, reconnect=True))
 
 
 class _Lossy(trio.abc.Stream):
@@ -229,7 +231,8 @@ class _Lossy(trio.abc.Stream):
 
 def _closed(closed: ConnectionClosed) -> MemberClosed:
     reason = closed.reason
-    return MemberClosed(reason.code if reason else ABNORMAL, (reason and reason.reason) or "")
+    code, text = (reason.code, reason.reason or "") if reason else (ABNORMAL, "")
+    return MemberClosed(code, text, reconnect=code in _RECONNECT)
 
 
 def _why(error: BaseException) -> str:

@@ -50,10 +50,12 @@ class MemberClosed(SseTrioError):
     """The server ended the connection, or the connection was lost, without a termination.
 
     `code` is the WebSocket close code, 1006 where no close frame came (RFC 6455,
-    section 7.1.5); `reason` is the server's text, or an empty string.
+    section 7.1.5); `reason` is the server's text, or an empty string; `reconnect` is
+    whether it makes sense to come back, with backoff.
     """
 
-    def __init__(self, code: int, reason: str) -> None:
+    def __init__(self, code: int, reason: str, *, reconnect: bool) -> None:
         super().__init__(f"closed with {code}" + (f": {reason}" if reason else ""))
         self.code = code
         self.reason = reason
+        self.reconnect = reconnect

@@ -242,6 +242,43 @@ def test_notify(server: Live, capsys: pytest.CaptureFixture[str]) -> None:
     assert "ticket" in answer
 
 
+def test_notify_says_all_that_the_api_can_hear(
+    server: Live, capsys: pytest.CaptureFixture[str]
+) -> None:
+    login = ["notify", "--room", "u1", "--url", server.http, "--id", "login-1"]
+    for _ in range(2):
+        assert main([*login, "--sender", "s1", "--reason", "new device"]) == 0
+        assert json.loads(capsys.readouterr().out)["epoch"] == 1
+    assert main(["notify", "--room", "u1", "--url", server.http, "--everyone"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert (answer["epoch"], "ticket" in answer) == (2, False)
+
+
+def test_notify_spares_nobody_or_somebody(server: Live, told: Told) -> None:
+    both = ["--everyone", "--sender", "s1"]
+    assert main(["notify", "--room", "u1", "--url", server.http, *both]) == 2
+    assert "exclude one another" in told()
+
+
+def test_watch_joins_with_a_ticket_from_the_environment(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSE_TRIO_AUTHKEY", KEY)
+    with live(join="ticket") as server:
+        assert main(["notify", "--room", "u1", "--sender", "s1", "--url", server.http]) == 0
+        ticket = json.loads(capsys.readouterr().out)["ticket"]
+        assert main(["notify", "--room", "u1", "--sender", "s2", "--url", server.http]) == 0
+        capsys.readouterr()
+        monkeypatch.setenv("SSE_TRIO_TICKET", ticket)
+        assert main(["watch", "--url", server.ws]) == 0
+        assert json.loads(capsys.readouterr().out)["type"] == "terminate"
+
+
+def test_watch_needs_a_room_or_a_ticket(told: Told) -> None:
+    assert main(["watch", "--url", "ws://127.0.0.1:1/ws"]) == 2
+    assert "SSE_TRIO_TICKET" in told()
+
+
 def test_notify_at_the_configured_address(
     server: Live, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

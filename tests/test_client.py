@@ -150,7 +150,7 @@ async def test_leaving_early_says_goodbye(start: Start) -> None:
     [
         OSError(errno.ENOSPC, "disk full"),
         trio.BrokenResourceError("another stream"),
-        sse_trio.MemberClosed(4429, "another member"),
+        sse_trio.MemberClosed(4429, "another member", reconnect=True),
         ExceptionGroup("two", [ValueError(), KeyError()]),
         KeyboardInterrupt(),
     ],

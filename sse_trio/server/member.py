@@ -54,7 +54,7 @@ class Outcome:
     """Members that were sent the termination."""
     acked: int = 0
     """Of those, the ones that acknowledged it or closed."""
-    _open: int = 0
+    _open: int = attrs.field(default=0, repr=False)
     _settled: trio.Event = attrs.field(factory=trio.Event, repr=False)
 
     @property

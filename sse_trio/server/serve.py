@@ -10,7 +10,7 @@ from ..config import Config
 from ..ledger import Ledger, open_ledger
 from .connection import handle
 from .hub import Hub
-from .transport import Transport, open_listeners
+from .transport import Listener, Transport, open_listeners
 
 logger = logging.getLogger("sse_trio")
 
@@ -34,6 +34,7 @@ async def serve(
         if ledger is None:
             ledger = await stack.enter_async_context(open_ledger(config))
         records = await ledger.load()
+        listeners = await open_listeners(config)
         # The timers outlive the connections, whose closes they time.
         async with trio.open_nursery() as timers:
             async with trio.open_nursery() as connections:
@@ -41,7 +42,7 @@ async def serve(
                 hub.membership.restore(records)
                 timers.start_soon(hub.beat)
                 try:
-                    await _listen(config, hub, connections, task_status)
+                    await _listen(hub, listeners, connections, task_status)
                 finally:
                     # However it ends, whoever still holds the hub is told so.
                     hub.drain()
@@ -52,10 +53,13 @@ async def serve(
 
 
 async def _listen(
-    config: Config, hub: Hub, connections: trio.Nursery, task_status: trio.TaskStatus[Hub]
+    hub: Hub,
+    listeners: list[Listener],
+    connections: trio.Nursery,
+    task_status: trio.TaskStatus[Hub],
 ) -> None:
     """Take connections until the hub drains."""
-    listeners = await open_listeners(config)
+    config = hub.config
     hub.port = listeners[0].port
     if config.join == "open":
         logger.warning(
@@ -75,5 +79,5 @@ async def _listen(
         logger.info("listening on %s port %s", config.ipaddr, hub.port)
         task_status.started(hub)
         await hub.draining.wait()
-        logger.info("draining: %d connections", hub.statistics().connections)
+        logger.info("draining: %d open WebSockets", hub.statistics().connections)
         plumbing.cancel_scope.cancel()
