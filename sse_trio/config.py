@@ -21,6 +21,9 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 ENVIRONMENT_KEY = "SSE_TRIO_AUTHKEY"
 
+# What the environment's bytes become where they are not UTF-8 (PEP 383).
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
+
 _ORIGIN = re.compile(r"https?://[^\s/?#@]+|null")
 
 
@@ -67,6 +70,8 @@ def _to_authkeys(value: object) -> tuple[str, ...]:
     keys = () if value is None else _to_strings("authkey", value)
     if not all(keys):
         raise ConfigError("authkey must not be empty")
+    if any(_SURROGATE.search(key) for key in keys):
+        raise ConfigError("authkey must be UTF-8")
     return keys
 
 
@@ -103,8 +108,9 @@ def _to_ledger(value: object) -> str:
 def _to_networks(value: object) -> tuple[Network, ...]:
     if isinstance(value, list | tuple) and all(isinstance(item, Network) for item in value):
         return tuple(value)
+    networks = _to_strings("trusted_proxies", value)
     try:
-        return tuple(map(ipaddress.ip_network, _to_strings("trusted_proxies", value)))
+        return tuple(map(ipaddress.ip_network, networks))
     except ValueError as error:
         raise ConfigError(f"trusted_proxies: {error}") from None
 

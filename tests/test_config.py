@@ -1,0 +1,429 @@
+"""Every key of config.json: its type, its edges, its one clear error; and no key ever told."""
+
+import ipaddress
+import json
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+from hypothesis import given
+
+from sse_trio import SseTrioError
+from sse_trio.config import ENVIRONMENT_KEY, KEYS, Config
+from sse_trio.errors import ConfigError
+
+from . import strategies
+
+WHOLE = {
+    "port": (0, 65535),
+    "max_connections": (1, 10**9),
+    "max_connections_per_room": (1, 10**6),
+    "max_message": (64, 10**9),
+    "max_body": (64, 10**9),
+    "max_headers": (256, 10**9),
+    "max_outbox": (1024, 10**9),
+    "max_wrong_keys": (1, 10**9),
+    "max_remembered_rooms": (1, 10**9),
+    "max_remembered_sessions": (2, 65536),
+}
+SECONDS = {
+    "heartbeat_interval": (0.05, 3600),
+    "heartbeat_timeout": (0.05, 86400),
+    "join_timeout": (0.05, 3600),
+    "request_timeout": (0.05, 3600),
+    "keep_alive": (0.05, 3600),
+    "linger": (0.05, 3600),
+    "shutdown_grace": (0.05, 3600),
+    "ticket_lifetime": (1, 10 * 366 * 86400),
+}
+NUMBERS = WHOLE | SECONDS
+REST = {
+    *("ipaddr", "authkey", "join", "origins", "ledger"),
+    *("max_connections_per_address", "trusted_proxies", "metrics"),
+}
+
+# What makes room for an edge of the other: the timeout has to be the longer one.
+BESIDE: dict[str, dict[str, Any]] = {
+    "heartbeat_interval": {"heartbeat_timeout": 86400},
+    "heartbeat_timeout": {"heartbeat_interval": 0.05},
+}
+
+
+def config(**values: Any) -> Config:
+    """Make a Config of what JSON holds, whichever its types."""
+    return Config(**values)
+
+
+def write(path: Path, text: str | bytes) -> Path:
+    file = path / "config.json"
+    file.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return file
+
+
+def refused(key: str, value: object) -> str:
+    """Refuse `value`, naming the key once and nothing of another."""
+    with pytest.raises(ConfigError) as refusal:
+        config(**BESIDE.get(key, {}) | {key: value})
+    text = str(refusal.value)
+    assert text.count(key) == 1
+    assert text.startswith(key)
+    assert refusal.value.__cause__ is None
+    return text
+
+
+def test_every_key_is_tested_here() -> None:
+    assert set(KEYS) == NUMBERS.keys() | REST
+
+
+def test_an_error_of_the_operator_is_a_value_error_and_ours() -> None:
+    assert issubclass(ConfigError, ValueError)
+    assert issubclass(ConfigError, SseTrioError)
+
+
+def test_every_key_says_what_it_is_about() -> None:
+    for attribute in attrs.fields(Config):
+        assert attribute.metadata["about"]
+        # The documentation is made of it: one line of a table.
+        assert "\n" not in attribute.metadata["about"]
+    for key in SECONDS:
+        assert attrs.fields_dict(Config)[key].metadata["unit"] == "s"
+
+
+def test_the_defaults_are_those_of_the_documentation() -> None:
+    assert attrs.asdict(Config()) == {
+        "port": 8080,
+        "ipaddr": "127.0.0.1",
+        "authkey": (),
+        "join": "open",
+        "origins": None,
+        "ledger": "memory:",
+        "heartbeat_interval": 25,
+        "heartbeat_timeout": 60,
+        "join_timeout": 5,
+        "request_timeout": 10,
+        "keep_alive": 75,
+        "linger": 5,
+        "shutdown_grace": 10,
+        "max_connections": 100_000,
+        "max_connections_per_room": 64,
+        "max_connections_per_address": None,
+        "max_message": 4096,
+        "max_body": 16384,
+        "max_headers": 16384,
+        "max_outbox": 65536,
+        "max_wrong_keys": 10,
+        "max_remembered_rooms": 1_000_000,
+        "max_remembered_sessions": 64,
+        "ticket_lifetime": 30 * 86400,
+        "trusted_proxies": (),
+        "metrics": True,
+    }
+
+
+def test_a_config_does_not_change() -> None:
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        Config().port = 1  # type: ignore[misc]
+
+
+# -- numbers ----------------------------------------------------------------------------
+
+
+EDGES = [(key, edge) for key, edges in NUMBERS.items() for edge in edges]
+# The interval has the same edge, and has to be shorter.
+EDGES.remove(("heartbeat_timeout", 0.05))
+
+
+@pytest.mark.parametrize(("key", "value"), EDGES)
+def test_a_number_may_be_at_its_edge(key: str, value: float) -> None:
+    assert getattr(config(**BESIDE.get(key, {}) | {key: value}), key) == value
+
+
+@pytest.mark.parametrize("key", NUMBERS)
+def test_a_number_beyond_its_edge_is_refused(key: str) -> None:
+    low, high = NUMBERS[key]
+    step = 1 if key in WHOLE else 1e-6
+    for value in (low - step, high + step, -1, -(10**30), 10**30):
+        text = refused(key, value)
+        assert f"{low:g} to {high:g}" in text
+        assert text.endswith(f"not {value}")
+
+
+@pytest.mark.parametrize("key", SECONDS)
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_seconds_are_finite(key: str, value: float) -> None:
+    refused(key, value)
+
+
+@pytest.mark.parametrize(
+    ("key", "kind"),
+    [*dict.fromkeys(WHOLE, "a whole number").items(), *dict.fromkeys(SECONDS, "a number").items()],
+)
+@pytest.mark.parametrize(
+    ("value", "name"),
+    [
+        (True, "a boolean"),
+        (False, "a boolean"),
+        ("1", "a string"),
+        (None, "null"),
+        ([], "a list"),
+        ((), "a list"),
+        ({}, "an object"),
+        (b"1", "bytes"),
+    ],
+)
+def test_a_number_is_nothing_else(key: str, kind: str, value: object, name: str) -> None:
+    assert refused(key, value) == f"{key} must be {kind}, not {name}"
+
+
+@pytest.mark.parametrize("key", WHOLE)
+def test_a_whole_number_has_no_fraction(key: str) -> None:
+    assert refused(key, 1000.0) == f"{key} must be a whole number, not a number"
+
+
+def test_seconds_may_have_a_fraction() -> None:
+    assert config(linger=0.25).linger == 0.25
+
+
+def test_connections_of_an_address_are_unlimited_or_some() -> None:
+    key = "max_connections_per_address"
+    for limit in (None, 1, 10**9):
+        assert getattr(config(**{key: limit}), key) == limit
+    for few in (0, -1):
+        assert "at least 1" in refused(key, few)
+    others: list[object] = [True, False, 1.0, "1", []]
+    for wrong in others:
+        assert "a whole number or null" in refused(key, wrong)
+
+
+@pytest.mark.parametrize("timeout", [0.05, 24.9, 25])
+def test_the_timeout_is_longer_than_the_interval(timeout: float) -> None:
+    with pytest.raises(ConfigError, match=r"heartbeat_timeout .* must be longer than") as refusal:
+        config(heartbeat_interval=25, heartbeat_timeout=timeout)
+    assert "heartbeat_interval (25 s)" in str(refusal.value)
+    assert config(heartbeat_interval=25, heartbeat_timeout=25.1).heartbeat_timeout == 25.1
+
+
+# -- the rest ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "taken"),
+    [
+        ("ipaddr", "::", "::"),
+        ("ipaddr", "server.example", "server.example"),
+        ("authkey", None, ()),
+        ("authkey", "one", ("one",)),
+        ("authkey", ["new", "old"], ("new", "old")),
+        ("authkey", ("new", "old"), ("new", "old")),
+        ("authkey", [], ()),
+        ("authkey", "ключ", ("ключ",)),
+        ("join", "open", "open"),
+        ("join", "ticket", "ticket"),
+        ("origins", None, None),
+        ("origins", [], ()),
+        ("origins", "https://App.example.com", ("https://app.example.com",)),
+        ("origins", ["http://[::1]:8080", "null"], ("http://[::1]:8080", "null")),
+        ("ledger", "memory:", "memory:"),
+        ("trusted_proxies", [], ()),
+        ("trusted_proxies", "10.0.0.0/8", (ipaddress.ip_network("10.0.0.0/8"),)),
+        (
+            "trusted_proxies",
+            ["192.0.2.1", "fd00::/8"],
+            (ipaddress.ip_network("192.0.2.1/32"), ipaddress.ip_network("fd00::/8")),
+        ),
+        (
+            "trusted_proxies",
+            [ipaddress.ip_network("10.0.0.0/8")],
+            (ipaddress.ip_network("10.0.0.0/8"),),
+        ),
+        ("metrics", False, False),
+    ],
+)
+def test_takes(key: str, value: object, taken: object) -> None:
+    assert getattr(config(**{key: value}), key) == taken
+
+
+@pytest.mark.parametrize(
+    ("key", "values", "why"),
+    [
+        ("ipaddr", ["", 7, None, True, ["::"]], "must be an address or a host name"),
+        ("authkey", ["", [""], ["new", ""]], "must not be empty"),
+        ("authkey", [7, True, {}, ["new", 7], [None], [["new"]]], "must be a string or a list"),
+        ("authkey", ["\udcff", ["new", "ol\udcffd"]], "must be UTF-8"),
+        ("join", ["", "Open", None, True, ["open"], 0], 'must be "open" or "ticket"'),
+        ("origins", [7, True, {}, [7], [None]], "must be a string or a list of strings"),
+        (
+            "origins",
+            [
+                *("", "*", "app.example.com", "ftp://app.example.com", "https://"),
+                *("https://app.example.com/", "https://app.example.com/x", "https://u@host"),
+                *("https://a b", "https://a\n", "https://a?", ["https://a", "b"]),
+            ],
+            "is not an origin",
+        ),
+        ("ledger", ["", "memory", "sqlite:///x.db", None, True, ["memory:"]], 'must be "memory:"'),
+        ("trusted_proxies", [7, True, {}, [7], None], "must be a string or a list of strings"),
+        ("trusted_proxies", ["", "x", "10.0.0.1/8", "10.0.0.0/33", ["::1", "y"]], ": "),
+        ("metrics", [0, 1, None, "true", []], "must be true or false"),
+    ],
+)
+def test_refuses(key: str, values: list[object], why: str) -> None:
+    for value in values:
+        assert why in refused(key, value)
+
+
+# -- the file ---------------------------------------------------------------------------
+
+
+def test_the_original_three_keys_are_enough(tmp_path: Path) -> None:
+    file = write(tmp_path, '{"port": 8080, "ipaddr": "127.0.0.1", "authkey": "HknYh/u762yhdi<4"}')
+    assert Config.load(file) == Config.load(str(file)) == Config(authkey="HknYh/u762yhdi<4")
+
+
+def test_without_a_file_all_is_default() -> None:
+    assert Config.load(None) == Config()
+
+
+def test_a_file_says_what_arguments_say(tmp_path: Path) -> None:
+    values: dict[str, Any] = {
+        "port": 0,
+        "join": "ticket",
+        "origins": ["https://app.example.com"],
+        "linger": 0.5,
+        "trusted_proxies": ["10.0.0.0/8"],
+        "metrics": False,
+        "max_connections_per_address": None,
+    }
+    assert Config.load(write(tmp_path, json.dumps(values))) == config(**values)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "not JSON"),
+        ("{", "not JSON"),
+        ('{"port": 1,}', "not JSON"),
+        ("// port\n{}", "not JSON"),
+        (b"\xff{}", "not UTF-8"),
+        ("[]", "must be a JSON object, not a list"),
+        ("null", "must be a JSON object, not null"),
+        ('"x"', "must be a JSON object, not a string"),
+        ('{"port": 1, "port": 2}', "names a member twice"),
+        ('{"linger": NaN}', "NaN and Infinity are not JSON"),
+        ('{"linger": 1e999}', "out of range"),
+        ('{"port": "8080"}', "port must be a whole number, not a string"),
+        ('{"port": true}', "port must be a whole number, not a boolean"),
+        ('{"metrics": 1}', "metrics must be true or false, not a number"),
+        ('{"heartbeat_timeout": 20}', "heartbeat_timeout (20 s) must be longer"),
+    ],
+)
+def test_what_is_wrong_in_the_file_is_one_error_that_names_it(
+    tmp_path: Path, text: str | bytes, why: str
+) -> None:
+    file = write(tmp_path, text)
+    with pytest.raises(ConfigError) as refusal:
+        Config.load(file)
+    assert str(refusal.value).startswith(f"{file}: ")
+    assert why in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "hint"),
+    [
+        ("prot", "; did you mean 'port'?"),
+        ("Port", "; did you mean 'port'?"),
+        ("ip_addr", "; did you mean 'ipaddr'?"),
+        ("AUTHKEY", "; did you mean 'authkey'?"),
+        ("max_conections", "; did you mean 'max_connections'?"),
+        ("heartbeat", "; did you mean 'heartbeat_timeout'?"),
+        ("colour", ""),
+        ("", ""),
+    ],
+)
+def test_an_unknown_key_names_the_nearest(tmp_path: Path, key: str, hint: str) -> None:
+    file = write(tmp_path, json.dumps({"port": 1, key: 1}))
+    with pytest.raises(ConfigError) as refusal:
+        Config.load(file)
+    assert str(refusal.value) == f"{file}: unknown key {key!r}{hint}"
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_a_slip_of_the_pen_is_understood(tmp_path: Path, key: str) -> None:
+    for slip in (key[0] + key, key[:-1], key.replace("_", "-") + "s", key.title()):
+        if slip not in KEYS:
+            with pytest.raises(ConfigError, match=f"did you mean '{key}'"):
+                Config.load(write(tmp_path, json.dumps({slip: 1})))
+
+
+def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+    for path in (tmp_path / "missing.json", tmp_path, f"{tmp_path}/a\x00b"):
+        with pytest.raises(ConfigError) as refusal:
+            Config.load(path)
+        assert str(refusal.value).startswith(f"{path}: ")
+
+
+# -- the keys that open -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("in_file", ["{}", '{"authkey": "from the file"}', '{"authkey": 7}'])
+def test_the_environment_replaces_the_key(tmp_path: Path, in_file: str) -> None:
+    environ = {ENVIRONMENT_KEY: "from outside", "PORT": "1"}
+    loaded = Config.load(write(tmp_path, in_file), environ)
+    assert loaded == Config(authkey="from outside")
+    assert Config.load(None, environ).authkey == ("from outside",)
+
+
+def test_an_empty_environment_replaces_nothing(tmp_path: Path) -> None:
+    file = write(tmp_path, '{"authkey": "from the file"}')
+    for environ in ({}, {ENVIRONMENT_KEY: ""}, None):
+        assert Config.load(file, environ).authkey == ("from the file",)
+    assert ENVIRONMENT_KEY == "SSE_TRIO_AUTHKEY"
+
+
+def test_a_key_of_the_environment_that_is_not_utf8() -> None:
+    environ = {ENVIRONMENT_KEY: b"caf\xe9".decode("utf-8", "surrogateescape")}
+    with pytest.raises(ConfigError, match=r"^config: authkey must be UTF-8$"):
+        Config.load(None, environ)
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        '{"authkey": %s}',
+        '{"authkey": [%s, "old"]}',
+        '{"authkey": %s, "port": "x"}',
+        '{"authkey": %s, "prot": 1}',
+        '{"authkey": %s, "authkey": 7}',
+        '{"authkey": [%s, ""]}',
+        '{"authkey": [%s, 7]}',
+        '{"authkey": [[%s]]}',
+        '{"authkey": {"key": %s}}',
+        '{"authkey": %s',
+        '{"authkey": %s, "heartbeat_timeout": 1}',
+        '{"port": %s}',
+        '{"ipaddr": [%s]}',
+        '{"join": %s}',
+        '{"metrics": %s}',
+        '{"linger": %s}',
+        '{"ledger": %s}',
+        '{"max_connections_per_address": %s}',
+        "%s",
+        "[%s]",
+    ],
+)
+def test_no_key_is_ever_told(tmp_path_factory: pytest.TempPathFactory, template: str) -> None:
+    folder = tmp_path_factory.mktemp("config")
+
+    @given(strategies.keys)
+    def check(key: str) -> None:
+        file = write(folder, template.replace("%s", json.dumps(key)))
+        for environ in ({}, {ENVIRONMENT_KEY: key}, {ENVIRONMENT_KEY: key + "\udcff"}):
+            try:
+                told = repr(Config.load(file, environ))
+            except ConfigError as error:
+                told = str(error)
+            assert strategies.KEY_MARK not in told
+
+    check()
