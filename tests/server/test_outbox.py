@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import attrs
 import pytest
@@ -11,6 +12,9 @@ from hypothesis import strategies as st
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from sse_trio.server.outbox import Outbox
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 LIMIT = 10_000
 TIMEOUT = 60
@@ -138,6 +142,39 @@ async def test_the_last_goes_before_what_waits(nursery: trio.Nursery) -> None:
     line.outbox.finish()
     assert await line.read_to_the_end() == sent + b"last"
     line.close()
+
+
+class Moody(socket.socket):
+    """Says that it is writable, and takes no more than `patience` bytes."""
+
+    patience = 0
+
+    def send(self, data: "Buffer", flags: int = 0) -> int:
+        if not self.patience:
+            raise BlockingIOError
+        sent = super().send(memoryview(data)[: self.patience])
+        self.patience -= sent
+        return sent
+
+
+async def test_what_is_begun_stays_begun_when_the_socket_takes_nothing(
+    nursery: trio.Nursery,
+) -> None:
+    ours, theirs = socket.socketpair()
+    theirs.setblocking(False)
+    with Moody(fileno=ours.detach()) as moody, theirs:
+        outbox = Outbox(moody, nursery, limit=LIMIT, timeout=TIMEOUT, stuck=lambda: None)
+        moody.patience = 3
+        assert outbox.offer(b"begun")
+        for _ in range(10):
+            await trio.lowlevel.checkpoint()
+        assert outbox.offer(b"not worth it")
+        assert outbox.offer_last(b"last")
+        moody.patience = 100
+        outbox.finish()
+        await wait_all_tasks_blocked()
+        assert theirs.recv(100) == b"begunlast"
+        assert theirs.recv(100) == b""
 
 
 async def test_the_last_has_no_limit(line: Line) -> None:
