@@ -112,6 +112,14 @@ def test_nests_up_to_the_limit(opening: str, closing: str) -> None:
             loads_untrusted(nested(depth))
 
 
+def test_what_lies_beside_is_no_deeper() -> None:
+    inner = "[" * (MAX_DEPTH - 1) + "]" * (MAX_DEPTH - 1)
+    beside = f"[[],{inner},[{{}}]]"
+    assert loads_untrusted(beside) == json.loads(beside)
+    with pytest.raises(ValueError, match="nested more than"):
+        loads_untrusted(f"[[],[{inner}]]")
+
+
 def test_many_brackets_are_not_deep() -> None:
     document = "[" + ",".join(["{}"] * 1000) + "]"
     assert loads_untrusted(document) == [{}] * 1000

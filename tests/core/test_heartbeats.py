@@ -165,7 +165,9 @@ def test_a_clock_that_goes_back_turns_nothing() -> None:
     wheel.turn(20)
     wheel.add(1, 15)
     assert wheel.turn(15) == []
-    assert wheel.turn(21) == [1]
+    wheel.add(2, 16)
+    assert wheel.turn(20) == []
+    assert wheel.turn(21) == [1, 2]
 
 
 @given(st.floats(0.05, 3600), st.floats(0, 1))

@@ -258,7 +258,7 @@ def test_integers_are_their_decimal_digits(value: int, digits: str | None) -> No
         ("x" * 257, "1 to 256 characters"),
         (10**256, "1 to 256 characters"),
         (-(10**255), "1 to 256 characters"),
-        pytest.param(10**9999, "1 to 256 characters", id="endless"),
+        pytest.param(10**5000, "1 to 256 characters", id="endless"),
         (True, "a string or a whole number"),
         (False, "a string or a whole number"),
         (1.0, "a string or a whole number"),

@@ -312,7 +312,10 @@ def test_a_living_room_is_as_if_touched() -> None:
     alive.clear()
     rooms.touch("u4", 350)
     assert list(rooms) == ["u3", "u1", "u4"]
-    assert rooms.touch("u1", 351) is kept
+    # It counts from when it was last found alive.
+    rooms.touch("u3", 390)
+    rooms.touch("u5", 391)
+    assert rooms.touch("u1", 392) is kept
 
 
 def test_a_new_room_is_never_the_one_to_be_forgotten() -> None:
