@@ -64,11 +64,12 @@ class Standing:
     def login(self, session: str, epoch: int | None = None, *, issued: float = math.inf) -> int:
         """Return the epoch of a session's login: what is known, or what a ticket proves.
 
-        A session never seen before counts as of now. A ticket `issued` (Unix seconds) before
-        the last notify, of an epoch that the room has forgotten, is older than that notify.
+        A session never seen before counts as of now. A ticket `issued` (whole Unix seconds)
+        before the last notify is older than that, whatever its epoch: the room may have
+        forgotten, and begun to count anew.
         """
-        if epoch is not None and epoch > self.epoch and issued < self.notified:
-            epoch = self.floor - 1
+        if epoch is not None and issued < int(self.notified):
+            epoch = min(epoch, self.floor - 1)
         known = self.logins.get(session)
         return max((e for e in (known, epoch) if e is not None), default=self.epoch)
 

@@ -11,6 +11,7 @@ its `kid` is derived too, so that several keys can be told apart while they are 
 import base64
 import hashlib
 import hmac
+import json
 from typing import Any
 
 import attrs
@@ -64,7 +65,8 @@ class Tickets:
             "exp": int(now + self._lifetime),
             "jti": jti,
         }
-        return jwt.encode(claims, key, algorithm=ALGORITHM, headers={"typ": TYPE, "kid": kid})
+        headers = {"typ": TYPE, "kid": kid}
+        return jwt.encode(claims, key, ALGORITHM, headers=headers, json_encoder=_Utf8Encoder)
 
     def verify_untrusted(self, token: str, *, now: float) -> Ticket:
         """Read a ticket.
@@ -95,6 +97,13 @@ class Tickets:
             return _ticket(claims, now)
         except (jwt.PyJWTError, ValueError, RecursionError):
             raise RemoteProtocolError("the ticket is not valid", CloseCode.BAD_TICKET) from None
+
+
+class _Utf8Encoder(json.JSONEncoder):
+    """Names go into a ticket as UTF-8: escaped, the longest would not fit into a message."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{**options, "ensure_ascii": False})
 
 
 def _ticket(claims: dict[str, Any], now: float) -> Ticket:

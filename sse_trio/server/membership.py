@@ -22,7 +22,7 @@ from ..core.messages import CloseCode
 from ..core.notify import LAST_JOINED, Notify
 from ..core.rooms import Rooms
 from ..core.standing import Record, Standing, Standings, Termination
-from ..core.tickets import Ticket, Tickets
+from ..core.tickets import LEEWAY, Ticket, Tickets
 from ..errors import RemoteProtocolError
 from .member import Member, Outcome, Peer, State
 from .statistics import Counters, Statistics
@@ -57,7 +57,8 @@ class Membership:
         self._standings = Standings(
             max_rooms=config.max_remembered_rooms,
             max_sessions=config.max_remembered_sessions,
-            lifetime=config.ticket_lifetime,
+            # As long as a ticket may still be good on a clock that is behind.
+            lifetime=config.ticket_lifetime + LEEWAY,
             alive=self.rooms,
         )
         self._open: dict[Member, None] = {}

@@ -127,15 +127,16 @@ def client_address(host: str, forwarded_for: str | None, config: Config) -> str:
 
     The proxies append to ``X-Forwarded-For``, so it is read from its end, up to the first
     address that is not a trusted proxy's; what stands before that anyone may have written.
+    Limits count by the result, so an IPv6 address is widened to its network of 64 bits.
     """
     address = host
     hops = forwarded_for.split(",") if forwarded_for else []
     while hops and _trusted(address, config):
         try:
-            address = _plain(hops.pop().strip())
+            address = _plain(_without_port(hops.pop().strip()))
         except ValueError:
             break
-    return address
+    return _subscriber(address)
 
 
 def _trusted(address: str, config: Config) -> bool:
@@ -143,6 +144,21 @@ def _trusted(address: str, config: Config) -> bool:
         return False
     parsed = ipaddress.ip_address(address)
     return any(parsed in network for network in config.trusted_proxies)
+
+
+def _subscriber(address: str) -> str:
+    """Widen an IPv6 address to the network of 64 bits that one subscriber has (RFC 6177)."""
+    parsed = ipaddress.ip_address(address)
+    if parsed.version == 4 or parsed.is_loopback:
+        return address
+    return str(ipaddress.ip_network((address, 64), strict=False))
+
+
+def _without_port(hop: str) -> str:
+    """Drop what some proxies append: ``192.0.2.1:5678``, ``[2001:db8::1]:5678``."""
+    if hop.startswith("["):
+        return hop[1:].partition("]")[0]
+    return hop.partition(":")[0] if hop.count(":") == 1 else hop
 
 
 def _plain(host: str) -> str:

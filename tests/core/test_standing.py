@@ -378,3 +378,12 @@ def test_a_forgotten_login_newer_than_the_last_notify_lifts_the_room() -> None:
     new = standing.login("new", 8, issued=1001)
     assert standing.admit("new", new) == standing.epoch == 8
     assert standing.superseded(standing.login("old")) is not None
+
+
+@pytest.mark.parametrize("epoch", [1, 2, 3, 8])
+def test_whatever_its_epoch_a_ticket_from_before_the_last_notify_is_superseded(epoch: int) -> None:
+    standing = standings().touch("u1", 1000)
+    for _ in range(2):
+        standing.advance("new", "login", None)
+    assert standing.superseded(standing.login("old", epoch, issued=999)) is not None
+    assert standing.superseded(standing.login("new", epoch, issued=999)) is None
