@@ -24,7 +24,8 @@ ENVIRONMENT_KEY = "SSE_TRIO_AUTHKEY"
 # What the environment's bytes become where they are not UTF-8 (PEP 383).
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
-_ORIGIN = re.compile(r"https?://[^\s/?#@]+|null")
+# RFC 6454, section 6.1; with any scheme, because hybrid apps have their own.
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^\s/?#@]+|null")
 
 
 def _number(

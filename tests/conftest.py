@@ -5,10 +5,15 @@ from typing import Any
 
 import pytest
 import trio
+from hypothesis import settings
 
 import sse_trio
 
 from .support import KEY, Start
+
+# The same examples in every run, and no verdict by the clock of a busy machine.
+settings.register_profile("sse-trio", derandomize=True, deadline=None)
+settings.load_profile("sse-trio")
 
 
 @pytest.fixture

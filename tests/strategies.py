@@ -2,13 +2,8 @@
 
 from typing import Any
 
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
-
-# The same examples in every run, and no verdict by the clock of a busy machine.
-settings.register_profile("sse-trio", derandomize=True, deadline=None)
-settings.load_profile("sse-trio")
 
 # Few and short, so that drawn sequences of joins and notifies meet in the same rooms.
 rooms: SearchStrategy[str] = st.sampled_from(("u1", "u2", "u3"))

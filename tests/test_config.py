@@ -224,6 +224,7 @@ def test_the_timeout_is_longer_than_the_interval(timeout: float) -> None:
         ("origins", [], ()),
         ("origins", "https://App.example.com", ("https://app.example.com",)),
         ("origins", ["http://[::1]:8080", "null"], ("http://[::1]:8080", "null")),
+        ("origins", ["capacitor://localhost"], ("capacitor://localhost",)),
         ("ledger", "memory:", "memory:"),
         ("trusted_proxies", [], ()),
         ("trusted_proxies", "10.0.0.0/8", (ipaddress.ip_network("10.0.0.0/8"),)),
@@ -256,7 +257,7 @@ def test_takes(key: str, value: object, taken: object) -> None:
         (
             "origins",
             [
-                *("", "*", "app.example.com", "ftp://app.example.com", "https://"),
+                *("", "*", "app.example.com", "1x://app.example.com", "https://"),
                 *("https://app.example.com/", "https://app.example.com/x", "https://u@host"),
                 *("https://a b", "https://a\n", "https://a?", ["https://a", "b"]),
             ],

@@ -20,7 +20,7 @@ T = TypeVar("T", bound=Hashable)
 class Wheel(Generic[T]):
     """Items of type `T`, each in at most one slot. Times are seconds of any one clock."""
 
-    def __init__(self, *, width: float, now: float, span: float = math.inf) -> None:
+    def __init__(self, *, width: float, now: float) -> None:
         self._width = width
         self._tick = math.floor(now / width)
         self._ticks: dict[T, int] = {}

@@ -64,7 +64,9 @@ class Membership:
         self._open: dict[Member, None] = {}
         self._addresses: Counter[str] = Counter()
         self._joined = 0
-        self.wheel = _wheel(config, clock())
+        # A thirty-second of the shortest delay is exact enough.
+        width = min(config.join_timeout, config.heartbeat_interval, config.linger) / 32
+        self.wheel: Wheel[Member] = Wheel(width=width, now=clock())
         self._next_due = math.inf
 
     def restore(self, records: Iterable[tuple[str, Record]]) -> None:
@@ -353,10 +355,3 @@ class Membership:
         """Return when `turn` has something to do next; infinity if never."""
         self._next_due = self.wheel.next_due()
         return self._next_due
-
-
-def _wheel(config: Config, now: float) -> Wheel[Member]:
-    delays = (config.join_timeout, config.heartbeat_interval, config.linger)
-    # A thirty-second of the shortest delay is exact enough; 65,536 slots are 4 MiB.
-    width = max(min(delays) / 32, max(delays) / 65536)
-    return Wheel(width=width, span=max(delays) + width, now=now)
