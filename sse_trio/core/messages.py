@@ -54,7 +54,7 @@ _RECONNECT = {
 class Join:
     """Client: the first message. Either a ticket, or a room and perhaps a session."""
 
-    room: str | None = None
+    room: str | None = attrs.field(default=None, repr=False)
     session: str | None = attrs.field(default=None, repr=False)
     ticket: str | None = attrs.field(default=None, repr=False)
 

@@ -68,7 +68,7 @@ class Notify:
         ValueError: a value is outside the limits of `docs/protocol.md`.
     """
 
-    room: str = attrs.field(converter=_room)
+    room: str = attrs.field(converter=_room, repr=False)
     sender: Sender = attrs.field(default=LAST_JOINED, converter=_sender, repr=False)
     reason: str = attrs.field(default="login")
     detail: dict[str, Any] | None = attrs.field(default=None, converter=_detail)

@@ -31,7 +31,7 @@ class Termination:
 
     epoch: int
     reason: str
-    detail: dict[str, Any] | None = None
+    detail: dict[str, Any] | None = attrs.field(default=None, repr=False)
 
 
 @attrs.frozen
@@ -57,7 +57,7 @@ class Standing:
     """Unix seconds of the last admission or notify."""
     notified: float = 0.0
     """Unix seconds of the last notify."""
-    logins: dict[str, int] = attrs.Factory(dict)
+    logins: dict[str, int] = attrs.field(factory=dict, repr=False)
     """Session to login epoch, the newest login last."""
     terminations: list[Termination] = attrs.Factory(list)
 

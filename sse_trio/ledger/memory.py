@@ -4,6 +4,7 @@ For embedders who can live with that, and for tests. Handing the same `MemoryLed
 a second server is what a restart on the same file is for a durable one.
 """
 
+from collections import OrderedDict
 from collections.abc import Iterable
 from types import TracebackType
 from typing import Self
@@ -18,7 +19,7 @@ class MemoryLedger:
 
     def __init__(self, *, max_rooms: int = 1_000_000) -> None:
         self._max_rooms = max_rooms
-        self._records: dict[str, Record] = {}
+        self._records: OrderedDict[str, Record] = OrderedDict()
 
     async def __aenter__(self) -> Self:
         return self
@@ -43,8 +44,8 @@ class MemoryLedger:
 
     async def advance(self, room: str, record: Record) -> None:
         """Keep `record`."""
-        self._records.pop(room, None)
         self._records[room] = record
+        self._records.move_to_end(room)
         if len(self._records) > self._max_rooms:
-            del self._records[next(iter(self._records))]
+            self._records.popitem(last=False)
         await trio.lowlevel.checkpoint()

@@ -31,6 +31,9 @@ logger = logging.getLogger("sse_trio")
 # One read of a socket. Larger than any head or message that is welcome, smaller than what
 # would let one client hold the loop.
 READ = 16384
+# One read of a WebSocket: a whole message of any page. All its frames are handled in one step,
+# and 16 KiB of the smallest took 0.1 s.
+READ_FRAMES = 1024
 
 BROKEN: Final = Problem(500, "something is wrong with this server", close=True)
 
@@ -63,6 +66,7 @@ class Connection:
                 await self._part()
                 return
             self._http.start_next_cycle()
+            self._head_only = False
             self._fed = len(self._http.trailing_data[0])
             patience = self._config.keep_alive
 
@@ -141,7 +145,7 @@ class Connection:
         try:
             answer = await self._carry_out(outcome)
         except Exception as error:  # noqa: BLE001
-            _log(error)
+            _log("a request failed", error)
             answer = BROKEN
         if not isinstance(answer, Problem):
             return await self._respond(*answer)
@@ -172,8 +176,8 @@ class Connection:
             return requests.DRAINING
         except Conflict:
             return requests.CONFLICT
-        except LedgerError:
-            logger.exception("a notify could not be made durable")
+        except LedgerError as error:
+            _log("a notify could not be made durable", error)
             return requests.UNDURABLE
         if notify.wait:
             await outcome.acknowledged(notify.wait)
@@ -249,10 +253,12 @@ class Connection:
             member = membership.arrive(websocket, self._address)
             try:
                 await self._listen(member, websocket, data)
-                membership.leave(member)
+                membership.leave(member, hung_up=True)
                 await self._read_to_the_end()
+            except trio.BrokenResourceError:
+                membership.leave(member, hung_up=True)
             finally:
-                membership.leave(member)
+                membership.leave(member, hung_up=False)
                 outbox.abandon()
 
     async def _listen(self, member: Member, websocket: WebSocket, data: bytes) -> None:
@@ -265,7 +271,7 @@ class Connection:
             if websocket.closing and member.state is not State.CLOSING:
                 # What came was too big, or more than the peer reads the answers to.
                 membership.close(member, CloseCode.MALFORMED, "")
-            data = bytes(await self._transport.stream.receive_some(READ))
+            data = bytes(await self._transport.stream.receive_some(READ_FRAMES))
             if not data:
                 return
 
@@ -277,13 +283,13 @@ async def handle(hub: Hub, nursery: trio.Nursery, transport: Transport) -> None:
     except (trio.BrokenResourceError, trio.ClosedResourceError):
         pass  # reset by the peer, or closed beneath us: there is nobody left to tell
     except Exception as error:  # noqa: BLE001
-        _log(error)
+        _log("a connection failed", error)
 
 
-def _log(error: Exception) -> None:
+def _log(what: str, error: Exception) -> None:
     # The message of an exception may quote what the client sent; where it came from may not.
     where = "".join(traceback.format_tb(error.__traceback__))
-    logger.error("a connection failed with %s\n%s", type(error).__name__, where)
+    logger.error("%s: %s\n%s", what, type(error).__name__, where)
 
 
 def _render(outcome: Outcome) -> bytes:

@@ -118,37 +118,46 @@ class Hub:
 
     async def accept(self, notify: Notify) -> Outcome:
         """Carry out a checked notify. Raises as :meth:`notify` does."""
+        self._refuse_while_draining()
         async with self._serially(notify.room):
-            if self.draining.is_set():
-                self.counters.notifies["draining"] += 1
-                raise Draining("the hub is shutting down")
-            if outcome := self._answered(notify):
+            self._refuse_while_draining()
+            repeated = self._answered(notify)
+            outcome = repeated or self._begin(notify)
+            if not outcome.durable:
+                try:
+                    record = self.membership.standing(notify.room).record()
+                    await self.ledger.advance(notify.room, record)
+                except BaseException:
+                    # It has had its effect. The same id will only try to make it durable.
+                    self.counters.notifies["failed"] += 1
+                    raise
+                outcome.durable = True
+            await outcome.told.wait()
+            if repeated:
                 self.counters.notifies["duplicate"] += 1
-                return outcome
-            started = self._clock()
-            outcome, fan_out = self.membership.supersede(notify)
-            told = trio.Event()
-            # A short fan-out is over before anything awaits. A long one goes on in the
-            # hub's nursery, whatever becomes of the caller.
-            if len(list(itertools.islice(fan_out, SLICE))) < SLICE:
-                self.counters.fan_out(self._clock() - started)
-                told.set()
             else:
-                self._spawn(self._finish, fan_out, started, told)
-            if notify.id is not None:
-                self._notified.put(notify.id, (notify, outcome), self._clock())
-            try:
-                record = self.membership.standing(notify.room).record()
-                await self.ledger.advance(notify.room, record)
-            except BaseException:
-                # Not durable, as far as anybody was told: the same id must try again.
-                if notify.id is not None:
-                    self._notified.drop(notify.id)
-                self.counters.notifies["failed"] += 1
-                raise
-            await told.wait()
-            self.counters.notifies["accepted"] += 1
+                self.counters.notifies["accepted"] += 1
             return outcome
+
+    def _refuse_while_draining(self) -> None:
+        if self.draining.is_set():
+            self.counters.notifies["draining"] += 1
+            raise Draining("the hub is shutting down")
+
+    def _begin(self, notify: Notify) -> Outcome:
+        """Decide a notify, and tell the first of the members it ends."""
+        started = self._clock()
+        outcome, fan_out = self.membership.supersede(notify)
+        if notify.id is not None:
+            self._notified.put(notify.id, (notify, outcome), started)
+        # A short fan-out is over before anything awaits. A long one goes on in the hub's
+        # nursery, whatever becomes of the caller.
+        if len(list(itertools.islice(fan_out, SLICE))) < SLICE:
+            self.counters.fan_out(self._clock() - started)
+            outcome.told.set()
+        else:
+            self._spawn(self._finish, fan_out, started, outcome.told)
+        return outcome
 
     async def _finish(self, fan_out: Iterable[object], started: float, told: trio.Event) -> None:
         try:

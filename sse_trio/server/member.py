@@ -54,6 +54,10 @@ class Outcome:
     """Members that were sent the termination."""
     acked: int = 0
     """Of those, the ones that acknowledged it or closed."""
+    durable: bool = attrs.field(default=False, repr=False)
+    """Whether the ledger has it."""
+    told: trio.Event = attrs.field(factory=trio.Event, repr=False)
+    """Set when there is nobody left to send it to."""
     _open: int = attrs.field(default=0, repr=False)
     _settled: trio.Event = attrs.field(factory=trio.Event, repr=False)
 

@@ -89,8 +89,11 @@ class Membership:
 
     def ticket(self, room: str, session: str) -> str | None:
         """Sign a ticket of the session's login, as of now if it is new; None without a key."""
-        ticket = Ticket(room, session, self.standing(room).login(session))
-        return self._tickets.mint(ticket, now=self._wall(), jti=secrets.token_urlsafe(12))
+        standing = self.standing(room)
+        ticket = Ticket(room, session, standing.login(session))
+        # Never before the notify it comes with, whichever way the clock was put since.
+        now = max(self._wall(), standing.notified)
+        return self._tickets.mint(ticket, now=now, jti=secrets.token_urlsafe(12))
 
     # -- a login is notified ------------------------------------------------------------
 
@@ -177,13 +180,13 @@ class Membership:
             except RemoteProtocolError as error:
                 self.refuse(member, CloseCode(error.close_code), str(error))
 
-    def leave(self, member: Member) -> None:
-        """Forget a member whose connection has ended."""
+    def leave(self, member: Member, *, hung_up: bool) -> None:
+        """Forget a member whose connection has ended: by the peer (`hung_up`), or by us."""
         if member.state is State.JOINED:
             self._depart(member)
         if member.state is State.TERMINATED:
-            # To hang up is an answer too.
-            self._settle(member, acked=True)
+            # To hang up is an answer too; to be cut is none.
+            self._settle(member, acked=hung_up)
         self.wheel.drop(member)
         if member in self._open:
             del self._open[member]
@@ -206,6 +209,9 @@ class Membership:
             self._depart(member)
         elif member.state is State.TERMINATED:
             self._settle(member, acked=False)
+        elif member.state is State.SUPERSEDED:
+            # The fan-out will not reach it any more: this is its termination.
+            code, reason = CloseCode.TERMINATED, ""
         if member.state is not State.GONE:
             member.state = State.CLOSING
             member.peer.close(code, reason)

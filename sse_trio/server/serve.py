@@ -46,8 +46,8 @@ async def serve(
                 finally:
                     # However it ends, whoever still holds the hub is told so.
                     hub.drain()
-                await hub.say_goodbye()
                 connections.cancel_scope.deadline = trio.current_time() + config.shutdown_grace
+                await hub.say_goodbye()
             timers.cancel_scope.cancel()
         logger.info("stopped")
 

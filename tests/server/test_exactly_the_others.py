@@ -146,7 +146,7 @@ class Hub(RuleBasedStateMachine):
 
     @rule(tab=consumes(tabs))
     def leave(self, tab: Tab) -> None:
-        self.membership.leave(self.real[tab][0])
+        self.membership.leave(self.real[tab][0], hung_up=True)
         tab.alive = False
 
     @rule(tab=tabs)
@@ -208,7 +208,7 @@ class Hub(RuleBasedStateMachine):
                 assert new == 1
         for tab in self.model.tabs:
             if self.real[tab][1].aborted and self.real[tab][0].state is not State.GONE:
-                self.membership.leave(self.real[tab][0])
+                self.membership.leave(self.real[tab][0], hung_up=False)
 
     @precondition(lambda self: not self.membership.draining)
     @rule(sure=st.integers(0, 19))

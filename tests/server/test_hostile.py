@@ -794,3 +794,15 @@ async def test_a_bug_is_a_500_and_quotes_nothing(
     assert ROOM not in caplog.text
     caplog.clear()
     assert (await request(hub, "GET", "/healthz")).status == 200
+
+
+@pytest.mark.parametrize(("rest", "status"), [(b"GARBAGE\r\n\r\n", 400), (b"GET / HT", 408)])
+async def test_what_comes_after_a_head_has_a_body_again(
+    start: Start, autojump_clock: MockClock, rest: bytes, status: int
+) -> None:
+    hub = await start()
+    async with await connect(hub) as stream:
+        await stream.send_all(b"HEAD /healthz HTTP/1.1\r\nHost: test\r\n\r\n" + rest)
+        received = b"".join([bytes(data) async for data in stream])
+    assert b"HTTP/1.1 %d " % status in received
+    assert b'"status":%d' % status in received

@@ -140,7 +140,8 @@ async def test_a_ledger_that_fails_is_a_503_and_the_same_id_tries_again(
         assert json.loads(await old.get_message())["type"] == "terminate"
     ledger.broken = False
     answer = await post_notify(hub, room="u1", sender="s2", id="x")
-    assert (answer.status, answer.json["epoch"]) == (200, 2)
+    # It had its effect the first time; only the ledger had to be asked again.
+    assert (answer.status, answer.json["epoch"], answer.json["terminated"]) == (200, 1, 1)
 
 
 async def test_a_caller_that_gives_up_changes_nothing_for_the_members(
@@ -324,3 +325,54 @@ async def test_who_is_superseded_hears_it_even_where_the_room_is_full(
         await back.send({"type": "join", "room": "u1", "session": "s1"})
         assert (await back.message())["type"] == "terminate"
         await back.stream.aclose()
+
+
+async def test_a_repeated_id_does_not_end_the_login_that_came_after_it(
+    hub: sse_trio.Hub, ledger: SlowLedger, autojump_clock: MockClock
+) -> None:
+    ledger.broken = True
+    with pytest.raises(sse_trio.LedgerError):
+        await hub.notify("u1", sender="s2", id="x")
+    ledger.broken = False
+    await hub.notify("u1", sender="s3")
+    async with joined(hub, "u1", "s3"):
+        assert (await hub.notify("u1", sender="s2", id="x")).epoch == 1
+        assert hub.statistics().members == 1
+
+
+async def test_a_cancelled_notify_is_repeated_without_another_effect(
+    hub: sse_trio.Hub, autojump_clock: MockClock
+) -> None:
+    with trio.move_on_after(0.5):
+        await hub.notify("u1", sender="s2", id="x")
+    assert (await hub.notify("u1", sender="s2", id="x")).epoch == 1
+
+
+async def test_who_is_cut_by_the_shutdown_has_not_acknowledged(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    config = sse_trio.Config(port=0, authkey=KEY, shutdown_grace=1)
+    hub: sse_trio.Hub = await nursery.start(partial(sse_trio.serve, config))
+    silent = await raw_websocket(hub)
+    await silent.send({"type": "join", "room": "u1", "session": "s1"})
+    await silent.message()
+    outcome = await hub.notify("u1", sender=None)
+    hub.drain()
+    assert not await outcome.acknowledged(timeout=5)
+    assert (outcome.acked, outcome.pending) == (0, 1)
+    assert hub.statistics().terminations_cut == 1
+    await silent.stream.aclose()
+
+
+async def test_what_a_ledger_says_is_not_logged(
+    start: Start, nursery: trio.Nursery, caplog: pytest.LogCaptureFixture, autojump_clock: MockClock
+) -> None:
+    class Talkative(sse_trio.MemoryLedger):
+        async def advance(self, room: str, record: Record) -> None:
+            raise sse_trio.LedgerError(f"cannot write {room}")
+
+    config = sse_trio.Config(port=0, authkey=KEY)
+    hub = await nursery.start(partial(sse_trio.serve, config, ledger=Talkative()))
+    assert (await post_notify(hub, room="a user's room")).status == 503
+    assert "LedgerError" in caplog.text
+    assert "a user's room" not in caplog.text
