@@ -14,26 +14,21 @@ import h11
 import trio
 
 from ..core import requests
-from ..core.messages import CloseCode
 from ..core.notify import Notify
 from ..core.requests import Page, Problem, RequestReader, Upgrade
 from ..errors import Conflict, Draining, LedgerError
 from ..strict_json import dumps
 from . import pages
+from .conversation import converse
 from .hub import Hub
-from .member import Member, Outcome, State
-from .outbox import Outbox
+from .member import Outcome
 from .transport import Transport, client_address
-from .websocket import WebSocket
 
 logger = logging.getLogger("sse_trio")
 
 # One read of a socket. Larger than any head or message that is welcome, smaller than what
 # would let one client hold the loop.
 READ = 16384
-# One read of a WebSocket: a whole message of any page. All its frames are handled in one step,
-# and 16 KiB of the smallest took 0.1 s.
-READ_FRAMES = 1024
 
 BROKEN: Final = Problem(500, "something is wrong with this server", close=True)
 
@@ -60,7 +55,7 @@ class Connection:
             if outcome is None:
                 return
             if isinstance(outcome, Upgrade) and not self._hub.draining.is_set():
-                await self._converse(outcome)
+                await self._upgrade(outcome)
                 return
             if not await self._answer(outcome):
                 await self._part()
@@ -218,20 +213,10 @@ class Connection:
     async def _part(self) -> None:
         """Close so that the peer can still read the answer (RFC 9112, section 9.6)."""
         await self._transport.stream.send_eof()
-        await self._read_to_the_end()
+        await self._transport.read_to_the_end(self._config.linger)
 
-    async def _read_to_the_end(self) -> None:
-        """Read until the peer closes too, or for `linger` seconds.
-
-        To close while something is unread is to reset the connection, and a reset can
-        overtake the last that was sent.
-        """
-        with trio.move_on_after(self._config.linger):
-            while await self._transport.stream.receive_some(READ):
-                pass
-
-    async def _converse(self, upgrade: Upgrade) -> None:
-        """Be a WebSocket until it ends."""
+    async def _upgrade(self, upgrade: Upgrade) -> None:
+        """Answer the handshake, and be a WebSocket until it ends."""
         accepted = h11.InformationalResponse(status_code=101, headers=upgrade.headers)
         with trio.move_on_after(self._config.request_timeout) as timer:
             await self._transport.stream.send_all(self._http.send(accepted))
@@ -240,40 +225,7 @@ class Connection:
         # What the client sent right behind its handshake is its first message.
         data = self._http.trailing_data[0]
         del self._http, self._reader
-        membership = self._hub.membership
-        with trio.CancelScope() as scope:
-            outbox = Outbox(
-                self._transport.socket,
-                self._nursery,
-                limit=self._config.max_outbox,
-                timeout=self._config.heartbeat_timeout,
-                stuck=scope.cancel,
-            )
-            websocket = WebSocket(outbox, max_message=self._config.max_message, abort=scope.cancel)
-            member = membership.arrive(websocket, self._address)
-            try:
-                await self._listen(member, websocket, data)
-                membership.leave(member, hung_up=True)
-                await self._read_to_the_end()
-            except trio.BrokenResourceError:
-                membership.leave(member, hung_up=True)
-            finally:
-                membership.leave(member, hung_up=False)
-                outbox.abandon()
-
-    async def _listen(self, member: Member, websocket: WebSocket, data: bytes) -> None:
-        """Pass on what the peer says, until nothing more is to be heard from it."""
-        membership = self._hub.membership
-        while True:
-            membership.hear(member, websocket.receive(data))
-            if websocket.closed:
-                return
-            if websocket.closing and member.state is not State.CLOSING:
-                # What came was too big, or more than the peer reads the answers to.
-                membership.close(member, CloseCode.MALFORMED, "")
-            data = bytes(await self._transport.stream.receive_some(READ_FRAMES))
-            if not data:
-                return
+        await converse(self._hub, self._nursery, self._transport, self._address, data)
 
 
 async def handle(hub: Hub, nursery: trio.Nursery, transport: Transport) -> None:

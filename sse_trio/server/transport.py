@@ -40,6 +40,16 @@ class Transport(trio.abc.AsyncResource):
     host: str
     """The peer's address, as the socket tells it: a proxy's, if there is one."""
 
+    async def read_to_the_end(self, seconds: float) -> None:
+        """Read until the peer closes too, or for so many seconds.
+
+        To close while something is unread is to reset the connection, and a reset can
+        overtake the last that was sent.
+        """
+        with trio.move_on_after(seconds):
+            while await self.stream.receive_some():
+                pass
+
     async def aclose(self) -> None:
         """Close the connection; what the kernel still holds is sent if the peer takes it."""
         await self.stream.aclose()
