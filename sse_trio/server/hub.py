@@ -66,6 +66,7 @@ class Hub:
         self._clock = clock
         self._alarm = trio.Event()
         self._locks: dict[str, tuple[trio.Lock, int]] = {}
+        self._quiet = trio.Event()
         self._notified: Recent[tuple[Notify, Outcome]] = Recent(
             lifetime=REMEMBERED_SECONDS, size=REMEMBERED_NOTIFIES
         )
@@ -192,6 +193,8 @@ class Hub:
             lock, users = self._locks.pop(room)
             if users > 1:
                 self._locks[room] = (lock, users - 1)
+            elif not self._locks:
+                self._quiet.set()
 
     async def beat(self) -> None:
         """Do what is due, for ever: the one task that keeps everybody's time."""
@@ -209,6 +212,12 @@ class Hub:
         for idle in self.idle:
             idle.cancel()
         await _gently(self.membership.goodbye())
+
+    async def finish_notifies(self) -> None:
+        """Wait for the notifies in flight, whoever made them."""
+        while self._locks:
+            self._quiet = trio.Event()
+            await self._quiet.wait()
 
 
 async def _gently(work: Iterable[object]) -> None:

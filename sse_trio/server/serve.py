@@ -48,6 +48,7 @@ async def serve(
                     hub.drain()
                 connections.cancel_scope.deadline = trio.current_time() + config.shutdown_grace
                 await hub.say_goodbye()
+                await hub.finish_notifies()
             timers.cancel_scope.cancel()
         logger.info("stopped")
 

@@ -376,3 +376,25 @@ async def test_what_a_ledger_says_is_not_logged(
     assert (await post_notify(hub, room="a user's room")).status == 503
     assert "LedgerError" in caplog.text
     assert "a user's room" not in caplog.text
+
+
+async def test_a_drain_waits_for_the_notifies_in_flight_and_takes_no_more(
+    nursery: trio.Nursery, ledger: SlowLedger, autojump_clock: MockClock
+) -> None:
+    """Also for an embedder's, which no connection is waiting for."""
+    config = sse_trio.Config(port=0, authkey=KEY)
+    committed: list[float] = []
+
+    async def notify(embedded: sse_trio.Hub) -> None:
+        await embedded.notify("u1", sender="s1")
+        committed.append(trio.current_time())
+
+    began = trio.current_time()
+    async with trio.open_nursery() as server:
+        embedded = await server.start(partial(sse_trio.serve, config, ledger=ledger))
+        nursery.start_soon(notify, embedded)
+        await trio.testing.wait_all_tasks_blocked()
+        embedded.drain()
+        with pytest.raises(sse_trio.Draining):
+            await embedded.notify("u1", sender="s2")
+    assert committed == [trio.current_time()] == [began + 1]
