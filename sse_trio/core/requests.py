@@ -33,6 +33,8 @@ PAGES: Final = ("/", "/healthz", "/readyz", "/metrics")
 # RFC 9110, section 7.8: who sends Upgrade names it in Connection.
 _UPGRADE: Final = ((b"Upgrade", b"websocket"), (b"Connection", b"Upgrade"))
 
+_NOTIFY_MEMBERS: Final = frozenset(attribute.name for attribute in attrs.fields(Notify))
+
 _WEBSOCKET_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 Headers = list[tuple[bytes, bytes]]
@@ -183,8 +185,7 @@ class RequestReader:
                 raise ValueError("the body must be a JSON object")
             if "room" not in members:
                 raise ValueError("room is missing")
-            known = {attribute.name for attribute in attrs.fields(Notify)}
-            notify = Notify(**{key: value for key, value in members.items() if key in known})
+            notify = Notify(**{key: v for key, v in members.items() if key in _NOTIFY_MEMBERS})
             presented = _presented_keys(members, authorization)
         except ValueError as error:
             return Problem(400, str(error))

@@ -21,6 +21,8 @@ class Rooms(Generic[M]):
         # Dicts serve as insertion-ordered sets, so that every walk is deterministic.
         self._rooms: dict[str, dict[str, dict[M, None]]] = {}
         self._sizes: dict[str, int] = {}
+        self.population = 0
+        """How many members there are in all rooms."""
 
     def __len__(self) -> int:
         """How many rooms have a member."""
@@ -39,6 +41,7 @@ class Rooms(Generic[M]):
         if member not in members:
             members[member] = None
             self._sizes[room] = self._sizes.get(room, 0) + 1
+            self.population += 1
 
     def leave(self, room: str, session: str, member: M) -> bool:
         """Forget `member`; False if it was not there."""
@@ -48,6 +51,7 @@ class Rooms(Generic[M]):
             return False
         del members[member]
         self._sizes[room] -= 1
+        self.population -= 1
         if not members:
             del sessions[session]
         if not sessions:
@@ -80,7 +84,7 @@ class Rooms(Generic[M]):
         # own members is the sender's tabs.
         spared = [m for m in self.members(room, sender) if sender is not None]
         self._rooms.pop(room, None)
-        self._sizes.pop(room, None)
+        self.population -= self._sizes.pop(room, 0)
         for member in spared:
             self.join(room, sender or "", member)
         return evicted

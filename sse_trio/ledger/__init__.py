@@ -5,7 +5,7 @@ standing that a notify changed, and a notify is answered only after the ledger h
 """
 
 from collections.abc import Iterable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Protocol
 
 from ..config import Config
@@ -41,4 +41,4 @@ class Ledger(Protocol):
 def open_ledger(config: Config) -> AbstractAsyncContextManager[Ledger]:
     """Open the ledger that `config` names."""
     assert config.ledger == "memory:", "Config knows no other kind"
-    return MemoryLedger(max_rooms=config.max_remembered_rooms)
+    return nullcontext(MemoryLedger(max_rooms=config.max_remembered_rooms))

@@ -6,8 +6,6 @@ a second server is what a restart on the same file is for a durable one.
 
 from collections import OrderedDict
 from collections.abc import Iterable
-from types import TracebackType
-from typing import Self
 
 import trio
 
@@ -20,17 +18,6 @@ class MemoryLedger:
     def __init__(self, *, max_rooms: int = 1_000_000) -> None:
         self._max_rooms = max_rooms
         self._records: OrderedDict[str, Record] = OrderedDict()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        return None
 
     @property
     def ready(self) -> bool:

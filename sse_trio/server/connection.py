@@ -26,8 +26,8 @@ from .transport import Transport, client_address
 
 logger = logging.getLogger("sse_trio")
 
-# One read of a socket. Larger than any head or message that is welcome, smaller than what
-# would let one client hold the loop.
+# One read of a socket: a whole request of almost any application server, and not so much
+# that one client could hold the loop.
 READ = 16384
 
 BROKEN: Final = Problem(500, "something is wrong with this server", close=True)

@@ -98,7 +98,10 @@ class Hub:
         return await self.accept(wanted)
 
     def ticket(self, room: str | int, session: str | int) -> str | None:
-        """Sign a ticket for `session`, of the room's present epoch; None without an authkey.
+        """Sign a ticket for the login of `session`; None without an authkey.
+
+        A session that the room has not seen counts as logged in now; the ticket of a
+        superseded one is terminated at the door.
 
         Raises:
             LocalProtocolError: a value is outside the protocol's limits.

@@ -58,7 +58,8 @@ class Outcome:
     """Whether the ledger has it."""
     told: trio.Event = attrs.field(factory=trio.Event, repr=False)
     """Set when there is nobody left to send it to."""
-    _open: int = attrs.field(default=0, repr=False)
+    # One for the fan-out itself, so that nothing is settled before it is complete.
+    _open: int = attrs.field(default=1, init=False, repr=False)
     _settled: trio.Event = attrs.field(factory=trio.Event, repr=False)
 
     @property
@@ -91,10 +92,6 @@ class Outcome:
         self.acked += acked
         self._open -= 1
         self._settle()
-
-    def __attrs_post_init__(self) -> None:
-        # One for the fan-out itself, so that nothing is settled before it is complete.
-        self._open = 1
 
     def _settle(self) -> None:
         if self._open == 0:

@@ -63,7 +63,6 @@ class Membership:
         )
         self._open: dict[Member, None] = {}
         self._addresses: Counter[str] = Counter()
-        self._joined = 0
         # A thirty-second of the shortest delay is exact enough.
         width = min(config.join_timeout, config.heartbeat_interval, config.linger) / 32
         self.wheel: Wheel[Member] = Wheel(width=width, now=clock())
@@ -78,7 +77,7 @@ class Membership:
         """Return the counts and sizes as they are now."""
         return self.counters.snapshot(
             connections=len(self._open),
-            members=self._joined,
+            members=self.rooms.population,
             rooms=len(self.rooms),
             remembered_rooms=len(self._standings),
         )
@@ -108,7 +107,7 @@ class Membership:
         evicted = self._evict(notify.room, sender)
         ticket = None if sender is None else self.ticket(notify.room, sender)
         outcome = Outcome(notify.room, epoch, sender, ticket)
-        termination = Termination(epoch, notify.reason, notify.detail)
+        (*_, termination) = standing.terminations
         return outcome, self._terminate(evicted, notify.room, termination, outcome)
 
     def _terminate(
@@ -140,16 +139,14 @@ class Membership:
     def _evict(self, room: str, sender: str | None) -> list[Member]:
         """Take everybody but the sender's members out of the room; they are to be told."""
         evicted = self.rooms.evict(room, sender)
-        self._joined -= len(evicted)
         for member in evicted:
             member.state = State.SUPERSEDED
         return evicted
 
-    def _tell_now(self, members: list[Member], termination: Termination) -> None:
+    def _tell_now(self, members: list[Member], room: str, termination: Termination) -> None:
         """Terminate the few whom no notify is waiting for."""
-        for member in members:
-            for _ in self._terminate([member], member.room, termination, None):
-                pass
+        for _ in self._terminate(members, room, termination, None):
+            pass
 
     # -- a browser comes, speaks and goes -----------------------------------------------
 
@@ -183,7 +180,7 @@ class Membership:
     def leave(self, member: Member, *, hung_up: bool) -> None:
         """Forget a member whose connection has ended: by the peer (`hung_up`), or by us."""
         if member.state is State.JOINED:
-            self._depart(member)
+            self.rooms.leave(member.room, member.session, member)
         if member.state is State.TERMINATED:
             # To hang up is an answer too; to be cut is none.
             self._settle(member, acked=hung_up)
@@ -206,7 +203,7 @@ class Membership:
     def close(self, member: Member, code: int, reason: str) -> None:
         """Close the WebSocket; whoever does not follow is cut after `linger` seconds."""
         if member.state is State.JOINED:
-            self._depart(member)
+            self.rooms.leave(member.room, member.session, member)
         elif member.state is State.TERMINATED:
             self._settle(member, acked=False)
         elif member.state is State.SUPERSEDED:
@@ -248,7 +245,6 @@ class Membership:
         """Admit an arrived member, or end it at the door: registered first, then measured."""
         member.room, member.session, member.state = room, session, State.JOINED
         self.rooms.join(room, session, member)
-        self._joined += 1
         standing = self.standing(room)
         login = (
             standing.login(session, ticket.epoch, issued=ticket.issued)
@@ -256,10 +252,10 @@ class Membership:
             else standing.login(session)
         )
         if termination := standing.superseded(login):
-            self._depart(member)
+            self.rooms.leave(room, session, member)
             member.state = State.SUPERSEDED
             self.counters.joins["superseded"] += 1
-            self._tell_now([member], termination)
+            self._tell_now([member], room, termination)
             return
         if self.rooms.size(room) > self._config.max_connections_per_room:
             self.counters.joins["too_many"] += 1
@@ -267,7 +263,7 @@ class Membership:
             return
         if login > standing.epoch:
             # The room had lost its memory. The newest login's own proof ends the older ones.
-            self._tell_now(self._evict(room, session), Termination(login, "login"))
+            self._tell_now(self._evict(room, session), room, Termination(login, "login"))
         standing.admit(session, login)
         self.counters.joins["joined"] += 1
         interval = self._config.heartbeat_interval
@@ -276,10 +272,6 @@ class Membership:
         if member.state is State.JOINED:
             member.next_beat = self._clock() + first_delay(interval, self._jitter)
             self._schedule_beat(member)
-
-    def _depart(self, member: Member) -> None:
-        self.rooms.leave(member.room, member.session, member)
-        self._joined -= 1
 
     def _settle(self, member: Member, *, acked: bool) -> None:
         """Note how a terminated member ended."""

@@ -23,6 +23,7 @@ steps = st.lists(
 def check(rooms: Rooms[int], model: list[Entry]) -> None:
     """Everything that can be asked is answered as the list would."""
     assert len(rooms) == len({room for room, _, _ in model})
+    assert rooms.population == len(model)
     for room in ("u1", "u2", "u3"):
         here = [entry for entry in model if entry[0] == room]
         assert (room in rooms) == bool(here)

@@ -142,17 +142,22 @@ async def test_an_acknowledgement_settles_the_outcome(
             await first.get_message()
 
 
-async def test_drain_says_goodbye_and_ends(
-    nursery: trio.Nursery, autojump_clock: MockClock
-) -> None:
+async def start_to_end(nursery: trio.Nursery, **settings: float) -> tuple[sse_trio.Hub, trio.Event]:
+    """Start a server; the event is set when `serve` has returned."""
     ended = trio.Event()
 
     async def serve(*, task_status: trio.TaskStatus[sse_trio.Hub]) -> None:
-        config = sse_trio.Config(port=0, authkey=KEY, shutdown_grace=10, linger=5)
+        config = sse_trio.Config(port=0, authkey=KEY, **settings)  # type: ignore[arg-type]
         await sse_trio.serve(config, task_status=task_status)
         ended.set()
 
-    hub: sse_trio.Hub = await nursery.start(serve)
+    return await nursery.start(serve), ended
+
+
+async def test_drain_says_goodbye_and_ends(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    hub, ended = await start_to_end(nursery, shutdown_grace=10, linger=5)
     polite, rude = await raw_websocket(hub), await raw_websocket(hub)
     await join(polite)
     await join(rude, "s2")
@@ -175,14 +180,7 @@ async def test_drain_says_goodbye_and_ends(
 async def test_shutdown_grace_is_the_last_word(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
-    ended = trio.Event()
-
-    async def serve(*, task_status: trio.TaskStatus[sse_trio.Hub]) -> None:
-        config = sse_trio.Config(port=0, authkey=KEY, shutdown_grace=2, linger=50)
-        await sse_trio.serve(config, task_status=task_status)
-        ended.set()
-
-    hub: sse_trio.Hub = await nursery.start(serve)
+    hub, ended = await start_to_end(nursery, shutdown_grace=2, linger=50)
     rude = await raw_websocket(hub)
     await join(rude)
     began = trio.current_time()
