@@ -12,12 +12,13 @@ from .errors import (
     Conflict,
     Draining,
     LedgerError,
+    LimitReached,
     LocalProtocolError,
     MemberClosed,
     RemoteProtocolError,
     SseTrioError,
 )
-from .ledger import Ledger, MemoryLedger
+from .ledger import Commit, Ledger, MemoryLedger, SqliteLedger
 from .server.hub import Hub
 from .server.member import Outcome
 from .server.serve import serve
@@ -25,6 +26,7 @@ from .server.statistics import Statistics
 
 __all__ = [
     "LAST_JOINED",
+    "Commit",
     "Config",
     "ConfigError",
     "Conflict",
@@ -32,11 +34,13 @@ __all__ = [
     "Hub",
     "Ledger",
     "LedgerError",
+    "LimitReached",
     "LocalProtocolError",
     "MemberClosed",
     "MemoryLedger",
     "Outcome",
     "RemoteProtocolError",
+    "SqliteLedger",
     "SseTrioError",
     "Statistics",
     "open_member",

@@ -26,7 +26,7 @@ import trio
 
 from . import logs
 from .client import ClientMember, open_member
-from .config import ENVIRONMENT_KEY, Config
+from .config import COMMAND_LEDGER, ENVIRONMENT_KEY, Config
 from .core import messages
 from .errors import ConfigError, LocalProtocolError, SseTrioError
 from .server.hub import Hub
@@ -153,7 +153,7 @@ def _text(argument: str) -> str:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    config = Config.load(options.config, os.environ)
+    config = Config.load(options.config, os.environ, ledger=COMMAND_LEDGER)
     if options.port is not None:
         config = attrs.evolve(config, port=options.port)
     if not config.authkey:

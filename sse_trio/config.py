@@ -21,8 +21,15 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 ENVIRONMENT_KEY = "SSE_TRIO_AUTHKEY"
 
+# `sse-trio serve` remembers over a restart; a program that embeds the server says where.
+COMMAND_LEDGER = "sqlite:///sse-trio.db"
+
 # What the environment's bytes become where they are not UTF-8 (PEP 383).
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
+
+# As SQLAlchemy writes it: what comes after the third slash is the path. (SQLite would take
+# a path that begins with a colon for a database in memory.)
+_LEDGER = re.compile(r"sqlite:///([^:\x00][^\x00]*)")
 
 # RFC 6454, section 6.1; with any scheme, because hybrid apps have their own.
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^\s/?#@]+|null")
@@ -100,10 +107,18 @@ def _to_origins(value: object) -> tuple[str, ...] | None:
     return origins
 
 
+def _to_at_limit(value: object) -> object:
+    if value not in ("end-oldest", "refuse-new"):
+        raise ConfigError('at_limit must be "end-oldest" or "refuse-new"')
+    return value
+
+
 def _to_ledger(value: object) -> str:
-    if value != "memory:":
-        raise ConfigError('ledger must be "memory:"; it is the only kind so far')
-    return "memory:"
+    if not isinstance(value, str) or not (value == "memory:" or _LEDGER.fullmatch(value)):
+        raise ConfigError(
+            'ledger must be "memory:", "sqlite:///relative/path" or "sqlite:////absolute/path"'
+        )
+    return value
 
 
 def _to_networks(value: object) -> tuple[Network, ...]:
@@ -156,7 +171,10 @@ class Config:
     ledger: str = attrs.field(
         default="memory:",
         converter=_to_ledger,
-        metadata={"about": "where terminations are remembered"},
+        metadata={
+            "about": "where terminations are remembered: `memory:`, or a file, which is "
+            f"the command's default, `{COMMAND_LEDGER}`"
+        },
     )
 
     heartbeat_interval: float = _number(
@@ -172,6 +190,9 @@ class Config:
     keep_alive: float = _number(
         75, "an idle HTTP connection is kept (nginx 75, Node 5, Apache 5)", low=0.05, high=3600
     )
+    ledger_timeout: float = _number(
+        5, "a notify waits for the ledger; then it is answered 503", low=0.05, high=3600
+    )
     linger: float = _number(
         5, "a closing peer is given to acknowledge or close", low=0.05, high=3600
     )
@@ -179,6 +200,14 @@ class Config:
         10, "from the first signal until whatever is left is cancelled", low=0.05, high=3600
     )
 
+    max_sessions: int = _count(1, "logins of one room that stand at once", high=1000)
+    at_limit: Literal["end-oldest", "refuse-new"] = attrs.field(
+        default="end-oldest",
+        converter=_to_at_limit,
+        metadata={
+            "about": "`end-oldest`: a new login ends the oldest; `refuse-new`: it is answered 409"
+        },
+    )
     max_connections: int = _count(100_000, "WebSockets at once; one more is closed with 1013")
     max_connections_per_room: int = _count(
         64, "members of one room; one more is closed with 4429", high=1_000_000
@@ -239,10 +268,26 @@ class Config:
                 f"heartbeat_interval ({self.heartbeat_interval:g} s): "
                 "a healthy member is heard from once an interval"
             )
+        if self.max_remembered_sessions <= self.max_sessions:
+            raise ConfigError(
+                f"max_remembered_sessions ({self.max_remembered_sessions}) must be more than "
+                f"max_sessions ({self.max_sessions}): one that has ended is to be remembered too"
+            )
+
+    @property
+    def ledger_path(self) -> Path | None:
+        """The ledger's file, if it is one."""
+        found = _LEDGER.fullmatch(self.ledger)
+        return Path(found[1]) if found else None
 
     @classmethod
-    def load(cls, path: str | Path | None, environ: Mapping[str, str] | None = None) -> "Config":
-        """Read ``config.json``; without a path, all defaults.
+    def load(
+        cls,
+        path: str | Path | None,
+        environ: Mapping[str, str] | None = None,
+        **defaults: Any,
+    ) -> "Config":
+        """Read ``config.json``; what it does not say is as in `defaults`, or the usual.
 
         The environment's ``SSE_TRIO_AUTHKEY``, if set, replaces the file's ``authkey``.
 
@@ -265,7 +310,7 @@ class Config:
         if from_environment := (environ or {}).get(ENVIRONMENT_KEY):
             values["authkey"] = from_environment
         try:
-            return cls(**values)
+            return cls(**defaults | values)
         except ConfigError as error:
             raise ConfigError(f"{path or 'config'}: {error}") from None
 

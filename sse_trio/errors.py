@@ -5,13 +5,16 @@
      ├── LocalProtocolError     what the embedding program passed cannot be sent
      ├── RemoteProtocolError    what the peer sent breaks the protocol
      ├── Conflict               the idempotency id belongs to another notify
+     ├── LimitReached           every place in the room is taken, and none may be taken away
      ├── Draining               the hub is shutting down and takes no more notifies
-     ├── LedgerError            the notify could not be made durable
+     ├── LedgerError            the ledger cannot be opened, or a fact not be made durable
      └── MemberClosed           (client) the connection ended without a termination
 
 Local errors are also ``ValueError``: a caller's mistake. A remote error is never
 a caller's mistake and never leaves the connection that it was made on.
 """
+
+from collections.abc import Sequence
 
 
 class SseTrioError(Exception):
@@ -38,12 +41,26 @@ class Conflict(SseTrioError):
     """The same idempotency id was used for another room or another sender."""
 
 
+class LimitReached(SseTrioError):
+    """The room has `max_sessions` logins, and `at_limit` is ``refuse-new``: nothing was changed.
+
+    `ages` are theirs, in seconds, the youngest first.
+    """
+
+    def __init__(self, ages: Sequence[float]) -> None:
+        super().__init__("the room has all the sessions that it may have")
+        self.ages = tuple(ages)
+
+
 class Draining(SseTrioError):
     """The hub is shutting down."""
 
 
 class LedgerError(SseTrioError):
-    """The ledger could not make a fact durable; the caller may try again with the same id."""
+    """The ledger cannot be opened, or could not make a fact durable.
+
+    In the second case the caller may try again with the same id.
+    """
 
 
 class MemberClosed(SseTrioError):

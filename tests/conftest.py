@@ -1,4 +1,4 @@
-"""Fixtures that start a real server on a port of the system's choice."""
+"""Fixtures that start a real server on a port of the system's choice, and processes."""
 
 from functools import partial
 from typing import Any
@@ -9,6 +9,8 @@ from hypothesis import settings
 
 import sse_trio
 
+from .processes import run as run
+from .processes import serve as serve
 from .support import KEY, Start
 
 # The same examples in every run, and no verdict by the clock of a busy machine.

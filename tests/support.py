@@ -207,3 +207,10 @@ async def reset(stream: trio.SocketStream) -> None:
     """Close the connection with a TCP reset, as a client that dies does."""
     stream.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_LINGER, struct.pack("ii", 1, 0))
     await stream.aclose()
+
+
+def caused_by_assertion(failure: BaseException) -> bool:
+    """Whether an assertion is what failed, and not the test itself."""
+    if isinstance(failure, BaseExceptionGroup):
+        return any(caused_by_assertion(inner) for inner in failure.exceptions)
+    return isinstance(failure, AssertionError | trio.TooSlowError)

@@ -10,13 +10,14 @@ import pytest
 from hypothesis import given
 
 from sse_trio import SseTrioError
-from sse_trio.config import ENVIRONMENT_KEY, KEYS, Config
+from sse_trio.config import COMMAND_LEDGER, ENVIRONMENT_KEY, KEYS, Config
 from sse_trio.errors import ConfigError
 
 from . import strategies
 
 WHOLE = {
     "port": (0, 65535),
+    "max_sessions": (1, 1000),
     "max_connections": (1, 10**9),
     "max_connections_per_room": (1, 10**6),
     "max_message": (64, 10**9),
@@ -33,20 +34,23 @@ SECONDS = {
     "join_timeout": (0.05, 3600),
     "request_timeout": (0.05, 3600),
     "keep_alive": (0.05, 3600),
+    "ledger_timeout": (0.05, 3600),
     "linger": (0.05, 3600),
     "shutdown_grace": (0.05, 3600),
     "ticket_lifetime": (1, 10 * 366 * 86400),
 }
 NUMBERS = WHOLE | SECONDS
 REST = {
-    *("ipaddr", "authkey", "join", "origins", "ledger"),
+    *("ipaddr", "authkey", "join", "origins", "ledger", "at_limit"),
     *("max_connections_per_address", "trusted_proxies", "metrics"),
 }
 
-# What makes room for an edge of the other: the timeout has to be the longer one.
+# What makes room for an edge of the other: the timeout has to be the longer one, and more
+# sessions have to be remembered than stand.
 BESIDE: dict[str, dict[str, Any]] = {
     "heartbeat_interval": {"heartbeat_timeout": 86400},
     "heartbeat_timeout": {"heartbeat_interval": 0.05},
+    "max_sessions": {"max_remembered_sessions": 65536},
 }
 
 
@@ -103,8 +107,11 @@ def test_the_defaults_are_those_of_the_documentation() -> None:
         "join_timeout": 5,
         "request_timeout": 10,
         "keep_alive": 75,
+        "ledger_timeout": 5,
         "linger": 5,
         "shutdown_grace": 10,
+        "max_sessions": 1,
+        "at_limit": "end-oldest",
         "max_connections": 100_000,
         "max_connections_per_room": 64,
         "max_connections_per_address": None,
@@ -204,6 +211,15 @@ def test_the_timeout_is_longer_than_the_interval(timeout: float) -> None:
     assert config(heartbeat_interval=25, heartbeat_timeout=25.1).heartbeat_timeout == 25.1
 
 
+@pytest.mark.parametrize("stand", [2, 3, 64, 1000])
+def test_more_sessions_are_remembered_than_stand(stand: int) -> None:
+    for remembered in (2, stand - 1, stand):
+        with pytest.raises(ConfigError, match=r"^max_remembered_sessions .* must be more") as why:
+            config(max_sessions=stand, max_remembered_sessions=max(2, remembered))
+        assert f"max_sessions ({stand})" in str(why.value)
+    assert config(max_sessions=stand, max_remembered_sessions=stand + 1).max_sessions == stand
+
+
 # -- the rest ---------------------------------------------------------------------------
 
 
@@ -226,6 +242,10 @@ def test_the_timeout_is_longer_than_the_interval(timeout: float) -> None:
         ("origins", ["http://[::1]:8080", "null"], ("http://[::1]:8080", "null")),
         ("origins", ["capacitor://localhost"], ("capacitor://localhost",)),
         ("ledger", "memory:", "memory:"),
+        ("ledger", "sqlite:///sse-trio.db", "sqlite:///sse-trio.db"),
+        ("ledger", "sqlite:////var/lib/x.db", "sqlite:////var/lib/x.db"),
+        ("at_limit", "end-oldest", "end-oldest"),
+        ("at_limit", "refuse-new", "refuse-new"),
         ("trusted_proxies", [], ()),
         ("trusted_proxies", "10.0.0.0/8", (ipaddress.ip_network("10.0.0.0/8"),)),
         (
@@ -263,7 +283,22 @@ def test_takes(key: str, value: object, taken: object) -> None:
             ],
             "is not an origin",
         ),
-        ("ledger", ["", "memory", "sqlite:///x.db", None, True, ["memory:"]], 'must be "memory:"'),
+        (
+            "at_limit",
+            ["", "refuse", "Refuse-New", "refuse_new", None, True, 0, ["refuse-new"]],
+            'must be "end-oldest" or "refuse-new"',
+        ),
+        (
+            "ledger",
+            [
+                *("", "memory", "memory:x", "Memory:", None, True, 7, ["memory:"]),
+                *("sqlite", "sqlite:", "sqlite://", "sqlite:///", "sqlite://x.db", "sqlite:/x.db"),
+                *("sqlite:///a\x00b", "SQLite:///x.db", "x.db", "/x.db", "valkey://host"),
+                # SQLite would take these for a database in memory.
+                *("sqlite:///:memory:", "sqlite:///:", "sqlite::memory:"),
+            ],
+            'must be "memory:", "sqlite:///relative/path" or "sqlite:////absolute/path"',
+        ),
         ("trusted_proxies", [7, True, {}, [7], None], "must be a string or a list of strings"),
         ("trusted_proxies", ["", "x", "10.0.0.1/8", "10.0.0.0/33", ["::1", "y"]], ": "),
         ("metrics", [0, 1, None, "true", []], "must be true or false"),
@@ -272,6 +307,27 @@ def test_takes(key: str, value: object, taken: object) -> None:
 def test_refuses(key: str, values: list[object], why: str) -> None:
     for value in values:
         assert why in refused(key, value)
+
+
+@pytest.mark.parametrize(
+    ("ledger", "path"),
+    [
+        ("memory:", None),
+        ("sqlite:///sse-trio.db", Path("sse-trio.db")),
+        ("sqlite:///data/x.db", Path("data/x.db")),
+        ("sqlite:////var/lib/sse-trio/x.db", Path("/var/lib/sse-trio/x.db")),
+        ("sqlite:///memory:", Path("memory:")),
+        ("sqlite:///a b?c#é:memory:", Path("a b?c#é:memory:")),
+    ],
+)
+def test_the_ledgers_path_is_all_that_comes_after_the_third_slash(
+    ledger: str, path: Path | None
+) -> None:
+    assert config(ledger=ledger).ledger_path == path
+
+
+def test_the_commands_ledger_is_a_file() -> None:
+    assert config(ledger=COMMAND_LEDGER).ledger_path == Path("sse-trio.db")
 
 
 # -- the file ---------------------------------------------------------------------------
@@ -286,10 +342,30 @@ def test_without_a_file_all_is_default() -> None:
     assert Config.load(None) == Config()
 
 
+def test_what_the_file_does_not_say_is_as_its_reader_wants(tmp_path: Path) -> None:
+    usual: dict[str, Any] = {"ledger": COMMAND_LEDGER, "linger": 7}
+    assert Config.load(None, **usual) == config(**usual)
+    file = write(tmp_path, '{"linger": 8, "port": 1}')
+    assert Config.load(file, **usual) == config(ledger=COMMAND_LEDGER, linger=8, port=1)
+    environ = {ENVIRONMENT_KEY: "from outside"}
+    assert Config.load(None, environ, authkey="usual").authkey == ("from outside",)
+    assert Config.load(None, {}, authkey="usual").authkey == ("usual",)
+
+
+def test_what_the_file_says_is_measured_against_what_its_reader_wants(tmp_path: Path) -> None:
+    file = write(tmp_path, '{"max_sessions": 9}')
+    with pytest.raises(ConfigError, match="must be more than max_sessions") as refusal:
+        Config.load(file, max_remembered_sessions=9)
+    assert str(refusal.value).startswith(f"{file}: ")
+
+
 def test_a_file_says_what_arguments_say(tmp_path: Path) -> None:
     values: dict[str, Any] = {
         "port": 0,
         "join": "ticket",
+        "ledger": "sqlite:////var/lib/sse-trio.db",
+        "max_sessions": 3,
+        "at_limit": "refuse-new",
         "origins": ["https://app.example.com"],
         "linger": 0.5,
         "trusted_proxies": ["10.0.0.0/8"],
@@ -317,6 +393,9 @@ def test_a_file_says_what_arguments_say(tmp_path: Path) -> None:
         ('{"port": true}', "port must be a whole number, not a boolean"),
         ('{"metrics": 1}', "metrics must be true or false, not a number"),
         ('{"heartbeat_timeout": 20}', "heartbeat_timeout (20 s) must be longer"),
+        ('{"max_sessions": 64}', "max_remembered_sessions (64) must be more than max_sessions"),
+        ('{"at_limit": "refuse"}', 'at_limit must be "end-oldest" or "refuse-new"'),
+        ('{"ledger": "sqlite://x.db"}', 'ledger must be "memory:"'),
     ],
 )
 def test_what_is_wrong_in_the_file_is_one_error_that_names_it(
@@ -339,6 +418,8 @@ def test_what_is_wrong_in_the_file_is_one_error_that_names_it(
         ("AUTHKEY", "; did you mean 'authkey'?"),
         ("max_conections", "; did you mean 'max_connections'?"),
         ("heartbeat", "; did you mean 'heartbeat_timeout'?"),
+        ("max_session", "; did you mean 'max_sessions'?"),
+        ("at-limit", "; did you mean 'at_limit'?"),
         ("colour", ""),
         ("", ""),
     ],
@@ -409,6 +490,9 @@ def test_a_key_of_the_environment_that_is_not_utf8() -> None:
         '{"metrics": %s}',
         '{"linger": %s}',
         '{"ledger": %s}',
+        '{"ledger": ["sqlite:///", %s]}',
+        '{"at_limit": %s}',
+        '{"max_sessions": %s}',
         '{"max_connections_per_address": %s}',
         "%s",
         "[%s]",

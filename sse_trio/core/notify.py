@@ -1,4 +1,4 @@
-"""A notify: "`sender` has logged in to `room`", checked whichever way it came.
+"""What an application announces: a notify, "`sender` has logged in to `room`"; or a release.
 
 The REST API makes one from a request's JSON, an embedder from the arguments of
 `Hub.notify`; the limits are the same, and every refusal is a `ValueError` that can be shown.
@@ -16,6 +16,10 @@ MAX_REASON = 64
 MAX_DETAIL = 1024
 MAX_ID = 128
 MAX_WAIT = 10
+
+# How long an idempotency id is remembered, in seconds, and how many at most.
+REMEMBERED_SECONDS = 600
+REMEMBERED_NOTIFIES = 100_000
 
 
 class Last(enum.Enum):
@@ -51,6 +55,10 @@ def _room(value: Any) -> str:
     return name(value, "room")
 
 
+def _session(value: Any) -> str:
+    return name(value, "session")
+
+
 def _sender(value: Any) -> Sender:
     return value if value is None or value is LAST_JOINED else name(value, "sender")
 
@@ -58,6 +66,13 @@ def _sender(value: Any) -> Sender:
 def _check_text(what: str, value: object, low: int, high: int) -> None:
     if not isinstance(value, str) or not low <= len(value) <= high or not value.isprintable():
         raise ValueError(f"{what} must be a string of {low} to {high} printable characters")
+
+
+def _check_wait(value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError("wait must be a number of seconds")
+    if not 0 <= value <= MAX_WAIT:
+        raise ValueError(f"wait must be from 0 to {MAX_WAIT} seconds")
 
 
 @attrs.frozen(kw_only=True)
@@ -88,7 +103,38 @@ class Notify:
 
     @wait.validator
     def _check_wait(self, _: object, value: object) -> None:
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise ValueError("wait must be a number of seconds")
-        if not 0 <= value <= MAX_WAIT:
-            raise ValueError(f"wait must be from 0 to {MAX_WAIT} seconds")
+        _check_wait(value)
+
+
+@attrs.frozen(kw_only=True)
+class Release:
+    """`session` of `room` has logged itself out: it is to be ended, and no other.
+
+    Raises:
+        ValueError: a value is outside the limits of `docs/protocol.md`.
+    """
+
+    room: str = attrs.field(converter=_room, repr=False)
+    session: str = attrs.field(converter=_session, repr=False)
+    wait: float = attrs.field(default=0.0)
+    """Seconds to hold the answer for acknowledgements."""
+
+    @wait.validator
+    def _check_wait(self, _: object, value: object) -> None:
+        _check_wait(value)
+
+
+@attrs.frozen
+class Answer:
+    """What the notify with this `id` came to, for the ledger: a repetition is told the same."""
+
+    id: str
+    room: str = attrs.field(repr=False)
+    asked: Sender = attrs.field(repr=False)
+    """The sender, as the notify named it."""
+    sender: str | None = attrs.field(repr=False)
+    """The session that stays."""
+    epoch: int
+    terminated: int
+    at: float
+    """Unix seconds."""

@@ -3,6 +3,7 @@
 Events go in one at a time; out comes one of
 
     `Notify`    a login, authenticated and checked
+    `Release`   a logout, likewise
     `Upgrade`   a WebSocket handshake that may be answered with 101
     `Page`      something to GET
     `Problem`   why it cannot be done (RFC 9457)
@@ -16,7 +17,6 @@ import base64
 import binascii
 import hashlib
 import hmac
-import http
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -26,14 +26,19 @@ import h11
 from .. import strict_json
 from ..config import Config
 from .messages import SUBPROTOCOL
-from .notify import Notify
+from .notify import Notify, Release
+from .problems import TOO_LARGE, Problem
 
 PAGES: Final = ("/", "/healthz", "/readyz", "/metrics")
 
 # RFC 9110, section 7.8: who sends Upgrade names it in Connection.
 _UPGRADE: Final = ((b"Upgrade", b"websocket"), (b"Connection", b"Upgrade"))
 
-_NOTIFY_MEMBERS: Final = frozenset(attribute.name for attribute in attrs.fields(Notify))
+# What an application server announces, and where.
+_ANNOUNCEMENTS: Final[dict[str, type[Notify | Release]]] = {
+    "/notify": Notify,
+    "/release": Release,
+}
 
 _WEBSOCKET_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
@@ -63,51 +68,7 @@ class Page:
     path: str
 
 
-@attrs.frozen
-class Problem:
-    """An error as ``application/problem+json`` (RFC 9457)."""
-
-    status: int
-    detail: str
-    headers: tuple[tuple[bytes, bytes], ...] = ()
-    close: bool = False
-
-    @property
-    def body(self) -> bytes:
-        """The JSON text."""
-        return strict_json.dumps(
-            {
-                "type": "about:blank",
-                "title": http.HTTPStatus(self.status).phrase,
-                "status": self.status,
-                "detail": self.detail,
-            }
-        ).encode()
-
-
-Outcome = Notify | Upgrade | Page | Problem
-
-
-def from_error(error: h11.RemoteProtocolError) -> Problem:
-    """Say what h11 found wrong with the bytes. Its words may quote them, so they stay here."""
-    if error.error_status_hint == 431:
-        return HEADERS_TOO_LARGE
-    if error.error_status_hint == 501:
-        return Problem(501, "this transfer coding is not understood", close=True)
-    return Problem(400, "this is not a well-formed HTTP/1.1 request", close=True)
-
-
-HEADERS_TOO_LARGE: Final = Problem(431, "the request's head is too large", close=True)
-TIMED_OUT: Final = Problem(408, "the request took too long to arrive", close=True)
-TOO_LARGE: Final = Problem(413, "the request's body is too large", close=True)
-WRONG_KEYS: Final = Problem(
-    429, "too many wrong keys from this address", ((b"Retry-After", b"60"),)
-)
-DRAINING: Final = Problem(503, "the server is shutting down", ((b"Retry-After", b"5"),), close=True)
-UNDURABLE: Final = Problem(
-    503, "the ledger could not be written; try again with the same id", ((b"Retry-After", b"1"),)
-)
-CONFLICT: Final = Problem(409, "this id was used for another room or another sender")
+Outcome = Notify | Release | Upgrade | Page | Problem
 
 
 class RequestReader:
@@ -158,43 +119,45 @@ class RequestReader:
         self, request: h11.Request, headers: "_Headers"
     ) -> Outcome | Callable[[bytes], Outcome]:
         method, path = request.method, _path(request.target)
-        if path == "/notify":
+        if announced := _ANNOUNCEMENTS.get(path):
             if method != b"POST":
                 return _not_allowed(b"POST")
-            return self._notify(headers)
+            return self._announcement(announced, headers)
         if path == "/ws":
             return _not_allowed(b"GET") if method != b"GET" else self._upgrade(request, headers)
         if path in PAGES and (path != "/metrics" or self._config.metrics):
             return Page(path) if method in (b"GET", b"HEAD") else _not_allowed(b"GET, HEAD")
         return Problem(404, "there is nothing here")
 
-    def _notify(self, headers: "_Headers") -> Problem | Callable[[bytes], Outcome]:
+    def _announcement(
+        self, kind: type[Notify | Release], headers: "_Headers"
+    ) -> Problem | Callable[[bytes], Outcome]:
         if problem := _check_content_type(headers.get(b"content-type")):
             return problem
         if (headers.get(b"content-encoding") or b"identity").lower() != b"identity":
             return Problem(415, "the body must not be compressed")
         if headers.get(b"content-length") is None and headers.get(b"transfer-encoding") is None:
-            return Problem(411, "a notify has a body")
+            return Problem(411, "this request needs a body")
         authorization = headers.get(b"authorization")
-        return lambda body: self._parse(body, authorization)
+        return lambda body: self._parse(kind, body, authorization)
 
-    def _parse(self, body: bytes, authorization: bytes | None) -> Outcome:
+    def _parse(
+        self, kind: type[Notify | Release], body: bytes, authorization: bytes | None
+    ) -> Outcome:
         try:
             members = strict_json.loads_untrusted(body)
             if not isinstance(members, dict):
                 raise ValueError("the body must be a JSON object")
-            if "room" not in members:
-                raise ValueError("room is missing")
-            notify = Notify(**{key: v for key, v in members.items() if key in _NOTIFY_MEMBERS})
+            announced = _announced(kind, members)
             presented = _presented_keys(members, authorization)
         except ValueError as error:
             return Problem(400, str(error))
-        # The key comes last: a right one turns a 401 into a notify and nothing else, so
+        # The key comes last: a right one turns a 401 into an effect and nothing else, so
         # that whoever is refused for guessing cannot tell by a 400 that a guess was right.
         # All that are presented must be right, so that neither hides behind the other.
         if not presented or not all(is_authkey(self._config, key) for key in presented):
             return Problem(401, "a valid key is required", ((b"WWW-Authenticate", b"Bearer"),))
-        return notify
+        return announced
 
     def _upgrade(self, request: h11.Request, headers: "_Headers") -> Upgrade | Problem:
         """Check a client's handshake (RFC 6455, section 4.2.1)."""
@@ -245,6 +208,14 @@ class _Headers:
     def lists(self, wanted: bytes, token: bytes) -> bool:
         """Whether a case-insensitive list holds `token`."""
         return token in map(bytes.lower, self.tokens(wanted))
+
+
+def _announced(kind: type[Notify | Release], members: dict[str, Any]) -> Notify | Release:
+    known = attrs.fields_dict(kind)
+    for missing in (n for n, field in known.items() if field.default is attrs.NOTHING):
+        if missing not in members:
+            raise ValueError(f"{missing} is missing")
+    return kind(**{key: value for key, value in members.items() if key in known})
 
 
 def is_authkey(config: Config, presented: bytes) -> bool:

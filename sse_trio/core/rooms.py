@@ -8,7 +8,7 @@ name the members they are about. The registry is never changed while somebody wa
 over it: both of those return lists of their own.
 """
 
-from collections.abc import Hashable
+from collections.abc import Container, Hashable
 from typing import Generic, TypeVar
 
 M = TypeVar("M", bound=Hashable)
@@ -65,26 +65,27 @@ class Rooms(Generic[M]):
             return list(sessions.get(session, ()))
         return [member for members in sessions.values() for member in members]
 
-    def others(self, room: str, sender: str | None) -> list[M]:
-        """Exactly the members of `room` whose session is not the sender's.
+    def sessions(self, room: str) -> list[str]:
+        """All sessions that have a member in `room`."""
+        return list(self._rooms.get(room, ()))
 
-        With `sender` None nobody is spared.
-        """
+    def others(self, room: str, spared: Container[str]) -> list[M]:
+        """Exactly the members of `room` whose session is not one of those that are spared."""
         return [
             member
             for session, members in self._rooms.get(room, {}).items()
-            if session != sender
+            if session not in spared
             for member in members
         ]
 
-    def evict(self, room: str, sender: str | None) -> list[M]:
+    def evict(self, room: str, spared: Container[str]) -> list[M]:
         """Take :meth:`others` out of the room, and return them."""
-        evicted = self.others(room, sender)
+        evicted = self.others(room, spared)
         # What stays is put back rather than what goes deleted: a notify's cost beyond its
         # own members is the sender's tabs.
-        spared = [m for m in self.members(room, sender) if sender is not None]
+        kept = [(s, m) for s in self.sessions(room) if s in spared for m in self.members(room, s)]
         self._rooms.pop(room, None)
         self.population -= self._sizes.pop(room, 0)
-        for member in spared:
-            self.join(room, sender or "", member)
+        for session, member in kept:
+            self.join(room, session, member)
         return evicted

@@ -1,28 +1,38 @@
 """Standing: which logins a room still recognises.
 
-Each room counts the notifies it has accepted: its *epoch*. Each session has the epoch
-of its login: the room's epoch when it was first seen, or when a notify named it the
-sender. A notify lifts the room's *floor* to the new epoch, and the rule is one line:
+Each room counts the notifies it has accepted: its *epoch*. A notify names the sender, and
+that is the sender's login, of that epoch. The rule is one line:
 
-    a session is superseded if and only if its login epoch is below the floor.
+    after a notify, the newest `max_sessions` sessions stand, and all others have ended.
 
-So a session that was superseded stays so however often it comes back, until a notify
-names it the sender again; and a sender notified twice is not superseded by itself.
+A session that has joined without ever being named is older than any that was: it takes a
+place only where one is left. What has ended stays so, however often it comes back, until a
+notify names it the sender again.
 
-What a room remembers is bounded in sessions, and all of it in rooms and in time: the
-oldest is forgotten first. A forgotten session counts as never seen.
+A session that the room does not know is judged by its ticket: it has ended if its login is
+below the room's *floor*, the oldest login that a full room left standing. Without a ticket
+it counts as logged in now. A ticket from beyond the room's epoch shows that the room has
+lost its memory, and lifts it.
+
+What a room remembers is bounded: the oldest session is forgotten first, and then counts as
+never seen.
 """
 
-import math
-from collections import OrderedDict
-from collections.abc import Container, Iterator
-from typing import Any
+from collections.abc import Container
+from typing import Any, Final
 
 import attrs
+
+from ..config import Config
+from ..errors import LimitReached
+from .tickets import Ticket
 
 # Terminations kept per room to answer those who come back late: almost everybody is
 # ended by the last notify or the one before it.
 MAX_TERMINATIONS = 8
+
+# What ended a session that was not ended by a notify, and so by no epoch.
+RELEASED: Final = -1
 
 
 @attrs.frozen
@@ -35,77 +45,81 @@ class Termination:
 
 
 @attrs.frozen
+class Login:
+    """What a room knows of a session. Times are Unix seconds."""
+
+    epoch: int
+    since: float
+    seen: float = attrs.field(eq=False)
+    """When the session last joined or left."""
+    named: bool = True
+    """By a notify, or by the ticket it first joined with; not so where it has merely joined."""
+    ended: int | None = None
+    """The epoch of the notify that ended it, or `RELEASED`."""
+
+
+@attrs.frozen
 class Record:
     """One room's standing as a value, for the ledger."""
 
     epoch: int
     floor: int
-    logins: dict[str, int] = attrs.field(repr=False)
+    logins: dict[str, Login] = attrs.field(repr=False)
     terminations: tuple[Termination, ...] = attrs.field(repr=False)
     touched: float
-    notified: float = 0.0
+    notified: float
 
 
 @attrs.define
 class Standing:
-    """One room's epoch, floor, and the login epochs of the sessions it has seen."""
+    """One room's epoch and floor, and the logins of the sessions it has seen."""
 
-    max_sessions: int
+    config: Config = attrs.field(repr=False)
     epoch: int = 0
     floor: int = 0
+    logins: dict[str, Login] = attrs.field(factory=dict, repr=False)
+    """By session, the newest last."""
+    terminations: list[Termination] = attrs.Factory(list)
     touched: float = 0.0
-    """Unix seconds of the last admission or notify."""
+    """Unix seconds of the last admission or notify; it is now, to every step below."""
     notified: float = 0.0
     """Unix seconds of the last notify."""
-    logins: dict[str, int] = attrs.field(factory=dict, repr=False)
-    """Session to login epoch, the newest login last."""
-    terminations: list[Termination] = attrs.Factory(list)
 
-    def login(self, session: str, epoch: int | None = None, *, issued: float = math.inf) -> int:
-        """Return the epoch of a session's login: what is known, or what a ticket proves.
+    def login(self, session: str, ticket: Ticket | None = None) -> Login:
+        """Return a session's login: what is known, what its ticket proves, or as of now.
 
-        A session never seen before counts as of now. A ticket `issued` (whole Unix seconds)
-        before the last notify is older than that, whatever its epoch: the room may have
-        forgotten, and begun to count anew.
+        What is known outweighs the ticket, but for one from beyond the epoch. A ticket issued
+        before the last notify is older than that, whatever its epoch, and so is one issued
+        before the session was released: the room may have forgotten, and begun to count anew.
         """
-        if epoch is not None and issued < int(self.notified):
-            epoch = min(epoch, self.floor - 1)
         known = self.logins.get(session)
-        return max((e for e in (known, epoch) if e is not None), default=self.epoch)
+        if ticket is None:
+            return known or Login(self.epoch, self.touched, self.touched, named=False)
+        epoch = ticket.epoch
+        if ticket.issued < self.notified:
+            epoch = min(epoch, self.epoch - 1)
+        is_over = known and known.ended is not None and ticket.issued < known.seen
+        if known and (epoch <= self.epoch or is_over):
+            return known
+        return Login(epoch, ticket.issued, self.touched)
 
-    def admit(self, session: str, epoch: int | None = None) -> int:
-        """Note that `session` was seen, and return its login epoch.
-
-        An `epoch` above the room's own means that the room has lost its memory: it is lifted
-        to that login, and older ones fall below the floor.
-        """
-        login = self.login(session, epoch)
-        if login > self.epoch:
-            self.epoch = self.floor = login
-        if login != self.logins.get(session):
-            self._remember(session, login)
-        return login
-
-    def advance(self, sender: str | None, reason: str, detail: dict[str, Any] | None) -> int:
-        """Accept a notify: everybody but `sender` falls below the floor. Return the epoch."""
-        self.epoch += 1
-        self.floor = self.epoch
-        self.notified = self.touched
-        self.terminations.append(Termination(self.epoch, reason, detail))
-        del self.terminations[:-MAX_TERMINATIONS]
-        if sender is not None:
-            self._remember(sender, self.epoch)
-        return self.epoch
-
-    def superseded(self, login: int) -> Termination | None:
-        """Return the termination that ended logins of epoch `login`, or None if they stand."""
-        if login >= self.floor:
+    def superseded(self, login: Login) -> Termination | None:
+        """Return what ended a login, or None if it stands."""
+        if login.ended is None and login.epoch >= self.floor:
             return None
+        if login.ended == RELEASED:
+            return self._released()
+        since = login.epoch + 1 if login.ended is None else login.ended
         for termination in self.terminations:
-            if termination.epoch > login:
+            if termination.epoch >= since:
                 return termination
         # The room was lifted by a ticket: nobody is left who knows the notify's words.
-        return Termination(self.floor, "login")
+        return Termination(self.epoch, "login")
+
+    def stands(self, session: str) -> bool:
+        """Whether the room knows the session, and nothing has ended it."""
+        login = self.logins.get(session)
+        return login is not None and self.superseded(login) is None
 
     def newest(self) -> str | None:
         """Return the session that joined last among those that stand.
@@ -113,10 +127,66 @@ class Standing:
         A session joins when its login is first seen: an old one that merely reconnects, at a
         network's whim, does not become the newest by it.
         """
-        for session, login in reversed(self.logins.items()):
-            if login >= self.floor:
-                return session
-        return None
+        return next((session for session in reversed(self.logins) if self.stands(session)), None)
+
+    def admit(self, session: str, login: Login) -> bool:
+        """Note that a session that stands was seen; False if the room knew its `login` already.
+
+        A login above the room's epoch means that the room has lost its memory: it is
+        lifted to that login, which ends older ones as its notify did.
+        """
+        if self.logins.get(session) == login:
+            self.see(session, self.touched)
+            return False
+        self._remember(session, login)
+        if login.epoch > self.epoch:
+            self.epoch = login.epoch
+            self._end_oldest(keep=self.config.max_sessions)
+        return True
+
+    def see(self, session: str, now: float) -> None:
+        """Note that a session, if it is known, is there or has been until now."""
+        if login := self.logins.get(session):
+            self.logins[session] = attrs.evolve(login, seen=now)
+
+    def advance(
+        self,
+        sender: str | None,
+        reason: str,
+        detail: dict[str, Any] | None,
+        *,
+        present: Container[str] = (),
+    ) -> Termination:
+        """Accept a notify: all but the newest sessions end, the `sender` being the newest.
+
+        Without a sender, all end. Places of sessions that are not `present`, and have not
+        been for `ticket_lifetime`, are free.
+
+        Raises:
+            LimitReached: every place is taken, and none may be taken away.
+        """
+        absent = self._absent(present)
+        if sender is not None and self.config.at_limit == "refuse-new":
+            self._check_limit({sender, *absent})
+        for session in absent:
+            self.release(session)
+        self.epoch += 1
+        self.notified = self.touched
+        termination = Termination(self.epoch, reason, detail)
+        self.terminations.append(termination)
+        del self.terminations[:-MAX_TERMINATIONS]
+        if sender is not None:
+            self._remember(sender, Login(self.epoch, self.touched, self.touched))
+        self._end_oldest(keep=0 if sender is None else self.config.max_sessions)
+        return termination
+
+    def release(self, session: str) -> Termination:
+        """End the session, unless something has already: it logs out. No other is concerned."""
+        login = self.login(session)
+        if ended := self.superseded(login):
+            return ended
+        self._remember(session, attrs.evolve(login, ended=RELEASED, seen=self.touched))
+        return self._released()
 
     def record(self) -> Record:
         """Return the standing as it is now, unaffected by what comes after."""
@@ -129,68 +199,40 @@ class Standing:
             self.notified,
         )
 
-    def _remember(self, session: str, login: int) -> None:
+    def _released(self) -> Termination:
+        return Termination(self.epoch, "logout")
+
+    def _end_oldest(self, *, keep: int) -> None:
+        """End all sessions but the newest, and lift the floor if those are logins all."""
+        # Sorting is stable: of those of one epoch, the last seen is the newest.
+        standing = sorted(
+            (session for session in self.logins if self.stands(session)),
+            key=lambda session: (self.logins[session].named, self.logins[session].epoch),
+        )
+        for session in standing[: max(0, len(standing) - keep)]:
+            self.logins[session] = attrs.evolve(self.logins[session], ended=self.epoch)
+        held = [self.logins[session].epoch for session in self._holders()]
+        if len(held) == keep:
+            self.floor = min(held, default=self.epoch)
+
+    def _remember(self, session: str, login: Login) -> None:
         self.logins.pop(session, None)
         self.logins[session] = login
-        while len(self.logins) > self.max_sessions:
+        while len(self.logins) > self.config.max_remembered_sessions:
             del self.logins[next(iter(self.logins))]
 
+    def _holders(self) -> list[str]:
+        """Return the sessions that hold a place: those that stand and were named."""
+        return [s for s, login in self.logins.items() if login.named and self.stands(s)]
 
-class Standings:
-    """The standing of every room, the longest untouched first.
+    def _absent(self, present: Container[str]) -> list[str]:
+        """Return the sessions that have been away for so long that their places are free."""
+        lifetime = self.config.ticket_lifetime
+        away = (s for s in self._holders() if s not in present)
+        return [s for s in away if self.touched - self.logins[s].seen > lifetime]
 
-    `alive` holds the rooms that have members: those are never forgotten. `now` is Unix
-    seconds throughout; `lifetime` is seconds.
-    """
-
-    def __init__(
-        self, *, max_rooms: int, max_sessions: int, lifetime: float, alive: Container[str]
-    ) -> None:
-        self._max_rooms = max_rooms
-        self._max_sessions = max_sessions
-        self._lifetime = lifetime
-        self._alive = alive
-        self._rooms: OrderedDict[str, Standing] = OrderedDict()
-
-    def __len__(self) -> int:
-        return len(self._rooms)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._rooms)
-
-    def touch(self, room: str, now: float) -> Standing:
-        """Return the room's standing, new if need be, as the most recently used one."""
-        standing = self._rooms.get(room)
-        if standing is None:
-            standing = self._rooms[room] = Standing(self._max_sessions)
-            self._forget(now, keep=room)
-        else:
-            self._rooms.move_to_end(room)
-        standing.touched = now
-        return standing
-
-    def restore(self, room: str, record: Record) -> None:
-        """Take up what the ledger remembered; to be called oldest first, before any touch."""
-        self._rooms[room] = Standing(
-            self._max_sessions,
-            record.epoch,
-            record.floor,
-            record.touched,
-            record.notified,
-            dict(record.logins),
-            list(record.terminations),
-        )
-
-    def _forget(self, now: float, *, keep: str) -> None:
-        # At most two a call keeps the cost of a join constant, and still forgets faster
-        # than rooms can come.
-        for _ in range(2):
-            room, oldest = next(iter(self._rooms.items()))
-            expired = now - oldest.touched > self._lifetime
-            if room == keep or (len(self._rooms) <= self._max_rooms and not expired):
-                return
-            if room in self._alive:
-                self._rooms.move_to_end(room)
-                oldest.touched = now
-            else:
-                del self._rooms[room]
+    def _check_limit(self, besides: Container[str]) -> None:
+        others = [self.logins[s] for s in self._holders() if s not in besides]
+        if len(others) >= self.config.max_sessions:
+            # A ticket may be of a clock that is ahead.
+            raise LimitReached(sorted(max(0.0, self.touched - login.since) for login in others))

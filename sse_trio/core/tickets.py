@@ -12,6 +12,7 @@ import base64
 import hashlib
 import hmac
 import json
+import math
 from typing import Any
 
 import attrs
@@ -28,6 +29,9 @@ AUDIENCE = "sse-trio/join"
 # Seconds by which two machines' clocks may differ.
 LEEWAY = 30
 
+# What every JSON parser reads exactly (RFC 8259, section 6), and a ledger can hold.
+MAX_EPOCH = 2**53
+
 _CLAIMS = ["iss", "aud", "room", "session", "epoch", "iat", "exp", "jti"]
 
 
@@ -39,8 +43,8 @@ class Ticket:
     session: str = attrs.field(repr=False)
     epoch: int
     """The login's, in its room."""
-    issued: int = attrs.field(default=0, eq=False)
-    """Unix seconds."""
+    issued: float = attrs.field(default=0.0, eq=False)
+    """Unix seconds, with their fraction: a notify may be as young."""
 
 
 class Tickets:
@@ -61,8 +65,8 @@ class Tickets:
             "room": ticket.room,
             "session": ticket.session,
             "epoch": ticket.epoch,
-            "iat": int(now),
-            "exp": int(now + self._lifetime),
+            "iat": now,
+            "exp": now + self._lifetime,
             "jti": jti,
         }
         headers = {"typ": TYPE, "kid": kid}
@@ -107,16 +111,19 @@ class _Utf8Encoder(json.JSONEncoder):
 
 
 def _ticket(claims: dict[str, Any], now: float) -> Ticket:
-    issued, expires, epoch = (_whole(claims[claim]) for claim in ("iat", "exp", "epoch"))
-    begins = max(issued, _whole(claims.get("nbf", 0)))
-    if not begins - LEEWAY <= now < expires + LEEWAY:
+    issued, expires, begins = (_number(claims.get(claim, 0)) for claim in ("iat", "exp", "nbf"))
+    epoch = claims["epoch"]
+    if not isinstance(epoch, int) or _number(epoch) > MAX_EPOCH:
+        raise ValueError
+    if not max(issued, begins) - LEEWAY <= now < expires + LEEWAY:
         raise ValueError
     room, session = name(claims["room"], "room"), name(claims["session"], "session")
     return Ticket(room, session, epoch, issued)
 
 
-def _whole(value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+def _number(value: object) -> float:
+    """Check a NumericDate (RFC 7519, section 2), or another number that is not negative."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
         raise ValueError
     return value
 

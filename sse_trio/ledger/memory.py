@@ -4,35 +4,52 @@ For embedders who can live with that, and for tests. Handing the same `MemoryLed
 a second server is what a restart on the same file is for a durable one.
 """
 
-from collections import OrderedDict
 from collections.abc import Iterable
 
 import trio
 
+from ..core.notify import REMEMBERED_NOTIFIES, Answer
 from ..core.standing import Record
 
 
-class MemoryLedger:
-    """Keeps each room's last record, of at most `max_rooms` rooms."""
+class _Done:
+    """The commit of what is as durable as it will ever be."""
 
-    def __init__(self, *, max_rooms: int = 1_000_000) -> None:
-        self._max_rooms = max_rooms
-        self._records: OrderedDict[str, Record] = OrderedDict()
+    done = True
+
+    async def wait(self) -> None:
+        await trio.lowlevel.checkpoint()
+
+
+_DONE = _Done()
+
+
+class MemoryLedger:
+    """Keeps each room's last record, and the latest answers."""
+
+    def __init__(self) -> None:
+        # Oldest first, as dicts keep them.
+        self._records: dict[str, Record] = {}
+        self._answers: dict[str, Answer] = {}
 
     @property
     def ready(self) -> bool:
         """Memory is always there."""
         return True
 
-    async def load(self) -> Iterable[tuple[str, Record]]:
-        """Return every room's last record, the longest untouched first."""
+    async def load(self) -> tuple[Iterable[tuple[str, Record]], Iterable[Answer]]:
+        """Return what was noted, oldest first."""
         await trio.lowlevel.checkpoint()
-        return list(self._records.items())
+        return list(self._records.items()), list(self._answers.values())
 
-    async def advance(self, room: str, record: Record) -> None:
-        """Keep `record`."""
-        self._records[room] = record
-        self._records.move_to_end(room)
-        if len(self._records) > self._max_rooms:
-            self._records.popitem(last=False)
-        await trio.lowlevel.checkpoint()
+    def note(self, room: str, record: Record | None, answer: Answer | None = None) -> _Done:
+        """Keep `record` and `answer`."""
+        self._records.pop(room, None)
+        if record is not None:
+            self._records[room] = record
+        if answer is not None:
+            self._answers.pop(answer.id, None)
+            self._answers[answer.id] = answer
+            while len(self._answers) > REMEMBERED_NOTIFIES:
+                del self._answers[next(iter(self._answers))]
+        return _DONE

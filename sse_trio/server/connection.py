@@ -13,10 +13,11 @@ from typing import Final
 import h11
 import trio
 
-from ..core import requests
-from ..core.notify import Notify
-from ..core.requests import Page, Problem, RequestReader, Upgrade
-from ..errors import Conflict, Draining, LedgerError
+from ..core import problems, requests
+from ..core.notify import Notify, Release
+from ..core.problems import Problem
+from ..core.requests import Page, RequestReader, Upgrade
+from ..errors import Conflict, Draining, LedgerError, LimitReached
 from ..strict_json import dumps
 from . import pages
 from .conversation import converse
@@ -91,8 +92,8 @@ class Connection:
             try:
                 return await self._read()
             except h11.RemoteProtocolError as error:
-                return requests.from_error(error)
-        return requests.TIMED_OUT
+                return problems.from_error(error)
+        return problems.TIMED_OUT
 
     async def _read(self) -> requests.Outcome | None:
         """Read one request; None if the peer closed instead."""
@@ -108,7 +109,7 @@ class Connection:
                 self._head_only = event.method == b"HEAD"
                 # However the bytes were split, the limit is the same.
                 if self._fed - len(self._http.trailing_data[0]) > self._config.max_headers:
-                    return requests.HEADERS_TOO_LARGE
+                    return problems.HEADERS_TOO_LARGE
                 self._address = self._client_address(event)
             if not isinstance(event, h11.Request | h11.Data | h11.EndOfMessage):
                 return None
@@ -123,12 +124,12 @@ class Connection:
     def _without_guessers(self, outcome: requests.Outcome) -> requests.Outcome:
         """Count wrong keys, and refuse an address unheard that has presented too many."""
         unauthorized = isinstance(outcome, Problem) and outcome.status == 401
-        if not unauthorized and not isinstance(outcome, Notify):
+        if not unauthorized and not isinstance(outcome, Notify | Release):
             return outcome
         now = trio.current_time()
         if self._hub.wrong_keys.refused(self._address, now):
             self._hub.counters.notifies["refused"] += 1
-            return requests.WRONG_KEYS
+            return problems.WRONG_KEYS
         if unauthorized:
             self._hub.wrong_keys.count(self._address, now)
             self._hub.counters.notifies["unauthorized"] += 1
@@ -155,27 +156,30 @@ class Connection:
     async def _carry_out(self, outcome: requests.Outcome) -> tuple[int, str, bytes] | Problem:
         """Do what was asked for; return the answer's status, content type and body."""
         match outcome:
-            case Notify():
-                return await self._notify(outcome)
+            case Notify() | Release():
+                return await self._announce(outcome)
             case Page():
                 return pages.render(outcome.path, self._hub)
             case Problem():
                 return outcome
             case Upgrade():
-                return requests.DRAINING
+                return problems.DRAINING
 
-    async def _notify(self, notify: Notify) -> tuple[int, str, bytes] | Problem:
+    async def _announce(self, wanted: Notify | Release) -> tuple[int, str, bytes] | Problem:
         try:
-            outcome = await self._hub.accept(notify)
+            outcome = await self._hub.accept(wanted)
         except Draining:
-            return requests.DRAINING
+            return problems.DRAINING
         except Conflict:
-            return requests.CONFLICT
-        except LedgerError as error:
-            _log("a notify could not be made durable", error)
-            return requests.UNDURABLE
-        if notify.wait:
-            await outcome.acknowledged(notify.wait)
+            return problems.CONFLICT
+        except LimitReached as full:
+            return problems.limit_reached(full.ages)
+        except LedgerError:
+            # The ledger says why, and in its own words, once.
+            logger.error("a notify or release could not be made durable")  # noqa: TRY400
+            return problems.UNDURABLE
+        if wanted.wait:
+            await outcome.acknowledged(wanted.wait)
         return 200, "application/json", _render(outcome)
 
     async def _respond(

@@ -9,7 +9,6 @@ import trio
 from ..core.messages import CloseCode
 from .hub import Hub
 from .member import Member, State
-from .membership import Membership
 from .outbox import Outbox
 from .transport import Transport
 from .websocket import WebSocket
@@ -39,7 +38,7 @@ async def converse(
         websocket = WebSocket(outbox, max_message=config.max_message, abort=scope.cancel)
         member = membership.arrive(websocket, address)
         try:
-            await _listen(membership, member, websocket, transport.stream, data)
+            await _listen(hub, member, websocket, transport.stream, data)
             membership.leave(member, hung_up=True)
             await transport.read_to_the_end(config.linger)
         except trio.BrokenResourceError:
@@ -50,15 +49,17 @@ async def converse(
 
 
 async def _listen(
-    membership: Membership,
+    hub: Hub,
     member: Member,
     websocket: WebSocket,
     stream: trio.SocketStream,
     data: bytes,
 ) -> None:
     """Pass on what the peer says, until nothing more is to be heard from it."""
+    membership = hub.membership
     while True:
         membership.hear(member, websocket.receive(data))
+        await hub.admit(member)
         if websocket.closed:
             return
         if websocket.closing and member.state is not State.CLOSING:

@@ -1,4 +1,4 @@
-"""The heart: join, notify, acknowledge, leave, beat, drain.
+"""The heart: join, notify, release, acknowledge, leave, beat, drain.
 
 `Membership` decides, one synchronous step a rule; the hub adds what takes time and cannot
 change a decision: one notify of a room after the other, the rest of a long fan-out, the
@@ -16,11 +16,13 @@ import trio
 
 from ..config import Config
 from ..core.messages import name
-from ..core.notify import LAST_JOINED, Last, Notify
-from ..core.recent import Recent, WrongKeys
-from ..errors import Conflict, Draining, LocalProtocolError
-from ..ledger import Ledger
-from .member import Outcome, Spawn
+from ..core.notify import LAST_JOINED, Answer, Last, Notify, Release
+from ..core.recent import WrongKeys
+from ..core.standing import Record
+from ..errors import Conflict, Draining, LedgerError, LimitReached, LocalProtocolError
+from ..ledger import Commit, Ledger
+from .answers import Answers
+from .member import Ending, Member, Outcome, Spawn
 from .membership import Membership
 from .statistics import Statistics
 
@@ -28,9 +30,8 @@ from .statistics import Statistics
 # a fan-out nothing, and other rooms wait for 64 sends instead of 10,000.
 SLICE = 64
 
-# Idempotency ids: how long, and how many at most.
-REMEMBERED_SECONDS = 600
-REMEMBERED_NOTIFIES = 100_000
+# Seconds between two looks for what has been remembered long enough.
+SWEEP = 60
 
 
 class Hub:
@@ -51,7 +52,6 @@ class Hub:
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self.config = config
-        self.ledger = ledger
         self.port = config.port
         """The TCP port that the server listens on."""
         self.draining = trio.Event()
@@ -59,17 +59,21 @@ class Hub:
         """HTTP connections between two requests, to be ended by the drain."""
         self.wrong_keys = WrongKeys(limit=config.max_wrong_keys)
         self.membership = Membership(
-            config, clock=clock, wall=wall, jitter=jitter, hurry=self._hurry
+            config, ledger, clock=clock, wall=wall, jitter=jitter, hurry=self._hurry
         )
+        self.recognition = self.membership.recognition
         self.counters = self.membership.counters
         self._spawn = spawn
         self._clock = clock
         self._alarm = trio.Event()
         self._locks: dict[str, tuple[trio.Lock, int]] = {}
         self._quiet = trio.Event()
-        self._notified: Recent[tuple[Notify, Outcome]] = Recent(
-            lifetime=REMEMBERED_SECONDS, size=REMEMBERED_NOTIFIES
-        )
+        self._answers = Answers(self.recognition, clock=clock, wall=wall)
+
+    def restore(self, records: Iterable[tuple[str, Record]], answers: Iterable[Answer]) -> None:
+        """Take up what the ledger remembers, before anybody joins."""
+        self.recognition.restore(records)
+        self._answers.restore(answers)
 
     async def notify(
         self,
@@ -82,17 +86,36 @@ class Hub:
     ) -> Outcome:
         """End every session of `room` but the sender's; return once that is durable.
 
-        Without `sender` the session that joined last stays; with None nobody does. The
-        same `id` within ten minutes has one effect and the same outcome.
+        Without `sender` the session that joined last stays; with None nobody does. With
+        `max_sessions` above 1, the newest others stay too. The same `id` within ten minutes
+        has one effect and the same outcome, also over a restart.
 
         Raises:
             LocalProtocolError: a value is outside the protocol's limits.
             Conflict: `id` was used for another room or sender.
+            LimitReached: the room is full, and `at_limit` is ``refuse-new``; nothing changed.
             Draining: the hub is shutting down.
             LedgerError: the members were told, but it could not be made durable.
         """
         try:
             wanted = Notify(room=room, sender=sender, reason=reason, detail=detail, id=id)
+        except ValueError as error:
+            raise LocalProtocolError(str(error)) from None
+        return await self.accept(wanted)
+
+    async def release(self, room: str | int, session: str | int) -> Outcome:
+        """End one session of `room`, which has logged out; return once that is durable.
+
+        A session that has been superseded is ended already: to release it changes nothing,
+        and never concerns the one that superseded it.
+
+        Raises:
+            LocalProtocolError: a value is outside the protocol's limits.
+            Draining: the hub is shutting down.
+            LedgerError: the members were told, but it could not be made durable.
+        """
+        try:
+            wanted = Release(room=room, session=session)
         except ValueError as error:
             raise LocalProtocolError(str(error)) from None
         return await self.accept(wanted)
@@ -107,7 +130,7 @@ class Hub:
             LocalProtocolError: a value is outside the protocol's limits.
         """
         try:
-            return self.membership.ticket(name(room, "room"), name(session, "session"))
+            return self.recognition.ticket(name(room, "room"), name(session, "session"))
         except ValueError as error:
             raise LocalProtocolError(str(error)) from None
 
@@ -120,69 +143,87 @@ class Hub:
         """Return the counts and sizes as they are now."""
         return self.membership.statistics()
 
-    async def accept(self, notify: Notify) -> Outcome:
-        """Carry out a checked notify. Raises as :meth:`notify` does."""
-        self._refuse_while_draining()
-        async with self._serially(notify.room):
-            self._refuse_while_draining()
-            repeated = self._answered(notify)
-            outcome = repeated or self._begin(notify)
+    async def accept(self, wanted: Notify | Release) -> Outcome:
+        """Carry out what has been checked. Raises as :meth:`notify` and :meth:`release` do."""
+        self._refuse_while_draining(wanted)
+        async with self._serially(wanted.room):
+            self._refuse_while_draining(wanted)
+            repeated = self._repeated(wanted)
+            answer, outcome = repeated or self._begin(wanted)
             if not outcome.durable:
-                try:
-                    record = self.membership.standing(notify.room).record()
-                    await self.ledger.advance(notify.room, record)
-                except BaseException:
-                    # It has had its effect. The same id will only try to make it durable.
-                    self.counters.notifies["failed"] += 1
-                    raise
+                # Noted in the same step as it was decided, or again if that had failed.
+                await self._durable(self.recognition.note(wanted.room, answer), wanted)
                 outcome.durable = True
             await outcome.told.wait()
-            if repeated:
-                self.counters.notifies["duplicate"] += 1
-            else:
-                self.counters.notifies["accepted"] += 1
+            self._count(wanted, "duplicate" if repeated else "accepted")
             return outcome
 
-    def _refuse_while_draining(self) -> None:
+    async def admit(self, member: Member) -> None:
+        """Tell a member that it has joined, as soon as a crash would not undo it.
+
+        Or as soon as that has failed: nobody is kept out because of the disk.
+        """
+        if member.admission is not None:
+            with contextlib.suppress(LedgerError):
+                await self._commit(member.admission)
+            self.membership.welcome(member)
+
+    async def _durable(self, commit: Commit, wanted: Notify | Release) -> None:
+        try:
+            await self._commit(commit)
+        except BaseException:
+            # It has had its effect. To repeat it will only make it durable.
+            self._count(wanted, "failed")
+            raise
+
+    async def _commit(self, commit: Commit) -> None:
+        try:
+            with trio.fail_after(self.config.ledger_timeout):
+                await commit.wait()
+        except trio.TooSlowError:
+            raise LedgerError("the ledger takes too long") from None
+
+    def _refuse_while_draining(self, wanted: Notify | Release) -> None:
         if self.draining.is_set():
-            self.counters.notifies["draining"] += 1
+            self._count(wanted, "draining")
             raise Draining("the hub is shutting down")
 
-    def _begin(self, notify: Notify) -> Outcome:
-        """Decide a notify, and tell the first of the members it ends."""
+    def _count(self, wanted: Notify | Release, result: str) -> None:
+        counter = self.counters.notifies if isinstance(wanted, Notify) else self.counters.releases
+        counter[result] += 1
+
+    def _repeated(self, wanted: Notify | Release) -> tuple[Answer | None, Outcome] | None:
+        try:
+            return self._answers.get(wanted)
+        except Conflict:
+            self._count(wanted, "conflict")
+            raise
+
+    def _begin(self, wanted: Notify | Release) -> tuple[Answer | None, Outcome]:
+        """Decide, and tell the first of the members that it ends."""
         started = self._clock()
-        outcome, fan_out = self.membership.supersede(notify)
-        if notify.id is not None:
-            self._notified.put(notify.id, (notify, outcome), started)
+        try:
+            ending = self.membership.decide(wanted)
+        except LimitReached:
+            self._count(wanted, "limit")
+            raise
         # A short fan-out is over before anything awaits. A long one goes on in the hub's
         # nursery, whatever becomes of the caller.
-        if len(list(itertools.islice(fan_out, SLICE))) < SLICE:
+        if len(list(itertools.islice(ending.telling, SLICE))) < SLICE:
             self.counters.fan_out(self._clock() - started)
-            outcome.told.set()
+            ending.outcome.told.set()
         else:
-            self._spawn(self._finish, fan_out, started, outcome.told)
-        return outcome
+            self._spawn(self._finish, ending, started)
+        return self._answers.put(wanted, ending), ending.outcome
 
-    async def _finish(self, fan_out: Iterable[object], started: float, told: trio.Event) -> None:
+    async def _finish(self, ending: Ending, started: float) -> None:
         try:
             await trio.lowlevel.checkpoint()
-            await _gently(fan_out)
+            await _gently(ending.telling)
             self.counters.fan_out(self._clock() - started)
         finally:
             # A hard stop ends the members by itself; the caller may be in another nursery.
-            told.set()
-
-    def _answered(self, notify: Notify) -> Outcome | None:
-        """Return the outcome of an earlier notify with the same id."""
-        if notify.id is None:
-            return None
-        earlier = self._notified.get(notify.id, self._clock())
-        if earlier is None:
-            return None
-        if (earlier[0].room, earlier[0].sender) != (notify.room, notify.sender):
-            self.counters.notifies["conflict"] += 1
-            raise Conflict("this id was used for another room or another sender")
-        return earlier[1]
+            ending.outcome.told.set()
 
     @contextlib.asynccontextmanager
     async def _serially(self, room: str) -> AsyncIterator[None]:
@@ -210,6 +251,12 @@ class Hub:
     def _hurry(self) -> None:
         self._alarm.set()
 
+    async def sweep(self) -> None:
+        """Forget what is too old, for ever."""
+        while True:
+            await trio.sleep(SWEEP)
+            await _gently(self.recognition.sweep())
+
     async def say_goodbye(self) -> None:
         """Close every WebSocket with 1001, and every HTTP connection that is idle."""
         for idle in self.idle:
@@ -217,7 +264,7 @@ class Hub:
         await _gently(self.membership.goodbye())
 
     async def finish_notifies(self) -> None:
-        """Wait for the notifies in flight, whoever made them."""
+        """Wait for the notifies and releases in flight, whoever made them."""
         while self._locks:
             self._quiet = trio.Event()
             await self._quiet.wait()

@@ -1,11 +1,13 @@
 """A member, and the outcome of the notify that ended it."""
 
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import Protocol
 
 import attrs
 import trio
+
+from ..ledger import Commit
 
 
 class Peer(Protocol):
@@ -41,11 +43,11 @@ class State(enum.Enum):
 
 @attrs.define(eq=False)
 class Outcome:
-    """What became of a notify. The counts go on changing while members answer."""
+    """What became of a notify, or of a release. The counts change while members answer."""
 
     room: str = attrs.field(repr=False)
     epoch: int
-    """The room's epoch that this notify made."""
+    """The room's epoch that this notify made; of a release, that it had."""
     sender: str | None = attrs.field(default=None, repr=False)
     """The session that stays."""
     ticket: str | None = attrs.field(default=None, repr=False)
@@ -109,7 +111,19 @@ class Member:
     room: str = attrs.field(default="", repr=False)
     session: str = attrs.field(default="", repr=False)
     next_beat: float = 0.0
+    admission: Commit | None = None
+    """What has to be durable before the member is told that it has joined."""
     outcome: Outcome | None = None
+    """Of what has ended it."""
+
+
+@attrs.frozen
+class Ending:
+    """A decided notify, or another end of sessions: whom it ends, and the telling, to be run."""
+
+    outcome: Outcome
+    members: list[Member]
+    telling: Generator[Member, None, None]
 
 
 Spawn = Callable[..., None]

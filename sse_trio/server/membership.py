@@ -11,7 +11,7 @@ joined, to get a heartbeat, to have acknowledged, to have closed.
 
 import math
 import secrets
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable
 from typing import assert_never
 
@@ -19,12 +19,14 @@ from ..config import Config
 from ..core import messages
 from ..core.heartbeats import Wheel, first_delay
 from ..core.messages import CloseCode
-from ..core.notify import LAST_JOINED, Notify
+from ..core.notify import LAST_JOINED, Notify, Release
 from ..core.rooms import Rooms
-from ..core.standing import Record, Standing, Standings, Termination
-from ..core.tickets import LEEWAY, Ticket, Tickets
+from ..core.standing import Termination
+from ..core.tickets import Ticket
 from ..errors import RemoteProtocolError
-from .member import Member, Outcome, Peer, State
+from ..ledger import Ledger
+from .member import Ending, Member, Outcome, Peer, State
+from .recognition import Recognition
 from .statistics import Counters, Statistics
 from .websocket import PING_FRAME, text_frame
 
@@ -39,6 +41,7 @@ class Membership:
     def __init__(
         self,
         config: Config,
+        ledger: Ledger,
         *,
         clock: Callable[[], float],
         wall: Callable[[], float],
@@ -52,15 +55,8 @@ class Membership:
         self._wall = wall
         self._jitter = jitter
         self._hurry = hurry
-        self._tickets = Tickets(config.authkey, lifetime=config.ticket_lifetime)
         self.rooms: Rooms[Member] = Rooms()
-        self._standings = Standings(
-            max_rooms=config.max_remembered_rooms,
-            max_sessions=config.max_remembered_sessions,
-            # As long as a ticket may still be good on a clock that is behind.
-            lifetime=config.ticket_lifetime + LEEWAY,
-            alive=self.rooms,
-        )
+        self.recognition = Recognition(config, ledger, wall=wall, alive=self.rooms)
         self._open: dict[Member, None] = {}
         self._addresses: Counter[str] = Counter()
         # A thirty-second of the shortest delay is exact enough.
@@ -68,54 +64,60 @@ class Membership:
         self.wheel: Wheel[Member] = Wheel(width=width, now=clock())
         self._next_due = math.inf
 
-    def restore(self, records: Iterable[tuple[str, Record]]) -> None:
-        """Take up what the ledger remembers, before anybody joins."""
-        for room, record in records:
-            self._standings.restore(room, record)
-
     def statistics(self) -> Statistics:
         """Return the counts and sizes as they are now."""
         return self.counters.snapshot(
             connections=len(self._open),
             members=self.rooms.population,
             rooms=len(self.rooms),
-            remembered_rooms=len(self._standings),
+            remembered_rooms=len(self.recognition),
+            ledger_ready=self.recognition.ledger.ready,
         )
 
-    def standing(self, room: str) -> Standing:
-        """Return the room's standing, as used just now."""
-        return self._standings.touch(room, self._wall())
+    # -- a login is notified, or a logout -----------------------------------------------
 
-    def ticket(self, room: str, session: str) -> str | None:
-        """Sign a ticket of the session's login, as of now if it is new; None without a key."""
-        standing = self.standing(room)
-        ticket = Ticket(room, session, standing.login(session))
-        # Never before the notify it comes with, whichever way the clock was put since.
-        now = max(self._wall(), standing.notified)
-        return self._tickets.mint(ticket, now=now, jti=secrets.token_urlsafe(12))
+    def decide(self, wanted: Notify | Release) -> Ending:
+        """Decide what was announced, in one step; it is for the caller to have it noted, and told.
 
-    # -- a login is notified ------------------------------------------------------------
-
-    def supersede(self, notify: Notify) -> tuple[Outcome, Generator[Member, None, None]]:
-        """Decide a notify, in one step; return its outcome and the fan-out still to be run.
-
-        The generator yields after each member, so that its caller can give way.
+        Raises:
+            LimitReached: there is no place for another login, and nothing was changed.
         """
-        standing = self.standing(notify.room)
-        sender = standing.newest() if notify.sender is LAST_JOINED else notify.sender
-        epoch = standing.advance(sender, notify.reason, notify.detail)
-        evicted = self._evict(notify.room, sender)
-        ticket = None if sender is None else self.ticket(notify.room, sender)
-        outcome = Outcome(notify.room, epoch, sender, ticket)
-        (*_, termination) = standing.terminations
-        return outcome, self._terminate(evicted, notify.room, termination, outcome)
+        if isinstance(wanted, Release):
+            return self._release(wanted)
+        return self._supersede(wanted)
 
-    def _terminate(
-        self, members: list[Member], room: str, termination: Termination, outcome: Outcome | None
+    def _supersede(self, notify: Notify) -> Ending:
+        standing = self.recognition.standing(notify.room)
+        sender = standing.newest() if notify.sender is LAST_JOINED else notify.sender
+        present = self.rooms.sessions(notify.room)
+        termination = standing.advance(sender, notify.reason, notify.detail, present=present)
+        ticket = None if sender is None else self.recognition.ticket(notify.room, sender)
+        outcome = Outcome(notify.room, standing.epoch, sender, ticket)
+        return self._end(filter(standing.stands, present), termination, outcome)
+
+    def _release(self, release: Release) -> Ending:
+        standing = self.recognition.standing(release.room)
+        termination = standing.release(release.session)
+        outcome = Outcome(release.room, standing.epoch)
+        others = (s for s in self.rooms.sessions(release.room) if s != release.session)
+        return self._end(others, termination, outcome)
+
+    def _end(self, spared: Iterable[str], termination: Termination, outcome: Outcome) -> Ending:
+        """Take all but the spared sessions' members out of the room; they are to be told."""
+        members = self.rooms.evict(outcome.room, set(spared))
+        for member in members:
+            member.state = State.SUPERSEDED
+        return Ending(outcome, members, self._tell(members, outcome, termination))
+
+    def _tell(
+        self, members: list[Member], outcome: Outcome, termination: Termination
     ) -> Generator[Member, None, None]:
+        """Tell each member to log out, and yield it, so that the caller can give way."""
         frame = text_frame(
             messages.encode(
-                messages.Terminate(room, termination.epoch, termination.reason, termination.detail)
+                messages.Terminate(
+                    outcome.room, termination.epoch, termination.reason, termination.detail
+                )
             )
         )
         due = self._clock() + self._config.linger
@@ -126,27 +128,13 @@ class Membership:
                 self._schedule(member, due)
                 if member.peer.offer_last(frame):
                     self.counters.terminations_sent += 1
-                    if outcome:
-                        member.outcome = outcome
-                        outcome.sent()
+                    member.outcome = outcome
+                    outcome.sent()
                 else:
                     member.state = State.CLOSING
                     member.peer.abort()
             yield member
-        if outcome:
-            outcome.complete()
-
-    def _evict(self, room: str, sender: str | None) -> list[Member]:
-        """Take everybody but the sender's members out of the room; they are to be told."""
-        evicted = self.rooms.evict(room, sender)
-        for member in evicted:
-            member.state = State.SUPERSEDED
-        return evicted
-
-    def _tell_now(self, members: list[Member], room: str, termination: Termination) -> None:
-        """Terminate the few whom no notify is waiting for."""
-        for _ in self._terminate(members, room, termination, None):
-            pass
+        outcome.complete()
 
     # -- a browser comes, speaks and goes -----------------------------------------------
 
@@ -180,7 +168,7 @@ class Membership:
     def leave(self, member: Member, *, hung_up: bool) -> None:
         """Forget a member whose connection has ended: by the peer (`hung_up`), or by us."""
         if member.state is State.JOINED:
-            self.rooms.leave(member.room, member.session, member)
+            self._leave_room(member)
         if member.state is State.TERMINATED:
             # To hang up is an answer too; to be cut is none.
             self._settle(member, acked=hung_up)
@@ -203,7 +191,7 @@ class Membership:
     def close(self, member: Member, code: int, reason: str) -> None:
         """Close the WebSocket; whoever does not follow is cut after `linger` seconds."""
         if member.state is State.JOINED:
-            self.rooms.leave(member.room, member.session, member)
+            self._leave_room(member)
         elif member.state is State.TERMINATED:
             self._settle(member, acked=False)
         elif member.state is State.SUPERSEDED:
@@ -233,7 +221,7 @@ class Membership:
 
     def _join(self, member: Member, join: messages.Join) -> None:
         if join.ticket is not None:
-            ticket = self._tickets.verify_untrusted(join.ticket, now=self._wall())
+            ticket = self.recognition.verify_untrusted(join.ticket)
             self.join(member, ticket.room, ticket.session, ticket)
         elif self._config.join == "ticket":
             raise RemoteProtocolError("a ticket is required", CloseCode.BAD_TICKET)
@@ -242,36 +230,57 @@ class Membership:
             self.join(member, join.room, join.session or secrets.token_urlsafe(16))
 
     def join(self, member: Member, room: str, session: str, ticket: Ticket | None = None) -> None:
-        """Admit an arrived member, or end it at the door: registered first, then measured."""
+        """Admit an arrived member, or end it at the door: registered first, then measured.
+
+        Who is admitted is told so by `welcome`: at once, or when `member.admission` is durable.
+        """
         member.room, member.session, member.state = room, session, State.JOINED
         self.rooms.join(room, session, member)
-        standing = self.standing(room)
-        login = (
-            standing.login(session, ticket.epoch, issued=ticket.issued)
-            if ticket
-            else standing.login(session)
-        )
+        standing = self.recognition.standing(room)
+        login = standing.login(session, ticket)
         if termination := standing.superseded(login):
+            self.counters.joins["superseded"] += 1
             self.rooms.leave(room, session, member)
             member.state = State.SUPERSEDED
-            self.counters.joins["superseded"] += 1
-            self._tell_now([member], room, termination)
+            deque(self._tell([member], Outcome(room, termination.epoch), termination), maxlen=0)
             return
         if self.rooms.size(room) > self._config.max_connections_per_room:
             self.counters.joins["too_many"] += 1
             self.refuse(member, CloseCode.TOO_MANY, "too many connections in this room")
             return
-        if login > standing.epoch:
-            # The room had lost its memory. The newest login's own proof ends the older ones.
-            self._tell_now(self._evict(room, session), room, Termination(login, "login"))
-        standing.admit(session, login)
         self.counters.joins["joined"] += 1
-        interval = self._config.heartbeat_interval
-        joined = messages.Joined(room, session, standing.epoch, interval)
-        self._offer(member, text_frame(messages.encode(joined)))
+        is_lifted = login.epoch > standing.epoch
+        is_news = standing.admit(session, login)
+        if is_lifted:
+            # The room had lost its memory. The newest login's own proof ends the older ones.
+            termination = Termination(standing.epoch, "login")
+            spared = filter(standing.stands, self.rooms.sessions(room))
+            deque(self._end(spared, termination, Outcome(room, standing.epoch)).telling, maxlen=0)
+        commit = self.recognition.note(room) if is_news else None
+        member.next_beat = self._clock() + first_delay(
+            self._config.heartbeat_interval, self._jitter
+        )
+        self._schedule_beat(member)
+        # A ticket will prove the same again. Where none is needed, a crash must not forget; but
+        # nobody is kept out because of a disk that fails.
+        proven = self._config.join == "ticket"
+        if commit is None or commit.done or proven or not self.recognition.ledger.ready:
+            self.welcome(member)
+        else:
+            member.admission = commit
+
+    def welcome(self, member: Member) -> None:
+        """Tell a member that it is admitted, unless it has been ended since."""
+        member.admission = None
         if member.state is State.JOINED:
-            member.next_beat = self._clock() + first_delay(interval, self._jitter)
-            self._schedule_beat(member)
+            epoch = self.recognition.standing(member.room).epoch
+            interval = self._config.heartbeat_interval
+            joined = messages.Joined(member.room, member.session, epoch, interval)
+            self._offer(member, text_frame(messages.encode(joined)))
+
+    def _leave_room(self, member: Member) -> None:
+        self.rooms.leave(member.room, member.session, member)
+        self.recognition.see(member.room, member.session)
 
     def _settle(self, member: Member, *, acked: bool) -> None:
         """Note how a terminated member ended."""

@@ -35,6 +35,7 @@ other session of theirs ends. It has nothing to do with server-sent events.
 <ul>
 <li><code>GET /ws</code>: browsers join the room of their user (WebSocket)
 <li><code>POST /notify</code>: application servers announce a login
+<li><code>POST /release</code>: they announce that one session has logged out
 <li><a href="/healthz">/healthz</a>, <a href="/readyz">/readyz</a>, <a href="/metrics">/metrics</a>
 </ul>
 """
@@ -48,7 +49,7 @@ def render(path: str, hub: Hub) -> tuple[int, str, bytes]:
         case "/readyz":
             if hub.draining.is_set():
                 return 503, TEXT, b"shutting down\n"
-            if not hub.ledger.ready:
+            if not hub.recognition.ledger.ready:
                 return 503, TEXT, b"the ledger cannot be written\n"
             return 200, TEXT, b"ready\n"
         case "/metrics":
@@ -72,6 +73,8 @@ class _Metrics(Collector):
             ("members", "Living members", now.members),
             ("rooms", "Rooms with a living member", now.rooms),
             ("remembered_rooms", "Rooms whose standing is remembered", now.remembered_rooms),
+            ("terminations_pending", "Members told, not acknowledged", now.terminations_pending),
+            ("ledger_ready", "1 while the ledger can be written, else 0", now.ledger_ready),
         ):
             yield GaugeMetricFamily(f"sse_trio_{name}", about, value)
         for name, about, count in (
@@ -85,6 +88,7 @@ class _Metrics(Collector):
         for name, about, results in (
             ("joins", "Joins by result", now.joins),
             ("notifies", "Notifies by result", now.notifies),
+            ("releases", "Releases by result", now.releases),
         ):
             family = CounterMetricFamily(f"sse_trio_{name}", about, labels=["result"])
             for result, count in results.items():

@@ -14,6 +14,9 @@ from .transport import Listener, Transport, open_listeners
 
 logger = logging.getLogger("sse_trio")
 
+# Bytes. Of random printable characters, 16 hold some 100 bits: more than anybody can try.
+SHORT_KEY = 16
+
 
 async def serve(
     config: Config,
@@ -31,16 +34,19 @@ async def serve(
         LedgerError: the ledger cannot be opened.
     """
     async with AsyncExitStack() as stack:
+        listeners = await open_listeners(config)
+        for listener in listeners:
+            stack.push_async_callback(listener.aclose)
         if ledger is None:
             ledger = await stack.enter_async_context(open_ledger(config))
-        records = await ledger.load()
-        listeners = await open_listeners(config)
+        records, answers = await ledger.load()
         # The timers outlive the connections, whose closes they time.
         async with trio.open_nursery() as timers:
             async with trio.open_nursery() as connections:
                 hub = Hub(config, ledger, connections.start_soon)
-                hub.membership.restore(records)
+                hub.restore(records, answers)
                 timers.start_soon(hub.beat)
+                timers.start_soon(hub.sweep)
                 try:
                     await _listen(hub, listeners, connections, task_status)
                 finally:
@@ -68,6 +74,12 @@ async def _listen(
             'under any session; restrict who does, or set join to "ticket"',
             config.ipaddr,
             hub.port,
+        )
+
+    if any(len(key.encode()) < SHORT_KEY for key in config.authkey):
+        logger.warning(
+            "an authkey is short: whoever sees a ticket can try keys until one fits; "
+            "`sse-trio keygen` makes one of 256 bits"
         )
 
     async def accepted(transport: Transport) -> None:

@@ -24,10 +24,13 @@ class Statistics:
     members: int
     rooms: int
     remembered_rooms: int
+    ledger_ready: bool
     joins: Mapping[str, int]
     """By result: joined, superseded, or the name of the close code."""
     notifies: Mapping[str, int]
-    """By result: accepted, duplicate, conflict, unauthorized, refused, draining, failed."""
+    """By result: accepted, duplicate, conflict, limit, unauthorized, refused, draining, failed."""
+    releases: Mapping[str, int]
+    """By result: accepted, draining, failed."""
     terminations_sent: int
     terminations_acked: int
     terminations_cut: int
@@ -38,6 +41,11 @@ class Statistics:
     """Fan-outs by `FAN_OUT_BUCKETS`, and one for those that took longer."""
     fan_out_seconds: float
 
+    @property
+    def terminations_pending(self) -> int:
+        """Members that were told, and have neither acknowledged nor closed: the cut stay so."""
+        return self.terminations_sent - self.terminations_acked
+
 
 class Counters:
     """The running counts."""
@@ -45,6 +53,7 @@ class Counters:
     def __init__(self) -> None:
         self.joins: Counter[str] = Counter()
         self.notifies: Counter[str] = Counter()
+        self.releases: Counter[str] = Counter()
         self.terminations_sent = 0
         self.terminations_acked = 0
         self.terminations_cut = 0
@@ -59,7 +68,13 @@ class Counters:
         self._fan_out_seconds += seconds
 
     def snapshot(
-        self, *, connections: int, members: int, rooms: int, remembered_rooms: int
+        self,
+        *,
+        connections: int,
+        members: int,
+        rooms: int,
+        remembered_rooms: int,
+        ledger_ready: bool,
     ) -> Statistics:
         """Freeze the counts, with the sizes as they are now."""
         return Statistics(
@@ -67,8 +82,10 @@ class Counters:
             members=members,
             rooms=rooms,
             remembered_rooms=remembered_rooms,
+            ledger_ready=ledger_ready,
             joins=MappingProxyType(dict(self.joins)),
             notifies=MappingProxyType(dict(self.notifies)),
+            releases=MappingProxyType(dict(self.releases)),
             terminations_sent=self.terminations_sent,
             terminations_acked=self.terminations_acked,
             terminations_cut=self.terminations_cut,

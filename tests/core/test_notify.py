@@ -1,4 +1,4 @@
-"""A notify's limits, each at its edge; the same for HTTP and for embedders."""
+"""A notify's limits and a release's, each at its edge; the same for HTTP and for embedders."""
 
 import json
 from typing import Any
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 
 from sse_trio.core.messages import Terminate, encode, parse_from_server
-from sse_trio.core.notify import LAST_JOINED, Notify
+from sse_trio.core.notify import LAST_JOINED, Answer, Notify, Release
 
 from .. import strategies
 
@@ -151,3 +151,96 @@ def test_whatever_detail_is_taken_reaches_a_python_client(detail: dict[str, Any]
     terminate = Terminate("u1", 1, notify.reason, notify.detail)
     assert parse_from_server(encode(terminate)) == terminate
     assert json.loads(encode(terminate))["detail"] == detail
+
+
+# -- a release --------------------------------------------------------------------------
+
+
+def test_only_room_and_session_are_needed_for_a_release() -> None:
+    assert Release(room="u1", session="s1") == Release(room="u1", session="s1", wait=0.0)
+
+
+def test_integers_are_names_of_a_release_too() -> None:
+    release = Release(room=7, session=-8)
+    assert (release.room, release.session) == ("7", "-8")
+
+
+@given(strategies.release_bodies)
+def test_takes_every_release_that_is_within_the_limits(members: dict[str, Any]) -> None:
+    release = Release(**members)
+    assert release.room == str(members["room"])
+    assert release.session == str(members["session"])
+    assert release.wait == members.get("wait", 0)
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"room": "x" * 256},
+        {"session": "x"},
+        {"session": "é" * 256},
+        {"wait": 0},
+        {"wait": 10},
+        {"wait": 9.99},
+    ],
+    ids=subject,
+)
+def test_takes_the_edge_of_a_release(members: dict[str, Any]) -> None:
+    release = Release(**{"room": "u1", "session": "s1"} | members)
+    assert {key: getattr(release, key) for key in members} == members
+
+
+@pytest.mark.parametrize(
+    ("members", "why"),
+    [
+        ({"room": ""}, "^room must have 1 to 256"),
+        ({"room": "x" * 257}, "^room must have 1 to 256"),
+        ({"room": True}, "^room must be a string"),
+        ({"room": None}, "^room must be a string"),
+        ({"room": "\ud800"}, "^room must not hold lone surrogates"),
+        ({"session": ""}, "^session must have 1 to 256"),
+        ({"session": "x" * 257}, "^session must have 1 to 256"),
+        ({"session": False}, "^session must be a string"),
+        ({"session": 1.0}, "^session must be a string"),
+        # A notify may leave nobody; a release is of somebody.
+        ({"session": None}, "^session must be a string"),
+        ({"session": LAST_JOINED}, "^session must be a string"),
+        ({"session": "\x00"}, "^session must not hold control"),
+        ({"session": "\udfff"}, "^session must not hold lone surrogates"),
+        ({"wait": -0.1}, "^wait must be from 0 to 10"),
+        ({"wait": 10.1}, "^wait must be from 0 to 10"),
+        ({"wait": 10**400}, "^wait must be from 0 to 10"),
+        ({"wait": float("nan")}, "^wait must be from 0 to 10"),
+        ({"wait": True}, "^wait must be a number"),
+        ({"wait": "1"}, "^wait must be a number"),
+        ({"wait": None}, "^wait must be a number"),
+    ],
+    ids=subject,
+)
+def test_refuses_a_release_that_is_beyond(members: dict[str, Any], why: str) -> None:
+    with pytest.raises(ValueError, match=why) as refusal:
+        Release(**{"room": "u1", "session": "s1"} | members)
+    assert refusal.value.__cause__ is None
+
+
+# -- what a repr may tell ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        Notify(room="a room", sender="a session", reason="login"),
+        Release(room="a room", session="a session"),
+        Answer("i1", "a room", "a session", "a session", 7, 2, 1_800_000_000.0),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_no_room_and_no_session_is_in_a_repr(value: object) -> None:
+    assert "a room" not in repr(value)
+    assert "a session" not in repr(value)
+
+
+def test_an_answer_keeps_what_was_asked_apart_from_who_stays() -> None:
+    answer = Answer("i1", "u1", LAST_JOINED, "s2", epoch=7, terminated=2, at=5.0)
+    assert (answer.asked, answer.sender) == (LAST_JOINED, "s2")
+    assert answer != Answer("i1", "u1", "s2", "s2", epoch=7, terminated=2, at=5.0)

@@ -11,24 +11,24 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from sse_trio.config import Config
-from sse_trio.core import requests
-from sse_trio.core.notify import LAST_JOINED, Notify
-from sse_trio.core.requests import (
-    PAGES,
-    Outcome,
-    Page,
-    Problem,
-    RequestReader,
-    Upgrade,
-    from_error,
-    is_authkey,
-)
+from sse_trio.core.notify import LAST_JOINED, Notify, Release
+from sse_trio.core.problems import HEADERS_TOO_LARGE, TOO_LARGE, Problem, from_error
+from sse_trio.core.requests import PAGES, Outcome, Page, RequestReader, Upgrade, is_authkey
 
 from .. import strategies
 
 KEY = "HknYh/u762yhdi<4"
 CONFIG = Config(authkey=KEY, max_body=2048)
+
+# What an application server may announce: where, in which members, and what it comes to.
 NOTIFY = {"room": "u1", "key": KEY, "sender": "s2"}
+RELEASE = {"room": "u1", "key": KEY, "session": "s2"}
+BODIES: dict[str, dict[str, Any]] = {"/notify": NOTIFY, "/release": RELEASE}
+ANNOUNCED = {
+    "/notify": Notify(room="u1", sender="s2"),
+    "/release": Release(room="u1", session="s2"),
+}
+announcements = pytest.mark.parametrize("target", ANNOUNCED)
 
 
 class Server:
@@ -90,7 +90,7 @@ def ask(request: bytes, config: Config = CONFIG) -> Outcome:
     assert trailing.outcomes[0] == outcome
     assert trailing.outcomes[1:] in ([], [Page("/readyz")])
     # Where the next request begins is known, unless the outcome says otherwise.
-    goes_on = isinstance(outcome, Notify | Page) or (
+    goes_on = isinstance(outcome, Notify | Release | Page) or (
         isinstance(outcome, Problem) and not outcome.close
     )
     assert bool(trailing.outcomes[1:]) == (goes_on and b" HTTP/1.1\r\n" in request)
@@ -121,11 +121,17 @@ def post(body: bytes | dict[str, Any], *headers: str, target: str = "/notify") -
     return http("POST", target, f"Content-Length: {len(body)}", JSON, *headers, body=body)
 
 
-def chunked(body: bytes, *headers: str, size: int = 100) -> bytes:
+def announce(target: str, *headers: str, without: str = "", **members: Any) -> bytes:
+    """POST what `target` is for, but for what the arguments change."""
+    body = {name: value for name, value in BODIES[target].items() if name != without}
+    return post(body | members, *headers, target=target)
+
+
+def chunked(body: bytes, *headers: str, size: int = 100, target: str = "/notify") -> bytes:
     parts = [body[start : start + size] for start in range(0, len(body), size)]
     coded = b"".join(b"%x;ext=1\r\n%b\r\n" % (len(part), part) for part in parts)
     fields = ("Transfer-Encoding: chunked", JSON, *headers)
-    return http("POST", "/notify", *fields, body=coded + b"0\r\nTrailer: x\r\n\r\n")
+    return http("POST", target, *fields, body=coded + b"0\r\nTrailer: x\r\n\r\n")
 
 
 def status(outcome: Outcome) -> int:
@@ -133,7 +139,7 @@ def status(outcome: Outcome) -> int:
     return outcome.status
 
 
-# -- a notify ---------------------------------------------------------------------------
+# -- a notify, and a release ------------------------------------------------------------
 
 
 @given(strategies.notify_bodies, st.booleans())
@@ -144,23 +150,32 @@ def test_a_notify_is_what_its_members_say(members: dict[str, Any], ascii_only: b
     assert server.outcomes == [Notify(**members)]
 
 
-@pytest.mark.parametrize(
-    "request_",
-    [
-        post(NOTIFY),
-        post(NOTIFY | {"unknown": [1, {"a": None}], "Room": "u2"}),
-        post(NOTIFY, target="/notify?room=u2&key=wrong"),
-        post(NOTIFY, target="http://test/notify"),
-        post(NOTIFY, target="HTTPS://test:8080/notify?x=http://y/z"),
-        post(NOTIFY, "Content-Encoding: identity"),
-        post(NOTIFY, "Content-Encoding: Identity"),
-        post(NOTIFY, f"Authorization: Bearer {KEY}"),
-        post({"room": "u1", "sender": "s2"}, f"Authorization: Bearer {KEY}"),
-        post({"room": "u1", "sender": "s2"}, f"authorization: bEARER   {KEY}  "),
-        chunked(json.dumps(NOTIFY).encode()),
-        chunked(json.dumps(NOTIFY).encode(), size=1),
+@given(strategies.release_bodies, st.booleans())
+def test_a_release_is_what_its_members_say(members: dict[str, Any], ascii_only: bool) -> None:
+    body = json.dumps({"key": KEY, **members}, ensure_ascii=ascii_only).encode()
+    server = Server(Config(authkey=KEY))
+    server.receive(post(body, target="/release"))
+    assert server.outcomes == [Release(**members)]
+
+
+def ways_to_say(target: str) -> list[bytes]:
+    body = BODIES[target]
+    text = json.dumps(body).encode()
+    return [
+        announce(target),
+        announce(target, unknown=[1, {"a": None}], Room="u2"),
+        post(body, target=f"{target}?room=u2&key=wrong"),
+        post(body, target=f"http://test{target}"),
+        post(body, target=f"HTTPS://test:8080{target}?x=http://y/z"),
+        announce(target, "Content-Encoding: identity"),
+        announce(target, "Content-Encoding: Identity"),
+        announce(target, f"Authorization: Bearer {KEY}"),
+        announce(target, f"Authorization: Bearer {KEY}", without="key"),
+        announce(target, f"authorization: bEARER   {KEY}  ", without="key"),
+        chunked(text, target=target),
+        chunked(text, size=1, target=target),
         *(
-            post(NOTIFY).replace(JSON.encode(), b"Content-Type: " + spelled)
+            announce(target).replace(JSON.encode(), b"Content-Type: " + spelled)
             for spelled in (
                 b"application/json;charset=utf-8",
                 b'APPLICATION/JSON ; Charset="UTF-8"',
@@ -168,10 +183,15 @@ def test_a_notify_is_what_its_members_say(members: dict[str, Any], ascii_only: b
                 b"application/json;",
             )
         ),
-    ],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("target", "request_"),
+    [(target, request) for target in ANNOUNCED for request in ways_to_say(target)],
 )
-def test_the_ways_to_say_the_same(request_: bytes) -> None:
-    assert ask(request_) == Notify(room="u1", sender="s2")
+def test_the_ways_to_say_the_same(target: str, request_: bytes) -> None:
+    assert ask(request_) == ANNOUNCED[target]
 
 
 @pytest.mark.parametrize(
@@ -188,6 +208,26 @@ def test_the_ways_to_say_the_same(request_: bytes) -> None:
 )
 def test_what_may_be_left_out_or_null(members: dict[str, Any], notify: Notify) -> None:
     assert ask(post({"key": KEY} | members)) == notify
+
+
+@pytest.mark.parametrize(
+    ("members", "release"),
+    [
+        ({"room": 7, "session": -8}, Release(room="7", session="-8")),
+        ({"session": "x" * 256}, Release(room="u1", session="x" * 256)),
+        ({"wait": 10}, Release(room="u1", session="s2", wait=10)),
+        # A notify's members mean nothing here.
+        ({"sender": "s1", "reason": 7, "detail": 7}, Release(room="u1", session="s2")),
+    ],
+)
+def test_what_a_release_takes(members: dict[str, Any], release: Release) -> None:
+    assert ask(announce("/release", **members)) == release
+
+
+def test_a_notify_and_a_release_in_one_packet_are_told_apart() -> None:
+    server = Server(CONFIG)
+    server.receive(announce("/release") + announce("/notify") + announce("/release"))
+    assert server.outcomes == [ANNOUNCED[path] for path in ("/release", "/notify", "/release")]
 
 
 def test_two_notifies_in_one_packet_are_two() -> None:
@@ -228,15 +268,16 @@ MALFORMED: dict[str, tuple[bytes, str]] = {
 
 @pytest.mark.parametrize(("body", "why"), MALFORMED.values(), ids=MALFORMED)
 @pytest.mark.parametrize("write", [post, chunked])
-def test_a_malformed_body_is_400(write: Any, body: bytes, why: str) -> None:
-    outcome = ask(write(body, f"Authorization: Bearer {KEY}"))
+@announcements
+def test_a_malformed_body_is_400(target: str, write: Any, body: bytes, why: str) -> None:
+    outcome = ask(write(body, f"Authorization: Bearer {KEY}", target=target))
     assert isinstance(outcome, Problem)
     assert outcome.status == 400
     assert why in outcome.detail
     assert not outcome.close
 
 
-WRONG_VALUES: dict[str, list[Any]] = {
+WRONG_OF_NOTIFY: dict[str, list[Any]] = {
     "room": [None, True, 1.5, "", "x" * 257, [], {}, "\x00", 10**300],
     "sender": [False, 0.5, "", "x" * 257, [], {}, "\n"],
     "reason": [None, 7, "x" * 65, "a\tb", []],
@@ -245,19 +286,43 @@ WRONG_VALUES: dict[str, list[Any]] = {
     "wait": [None, "1", -1, 10.1, True, 11],
     "key": [None, 7, [KEY], {"key": KEY}],
 }
-WRONG_MEMBERS = [{member: value} for member, values in WRONG_VALUES.items() for value in values]
+WRONG_OF_RELEASE: dict[str, list[Any]] = {
+    "room": WRONG_OF_NOTIFY["room"],
+    # A notify may leave nobody; a release is of somebody.
+    "session": [None, *WRONG_OF_NOTIFY["sender"]],
+    "wait": WRONG_OF_NOTIFY["wait"],
+    "key": WRONG_OF_NOTIFY["key"],
+}
+WRONG_MEMBERS = [
+    (target, {member: value})
+    for target, wrong in (("/notify", WRONG_OF_NOTIFY), ("/release", WRONG_OF_RELEASE))
+    for member, values in wrong.items()
+    for value in values
+]
 
 
-@pytest.mark.parametrize("members", WRONG_MEMBERS, ids=lambda members: repr(members)[:40])
-def test_a_member_out_of_its_limits_is_400_and_named(members: dict[str, Any]) -> None:
-    outcome = ask(post(NOTIFY | members))
+def shown(value: object) -> str:
+    return repr(value)[:40]
+
+
+@pytest.mark.parametrize(("target", "members"), WRONG_MEMBERS, ids=shown)
+def test_a_member_out_of_its_limits_is_400_and_named(target: str, members: dict[str, Any]) -> None:
+    outcome = ask(announce(target, **members))
     assert isinstance(outcome, Problem)
     assert outcome.status == 400
     assert outcome.detail.startswith(f"{next(iter(members))} must ")
 
 
-def test_a_notify_without_a_room_is_400() -> None:
-    assert ask(post({"key": KEY})) == Problem(400, "room is missing")
+@pytest.mark.parametrize(
+    ("target", "missing"), [("/notify", "room"), ("/release", "room"), ("/release", "session")]
+)
+def test_what_is_needed_and_missing_is_400_and_named(target: str, missing: str) -> None:
+    assert ask(announce(target, without=missing)) == Problem(400, f"{missing} is missing")
+
+
+@announcements
+def test_of_all_that_is_missing_the_first_is_named(target: str) -> None:
+    assert ask(post({"key": KEY}, target=target)) == Problem(400, "room is missing")
 
 
 # -- keys -------------------------------------------------------------------------------
@@ -289,12 +354,13 @@ def test_a_notify_without_a_room_is_400() -> None:
         ("", f"Bearer {KEY}"),
     ],
 )
+@announcements
 def test_every_key_that_is_presented_has_to_be_right(
-    key: str | None, authorization: str | None
+    target: str, key: str | None, authorization: str | None
 ) -> None:
-    members = {"room": "u1"} | ({} if key is None else {"key": key})
+    members = {} if key is None else {"key": key}
     headers = [] if authorization is None else [f"Authorization: {authorization}"]
-    assert ask(post(members, *headers)) == Problem(
+    assert ask(announce(target, *headers, without="key", **members)) == Problem(
         401, "a valid key is required", ((b"WWW-Authenticate", b"Bearer"),)
     )
 
@@ -306,49 +372,63 @@ def ask_last(request: bytes) -> Outcome:
     return server.outcomes[-1]
 
 
-def test_two_authorizations_are_not_one() -> None:
+@announcements
+def test_two_authorizations_are_not_one(target: str) -> None:
     header = f"Authorization: Bearer {KEY}"
-    assert status(ask(post({"room": "u1"}, header, header))) == 401
+    assert status(ask(announce(target, header, header, without="key"))) == 401
 
 
 @pytest.mark.parametrize("key", ["new", "old", "ключ"])
-def test_every_configured_key_opens(key: str) -> None:
+@announcements
+def test_every_configured_key_opens(target: str, key: str) -> None:
     config = Config(authkey=["new", "old", "ключ"])
-    assert ask(post({"room": "u1", "key": key}), config) == Notify(room="u1")
+    assert ask(announce(target, key=key), config) == ANNOUNCED[target]
     in_header = "Authorization: Bearer " + key.encode().decode("latin-1")
-    assert ask(post({"room": "u1"}, in_header), config) == Notify(room="u1")
-    both = post({"room": "u1", "key": key}, "Authorization: Bearer new")
-    assert ask(both, config) == Notify(room="u1")
+    assert ask(announce(target, in_header, without="key"), config) == ANNOUNCED[target]
+    both = announce(target, "Authorization: Bearer new", key=key)
+    assert ask(both, config) == ANNOUNCED[target]
 
 
 @pytest.mark.parametrize("key", ["", "None", "()", "null"])
-def test_without_a_configured_key_none_is_right(key: str) -> None:
-    assert status(ask(post({"room": "u1", "key": key}), Config())) == 401
-    assert status(ask(post({"room": "u1"}), Config())) == 401
+@announcements
+def test_without_a_configured_key_none_is_right(target: str, key: str) -> None:
+    assert status(ask(announce(target, key=key), Config())) == 401
+    assert status(ask(announce(target, without="key"), Config())) == 401
     assert not is_authkey(Config(), key.encode())
 
 
-@pytest.mark.parametrize("members", [{}, *WRONG_MEMBERS], ids=lambda members: repr(members)[:40])
-def test_a_malformed_notify_does_not_tell_whether_its_key_was_right(
-    members: dict[str, Any],
+@pytest.mark.parametrize(
+    ("target", "request_members"),
+    [*WRONG_MEMBERS, ("/notify", {"room": ...}), ("/release", {"session": ...})],
+    ids=shown,
+)
+def test_what_is_malformed_does_not_tell_whether_its_key_was_right(
+    target: str, request_members: dict[str, Any]
 ) -> None:
     """Who is refused for guessing wrong would go on guessing with those."""
-    bodies = [{"key": key} | members for key in (KEY, "wrong")]
-    right, wrong = (ask(post(body)) for body in bodies)
+    bodies = [BODIES[target] | {"key": key} | request_members for key in (KEY, "wrong")]
+    present = [{n: value for n, value in body.items() if value is not ...} for body in bodies]
+    right, wrong = (ask(post(body, target=target)) for body in present)
     assert right == wrong
     assert status(wrong) == 400
 
 
-@given(strategies.keys, st.sampled_from(["configured", "presented", "in the header"]), st.data())
-def test_no_key_is_ever_in_an_outcome(key: str, role: str, data: st.DataObject) -> None:
-    members = {"room": "u1"} | data.draw(
-        st.sampled_from([{}, {"wait": 99}, {"room": None}, {"id": "x" * 200}])
-    )
+@given(
+    strategies.keys,
+    st.sampled_from(["configured", "presented", "in the header"]),
+    st.sampled_from(list(ANNOUNCED)),
+    st.data(),
+)
+def test_no_key_is_ever_in_an_outcome(
+    key: str, role: str, target: str, data: st.DataObject
+) -> None:
+    wrong: list[dict[str, Any]] = [{}, {"wait": 99}, {"room": None}, {"id": "x" * 200}]
+    members = data.draw(st.sampled_from(wrong))
     if role == "in the header":
         assume(key.isascii())
-        request = post(members, f"Authorization: Bearer {key}")
+        request = announce(target, f"Authorization: Bearer {key}", without="key", **members)
     else:
-        request = post(members | {"key": key})
+        request = announce(target, **members | {"key": key})
     request = request[: data.draw(st.sampled_from([None, -1]))] + b"}"
     config = Config(authkey=key if role == "configured" else KEY)
     server = Server(config)
@@ -362,8 +442,8 @@ def test_no_key_is_ever_in_an_outcome(key: str, role: str, data: st.DataObject) 
 # -- the head ---------------------------------------------------------------------------
 
 
-def with_type(content_type: str) -> bytes:
-    return post(NOTIFY).replace(JSON.encode(), f"Content-Type: {content_type}".encode())
+def with_type(target: str, content_type: str) -> bytes:
+    return announce(target).replace(JSON.encode(), f"Content-Type: {content_type}".encode())
 
 
 def without(request: bytes, header: bytes) -> bytes:
@@ -372,84 +452,107 @@ def without(request: bytes, header: bytes) -> bytes:
     return b"\r\n".join(lines) + b"\r\n\r\n" + body
 
 
+@announcements
+def test_a_body_of_no_type_is_415(target: str) -> None:
+    assert status(ask(without(announce(target), b"Content-Type"))) == 415
+    assert status(ask(announce(target, JSON))) == 415
+
+
 @pytest.mark.parametrize(
-    "request_",
+    "content_type",
     [
-        without(post(NOTIFY), b"Content-Type"),
-        with_type(""),
-        with_type("text/plain"),
-        with_type("text/json"),
-        with_type("application/jsonp"),
-        with_type("application/problem+json"),
-        with_type("application/x-www-form-urlencoded"),
-        with_type("text/plain; application/json"),
-        with_type("application/json, application/json"),
-        with_type("application/json; charset=latin-1"),
-        with_type("application/json; charset=utf-16"),
-        with_type('application/json; x=y; CHARSET = "UTF-7"'),
-        with_type("application/json; charset="),
-        post(NOTIFY, "Content-Encoding: gzip"),
-        post(NOTIFY, "Content-Encoding: identity, gzip"),
-        post(NOTIFY, "Content-Encoding: gzip", "Content-Encoding: identity"),
-        post(NOTIFY, JSON),
+        "",
+        "text/plain",
+        "text/json",
+        "application/jsonp",
+        "application/problem+json",
+        "application/x-www-form-urlencoded",
+        "text/plain; application/json",
+        "application/json, application/json",
+        "application/json; charset=latin-1",
+        "application/json; charset=utf-16",
+        'application/json; x=y; CHARSET = "UTF-7"',
+        "application/json; charset=",
     ],
 )
-def test_what_is_not_plain_json_is_415(request_: bytes) -> None:
-    assert status(ask(request_)) == 415
+@announcements
+def test_what_is_not_json_is_415(target: str, content_type: str) -> None:
+    assert status(ask(with_type(target, content_type))) == 415
 
 
-def test_a_notify_without_a_length_is_411() -> None:
-    assert status(ask(http("POST", "/notify", JSON))) == 411
-    assert status(ask(http("POST", "/notify", JSON, "Content-Length: 0"))) == 400
+@pytest.mark.parametrize("codings", [["gzip"], ["identity, gzip"], ["gzip", "identity"]], ids=str)
+@announcements
+def test_what_is_compressed_is_415(target: str, codings: list[str]) -> None:
+    headers = [f"Content-Encoding: {coding}" for coding in codings]
+    assert status(ask(announce(target, *headers))) == 415
 
 
-def padded(size: int) -> bytes:
-    body = json.dumps(NOTIFY).encode()
+@announcements
+def test_what_has_no_length_is_411(target: str) -> None:
+    assert status(ask(http("POST", target, JSON))) == 411
+    assert status(ask(http("POST", target, JSON, "Content-Length: 0"))) == 400
+
+
+def padded(size: int, target: str = "/notify") -> bytes:
+    body = json.dumps(BODIES[target]).encode()
     return body + b" " * (size - len(body))
 
 
-def test_a_body_may_be_as_long_as_the_limit() -> None:
+@announcements
+def test_a_body_may_be_as_long_as_the_limit(target: str) -> None:
     for write in (post, chunked):
-        assert ask(write(padded(2048))) == Notify(room="u1", sender="s2")
+        assert ask(write(padded(2048, target), target=target)) == ANNOUNCED[target]
+
+
+def too_long(target: str) -> list[bytes]:
+    body = padded(2049, target)
+    return [
+        post(body, target=target),
+        post(body, "Expect: 100-continue", target=target),
+        *(chunked(body, size=size, target=target) for size in (1, 100, 2049)),
+    ]
 
 
 @pytest.mark.parametrize(
     "request_",
     [
-        post(padded(2049)),
-        post(padded(2049), "Expect: 100-continue"),
+        *(request for target in ANNOUNCED for request in too_long(target)),
         post(padded(2049), target="/nowhere"),
         http("GET", "/", "Content-Length: 99999999999999999999"),
-        chunked(padded(2049)),
-        chunked(padded(2049), size=1),
-        chunked(padded(2049), size=2049),
     ],
 )
 def test_a_longer_body_is_413_and_the_end(request_: bytes) -> None:
     assert ask(request_) == Problem(413, "the request's body is too large", close=True)
 
 
-def test_a_body_that_is_too_long_is_not_waited_for() -> None:
+@announcements
+def test_a_body_that_is_too_long_is_not_waited_for(target: str) -> None:
     server = Server(CONFIG)
-    server.receive(http("POST", "/notify", JSON, "Content-Length: 2049"))
-    assert server.outcomes == [requests.TOO_LARGE]
+    server.receive(http("POST", target, JSON, "Content-Length: 2049"))
+    assert server.outcomes == [TOO_LARGE]
 
 
 def test_the_limit_is_each_requests_own() -> None:
     server = Server(CONFIG)
-    for _ in range(3):
-        server.receive(post(padded(2000)) + chunked(padded(2000)))
-    assert server.outcomes == [Notify(room="u1", sender="s2")] * 6
+    for target in ("/notify", "/release", "/notify"):
+        body = padded(2000, target)
+        server.receive(post(body, target=target) + chunked(body, target=target))
+    notify, release = ANNOUNCED.values()
+    assert server.outcomes == [notify, notify, release, release, notify, notify]
 
 
 @pytest.mark.parametrize(
     ("request_", "allow"),
     [
-        *((http(method, "/notify"), b"POST") for method in ("GET", "HEAD", "PUT", "OPTIONS")),
+        *(
+            (http(method, target), b"POST")
+            for method in ("GET", "HEAD", "PUT", "OPTIONS", "DELETE")
+            for target in ANNOUNCED
+        ),
         *((http(method, "/ws"), b"GET") for method in ("HEAD", "POST", "DELETE")),
         *((http("POST", page, "Content-Length: 0"), b"GET, HEAD") for page in PAGES),
         (http("get", "/"), b"GET, HEAD"),
-        (http("post", "/notify"), b"POST"),
+        *((http("post", target), b"POST") for target in ANNOUNCED),
         (post(NOTIFY, target="/ws"), b"GET"),
     ],
 )
@@ -465,6 +568,7 @@ def test_another_method_is_405_and_says_which(request_: bytes, allow: bytes) -> 
         *("/nowhere", "/notify/", "/Notify", "//notify", "/notify;x", "/%6eotify", "/ws/", "/.."),
         *("*", "test:80", "ftp://test/notify", "http:/notify", "notify", "?/notify", "/client"),
         "http://test//notify",
+        *("/release/", "/Release", "//release", "/releases", "release", "/notify/release"),
     ],
 )
 def test_what_is_not_here_is_404(target: str) -> None:
@@ -524,7 +628,7 @@ def test_what_leaves_the_length_in_doubt_ends_the_connection(request_: bytes, co
 
 @pytest.mark.parametrize("head", [b"GET /", b"GET / HTTP/1.1\r\nX: ", b"GET / HTTP/1.1\r\n"])
 def test_a_head_without_an_end_is_431(head: bytes) -> None:
-    assert ask_last(head + b"x" * CONFIG.max_headers) == requests.HEADERS_TOO_LARGE
+    assert ask_last(head + b"x" * CONFIG.max_headers) == HEADERS_TOO_LARGE
 
 
 def test_nothing_of_malformed_bytes_is_told() -> None:
@@ -537,23 +641,28 @@ def test_nothing_of_malformed_bytes_is_told() -> None:
 
 
 @pytest.mark.parametrize("expectation", ["100-continue", "100-Continue"])
-def test_who_expects_a_100_gets_it(expectation: str) -> None:
-    head, _, body = post(NOTIFY, f"Expect: {expectation}").partition(b"\r\n\r\n")
+@announcements
+def test_who_expects_a_100_gets_it(target: str, expectation: str) -> None:
+    head, _, body = announce(target, f"Expect: {expectation}").partition(b"\r\n\r\n")
     server = Server(CONFIG)
     server.receive(head + b"\r\n\r\n")
     assert (server.outcomes, server.continued) == ([], 1)
     server.receive(body)
-    assert server.outcomes == [Notify(room="u1", sender="s2")]
+    assert server.outcomes == [ANNOUNCED[target]]
 
 
 @pytest.mark.parametrize(
     ("method", "target", "headers", "code"),
     [
         ("POST", "/notify", ["Content-Type: text/plain", "Content-Length: 9"], 415),
+        ("POST", "/release", ["Content-Type: text/plain", "Content-Length: 9"], 415),
         ("POST", "/notify", [JSON, "Content-Length: 9", "Content-Encoding: br"], 415),
+        ("POST", "/release", [JSON, "Content-Length: 9", "Content-Encoding: br"], 415),
         ("POST", "/nowhere", ["Content-Length: 9"], 404),
         ("PUT", "/notify", [JSON, "Transfer-Encoding: chunked"], 405),
+        ("PUT", "/release", [JSON, "Transfer-Encoding: chunked"], 405),
         ("POST", "/notify", [JSON, "Content-Length: 2049"], 413),
+        ("POST", "/release", [JSON, "Content-Length: 2049"], 413),
     ],
 )
 def test_who_expects_a_100_is_refused_before_the_body(
@@ -567,8 +676,9 @@ def test_who_expects_a_100_is_refused_before_the_body(
 
 
 @pytest.mark.parametrize("expectation", ["", "200-ok", "100-continue, 100-continue", "100"])
-def test_nothing_else_can_be_expected(expectation: str) -> None:
-    outcome = ask(post(NOTIFY, f"Expect: {expectation}"))
+@announcements
+def test_nothing_else_can_be_expected(target: str, expectation: str) -> None:
+    outcome = ask(announce(target, f"Expect: {expectation}"))
     assert isinstance(outcome, Problem)
     assert (outcome.status, outcome.close) == (417, True)
 
@@ -738,34 +848,12 @@ def test_no_origin_at_all_may_be_listed() -> None:
     assert ask(handshake(), config) == Upgrade(ACCEPT, None)
 
 
-# -- problems ---------------------------------------------------------------------------
-
-
-def test_a_problem_is_what_rfc_9457_says() -> None:
-    assert json.loads(Problem(404, "there is nothing here").body) == {
-        "type": "about:blank",
-        "title": "Not Found",
-        "status": 404,
-        "detail": "there is nothing here",
-    }
-
-
-CONSTANTS = [value for value in vars(requests).values() if isinstance(value, Problem)]
-
-
-@pytest.mark.parametrize("problem", CONSTANTS, ids=lambda problem: problem.detail)
-def test_every_ready_made_problem_can_be_written(problem: Problem) -> None:
-    assert json.loads(problem.body)["status"] == problem.status
-    h11.Response(status_code=problem.status, headers=list(problem.headers))
-
-
-def test_there_are_ready_made_problems() -> None:
-    assert {problem.status for problem in CONSTANTS} == {408, 409, 413, 429, 431, 503}
+# -- anything at all --------------------------------------------------------------------
 
 
 @given(
     st.binary(min_size=1, max_size=300)
-    | st.binary(max_size=100).map(lambda noise: post(NOTIFY) + noise)
+    | st.tuples(st.sampled_from([*map(announce, ANNOUNCED)]), st.binary(max_size=100)).map(b"".join)
 )
 def test_any_bytes_have_an_outcome_or_wait_for_more(data: bytes) -> None:
     whole, split = Server(CONFIG), Server(CONFIG)

@@ -1,5 +1,8 @@
 """The registry against the most naive one: a list of who is where."""
 
+from collections.abc import Container
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,10 +15,11 @@ Entry = tuple[str, str, int]
 
 members = st.integers(0, 8)
 places = st.tuples(strategies.rooms, strategies.sessions, members)
-senders = st.none() | strategies.sessions
+# Whom a notify spares: the sessions that stand after it.
+spared_ones: st.SearchStrategy[frozenset[str]] = st.frozensets(strategies.sessions)
 steps = st.lists(
     st.tuples(st.sampled_from(["join", "join", "leave"]), places)
-    | st.tuples(st.just("evict"), st.tuples(strategies.rooms, senders)),
+    | st.tuples(st.just("evict"), st.tuples(strategies.rooms, spared_ones)),
     max_size=60,
 )
 
@@ -29,16 +33,17 @@ def check(rooms: Rooms[int], model: list[Entry]) -> None:
         assert (room in rooms) == bool(here)
         assert rooms.size(room) == len(here)
         assert sorted(rooms.members(room)) == sorted(member for _, _, member in here)
+        assert sorted(rooms.sessions(room)) == sorted({session for _, session, _ in here})
         for session in ("s1", "s2", "s3", "s4"):
             tabs = [member for _, its, member in here if its == session]
             assert rooms.members(room, session) == tabs
             others = [member for _, its, member in here if its != session]
-            assert sorted(rooms.others(room, session)) == sorted(others)
-        assert sorted(rooms.others(room, None)) == sorted(rooms.members(room))
+            assert sorted(rooms.others(room, {session})) == sorted(others)
+        assert sorted(rooms.others(room, ())) == sorted(rooms.members(room))
 
 
 @given(steps)
-def test_behaves_as_a_list_of_who_is_where(steps: list[tuple[str, Entry]]) -> None:
+def test_behaves_as_a_list_of_who_is_where(steps: list[tuple[str, Any]]) -> None:
     rooms: Rooms[int] = Rooms()
     model: list[Entry] = []
     for step, arguments in steps:
@@ -50,39 +55,54 @@ def test_behaves_as_a_list_of_who_is_where(steps: list[tuple[str, Entry]]) -> No
             assert rooms.leave(*arguments) == (arguments in model)
             model = [entry for entry in model if entry != arguments]
         else:
-            room, sender = arguments[:2]
-            goes = [entry for entry in model if entry[0] == room and entry[1] != sender]
-            assert sorted(rooms.evict(room, sender)) == sorted(entry[2] for entry in goes)
+            room, spared = arguments
+            goes = [entry for entry in model if entry[0] == room and entry[1] not in spared]
+            assert sorted(rooms.evict(room, spared)) == sorted(entry[2] for entry in goes)
             model = [entry for entry in model if entry not in goes]
         check(rooms, model)
 
 
-@given(st.lists(places), strategies.rooms, senders)
+@given(st.lists(places), strategies.rooms, spared_ones)
 def test_others_and_spared_are_everybody_and_nobody_twice(
-    entries: list[Entry], room: str, sender: str | None
+    entries: list[Entry], room: str, spared: frozenset[str]
 ) -> None:
     rooms: Rooms[Entry] = Rooms()
     for entry in entries:
         rooms.join(entry[0], entry[1], entry)
-    spared = [] if sender is None else rooms.members(room, sender)
+    stay = [tab for session in sorted(spared) for tab in rooms.members(room, session)]
     everybody = rooms.members(room)
-    others = rooms.others(room, sender)
-    assert sorted(others + spared) == sorted(everybody)
-    assert rooms.evict(room, sender) == others
-    assert rooms.members(room) == spared
-    assert rooms.evict(room, sender) == []
+    others = rooms.others(room, spared)
+    assert sorted(others + stay) == sorted(everybody)
+    assert rooms.evict(room, spared) == others
+    assert sorted(rooms.members(room)) == sorted(stay)
+    assert set(rooms.sessions(room)) == {session for _, session, _ in stay}
+    assert rooms.evict(room, spared) == []
 
 
-@given(st.lists(places), strategies.rooms, senders)
+@given(st.lists(places), strategies.rooms, spared_ones)
 def test_a_notify_touches_no_other_room(
-    entries: list[Entry], room: str, sender: str | None
+    entries: list[Entry], room: str, spared: frozenset[str]
 ) -> None:
     rooms: Rooms[int] = Rooms()
     for entry in entries:
         rooms.join(*entry)
     before = {other: rooms.members(other) for other in ("u1", "u2", "u3") if other != room}
-    rooms.evict(room, sender)
+    rooms.evict(room, spared)
     assert {other: rooms.members(other) for other in before} == before
+
+
+@given(st.lists(places), strategies.rooms, spared_ones)
+def test_who_is_spared_stays_in_the_order_of_coming(
+    entries: list[Entry], room: str, spared: frozenset[str]
+) -> None:
+    rooms: Rooms[int] = Rooms()
+    for entry in entries:
+        rooms.join(*entry)
+    sessions = [session for session in rooms.sessions(room) if session in spared]
+    tabs = [rooms.members(room, session) for session in sessions]
+    rooms.evict(room, spared)
+    assert rooms.sessions(room) == sessions
+    assert [rooms.members(room, session) for session in sessions] == tabs
 
 
 @given(st.lists(places))
@@ -96,10 +116,11 @@ def test_when_everybody_has_left_nothing_is_kept(entries: list[Entry]) -> None:
     assert all(rooms.size(room) == 0 and room not in rooms for room, _, _ in entries)
 
 
-@pytest.mark.parametrize("sender", ["s1", None])
-def test_nobody_is_in_an_unknown_room(sender: str | None) -> None:
+@pytest.mark.parametrize("spared", [(), {"s1"}, ["s1", "s2"]])
+def test_nobody_is_in_an_unknown_room(spared: Container[str]) -> None:
     rooms: Rooms[int] = Rooms()
-    assert rooms.evict("u1", sender) == rooms.others("u1", sender) == rooms.members("u1") == []
+    assert rooms.evict("u1", spared) == rooms.others("u1", spared) == rooms.members("u1") == []
+    assert rooms.sessions("u1") == []
     assert not rooms.leave("u1", "s1", 1)
     assert len(rooms) == 0
 
@@ -107,11 +128,16 @@ def test_nobody_is_in_an_unknown_room(sender: str | None) -> None:
 def test_a_list_that_was_returned_is_the_callers_own() -> None:
     rooms: Rooms[int] = Rooms()
     rooms.join("u1", "s1", 1)
-    lists = [rooms.members("u1"), rooms.members("u1", "s1"), rooms.others("u1", None)]
+    lists = [rooms.members("u1"), rooms.members("u1", "s1"), rooms.others("u1", ())]
+    sessions = rooms.sessions("u1")
     rooms.join("u1", "s1", 2)
+    rooms.join("u1", "s2", 3)
     assert lists == [[1], [1], [1]]
+    assert sessions == ["s1"]
     lists[0].clear()
-    assert rooms.members("u1") == [1, 2]
+    sessions.clear()
+    assert rooms.members("u1") == [1, 2, 3]
+    assert rooms.sessions("u1") == ["s1", "s2"]
 
 
 def test_members_come_in_the_order_of_their_coming() -> None:
@@ -120,4 +146,4 @@ def test_members_come_in_the_order_of_their_coming() -> None:
         rooms.join("u1", "s1", member)
     rooms.join("u1", "s2", 0)
     rooms.join("u1", "s1", 3)
-    assert rooms.members("u1") == rooms.others("u1", None) == [3, 1, 2, 0]
+    assert rooms.members("u1") == rooms.others("u1", ()) == [3, 1, 2, 0]

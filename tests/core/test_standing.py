@@ -1,389 +1,1032 @@
-"""Which logins a room still recognises: the one rule, and the bounds of memory."""
+"""Which logins a room still recognises: the one rule against naive lists; the bounds of memory."""
 
+from collections.abc import Container
 from typing import Any
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sse_trio.core.standing import MAX_TERMINATIONS, Standing, Standings, Termination
+from sse_trio.config import Config
+from sse_trio.core.standing import (
+    MAX_TERMINATIONS,
+    RELEASED,
+    Login,
+    Record,
+    Standing,
+    Termination,
+)
+from sse_trio.core.standings import Standings
+from sse_trio.core.tickets import Ticket
+from sse_trio.errors import LimitReached
 
-from .. import strategies
+SESSIONS = ("s1", "s2", "s3", "s4", "s5")
+Step = tuple[str, Any]
 
-senders = st.none() | strategies.sessions
-seen = st.tuples(st.just("seen"), strategies.sessions)
-notified = st.tuples(st.just("notified"), senders)
-proven = st.tuples(st.just("proven"), st.tuples(strategies.sessions, st.integers(0, 12)))
-histories = st.lists(seen | notified | proven, max_size=40)
-histories_without_tickets = st.lists(seen | notified, max_size=40)
+sessions = st.sampled_from(SESSIONS)
+senders = st.none() | sessions
 
-ROOMY = 100
+# One draw a step. Seldom does nobody stay, so that the room can fill in between.
+STEPS: list[Step] = [
+    *[(what, one) for what in ("joined", "notified") for one in SESSIONS] * 2,
+    *(("released", one) for one in SESSIONS),
+    *[("notified", None)] * 2,
+]
+# A ticket of any epoch, and so many seconds old.
+PROOFS: list[Step] = [
+    ("proven", (one, epoch, age))
+    for one in SESSIONS
+    for epoch in range(13)
+    for age in (0, 1, 3, 99)
+]
+steps = st.sampled_from(STEPS)
+steps_with_tickets = st.sampled_from(STEPS) | st.sampled_from(PROOFS)
+histories = st.lists(steps, max_size=25)
+histories_with_tickets = st.lists(steps_with_tickets, max_size=25)
+
+each_number_of_places = pytest.mark.parametrize("places", [1, 2, 3])
+some_places = st.integers(1, 3)
+at_limits = st.sampled_from(["end-oldest", "refuse-new"])
+
+LIFETIME = 100
 
 
-def live(standing: Standing, history: list[tuple[str, Any]]) -> Standing:
-    """Take `standing` through a history."""
-    for what, value in history:
-        if what == "seen":
-            standing.admit(value)
-        elif what == "proven":
-            standing.admit(*value)
-        else:
-            standing.advance(value, "login", None)
+def standings(*, alive: Container[str] = (), **settings: Any) -> Standings:
+    return Standings(Config(**{"ticket_lifetime": LIFETIME} | settings), alive=alive)
+
+
+def room_for(places: int = 1, at_limit: str = "end-oldest", **settings: Any) -> Standing:
+    standing = standings(max_sessions=places, at_limit=at_limit, **settings).touch("u1", 1000)
+    assert standing.epoch == standing.floor == 0
     return standing
 
 
-def stands(standing: Standing, session: str, epoch: int | None = None) -> bool:
-    return standing.superseded(standing.admit(session, epoch)) is None
+def join(standing: Standing, session: str, ticket: Ticket | None = None) -> Termination | None:
+    """Come as a member comes: registered if it stands, else told why not."""
+    login = standing.login(session, ticket)
+    ended = standing.superseded(login)
+    if ended is None:
+        standing.admit(session, login)
+    return ended
 
 
-@given(histories)
-def test_the_epoch_only_grows(history: list[tuple[str, Any]]) -> None:
-    standing = Standing(ROOMY)
-    for step in history:
-        before = standing.epoch
-        live(standing, [step])
-        assert standing.floor <= standing.epoch
-        if step[0] == "notified":
-            assert standing.epoch == standing.floor == before + 1
-        elif step[0] == "proven":
-            assert standing.epoch == max(before, step[1][1])
+def prove(
+    standing: Standing, session: str, epoch: int, *, issued: float | None = None
+) -> Termination | None:
+    """Come with a ticket, of now unless told otherwise."""
+    issued = standing.touched if issued is None else issued
+    return join(standing, session, Ticket("u1", session, epoch, issued))
+
+
+def notify(standing: Standing, sender: str | None, *, present: Container[str] = ()) -> Termination:
+    """Announce a login in words that tell which of them it was."""
+    number = standing.epoch + 1
+    return standing.advance(sender, f"reason {number}", {"number": number}, present=present)
+
+
+def live(standing: Standing, history: list[Step], seconds: float = 1) -> Standing:
+    """Take `standing` through a history, `seconds` a step; what is refused has no effect."""
+    for what, value in history:
+        standing.touched += seconds
+        if what == "joined":
+            join(standing, value)
+        elif what == "proven":
+            session, epoch, age = value
+            prove(standing, session, epoch, issued=standing.touched - age)
+        elif what == "released":
+            standing.release(value)
         else:
-            assert standing.epoch == before
+            # With everybody here no place becomes free by itself.
+            refused(standing, value, present=SESSIONS)
+    return standing
 
 
-@given(histories_without_tickets)
-def test_a_session_stands_unless_another_was_notified_since(
-    history: list[tuple[str, Any]],
+def refused(
+    standing: Standing, sender: str | None, *, present: Container[str] = ()
+) -> tuple[float, ...] | None:
+    """Notify; return the ages that a refusal tells."""
+    try:
+        notify(standing, sender, present=present)
+    except LimitReached as full:
+        return full.ages
+    return None
+
+
+def whole(standing: Standing) -> dict[str, Any]:
+    """Return everything that the standing remembers, also what is no part of its equality."""
+    record = standing.record()
+    return attrs.asdict(record) | {"order": list(record.logins)}
+
+
+def standing_ones(standing: Standing) -> set[str]:
+    return set(filter(standing.stands, SESSIONS))
+
+
+def words(number: int) -> Termination:
+    return Termination(number, f"reason {number}", {"number": number})
+
+
+class Model:
+    """One room as lists of sessions, the oldest first: who merely joined, and who was named."""
+
+    def __init__(self, places: int, *, refuses: bool = False) -> None:
+        self.places = places
+        self.refuses = refuses
+        self.joined: list[str] = []
+        self.named: list[str] = []
+        self.order: list[str] = []
+        """Everybody by when they joined or were named last."""
+        self.ended: dict[str, int | None] = {}
+        """By which notify; None: released."""
+        self.count = 0
+        self.number: dict[str, int] = {}
+        """By which notify a session was named last."""
+        self.since: dict[str, float] = {}
+        self.sign: dict[str, float] = {}
+        """When a session last was known to be there."""
+        self.oldest_of_a_full_room = 0
+
+    def queue(self) -> list[str]:
+        return self.joined + self.named
+
+    def join(self, session: str, now: float) -> None:
+        if session in self.ended:
+            return
+        self.sign[session] = now
+        if session not in self.queue():
+            self.joined.append(session)
+            self.order.append(session)
+
+    def notify(
+        self, sender: str | None, now: float, *, absent: Container[str] = ()
+    ) -> list[float] | None:
+        """Accept a notify, or return the ages of those who are in its way."""
+        for session in [one for one in self.named if one in absent]:
+            self.release(session)
+        others = [session for session in self.named if session != sender]
+        if self.refuses and sender is not None and len(others) >= self.places:
+            return sorted(now - self.since[session] for session in others)
+        self.count += 1
+        if sender is None:
+            self.end(self.queue())
+            self.oldest_of_a_full_room = self.count
+            return None
+        for place in (self.joined, self.order, self.named):
+            if sender in place:
+                place.remove(sender)
+        self.ended.pop(sender, None)
+        self.named.append(sender)
+        self.order.append(sender)
+        self.number[sender] = self.count
+        self.since[sender] = self.sign[sender] = now
+        self.end(self.queue()[: -self.places])
+        if len(self.named) == self.places:
+            self.oldest_of_a_full_room = min(self.number[session] for session in self.named)
+        return None
+
+    def end(self, sessions: list[str]) -> None:
+        for session in sessions:
+            (self.joined if session in self.joined else self.named).remove(session)
+            self.ended[session] = self.count
+
+    def release(self, session: str) -> None:
+        if session in self.queue():
+            (self.joined if session in self.joined else self.named).remove(session)
+        self.ended.setdefault(session, None)
+
+    def told(self, session: str) -> Termination | None:
+        if session not in self.ended:
+            return None
+        number = self.ended[session]
+        if number is None:
+            return Termination(self.count, "logout")
+        return words(max(number, self.count - MAX_TERMINATIONS + 1))
+
+    def newest(self) -> str | None:
+        standing = [session for session in self.order if session in self.queue()]
+        return standing[-1] if standing else None
+
+
+def check(standing: Standing, model: Model) -> None:
+    """Everything that can be asked is answered as the lists would."""
+    assert (standing.epoch, standing.floor) == (model.count, model.oldest_of_a_full_room)
+    assert standing_ones(standing) == set(model.queue())
+    assert standing.newest() == model.newest()
+    for session in SESSIONS:
+        assert standing.superseded(standing.login(session)) == model.told(session)
+
+
+# -- the rule ---------------------------------------------------------------------------
+
+
+@each_number_of_places
+@given(at_limit=at_limits, history=histories)
+def test_after_each_step_exactly_the_newest_sessions_stand(
+    places: int, at_limit: str, history: list[Step]
 ) -> None:
-    """Against the naive model: the set of sessions that have been superseded."""
-    standing = Standing(ROOMY)
-    met: set[str] = set()
-    superseded: set[str] = set()
-    for step, session in history:
-        live(standing, [(step, session)])
-        if session is not None:
-            met.add(session)
-        if step == "notified":
-            superseded = met - {session}
-        for each in met:
-            assert stands(standing, each) == (each not in superseded)
+    standing = room_for(places, at_limit)
+    model = Model(places, refuses=at_limit == "refuse-new")
+    for what, session in history:
+        standing.touched += 1
+        now = standing.touched
+        if what == "joined":
+            assert join(standing, session) == model.told(session)
+            model.join(session, now)
+        elif what == "released":
+            ended = standing.release(session)
+            model.release(session)
+            assert ended == model.told(session)
+        else:
+            ages = refused(standing, session)
+            in_the_way = model.notify(session, now)
+            assert ages == (in_the_way and tuple(in_the_way))
+        check(standing, model)
 
 
-@given(histories, strategies.sessions, senders, st.lists(seen, max_size=10))
-def test_a_superseded_session_stays_so_however_often_it_comes_back(
-    history: list[tuple[str, Any]],
-    session: str,
-    sender: str | None,
-    later: list[tuple[str, Any]],
-) -> None:
-    standing = live(Standing(ROOMY), [*history, ("seen", session), ("notified", sender)])
-    for step in [*later, ("seen", session)]:
+@given(places=some_places, names=st.lists(sessions, min_size=1, max_size=30))
+def test_the_last_ones_that_logged_in_stand(places: int, names: list[str]) -> None:
+    """The rule where there is nothing but logins, said without a model."""
+    standing = live(room_for(places), [("notified", name) for name in names])
+    assert standing_ones(standing) == set(list(dict.fromkeys(reversed(names)))[:places])
+
+
+@given(places=some_places, history=histories_with_tickets)
+def test_epoch_and_floor_never_sink(places: int, history: list[Step]) -> None:
+    standing = room_for(places)
+    for step in history:
+        epoch, floor = standing.epoch, standing.floor
         live(standing, [step])
-        assert stands(standing, session) == (session == sender)
-    standing.advance(session, "login", None)
-    assert stands(standing, session)
+        assert floor <= standing.floor <= standing.epoch
+        if step[0] == "notified":
+            assert standing.epoch == epoch + 1
+        elif step[0] == "proven":
+            assert standing.epoch in (epoch, step[1][1])
+            assert standing.epoch >= epoch
+        else:
+            assert (standing.epoch, standing.floor) == (epoch, floor)
 
 
-@given(histories, strategies.sessions, st.integers(1, 5))
-def test_a_sender_notified_again_is_not_superseded_by_itself(
-    history: list[tuple[str, Any]], sender: str, times: int
+@given(at_limit=at_limits, history=histories_with_tickets)
+def test_where_one_session_stands_the_floor_is_the_epoch(
+    at_limit: str, history: list[Step]
 ) -> None:
-    standing = live(Standing(ROOMY), [*history, *[("notified", sender)] * times])
-    assert stands(standing, sender)
+    standing = room_for(1, at_limit)
+    for step in history:
+        live(standing, [step])
+        assert standing.floor == standing.epoch
+
+
+@given(places=some_places, history=histories_with_tickets, sender=senders)
+def test_a_notify_leaves_no_more_than_there_are_places(
+    places: int, history: list[Step], sender: str | None
+) -> None:
+    standing = live(room_for(places), history)
+    before = standing_ones(standing)
+    notify(standing, sender)
+    after = standing_ones(standing)
+    if sender is None:
+        assert after == set()
+    else:
+        # As many as there were, or as there is room for: none ends for nothing.
+        assert len(after) == min(places, len(before | {sender}))
+        assert sender in after
+        assert after <= before | {sender}
+        assert standing.newest() == sender
+
+
+@given(
+    places=some_places,
+    at_limit=at_limits,
+    history=histories_with_tickets,
+    session=sessions,
+    how=st.sampled_from(STEPS[-3:]),
+    later=st.lists(steps_with_tickets, max_size=10),
+)
+def test_a_session_that_has_ended_stays_so_until_it_is_named(
+    places: int, at_limit: str, history: list[Step], session: str, how: Step, later: list[Step]
+) -> None:
+    standing = live(room_for(places, at_limit), [*history, ("joined", session)])
+    if standing.stands(session):
+        live(standing, [how if how[0] == "notified" else ("released", session)])
+    for what, value in later:
+        # Not what names it: a notify, or a proof from beyond what the room remembers.
+        if what == "notified" and value == session:
+            continue
+        if what == "proven" and value[0] == session and value[1] > standing.epoch:
+            _, epoch, age = value
+            # A ticket from before the last notify is no such proof.
+            issued = min(standing.touched - age, standing.notified - 1)
+            assert prove(standing, session, epoch, issued=issued) is not None
+            continue
+        live(standing, [(what, value)])
+        assert not standing.stands(session)
+        assert join(standing, session) is not None
+        assert standing.newest() != session
+    notify(standing, None)
+    notify(standing, session)
+    assert standing.stands(session)
+    assert join(standing, session) is None
+
+
+@given(places=some_places, history=histories_with_tickets, sender=sessions, times=st.integers(1, 5))
+def test_a_sender_notified_again_ends_nobody_else(
+    places: int, history: list[Step], sender: str, times: int
+) -> None:
+    standing = live(room_for(places), [*history, ("notified", sender)])
+    before = standing_ones(standing)
+    live(standing, [("notified", sender)] * times)
+    assert standing_ones(standing) == before
     assert standing.newest() == sender
 
 
-@given(histories)
-def test_who_was_never_seen_is_admitted_as_of_now(history: list[tuple[str, Any]]) -> None:
-    standing = live(Standing(ROOMY), history)
-    assert standing.admit("stranger") == standing.epoch
+@given(places=some_places, history=histories_with_tickets)
+def test_who_was_never_seen_is_admitted_as_of_now(places: int, history: list[Step]) -> None:
+    standing = live(room_for(places), history)
+    now = standing.touched
+    login = standing.login("stranger")
+    assert login == Login(standing.epoch, now, now, named=False)
+    assert login.seen == now
+    assert standing.superseded(login) is None
+    assert not standing.stands("stranger")
+    assert standing.admit("stranger", login)
+    assert standing.stands("stranger")
     assert standing.newest() == "stranger"
-    standing.advance(None, "logout", None)
-    assert not stands(standing, "stranger")
+    notify(standing, None)
+    assert not standing.stands("stranger")
 
 
-@given(histories_without_tickets, strategies.sessions)
-def test_a_termination_names_the_notify_that_did_it(
-    history: list[tuple[str, Any]], session: str
+@given(places=some_places, history=histories)
+def test_who_merely_joined_takes_a_place_only_where_one_is_left(
+    places: int, history: list[Step]
 ) -> None:
-    standing = Standing(ROOMY)
-    standing.admit(session)
-    ended: Termination | None = None
-    for number, (step, who) in enumerate(history[:MAX_TERMINATIONS], 1):
-        if step == "notified":
-            detail = {"number": number}
-            epoch = standing.advance(who, f"reason {number}", detail)
-            if who == session:
-                ended = None
-            elif ended is None:
-                ended = Termination(epoch, f"reason {number}", detail)
-        else:
-            standing.admit(who)
-        assert standing.superseded(standing.admit(session)) == ended
+    """However late it came: a login that was announced is worth more than a claim."""
+    standing = live(room_for(places), history)
+    named = [one for one in SESSIONS if standing.stands(one) and standing.logins[one].named]
+    join(standing, "stranger")
+    notify(standing, "sender")
+    places_left = places - 1 - len(named)
+    assert standing.stands("stranger") == (places_left > 0)
 
 
-def test_who_missed_more_notifies_than_are_remembered_is_told_the_oldest() -> None:
-    standing = Standing(ROOMY)
-    login = standing.admit("s1")
-    for number in range(1, 21):
-        standing.advance(None, f"reason {number}", None)
-    oldest = 20 - MAX_TERMINATIONS + 1
-    assert standing.superseded(login) == Termination(oldest, f"reason {oldest}")
-    assert len(standing.terminations) == MAX_TERMINATIONS
+def test_of_those_who_merely_joined_the_last_one_stays() -> None:
+    standing = room_for(2)
+    for session in ("s1", "s2", "s1"):
+        join(standing, session)
+    notify(standing, "s3")
+    assert standing_ones(standing) == {"s2", "s3"}
+    # The next login takes its place: that there is one left is over.
+    notify(standing, "s4")
+    assert standing_ones(standing) == {"s3", "s4"}
 
 
-@given(histories, strategies.sessions, st.integers(1, 100))
-def test_a_ticket_of_a_later_epoch_lifts_the_room(
-    history: list[tuple[str, Any]], session: str, ahead: int
-) -> None:
-    standing = live(Standing(ROOMY), history)
-    before = {known for known in standing.logins if known != session}
-    proven = standing.epoch + ahead
-    assert standing.admit(session, proven) == standing.epoch == standing.floor == proven
-    assert stands(standing, session)
-    for other in before:
-        assert not stands(standing, other)
-
-
-def test_who_was_ended_by_a_lift_is_told_its_epoch() -> None:
-    standing = Standing(ROOMY)
-    login = standing.admit("s1")
-    standing.admit("s2", 9)
-    assert standing.superseded(login) == Termination(9, "login", None)
-    standing.advance("s2", "logout", None)
-    assert standing.superseded(login) == Termination(10, "logout", None)
-
-
-@given(histories, strategies.sessions, st.integers(0, 12))
-def test_a_ticket_never_takes_a_login_back(
-    history: list[tuple[str, Any]], session: str, proven: int
-) -> None:
-    standing = live(Standing(ROOMY), history)
-    known = standing.logins.get(session, 0)
-    assert standing.admit(session, proven) == max(known, proven)
-
-
-def test_an_old_ticket_is_superseded_by_what_came_after_it() -> None:
-    standing = Standing(ROOMY)
-    ticket = standing.advance("s1", "login", None)
-    standing.advance("s2", "login", None)
-    assert not stands(standing, "s1", ticket)
-    assert not stands(standing, "never seen", ticket)
-    assert standing.newest() == "s2"
-
-
-def test_a_superseded_session_may_prove_a_login_of_now() -> None:
-    standing = Standing(ROOMY)
-    standing.admit("s1")
-    standing.admit("s2")
-    epoch = standing.advance("s2", "login", None)
-    assert stands(standing, "s1", epoch)
-    # Its login is the newest: that it was seen long ago, under an older one, is past.
-    assert standing.newest() == "s1"
+def test_to_be_named_after_one_has_joined_is_to_be_the_newest() -> None:
+    standing = room_for(2)
+    for session in ("s1", "s2", "s3"):
+        join(standing, session)
+    notify(standing, "s1")
+    notify(standing, "s4")
+    assert standing_ones(standing) == {"s1", "s4"}
 
 
 def test_who_merely_reconnects_has_not_joined_last() -> None:
-    standing = Standing(ROOMY)
+    standing = room_for()
     for session in ("s1", "s2", "s1"):
-        standing.admit(session)
+        join(standing, session)
     assert standing.newest() == "s2"
 
 
 def test_nobody_is_the_newest_of_a_room_where_nobody_stands() -> None:
-    standing = Standing(ROOMY)
+    standing = room_for()
     assert standing.newest() is None
-    standing.admit("s1")
-    standing.advance(None, "logout", None)
+    join(standing, "s1")
+    notify(standing, None)
     assert standing.newest() is None
-    assert not stands(standing, "s1")
+    assert join(standing, "s1") == words(1)
     assert standing.newest() is None
+
+
+def test_to_be_seen_is_noted_and_changes_nothing_else() -> None:
+    standing = room_for()
+    login = standing.login("s1")
+    assert standing.admit("s1", login)
+    before = whole(standing)
+    standing.touched += 7
+    assert not standing.admit("s1", standing.login("s1"))
+    assert standing.logins["s1"].seen == login.seen + 7
+    before["logins"]["s1"]["seen"] += 7
+    before["touched"] += 7
+    assert whole(standing) == before
+    standing.see("s1", standing.touched + 1)
+    assert standing.logins["s1"].seen == login.seen + 8
+    # Whoever is unknown has not been here.
+    standing.see("s2", standing.touched)
+    assert list(standing.logins) == ["s1"]
+
+
+# -- what the ended are told ------------------------------------------------------------
+
+
+def test_a_termination_tells_the_notify_that_did_it() -> None:
+    standing = room_for(2)
+    for sender in ("s1", "s2", "s3", "s2", "s4"):
+        notify(standing, sender)
+    assert [join(standing, session) for session in SESSIONS[:4]] == [words(3), None, words(5), None]
+
+
+def test_a_notify_returns_what_it_tells() -> None:
+    standing = room_for()
+    join(standing, "s1")
+    told = standing.advance("s2", "stolen", {"where": "Lisbon"})
+    assert told == Termination(1, "stolen", {"where": "Lisbon"}) == join(standing, "s1")
+    assert standing.advance(None, "", None) == Termination(2, "", None) == join(standing, "s2")
+
+
+def test_who_missed_more_notifies_than_are_remembered_is_told_the_oldest() -> None:
+    standing = room_for()
+    join(standing, "s1")
+    for _ in range(20):
+        notify(standing, None)
+    assert join(standing, "s1") == words(20 - MAX_TERMINATIONS + 1)
+    assert len(standing.terminations) == MAX_TERMINATIONS
+
+
+def test_no_detail_is_in_a_repr() -> None:
+    standing = room_for()
+    standing.advance("a session", "login", {"where": "Lisbon"})
+    for value in (standing, standing.record(), standing.terminations):
+        assert "Lisbon" not in repr(value)
+        assert "a session" not in repr(value)
+
+
+# -- a limit that refuses ---------------------------------------------------------------
+
+
+@given(places=some_places, history=histories_with_tickets, sender=sessions)
+def test_a_limit_that_refuses_ends_nobody_who_was_named(
+    places: int, history: list[Step], sender: str
+) -> None:
+    standing = live(room_for(places, "refuse-new"), history)
+    named = {one for one in standing_ones(standing) if standing.logins[one].named}
+    before = whole(standing)
+    ages = refused(standing, sender, present=SESSIONS)
+    if len(named - {sender}) < places:
+        assert ages is None
+        assert named | {sender} <= standing_ones(standing)
+    else:
+        since = [standing.logins[one].since for one in named - {sender}]
+        assert ages == tuple(sorted(standing.touched - moment for moment in since))
+        assert whole(standing) == before
+
+
+@each_number_of_places
+def test_when_every_place_is_taken_a_new_login_is_refused(places: int) -> None:
+    standing = room_for(places, "refuse-new")
+    held = SESSIONS[:places]
+    for session in held:
+        notify(standing, session)
+        standing.touched += 10
+    before = whole(standing)
+    with pytest.raises(LimitReached) as full:
+        notify(standing, "s4")
+    assert full.value.ages == tuple(10.0 * (count + 1) for count in range(places))
+    assert whole(standing) == before
+    # Whoever holds a place may log in again, and is the youngest then.
+    notify(standing, held[0])
+    assert standing_ones(standing) == set(held)
+    with pytest.raises(LimitReached) as full:
+        notify(standing, "s4")
+    assert full.value.ages[0] == 0
+
+
+def test_nobody_may_always_be_left() -> None:
+    standing = room_for(1, "refuse-new")
+    notify(standing, "s1")
+    notify(standing, None)
+    assert standing_ones(standing) == set()
+    notify(standing, "s2")
+    assert standing_ones(standing) == {"s2"}
+
+
+def test_who_merely_joined_is_in_nobodys_way() -> None:
+    standing = room_for(1, "refuse-new")
+    for session in ("s1", "s2", "s3"):
+        join(standing, session)
+    notify(standing, "s2")
+    assert standing_ones(standing) == {"s2"}
+    join(standing, "s4")
+    with pytest.raises(LimitReached) as full:
+        notify(standing, "s4")
+    assert full.value.ages == (0,)
+    assert standing_ones(standing) == {"s2", "s4"}
+
+
+def test_what_is_refused_changes_nothing_even_where_somebody_was_away_for_long() -> None:
+    standing = room_for(1, "refuse-new")
+    notify(standing, "away")
+    prove(standing, "here", standing.epoch)
+    standing.touched += LIFETIME + 1
+    before = whole(standing)
+    assert refused(standing, "new", present=["here"]) == (LIFETIME + 1,)
+    assert whole(standing) == before
+
+
+def test_no_age_is_negative_though_a_ticket_be_of_a_clock_that_is_ahead() -> None:
+    standing = room_for(1, "refuse-new")
+    prove(standing, "ahead", 1, issued=standing.touched + 20)
+    assert refused(standing, "new") == (0,)
+
+
+# -- releases ---------------------------------------------------------------------------
+
+
+@given(places=some_places, at_limit=at_limits, history=histories_with_tickets, session=sessions)
+def test_a_release_ends_one_session_and_concerns_no_other(
+    places: int, at_limit: str, history: list[Step], session: str
+) -> None:
+    standing = live(room_for(places, at_limit), history)
+    known = set(standing.logins)
+    before = {one: standing.superseded(standing.login(one)) for one in SESSIONS}
+    epoch, floor = standing.epoch, standing.floor
+    told = standing.release(session)
+    after = {one: standing.superseded(standing.login(one)) for one in SESSIONS}
+    # What has already ended keeps what it was told.
+    assert told == after[session] == (before[session] or Termination(epoch, "logout"))
+    assert {one: after[one] for one in SESSIONS if one != session} == {
+        one: before[one] for one in SESSIONS if one != session
+    }
+    assert (standing.epoch, standing.floor) == (epoch, floor)
+    assert not standing.stands(session)
+    assert set(standing.logins) == known | {session}
+    again = whole(standing)
+    assert standing.release(session) == told
+    assert whole(standing) == again
+
+
+def test_a_superseded_session_that_logs_out_keeps_its_termination() -> None:
+    """The release that comes late must not reach the session that superseded it."""
+    standing = room_for()
+    notify(standing, "s1")
+    notify(standing, "s2")
+    assert standing.release("s1") == words(2)
+    assert join(standing, "s1") == words(2)
+    assert standing_ones(standing) == {"s2"}
+
+
+def test_a_release_outlasts_the_notifies_after_it() -> None:
+    standing = room_for(3)
+    notify(standing, "s1")
+    assert standing.release("s1") == Termination(1, "logout")
+    assert standing.logins["s1"].ended == RELEASED
+    for _ in range(3):
+        notify(standing, "s2")
+    assert join(standing, "s1") == Termination(4, "logout")
+    assert prove(standing, "s1", 1) == Termination(4, "logout")
+    assert standing_ones(standing) == {"s2"}
+    notify(standing, "s1")
+    assert standing_ones(standing) == {"s1", "s2"}
+
+
+def test_who_is_released_before_it_was_seen_cannot_join() -> None:
+    standing = room_for()
+    standing.release("s1")
+    assert join(standing, "s1") == Termination(0, "logout")
+    assert prove(standing, "s1", 0) == Termination(0, "logout")
+    notify(standing, "s1")
+    assert join(standing, "s1") is None
+
+
+@each_number_of_places
+def test_a_release_makes_room_where_a_limit_refuses(places: int) -> None:
+    standing = room_for(places, "refuse-new")
+    for session in SESSIONS[:places]:
+        notify(standing, session)
+    assert refused(standing, "s5") is not None
+    standing.release("s4")
+    assert refused(standing, "s5") is not None
+    standing.release("s1")
+    notify(standing, "s5")
+    assert standing_ones(standing) == {*SESSIONS[1:places], "s5"}
+    assert refused(standing, "s1") is not None
+
+
+def test_a_release_makes_room_for_no_session_that_has_ended() -> None:
+    standing = room_for(2)
+    for session in ("s1", "s2", "s3"):
+        notify(standing, session)
+    standing.release("s3")
+    assert standing_ones(standing) == {"s2"}
+    assert join(standing, "s1") == words(3)
+
+
+# -- places that become free ------------------------------------------------------------
+
+gaps = st.sampled_from([0, 1, LIFETIME / 2, LIFETIME, LIFETIME + 0.5])
+VISITS: list[Step] = [*STEPS, *[("left", one) for one in SESSIONS] * 2]
+visits = st.lists(st.tuples(st.sampled_from(VISITS), gaps), max_size=25)
+
+
+@each_number_of_places
+@given(at_limit=at_limits, history=visits)
+def test_an_absent_session_loses_its_place_at_the_next_notify(
+    places: int, at_limit: str, history: list[tuple[Step, float]]
+) -> None:
+    standing = room_for(places, at_limit)
+    model = Model(places, refuses=at_limit == "refuse-new")
+    present: set[str] = set()
+    for (what, session), gap in history:
+        standing.touched += gap
+        now = standing.touched
+        if what == "joined":
+            if join(standing, session) is None:
+                present.add(session)
+            model.join(session, now)
+        elif what == "left":
+            if session in present:
+                present.remove(session)
+                standing.see(session, now)
+                model.sign[session] = now
+        elif what == "released":
+            standing.release(session)
+            model.release(session)
+        else:
+            absent = {
+                one
+                for one, sign in model.sign.items()
+                if one not in present and now - sign > LIFETIME
+            }
+            ages = refused(standing, session, present=present)
+            in_the_way = model.notify(session, now, absent=absent)
+            assert ages == (in_the_way and tuple(in_the_way))
+        # Whoever has ended is put out of the room, without another sign of life.
+        present &= standing_ones(standing)
+        check(standing, model)
+
+
+@pytest.mark.parametrize("away", [LIFETIME, LIFETIME + 0.001])
+@pytest.mark.parametrize("sign", ["named", "joined", "joined again", "seen"])
+def test_a_place_is_kept_for_exactly_the_lifetime_of_a_ticket(sign: str, away: float) -> None:
+    standing = room_for(1, "refuse-new")
+    if sign == "joined":
+        join(standing, "s1")
+    standing.touched += 5
+    notify(standing, "s1")
+    if sign == "joined again":
+        standing.touched += LIFETIME + 10
+        join(standing, "s1")
+    elif sign == "seen":
+        standing.touched += LIFETIME + 10
+        standing.see("s1", standing.touched)
+    standing.touched += away
+    freed = away > LIFETIME
+    assert (refused(standing, "s2") is None) == freed
+    assert standing.stands("s2") == freed
+    assert standing.superseded(standing.login("s1")) == (
+        Termination(2, "logout") if freed else None
+    )
+
+
+def test_a_session_that_is_there_keeps_its_place_for_ever() -> None:
+    standing = room_for(1, "refuse-new")
+    notify(standing, "s1")
+    standing.touched += 1000 * LIFETIME
+    assert refused(standing, "s2", present=["s1"]) == (1000 * LIFETIME,)
+    assert standing.stands("s1")
+    assert refused(standing, "s2", present=["s2"]) is None
+
+
+def test_an_absent_session_may_be_the_sender() -> None:
+    standing = room_for(2, "refuse-new")
+    notify(standing, "s1")
+    notify(standing, "s2")
+    standing.touched += LIFETIME + 1
+    notify(standing, "s1", present=["s2"])
+    assert standing_ones(standing) == {"s1", "s2"}
+
+
+# -- tickets ----------------------------------------------------------------------------
+
+
+@given(
+    places=some_places,
+    history=histories_with_tickets,
+    session=sessions,
+    back=st.integers(0, 20),
+    age=st.sampled_from([0, 1, 1000]),
+)
+def test_what_is_known_outweighs_a_ticket(
+    places: int, history: list[Step], session: str, back: int, age: int
+) -> None:
+    standing = live(room_for(places), [*history, ("joined", session)])
+    ticket = Ticket("u1", session, max(0, standing.epoch - back), standing.touched - age)
+    assert standing.login(session, ticket) == standing.logins[session]
+
+
+@given(places=some_places, history=histories, back=st.integers(0, 20))
+def test_an_unknown_login_is_measured_with_the_floor(
+    places: int, history: list[Step], back: int
+) -> None:
+    standing = live(room_for(places), history)
+    epoch = max(0, standing.epoch - back)
+    before = standing.epoch, standing.floor
+    ended = prove(standing, "stranger", epoch)
+    assert (ended is None) == (epoch >= standing.floor)
+    assert ("stranger" in standing.logins) == (ended is None)
+    assert (standing.epoch, standing.floor) == before
+    if ended is None:
+        assert standing.logins["stranger"] == Login(epoch, standing.touched, 0)
+    else:
+        assert ended.epoch > epoch
+
+
+@given(places=some_places, at_limit=at_limits, history=histories)
+def test_a_forgotten_login_is_judged_by_its_ticket_as_if_it_were_known(
+    places: int, at_limit: str, history: list[Step]
+) -> None:
+    """What the floor is for: to tell the superseded of a room from those who stand."""
+    standing = room_for(places, at_limit)
+    tickets: dict[str, Ticket] = {}
+    for step in history:
+        epoch = standing.epoch
+        live(standing, [step])
+        if standing.epoch > epoch and (sender := step[1]) is not None:
+            tickets[sender] = Ticket("u1", sender, standing.epoch, standing.touched)
+    for session, ticket in tickets.items():
+        # That it was released is remembered only as long as the session is.
+        if standing.logins[session].ended != RELEASED:
+            forgetful = attrs.evolve(standing.record(), logins={})
+            twins = standings(max_sessions=places)
+            twins.restore("u1", forgetful)
+            twin = twins.touch("u1", standing.touched)
+            assert (join(twin, session, ticket) is None) == standing.stands(session)
+
+
+@given(
+    places=some_places,
+    history=histories,
+    epoch=st.integers(0, 60),
+    age=st.sampled_from([0.001, 1, 1000]),
+)
+def test_a_ticket_from_before_the_last_notify_is_older_than_that(
+    places: int, history: list[Step], epoch: int, age: float
+) -> None:
+    """Whatever its epoch: the ledger may have been lost, and begun to count anew."""
+    standing = live(room_for(places), [*history, ("notified", "s1")])
+    epochs = standing.epoch, standing.floor
+    login = standing.login("old", Ticket("u1", "old", epoch, standing.notified - age))
+    assert login.epoch == min(epoch, standing.epoch - 1)
+    ended = prove(standing, "old", epoch, issued=standing.notified - age)
+    assert (ended is None) == (login.epoch >= standing.floor)
+    assert ended is not None or places > 1
+    # It lifts nothing, and it is older than the sender.
+    assert (standing.epoch, standing.floor) == epochs
+    assert standing.stands("s1")
+    notify(standing, "s5")
+    assert standing.stands("s1") >= standing.stands("old")
+
+
+def test_a_ticket_as_young_as_the_notify_is_its_own() -> None:
+    standing = room_for()
+    notify(standing, "s1")
+    del standing.logins["s1"]
+    standing.touched += 5
+    assert prove(standing, "s1", 1, issued=standing.notified - 0.001) == words(1)
+    assert prove(standing, "s1", 1, issued=standing.notified) is None
+
+
+@each_number_of_places
+@given(at_limit=at_limits, history=histories, session=sessions, ahead=st.integers(1, 100))
+def test_a_ticket_of_a_later_epoch_lifts_the_room(
+    places: int, at_limit: str, history: list[Step], session: str, ahead: int
+) -> None:
+    """As the notify did of which the room has lost its memory: it ends all but the newest."""
+    standing = live(room_for(places, at_limit), history)
+    # What a notify of its session would have left, had there been no limit to refuse it.
+    twins = standings(max_sessions=places)
+    twins.restore("u1", standing.record())
+    twin = twins.touch("u1", standing.touched)
+    notify(twin, session, present=SESSIONS)
+    proven = standing.epoch + ahead
+    assert prove(standing, session, proven) is None
+    assert standing.epoch == proven
+    assert standing_ones(standing) == standing_ones(twin)
+    assert standing.newest() == session
+    for other in SESSIONS:
+        if twin.logins.get(other, Login(0, 0, 0)).ended == twin.epoch:
+            assert join(standing, other) == Termination(proven, "login")
+    if places == 1:
+        assert standing.floor == proven
+
+
+def test_a_known_login_that_proves_more_lifts_the_room_too() -> None:
+    standing = room_for()
+    notify(standing, "s1")
+    notify(standing, "s2")
+    assert prove(standing, "s1", 2) == words(2)
+    assert prove(standing, "s1", 3) is None
+    assert standing_ones(standing) == {"s1"}
+    assert join(standing, "s2") == Termination(3, "login")
+
+
+def test_a_released_login_that_proves_more_is_another() -> None:
+    standing = room_for()
+    notify(standing, "s1")
+    standing.release("s1")
+    assert prove(standing, "s1", 1) == Termination(1, "logout")
+    assert prove(standing, "s1", 2) is None
+    assert standing.logins["s1"] == Login(2, standing.touched, 0)
+
+
+@pytest.mark.parametrize("epoch", [0, 1, 2, 40])
+@pytest.mark.parametrize("was_known", [True, False])
+def test_a_ticket_from_before_the_release_takes_nothing_back(epoch: int, was_known: bool) -> None:
+    """Whatever its epoch: the ledger may have been lost, and the room released before it knew."""
+    standing = room_for()
+    if was_known:
+        notify(standing, "s1")
+    standing.touched += 10
+    ended = standing.release("s1")
+    assert prove(standing, "s1", epoch, issued=standing.touched - 0.001) == ended
+    standing.touched += 10
+    assert prove(standing, "s1", epoch, issued=standing.touched - 10.001) == ended
+    # One from after it is of another login, where the room has forgotten that.
+    is_news = epoch > standing.epoch
+    assert (prove(standing, "s1", epoch) is None) == is_news
+
+
+def test_who_was_ended_by_a_lift_is_told_its_epoch() -> None:
+    standing = room_for()
+    join(standing, "s1")
+    prove(standing, "s2", 9)
+    assert join(standing, "s1") == Termination(9, "login", None)
+    standing.advance("s2", "logout", None)
+    assert join(standing, "s1") == Termination(10, "logout", None)
+
+
+def test_an_old_ticket_is_superseded_by_what_came_after_it() -> None:
+    standing = room_for()
+    notify(standing, "s1")
+    notify(standing, "s2")
+    assert prove(standing, "s1", 1) == words(2)
+    assert prove(standing, "never seen", 1) == words(2)
+    assert standing.newest() == "s2"
+
+
+def test_who_has_proved_its_login_holds_a_place() -> None:
+    standing = room_for(2, "refuse-new")
+    notify(standing, "s1")
+    standing.touched += 10
+    assert prove(standing, "s2", 1, issued=standing.touched - 4) is None
+    assert refused(standing, "s3") == (4, 10)
+
+
+def test_a_room_without_memory_is_lifted_to_the_newest_login_that_comes() -> None:
+    """Whichever order they come back in, where one session stands."""
+    for order in ([3, 5, 8], [8, 5, 3], [5, 8, 3]):
+        standing = room_for()
+        for epoch in order:
+            prove(standing, f"s{epoch}", epoch)
+        assert list(filter(standing.stands, standing.logins)) == ["s8"]
+
+
+# -- memory of sessions -----------------------------------------------------------------
 
 
 @given(st.lists(st.integers(0, 20), max_size=60), st.integers(2, 6))
 def test_the_oldest_sessions_are_forgotten_first(numbers: list[int], limit: int) -> None:
-    standing = Standing(limit)
+    standing = room_for(max_remembered_sessions=limit)
     model: list[str] = []
     for number in numbers:
         session = f"s{number}"
-        standing.admit(session)
+        join(standing, session)
         model = [*model, session][-limit:] if session not in model else model
         assert list(standing.logins) == model
 
 
+@given(places=some_places, history=histories_with_tickets, spare=st.integers(1, 3))
+def test_no_more_sessions_are_remembered_than_may_be(
+    places: int, history: list[Step], spare: int
+) -> None:
+    limit = places + spare
+    standing = room_for(places, max_remembered_sessions=limit)
+    for step in history:
+        live(standing, [step])
+        assert len(standing.logins) <= limit
+        if step[0] == "notified":
+            # Whom the last notify named is the last to be forgotten.
+            assert step[1] is None or list(standing.logins)[-1] == step[1]
+
+
 def test_the_newest_sender_is_not_the_first_to_be_forgotten() -> None:
-    standing = Standing(2)
-    standing.admit("s1")
-    standing.admit("s2")
-    standing.advance("s1", "login", None)
-    standing.admit("s3")
+    standing = room_for(max_remembered_sessions=2)
+    join(standing, "s1")
+    join(standing, "s2")
+    notify(standing, "s1")
+    join(standing, "s3")
     assert list(standing.logins) == ["s1", "s3"]
+
+
+def test_a_release_of_strangers_is_remembered_within_the_bound() -> None:
+    standing = room_for(max_remembered_sessions=3)
+    notify(standing, "s1")
+    for number in range(10):
+        standing.release(f"stranger {number}")
+    assert len(standing.logins) == 3
+    assert join(standing, "stranger 9") == Termination(1, "logout")
 
 
 # -- records ----------------------------------------------------------------------------
 
 
-def standings(**settings: Any) -> Standings:
-    usual: dict[str, Any] = {
-        "max_rooms": 100,
-        "max_sessions": ROOMY,
-        "lifetime": 1000,
-        "alive": (),
-    }
-    return Standings(**usual | settings)
-
-
-@given(histories, histories)
-def test_what_is_restored_behaves_as_what_was_recorded(
-    before: list[tuple[str, Any]], after: list[tuple[str, Any]]
-) -> None:
-    lived = live(standings().touch("u1", 5), before)
-    copies = standings()
-    copies.restore("u1", lived.record())
-    assert copies.touch("u1", 5) == lived
-    for step in after:
-        lived.touched = 6
-        assert live(copies.touch("u1", 6), [step]).record() == live(lived, [step]).record()
-        for session in ("s1", "s2", "s3", "s4"):
-            logins = copies.touch("u1", 6).admit(session), lived.admit(session)
-            assert logins[0] == logins[1]
-            assert copies.touch("u1", 6).superseded(logins[0]) == lived.superseded(logins[1])
-        assert copies.touch("u1", 6).newest() == lived.newest()
-
-
-@given(histories, histories)
-def test_a_record_is_unaffected_by_what_comes_after(
-    before: list[tuple[str, Any]], after: list[tuple[str, Any]]
-) -> None:
-    standing = live(Standing(ROOMY), before)
-    record = standing.record()
-    same = live(Standing(ROOMY), before).record()
-    copies = standings()
-    copies.restore("u1", record)
-    live(standing, after)
-    live(copies.touch("u1", 0), after)
-    assert record == same
-
-
-def test_a_smaller_bound_holds_for_what_is_restored() -> None:
-    large = live(Standing(ROOMY), [("seen", f"s{number}") for number in range(50)])
-    small = standings(max_sessions=3)
-    small.restore("u1", large.record())
-    small.touch("u1", 0).admit("new")
-    assert list(small.touch("u1", 0).logins) == ["s48", "s49", "new"]
-
-
-# -- rooms ------------------------------------------------------------------------------
-
-
-def test_a_room_is_the_same_until_it_is_forgotten() -> None:
-    rooms = standings(max_rooms=1)
-    first = rooms.touch("u1", 0)
-    assert rooms.touch("u1", 1) is first
-    assert first.touched == 1
-    rooms.touch("u2", 2)
-    assert list(rooms) == ["u2"]
-    assert rooms.touch("u1", 3) is not first
-
-
-def test_the_longest_untouched_room_is_forgotten_first() -> None:
-    rooms = standings(max_rooms=3)
-    for now, room in enumerate(["u1", "u2", "u3", "u1", "u4"]):
-        rooms.touch(room, now)
-    assert list(rooms) == ["u3", "u1", "u4"]
-    assert len(rooms) == 3
-
-
-def test_a_room_is_forgotten_when_its_time_is_up() -> None:
-    rooms = standings(lifetime=100)
-    rooms.touch("u1", 0)
-    rooms.touch("u2", 100)
-    assert list(rooms) == ["u1", "u2"]
-    rooms.touch("u3", 100.5)
-    assert list(rooms) == ["u2", "u3"]
-
-
-def test_a_living_room_is_as_if_touched() -> None:
-    alive = {"u1"}
-    rooms = standings(lifetime=100, alive=alive)
-    kept = rooms.touch("u1", 0)
-    rooms.touch("u2", 150)
-    assert rooms.touch("u1", 151) is kept
-    rooms.touch("u3", 300)
-    alive.clear()
-    rooms.touch("u4", 350)
-    assert list(rooms) == ["u3", "u1", "u4"]
-    # It counts from when it was last found alive.
-    rooms.touch("u3", 390)
-    rooms.touch("u5", 391)
-    assert rooms.touch("u1", 392) is kept
-
-
-def test_a_new_room_is_never_the_one_to_be_forgotten() -> None:
-    rooms = standings(max_rooms=1, alive={"u1"})
-    rooms.touch("u1", 0)
-    new = rooms.touch("u2", 0)
-    assert rooms.touch("u2", 0) is new
-    assert sorted(rooms) == ["u1", "u2"]
+def behaviour(standing: Standing) -> object:
+    """Everything that can be asked."""
+    logins = {session: standing.login(session) for session in SESSIONS}
+    ended = {session: standing.superseded(login) for session, login in logins.items()}
+    return whole(standing), logins, ended, standing.newest()
 
 
 @given(
-    st.lists(st.tuples(st.integers(0, 30), st.floats(0, 40)), max_size=80),
-    st.sets(st.integers(0, 30), max_size=6),
-    st.integers(1, 8),
+    places=some_places,
+    at_limit=at_limits,
+    before=histories_with_tickets,
+    after=histories_with_tickets,
 )
-def test_memory_is_bounded_and_the_living_are_never_forgotten(
-    touches: list[tuple[int, float]], alive: set[int], limit: int
+def test_what_is_restored_behaves_as_what_was_recorded(
+    places: int, at_limit: str, before: list[Step], after: list[Step]
 ) -> None:
-    living = {f"u{number}" for number in alive}
-    rooms = standings(max_rooms=limit, lifetime=100, alive=living)
-    known: dict[str, Standing] = {}
-    now = 0.0
-    for number, passed in touches:
-        now += passed
-        room = f"u{number}"
-        known[room] = rooms.touch(room, now)
-        kept = list(rooms)
-        assert room in kept
-        assert len(rooms) == len(kept) <= limit + len(living)
-        assert living & known.keys() <= set(kept)
-    for each in living & known.keys():
-        assert rooms.touch(each, now) is known[each]
+    settings: dict[str, Any] = {"max_sessions": places, "at_limit": at_limit}
+    lived = live(standings(**settings).touch("u1", 5), before)
+    copies = standings(**settings)
+    copies.restore("u1", lived.record())
+    copy = copies.touch("u1", lived.touched)
+    assert copy == lived
+    for step in after:
+        live(copy, [step])
+        live(lived, [step])
+        assert behaviour(copy) == behaviour(lived)
+        # Also what is no history: a login that has to be refused, or that frees places.
+        twins = [attrs.evolve(one, logins=dict(one.logins)) for one in (copy, lived)]
+        for twin in twins:
+            twin.terminations = list(twin.terminations)
+            twin.touched += LIFETIME
+        assert refused(twins[0], "s1") == refused(twins[1], "s1")
+        assert behaviour(twins[0]) == behaviour(twins[1])
 
 
-@pytest.mark.parametrize("lifetime", [100, 1e9])
-def test_what_was_restored_is_forgotten_like_the_rest(lifetime: float) -> None:
-    rooms = standings(max_rooms=3, lifetime=lifetime)
-    record = Standing(ROOMY, touched=0).record()
-    for room in ("u1", "u2", "u3", "u4", "u5"):
-        rooms.restore(room, record)
-    rooms.touch("u6", 1)
-    rooms.touch("u7", 1)
-    assert list(rooms) == ["u5", "u6", "u7"]
+@given(places=some_places, before=histories_with_tickets, after=histories_with_tickets)
+def test_a_record_is_unaffected_by_what_comes_after(
+    places: int, before: list[Step], after: list[Step]
+) -> None:
+    standing = live(room_for(places), before)
+    record = standing.record()
+    same = attrs.asdict(record), list(record.logins)
+    copies = standings(max_sessions=places)
+    copies.restore("u1", record)
+    live(standing, after)
+    live(copies.touch("u1", 0), after)
+    assert (attrs.asdict(record), list(record.logins)) == same
 
 
-def test_a_forgotten_login_older_than_the_last_notify_is_superseded_by_it() -> None:
-    """The ledger was lost, and a login was notified since: the old ticket lifts nothing."""
-    standing = standings().touch("u1", 1000)
-    standing.advance("new", "login", None)
-    old = standing.login("old", 8, issued=999)
-    assert standing.superseded(old) == Termination(1, "login")
-    assert standing.admit("old", old) == old
-    assert (standing.epoch, standing.newest()) == (1, "new")
+def test_a_record_holds_what_the_room_knows() -> None:
+    standing = room_for()
+    join(standing, "s1")
+    standing.touched = 1005.5
+    notify(standing, "s2")
+    standing.touched = 1006.5
+    assert standing.record() == Record(
+        epoch=1,
+        floor=1,
+        logins={
+            "s1": Login(0, 1000, 1000, named=False, ended=1),
+            "s2": Login(1, 1005.5, 1005.5),
+        },
+        terminations=(words(1),),
+        touched=1006.5,
+        notified=1005.5,
+    )
 
 
-def test_a_forgotten_login_newer_than_the_last_notify_lifts_the_room() -> None:
-    """The ledger came back from a copy that is older than the login."""
-    standing = standings().touch("u1", 1000)
-    standing.advance("old", "login", None)
-    new = standing.login("new", 8, issued=1001)
-    assert standing.admit("new", new) == standing.epoch == 8
-    assert standing.superseded(standing.login("old")) is not None
+def test_a_smaller_bound_holds_for_what_is_restored() -> None:
+    large = room_for()
+    for number in range(50):
+        join(large, f"s{number}")
+    small = standings(max_remembered_sessions=3)
+    small.restore("u1", large.record())
+    join(small.touch("u1", 0), "new")
+    assert list(small.touch("u1", 0).logins) == ["s48", "s49", "new"]
 
 
-@pytest.mark.parametrize("epoch", [1, 2, 3, 8])
-def test_whatever_its_epoch_a_ticket_from_before_the_last_notify_is_superseded(epoch: int) -> None:
-    standing = standings().touch("u1", 1000)
-    for _ in range(2):
-        standing.advance("new", "login", None)
-    assert standing.superseded(standing.login("old", epoch, issued=999)) is not None
-    assert standing.superseded(standing.login("new", epoch, issued=999)) is None
+@pytest.mark.parametrize("fewer", [1, 2])
+def test_fewer_places_hold_for_what_is_restored_from_the_next_notify_on(fewer: int) -> None:
+    larger = live(room_for(3), [("notified", session) for session in ("s1", "s2", "s3")])
+    ending, refusing = (
+        standings(max_sessions=fewer, at_limit=at_limit)
+        for at_limit in ("end-oldest", "refuse-new")
+    )
+    ending.restore("u1", larger.record())
+    notify(ending.touch("u1", larger.touched), "s3")
+    assert standing_ones(ending.touch("u1", larger.touched)) == set(("s2", "s3")[-fewer:])
+    refusing.restore("u1", larger.record())
+    ages = refused(refusing.touch("u1", larger.touched), "s3", present=SESSIONS)
+    assert ages == (1, 2)
+    assert standing_ones(refusing.touch("u1", larger.touched)) == {"s1", "s2", "s3"}

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import math
 import string
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from sse_trio.config import Config
 from sse_trio.core.messages import Join, encode
-from sse_trio.core.tickets import AUDIENCE, ISSUER, LEEWAY, TYPE, Ticket, Tickets
+from sse_trio.core.tickets import AUDIENCE, ISSUER, LEEWAY, MAX_EPOCH, TYPE, Ticket, Tickets
 from sse_trio.errors import RemoteProtocolError
 
 from .. import strategies
@@ -104,7 +105,10 @@ names = strategies.names
 def test_what_was_minted_is_what_is_read(ticket: Ticket, now: float, jti: str) -> None:
     token = TICKETS.mint(ticket, now=now, jti=jti)
     assert token is not None
-    assert verify(token, now) == ticket
+    read = verify(token, now)
+    assert read == ticket
+    # To the fraction: the notify that it came with was in the same second.
+    assert read.issued == now
 
 
 def test_a_ticket_is_signed_as_documented() -> None:
@@ -148,12 +152,31 @@ def test_a_ticket_may_begin_later_than_it_was_issued() -> None:
     token = sign(nbf=NOW + 600)
     refused(token, NOW + 600 - LEEWAY - 1)
     assert verify(token, NOW + 600 - LEEWAY) == TICKET
+    assert verify(token, NOW + 600).issued == NOW
 
 
-@given(st.floats(0, 2**40))
-def test_the_systems_clock_has_no_say(now: float) -> None:
-    token = sign(iat=int(now), nbf=int(now), exp=int(now) + 1)
+@pytest.mark.parametrize("seconds", [0, 0.25, 1e-6, 0.999])
+def test_a_date_may_have_a_fraction(seconds: float) -> None:
+    """RFC 7519, section 2: a NumericDate is any JSON number."""
+    begins, ends = NOW + seconds, NOW + 60 + seconds
+    token = sign(iat=NOW - 60 + seconds, nbf=begins, exp=ends)
+    assert verify(token, NOW).issued == NOW - 60 + seconds
+    assert verify(token, begins - LEEWAY) == verify(token, ends + LEEWAY - 0.001) == TICKET
+    refused(token, begins - LEEWAY - 0.001)
+    refused(token, ends + LEEWAY)
+
+
+@pytest.mark.parametrize("expires", [2**63, 10**400, 1e300], ids=["2**63", "10**400", "1e300"])
+def test_a_ticket_may_be_good_for_ever(expires: float) -> None:
+    assert verify(sign(exp=expires), 2**40) == TICKET
+
+
+@given(st.floats(0, 2**40), st.booleans())
+def test_the_systems_clock_has_no_say(now: float, in_whole_seconds: bool) -> None:
+    at = int(now) if in_whole_seconds else now
+    token = sign(iat=at, nbf=at, exp=at + 1)
     assert verify(token, now) == TICKET
+    assert verify(token, now).issued == at
 
 
 # -- rotation ---------------------------------------------------------------------------
@@ -268,15 +291,27 @@ def test_every_claim_is_required(claim: str) -> None:
     [
         ("room", [None, "", True, 1.5, [], {}, "x" * 257, "\x00"]),
         ("session", [None, "", False, 0.5, ["s1"], {}, "x" * 257, "\n"]),
-        ("epoch", [None, -1, 7.0, "7", True, [7]]),
-        ("exp", [None, -1, NOW + 0.5, str(NOW + 60), True, 1e300]),
-        ("iat", [None, -1, NOW - 0.5, str(NOW), False]),
-        ("nbf", [None, -1, NOW - 0.5, str(NOW), False]),
+        ("epoch", [None, -1, 7.0, 7.5, "7", True, [7], math.nan, MAX_EPOCH + 1, 10**400]),
+        ("exp", [None, -1, -0.5, str(NOW + 60), True, [NOW + 60], math.inf, math.nan]),
+        ("iat", [None, -1, -0.5, str(NOW), False, [NOW], -math.inf, math.nan]),
+        ("nbf", [None, -1, -0.5, str(NOW), False, [NOW], -math.inf, math.nan]),
     ],
 )
 def test_a_claim_of_the_wrong_type_is_refused(claim: str, values: list[Any]) -> None:
     for value in values:
         refused(resigned(HEADER, json.dumps(CLAIMS | {claim: value}).encode()))
+
+
+@pytest.mark.parametrize("claim", ["exp", "iat", "nbf"])
+def test_a_date_beyond_every_float_is_infinite(claim: str) -> None:
+    text = json.dumps(CLAIMS | {claim: "?"}).replace('"?"', "1e400")
+    refused(resigned(HEADER, text.encode()))
+
+
+@pytest.mark.parametrize("epoch", [0, 1, MAX_EPOCH - 1, MAX_EPOCH])
+def test_an_epoch_is_what_every_json_parser_reads_exactly(epoch: int) -> None:
+    assert verify(sign(epoch=epoch)).epoch == epoch
+    assert MAX_EPOCH == 2**53
 
 
 @pytest.mark.parametrize("claim", ["aud", "iss", "jti"])

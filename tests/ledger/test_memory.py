@@ -1,32 +1,82 @@
 """The ledger that lasts as long as the process."""
 
+import pytest
+import trio
+import trio.testing
+
 from sse_trio import Config, Ledger, MemoryLedger
-from sse_trio.core.standing import Record, Termination
+from sse_trio.core.notify import REMEMBERED_NOTIFIES, Answer
+from sse_trio.core.standing import Login, Record, Termination
 from sse_trio.ledger import open_ledger
 
 
 def record(epoch: int) -> Record:
-    return Record(epoch, epoch, {"s1": epoch}, (Termination(epoch, "login"),), 1.0)
+    login = Login(epoch, since=1.0, seen=2.0)
+    return Record(epoch, epoch, {"s1": login}, (Termination(epoch, "login"),), 2.0, 1.0)
 
 
-async def test_the_last_record_of_each_room_is_loaded_the_longest_untouched_first() -> None:
-    ledger: Ledger = MemoryLedger()
-    await ledger.advance("u1", record(1))
-    await ledger.advance("u2", record(1))
-    await ledger.advance("u1", record(2))
-    assert list(await ledger.load()) == [("u2", record(1)), ("u1", record(2))]
+def answer(id: str, epoch: int = 1) -> Answer:
+    return Answer(id, "u1", "s1", "s1", epoch, terminated=0, at=1.0)
 
 
-async def test_it_is_bounded_and_forgets_the_longest_untouched() -> None:
-    ledger = MemoryLedger(max_rooms=2)
-    for room in ("u1", "u2", "u1", "u3"):
-        await ledger.advance(room, record(1))
-    assert [room for room, _ in await ledger.load()] == ["u1", "u3"]
+@pytest.fixture
+def ledger() -> Ledger:
+    return MemoryLedger()
 
 
-async def test_the_configured_ledger_is_opened_with_the_configured_bound() -> None:
-    async with open_ledger(Config(max_remembered_rooms=1)) as ledger:
-        assert ledger.ready
-        await ledger.advance("u1", record(1))
-        await ledger.advance("u2", record(1))
-        assert [room for room, _ in await ledger.load()] == ["u2"]
+async def test_the_last_record_of_each_room_is_loaded_the_longest_untouched_first(
+    ledger: Ledger,
+) -> None:
+    ledger.note("u1", record(1))
+    ledger.note("u2", record(1))
+    ledger.note("u1", record(2))
+    records, answers = await ledger.load()
+    assert list(records) == [("u2", record(1)), ("u1", record(2))]
+    assert list(answers) == []
+
+
+async def test_a_room_is_forgotten_and_one_that_is_not_there_too(ledger: Ledger) -> None:
+    for room in ("u1", "u2"):
+        ledger.note(room, record(1))
+    for room in ("u1", "u3"):
+        ledger.note(room, None)
+    records, _ = await ledger.load()
+    assert list(records) == [("u2", record(1))]
+
+
+async def test_the_last_answer_to_each_id_is_loaded_the_oldest_first(ledger: Ledger) -> None:
+    ledger.note("u1", record(1), answer("x"))
+    ledger.note("u1", record(2), answer("y"))
+    ledger.note("u1", record(3), answer("x", epoch=3))
+    ledger.note("u1", None)
+    records, answers = await ledger.load()
+    assert list(records) == []
+    assert list(answers) == [answer("y"), answer("x", epoch=3)]
+
+
+async def test_answers_are_bounded_and_the_oldest_goes_first(ledger: Ledger) -> None:
+    for number in range(REMEMBERED_NOTIFIES + 2):
+        ledger.note("u1", None, answer(str(number)))
+    _, answers = await ledger.load()
+    kept = [answer.id for answer in answers]
+    assert (len(kept), kept[0]) == (REMEMBERED_NOTIFIES, "2")
+
+
+async def test_what_is_noted_is_as_durable_as_it_will_ever_be(ledger: Ledger) -> None:
+    commit = ledger.note("u1", record(1))
+    assert commit.done
+    assert ledger.ready
+    with trio.testing.assert_checkpoints():
+        await commit.wait()
+
+
+async def test_what_was_loaded_is_unaffected_by_what_comes_after(ledger: Ledger) -> None:
+    ledger.note("u1", record(1), answer("x"))
+    records, answers = await ledger.load()
+    ledger.note("u2", record(1), answer("y"))
+    assert ([room for room, _ in records], list(answers)) == (["u1"], [answer("x")])
+
+
+async def test_an_embedder_has_it_unless_configured_otherwise() -> None:
+    async with open_ledger(Config()) as ledger:
+        assert isinstance(ledger, MemoryLedger)

@@ -5,10 +5,11 @@ whoever has been superseded is ended again at the door, however often it comes b
 """
 
 import json
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Container, Generator
 from typing import Any
 from unittest.mock import patch
 
+import attrs
 import hypothesis.strategies as st
 import pytest
 import trio
@@ -26,74 +27,46 @@ from hypothesis.stateful import (
 )
 from trio.testing import MockClock
 from trio_websocket import ConnectionClosed
-from wsproto.connection import Connection, ConnectionType
-from wsproto.events import CloseConnection, TextMessage
 
 import sse_trio
-from sse_trio.core.notify import LAST_JOINED, Notify
+from sse_trio.core.notify import LAST_JOINED, Notify, Release
 from sse_trio.core.rooms import Rooms
-from sse_trio.server.member import Member, Outcome, State
+from sse_trio.server.member import Ending, Member, Outcome, State
 from sse_trio.server.membership import Membership
 
-from ..model import LAST, Model, Tab
-from ..support import KEY, open_peer
+from ..model import LAST, Model, Seen, Tab
+from ..support import KEY, caused_by_assertion, open_peer
+from .fakes import FakePeer
 
 ROOMS = ["u1", "u2"]
 SESSIONS = ["s1", "s2", "s3"]
 
-CONFIG = sse_trio.Config(authkey=KEY, heartbeat_interval=25, heartbeat_timeout=60, linger=5)
+CONFIG = sse_trio.Config(
+    authkey=KEY,
+    heartbeat_interval=25,
+    heartbeat_timeout=60,
+    linger=5,
+    max_connections_per_room=1000,
+)
 
 rooms = st.sampled_from(ROOMS)
 sessions = st.sampled_from(SESSIONS)
 senders = st.sampled_from([*SESSIONS, None, LAST])
 
 
-class FakePeer:
-    """A connection that takes everything, or is full, or is lost; it never closes by itself."""
-
-    def __init__(self) -> None:
-        self.full = False
-        self.lost = False
-        self.aborted = False
-        self._wire = Connection(ConnectionType.CLIENT)
-        self._events: list[Any] = []
-
-    def offer(self, frame: bytes) -> bool:
-        return not self.full and self.offer_last(frame)
-
-    def offer_last(self, frame: bytes) -> bool:
-        if self.lost:
-            return False
-        self._wire.receive_data(frame)
-        self._events += self._wire.events()
-        return True
-
-    def close(self, code: int, reason: str) -> None:
-        self._events.append(CloseConnection(code, reason))
-
-    def abort(self) -> None:
-        self.aborted = True
-
-    def got(self, kind: str) -> list[dict[str, Any]]:
-        messages = [json.loads(e.data) for e in self._events if isinstance(e, TextMessage)]
-        return [message for message in messages if message["type"] == kind]
-
-    def closes(self) -> list[int]:
-        return [event.code for event in self._events if isinstance(event, CloseConnection)]
-
-
 class Hub(RuleBasedStateMachine):
     """The server's real synchronous steps beside the model, with time as an argument."""
 
     tabs = Bundle("tabs")
-    fan_outs = Bundle("fan_outs")
+    config = CONFIG
 
     def __init__(self) -> None:
         super().__init__()
         self.now = 1000.0
-        self.model = Model()
+        self.model = Model(self.config.max_sessions)
         self.membership = Membership(
-            CONFIG,
+            self.config,
+            sse_trio.MemoryLedger(),
             clock=lambda: self.now,
             wall=lambda: self.now,
             jitter=lambda: 0.5,
@@ -131,7 +104,7 @@ class Hub(RuleBasedStateMachine):
             return
         text = json.dumps({"type": "join", "room": room, "session": session})
         self.membership.hear(member, [text])
-        self.model.join(tab, room, session)
+        self.model.join(tab, room, Seen(session))
         if tab.deaf:  # not even `joined` could be sent
             tab.alive = False
 
@@ -175,13 +148,22 @@ class Hub(RuleBasedStateMachine):
     def notify(self, room: str, sender: Any, steps: int) -> None:
         self._finish_fan_outs(room)
         sender_ = LAST_JOINED if sender is LAST else sender
-        outcome, fan_out = self.membership.supersede(Notify(room=room, sender=sender_))
-        victims = self.model.notify(room, sender)
-        assert outcome.epoch == self.model.epoch(room)
-        self.running.append((fan_out, victims))
-        self.outcomes.append(outcome)
+        ending = self.membership.decide(Notify(room=room, sender=sender_))
+        self._ends(ending, self.model.notify(room, sender), steps)
+
+    @rule(room=rooms, session=sessions, steps=st.integers(0, 9))
+    def release(self, room: str, session: str, steps: int) -> None:
+        self._finish_fan_outs(room)
+        ending = self.membership.decide(Release(room=room, session=session))
+        self._ends(ending, self.model.release(room, session), steps)
+
+    def _ends(self, ending: Ending, victims: list[Tab], steps: int) -> None:
+        assert ending.outcome.epoch == self.model.epoch(ending.outcome.room)
+        assert len(ending.members) == len(victims)
+        self.running.append((ending.telling, victims))
+        self.outcomes.append(ending.outcome)
         for _ in range(steps):
-            next(fan_out, None)
+            next(ending.telling, None)
 
     @rule(steps=st.integers(1, 3))
     def go_on_with_a_fan_out(self, steps: int) -> None:
@@ -289,6 +271,16 @@ def test_by_steps() -> None:
     run_state_machine_as_test(Hub, settings=EXAMPLES)
 
 
+class HubOfTwo(Hub):
+    """Two sessions of a room stand."""
+
+    config = attrs.evolve(CONFIG, max_sessions=2)
+
+
+def test_by_steps_where_two_sessions_stand() -> None:
+    run_state_machine_as_test(HubOfTwo, settings=EXAMPLES)
+
+
 # -- over real sockets ---------------------------------------------------------------------
 
 Script = list[tuple[str, str, Any]]
@@ -346,7 +338,7 @@ async def play(script: Script) -> None:
                 if action == "join":
                     browser = Browser(Tab(len(browsers)))
                     model.tabs.append(browser.tab)
-                    model.join(browser.tab, room, who)
+                    model.join(browser.tab, room, Seen(who))
                     browsers.append(browser)
                     nursery.start_soon(browser.run, hub)
                     await browser.answered.wait()
@@ -392,18 +384,20 @@ def test_over_real_sockets() -> None:
 # -- and both can fail ---------------------------------------------------------------------
 
 
-def spare_nobody(registry: Rooms[Any], room: str, sender: str | None) -> list[Any]:
+def spare_nobody(registry: Rooms[Any], room: str, spared: Container[str]) -> list[Any]:
     return registry.members(room)
 
 
-def spare_by_socket(registry: Rooms[Any], room: str, sender: str | None) -> list[Any]:
-    spared = registry.members(room, sender)[:1] if sender is not None else []
-    return [member for member in registry.members(room) if member not in spared]
+def spare_by_socket(registry: Rooms[Any], room: str, spared: Container[str]) -> list[Any]:
+    sessions = [session for session in registry.sessions(room) if session in spared]
+    kept = [member for session in sessions for member in registry.members(room, session)[:1]]
+    return [member for member in registry.members(room) if member not in kept]
 
 
-def wrong_room(registry: Rooms[Any], room: str, sender: str | None) -> list[Any]:
+def wrong_room(registry: Rooms[Any], room: str, spared: Container[str]) -> list[Any]:
     other = ROOMS[1 - ROOMS.index(room)]
-    return [m for m in registry.members(other) if m not in registry.members(other, sender or "")]
+    sessions = [session for session in registry.sessions(other) if session not in spared]
+    return [member for session in sessions for member in registry.members(other, session)]
 
 
 MUTATIONS = [spare_nobody, spare_by_socket, wrong_room]
@@ -421,9 +415,3 @@ def test_over_real_sockets_notices(mutation: Callable[..., list[Any]]) -> None:
     with patch.object(Rooms, "others", mutation), pytest.raises(BaseException) as failure:
         over_sockets(CATCH)
     assert caused_by_assertion(failure.value)
-
-
-def caused_by_assertion(failure: BaseException) -> bool:
-    if isinstance(failure, BaseExceptionGroup):
-        return any(caused_by_assertion(inner) for inner in failure.exceptions)
-    return isinstance(failure, AssertionError | trio.TooSlowError)

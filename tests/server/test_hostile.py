@@ -11,6 +11,7 @@ import resource
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
+from typing import NoReturn
 
 import h11
 import pytest
@@ -778,7 +779,7 @@ async def test_wrong_keys_are_not_repeated(
 class BrokenLedger(sse_trio.MemoryLedger):
     """Fails in a way that nobody thought of, and quotes what it was given."""
 
-    async def advance(self, room: str, record: object) -> None:
+    def note(self, room: str, record: object, answer: object = None) -> NoReturn:
         raise RuntimeError(f"{room} {record}")
 
 

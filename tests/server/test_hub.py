@@ -1,39 +1,57 @@
 """The hub's awaiting half: serialised notifies, idempotency, the ledger, cancellation."""
 
 import json
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
+import attrs
 import pytest
 import trio
 from trio.testing import MockClock
 
 import sse_trio
+from sse_trio.core.notify import Answer
 from sse_trio.core.standing import Record
 
 from ..support import KEY, RawWebSocket, Start, joined, post_notify, raw_websocket
 
 
 class SlowLedger(sse_trio.MemoryLedger):
-    """Commits after a while, and can be broken; writes down what it is asked, and when."""
+    """Commits after a second, and can be broken; writes down what it is asked, and when."""
 
     def __init__(self) -> None:
         super().__init__()
         self.broken = False
+        self.seconds = 1.0
         self.writing: list[str] = []
         self.most_at_once = 0
         self.rooms_at_once = 0
 
-    async def advance(self, room: str, record: Record) -> None:
-        self.writing.append(room)
-        self.most_at_once = max(self.most_at_once, self.writing.count(room))
-        self.rooms_at_once = max(self.rooms_at_once, len(set(self.writing)))
+    def note(self, room: str, record: Record | None, answer: Answer | None = None) -> Any:
+        return SlowCommit(self, room, partial(super().note, room, record, answer))
+
+
+@attrs.define
+class SlowCommit:
+    ledger: SlowLedger
+    room: str
+    keep: Callable[[], object]
+    done: bool = False
+
+    async def wait(self) -> None:
+        ledger = self.ledger
+        ledger.writing.append(self.room)
+        ledger.most_at_once = max(ledger.most_at_once, ledger.writing.count(self.room))
+        ledger.rooms_at_once = max(ledger.rooms_at_once, len(set(ledger.writing)))
         try:
-            await trio.sleep(1)
-            if self.broken:
+            await trio.sleep(ledger.seconds)
+            if ledger.broken:
                 raise sse_trio.LedgerError("the disk is full")
-            await super().advance(room, record)
+            self.keep()
+            self.done = True
         finally:
-            self.writing.remove(room)
+            ledger.writing.remove(self.room)
 
 
 @pytest.fixture
@@ -148,6 +166,7 @@ async def test_a_caller_that_gives_up_changes_nothing_for_the_members(
     hub: sse_trio.Hub, ledger: SlowLedger, autojump_clock: MockClock
 ) -> None:
     """A fan-out is longer than a slice; its caller is cancelled while the ledger writes."""
+    ledger.seconds = 0
     async with joined(hub, "u1", "s1") as first:
         rest = [await raw_websocket(hub) for _ in range(62)]
         more = [await raw_websocket(hub) for _ in range(1)]
@@ -160,6 +179,7 @@ async def test_a_caller_that_gives_up_changes_nothing_for_the_members(
             await hub.notify("u1", sender="s2")
         assert scope.cancelled_caught
         # Cancelled before it began: nothing happened. Cancelled after: everything does.
+        ledger.seconds = 1
         assert hub.statistics().members == 64
         with trio.move_on_after(0.5) as scope:
             await hub.notify("u1", sender="s2")
@@ -364,17 +384,26 @@ async def test_who_is_cut_by_the_shutdown_has_not_acknowledged(
     await silent.stream.aclose()
 
 
+@attrs.define
+class Refusal:
+    room: str
+    done: bool = False
+
+    async def wait(self) -> None:
+        raise sse_trio.LedgerError(f"cannot write {self.room}")
+
+
 async def test_what_a_ledger_says_is_not_logged(
     start: Start, nursery: trio.Nursery, caplog: pytest.LogCaptureFixture, autojump_clock: MockClock
 ) -> None:
     class Talkative(sse_trio.MemoryLedger):
-        async def advance(self, room: str, record: Record) -> None:
-            raise sse_trio.LedgerError(f"cannot write {room}")
+        def note(self, room: str, record: Record | None, answer: Answer | None = None) -> Any:
+            return Refusal(room)
 
     config = sse_trio.Config(port=0, authkey=KEY)
     hub = await nursery.start(partial(sse_trio.serve, config, ledger=Talkative()))
     assert (await post_notify(hub, room="a user's room")).status == 503
-    assert "LedgerError" in caplog.text
+    assert "could not be made durable" in caplog.text
     assert "a user's room" not in caplog.text
 
 
@@ -398,3 +427,109 @@ async def test_a_drain_waits_for_the_notifies_in_flight_and_takes_no_more(
         with pytest.raises(sse_trio.Draining):
             await embedded.notify("u1", sender="s2")
     assert committed == [trio.current_time()] == [began + 1]
+
+
+# -- a restart, and a ledger that is slow --------------------------------------------------
+
+
+async def restarted(
+    nursery: trio.Nursery, ledger: sse_trio.Ledger, **settings: Any
+) -> sse_trio.Hub:
+    config = sse_trio.Config(**{"port": 0, "authkey": KEY, **settings})
+    hub: sse_trio.Hub = await nursery.start(partial(sse_trio.serve, config, ledger=ledger))
+    return hub
+
+
+async def test_the_same_id_has_one_effect_over_a_restart(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    ledger = sse_trio.MemoryLedger()
+    first = await restarted(nursery, ledger)
+    async with joined(first, "u1", "s1"):
+        answer = await first.notify("u1", sender="s2", id="x")
+    first.drain()
+    second = await restarted(nursery, ledger, join="ticket")
+    again = await second.notify("u1", sender="s2", id="x")
+    assert (again.epoch, again.sender) == (answer.epoch, answer.sender) == (1, "s2")
+    # Nobody can say any more whether they answered; their connections have ended.
+    assert (again.terminated, again.acked, again.pending) == (1, 0, 1)
+    assert not await again.acknowledged(timeout=0)
+    with pytest.raises(sse_trio.Conflict):
+        await second.notify("u1", sender="s3", id="x")
+    page = await raw_websocket(second)
+    await page.send({"type": "join", "ticket": again.ticket})
+    assert (await page.message())["type"] == "joined"
+    await page.stream.aclose()
+    assert second.statistics().notifies == {"duplicate": 1, "conflict": 1}
+
+
+async def test_a_repeated_id_of_the_last_epoch_but_one_brings_no_good_ticket(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    ledger = sse_trio.MemoryLedger()
+    first = await restarted(nursery, ledger)
+    await first.notify("u1", sender="s1", id="x")
+    await first.notify("u1", sender="s2")
+    first.drain()
+    second = await restarted(nursery, ledger)
+    page = await raw_websocket(second)
+    ticket = (await second.notify("u1", sender="s1", id="x")).ticket
+    await page.send({"type": "join", "ticket": ticket})
+    assert (await page.message())["type"] == "terminate"
+    await page.stream.aclose()
+
+
+async def test_a_session_is_welcome_when_a_crash_would_not_forget_it(
+    hub: sse_trio.Hub, autojump_clock: MockClock
+) -> None:
+    page = await raw_websocket(hub)
+    began = trio.current_time()
+    await page.send({"type": "join", "room": "u1", "session": "s1"})
+    await page.message()
+    assert trio.current_time() == began + 1
+    assert hub.statistics().members == 1
+    await page.stream.aclose()
+    # It is known now.
+    async with joined(hub, "u1", "s1"):
+        assert trio.current_time() == began + 1
+
+
+async def test_who_is_ended_before_the_welcome_hears_of_the_end_alone(
+    hub: sse_trio.Hub, ledger: SlowLedger, autojump_clock: MockClock
+) -> None:
+    page = await raw_websocket(hub)
+    await page.send({"type": "join", "room": "u1", "session": "s1"})
+    await trio.testing.wait_all_tasks_blocked()
+    await hub.notify("u1", sender="s2")
+    assert (await page.message())["type"] == "terminate"
+    await page.stream.aclose()
+
+
+async def test_nobody_is_kept_out_because_of_the_disk(
+    hub: sse_trio.Hub, ledger: SlowLedger, autojump_clock: MockClock
+) -> None:
+    ledger.broken = True
+    async with joined(hub, "u1", "s1"):
+        assert hub.statistics().members == 1
+
+
+async def test_a_ledger_that_hangs_is_not_waited_for_for_ever(
+    hub: sse_trio.Hub, ledger: SlowLedger, autojump_clock: MockClock
+) -> None:
+    ledger.seconds = 1e6
+    began = trio.current_time()
+    assert (await post_notify(hub, room="u1", sender="s1")).status == 503
+    assert trio.current_time() == began + hub.config.ledger_timeout
+    async with joined(hub, "u2", "s1"):
+        assert trio.current_time() == began + 2 * hub.config.ledger_timeout
+
+
+@pytest.mark.parametrize(
+    ("authkey", "warned"),
+    [("x" * 15, True), ("x" * 16, False), (["long enough to sign", "short"], True), (None, False)],
+)
+async def test_a_short_key_is_taken_with_a_warning(
+    start: Start, caplog: pytest.LogCaptureFixture, authkey: Any, warned: bool
+) -> None:
+    await start(authkey=authkey)
+    assert ("an authkey is short" in caplog.text) == warned

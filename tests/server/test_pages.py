@@ -2,10 +2,8 @@
 
 import json
 import re
-from collections.abc import Iterable
 from functools import partial
 
-import attrs
 import h11
 import pytest
 import trio
@@ -13,7 +11,6 @@ from prometheus_client.parser import text_string_to_metric_families
 from trio.testing import wait_all_tasks_blocked
 
 import sse_trio
-from sse_trio.core.standing import Record
 from sse_trio.server.statistics import FAN_OUT_BUCKETS
 
 from ..support import (
@@ -55,22 +52,14 @@ async def test_ready(start: Start) -> None:
     assert (response.status, response.body) == (200, b"ready\n")
 
 
-@attrs.define
-class FakeLedger:
+class FickleLedger(sse_trio.MemoryLedger):
     """A ledger whose disk comes and goes."""
 
-    ready: bool = True
-
-    async def load(self) -> Iterable[tuple[str, Record]]:
-        await trio.lowlevel.checkpoint()
-        return []
-
-    async def advance(self, room: str, record: Record) -> None:
-        await trio.lowlevel.checkpoint()
+    ready = True
 
 
 async def test_not_ready_without_a_ledger(nursery: trio.Nursery) -> None:
-    ledger = FakeLedger()
+    ledger = FickleLedger()
     serve = partial(sse_trio.serve, sse_trio.Config(port=0, authkey=KEY), ledger=ledger)
     hub = await nursery.start(serve)
     assert (await request(hub, "GET", "/readyz")).status == 200
@@ -103,6 +92,7 @@ async def test_while_draining(start: Start, page: str, status: int) -> None:
 async def test_the_metrics_of_a_server_that_has_done_nothing(start: Start) -> None:
     counted = await samples(await start())
     assert all(name.startswith("sse_trio_") for name in counted)
+    assert counted.pop("sse_trio_ledger_ready") == 1.0
     assert set(counted.values()) == {0.0}
 
 

@@ -1,0 +1,190 @@
+"""A ledger in one SQLite file: facts survive whatever ends the process, also a power cut.
+
+One task writes. Whatever was noted while it was busy is the next group, and a group is one
+transaction: a thousand notifies at once wait for one fsync. A group that fails is kept,
+merged under what was noted since, and tried again every second until the disk takes it.
+Nothing is read but at the start: the server's memory has it all.
+"""
+
+import contextlib
+import logging
+import math
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Iterable
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import attrs
+import trio
+
+from ..core.notify import Answer
+from ..core.standing import Record
+from ..errors import LedgerError
+from .sqlite_file import LedgerFile, words
+
+T = TypeVar("T")
+
+logger = logging.getLogger("sse_trio")
+
+# Seconds: between two attempts; until a disk that does not answer counts as failing; and at
+# the end, for what is left to be written.
+RETRY = 1.0
+STUCK = 5.0
+CLOSING = 5.0
+
+
+@attrs.define(eq=False)
+class Group:
+    """What is committed in one transaction, and those who wait for it."""
+
+    records: dict[str, Record | None] = attrs.Factory(dict)
+    answers: dict[str, Answer] = attrs.Factory(dict)
+    error: str | None = None
+    _tried: trio.Event = attrs.Factory(trio.Event)
+
+    @property
+    def done(self) -> bool:
+        """Whether it is durable."""
+        return self._tried.is_set() and self.error is None
+
+    async def wait(self) -> None:
+        """Return when it is durable.
+
+        Raises:
+            LedgerError: the first attempt has failed.
+        """
+        await self._tried.wait()
+        if self.error is not None:
+            raise LedgerError(self.error)
+
+    def settle(self, error: str | None) -> None:
+        """Wake everyone who waits."""
+        self.error = error
+        self._tried.set()
+
+    def merge_under(self, later: "Group") -> None:
+        """Leave to `later` what this group could not write, unless that is superseded there."""
+        later.records = {**self.records, **later.records}
+        later.answers = {**self.answers, **later.answers}
+
+
+class SqliteLedger:
+    """Standings and answers in a file; made by :meth:`open`."""
+
+    def __init__(self, file: LedgerFile) -> None:
+        self._file = file
+        self._next = Group()
+        self._current = Group()
+        self._noted = trio.Event()
+        self._error: str | None = None
+        self._since = math.inf
+        # Of its own, so that a program's other threads cannot keep the ledger waiting.
+        self._limiter = trio.CapacityLimiter(1)
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def open(cls, path: str | Path) -> AsyncIterator["SqliteLedger"]:
+        """Open the file, which is made if there is none, and write to it until the end.
+
+        What has been noted by then is written within `CLOSING` seconds, or lost.
+
+        Raises:
+            LedgerError: it is no ledger, a newer one, in use by another process, or cannot
+                be written; the message says what to do.
+        """
+        file = await trio.to_thread.run_sync(LedgerFile, Path(path))
+        async with cls(file).writing() as ledger:
+            yield ledger
+
+    @contextlib.asynccontextmanager
+    async def writing(self) -> AsyncIterator["SqliteLedger"]:
+        """Write what is noted until the end, and then close the file.
+
+        What the caller's own block raises comes out as it is.
+        """
+        failure: BaseException | None = None
+        async with trio.open_nursery() as nursery:
+            # What has been decided is written even if the server is cancelled.
+            writing = trio.CancelScope(shield=True)
+            nursery.start_soon(self._write, writing)
+            try:
+                yield self
+            except BaseException as error:  # noqa: BLE001
+                # Raised again as it is, beyond the nursery that would wrap it in a group.
+                failure = error
+            with trio.move_on_after(CLOSING, shield=True):
+                await self._finish()
+            writing.cancel()
+            with trio.move_on_after(CLOSING, shield=True):
+                await self._in_thread(self._file.close)
+        if failure is not None:
+            try:
+                raise failure
+            finally:
+                del failure  # it refers to this frame, by its traceback
+
+    @property
+    def ready(self) -> bool:
+        """Whether the last attempt to write has succeeded, and the present one is not stuck."""
+        return self._error is None and trio.current_time() - self._since < STUCK
+
+    async def load(self) -> tuple[Iterable[tuple[str, Record]], Iterable[Answer]]:
+        """Read everything.
+
+        Raises:
+            LedgerError: the file is damaged.
+        """
+        return await self._in_thread(self._file.load)
+
+    def note(self, room: str, record: Record | None, answer: Answer | None = None) -> Group:
+        """Put it into the next group."""
+        self._next.records[room] = record
+        if answer is not None:
+            self._next.answers[answer.id] = answer
+        self._noted.set()
+        return self._next
+
+    async def _write(self, scope: trio.CancelScope) -> None:
+        with scope:
+            while True:
+                await self._noted.wait()
+                self._noted = trio.Event()
+                group, self._next = self._next, Group()
+                self._current = group
+                error = await self._attempt(group)
+                self._report(error)
+                group.settle(error)
+                if error is not None:
+                    group.merge_under(self._next)
+                    self._noted.set()
+                    await trio.sleep(RETRY)
+
+    async def _attempt(self, group: Group) -> str | None:
+        """Write a group; return what went wrong."""
+        self._since = trio.current_time()
+        try:
+            await self._in_thread(partial(self._file.commit, group.records, group.answers.values()))
+        except (sqlite3.Error, OSError) as error:
+            return words(error)
+        finally:
+            self._since = math.inf
+        return None
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        # A disk that hangs must not hang the end of the server too.
+        return await trio.to_thread.run_sync(work, abandon_on_cancel=True, limiter=self._limiter)
+
+    def _report(self, error: str | None) -> None:
+        if error is not None and error != self._error:
+            logger.error("the ledger %s cannot be written: %s", self._file.path, error)
+        if error is None and self._error is not None:
+            logger.warning("the ledger %s can be written again", self._file.path)
+        self._error = error
+
+    async def _finish(self) -> None:
+        """Wait until everything noted is written, or could not be."""
+        for group in (self._current, self._next):
+            if group.records:
+                with contextlib.suppress(LedgerError):
+                    await group.wait()

@@ -1,0 +1,76 @@
+"""Idempotency: what notifies with an `id` came to, so that a repetition has no second effect."""
+
+from collections.abc import Callable, Iterable
+
+from ..core.notify import REMEMBERED_NOTIFIES, REMEMBERED_SECONDS, Answer, Notify, Release
+from ..core.recent import Recent
+from ..core.tickets import Ticket
+from ..errors import Conflict
+from .member import Ending, Outcome
+from .recognition import Recognition
+
+
+class Answers:
+    """The outcomes of the last ten minutes by their ids, over a restart too.
+
+    `clock` is monotonic, `wall` is Unix time, both in seconds.
+    """
+
+    def __init__(
+        self,
+        recognition: Recognition,
+        *,
+        clock: Callable[[], float],
+        wall: Callable[[], float],
+    ) -> None:
+        self._recognition = recognition
+        self._clock = clock
+        self._wall = wall
+        self._recent: Recent[tuple[Answer, Outcome]] = Recent(
+            lifetime=REMEMBERED_SECONDS, size=REMEMBERED_NOTIFIES
+        )
+
+    def restore(self, answers: Iterable[Answer]) -> None:
+        """Take up what the ledger remembers, the oldest first."""
+        for answer in answers:
+            age = max(0.0, self._wall() - answer.at)
+            if age < REMEMBERED_SECONDS:
+                outcome = self._outcome(answer)
+                self._recent.put(answer.id, (answer, outcome), self._clock() - age)
+
+    def get(self, wanted: Notify | Release) -> tuple[Answer | None, Outcome] | None:
+        """Return what an earlier notify with the same id came to, if there was one.
+
+        Raises:
+            Conflict: that one was for another room or sender.
+        """
+        if isinstance(wanted, Release) or wanted.id is None:
+            return None
+        earlier = self._recent.get(wanted.id, self._clock())
+        if earlier and (earlier[0].room, earlier[0].asked) != (wanted.room, wanted.sender):
+            raise Conflict("this id was used for another room or another sender")
+        return earlier
+
+    def put(self, wanted: Notify | Release, ending: Ending) -> Answer | None:
+        """Keep what a notify with an id came to; return it for the ledger."""
+        if isinstance(wanted, Release) or wanted.id is None:
+            return None
+        outcome = ending.outcome
+        told = len(ending.members)
+        answer = Answer(
+            wanted.id, wanted.room, wanted.sender, outcome.sender, outcome.epoch, told, self._wall()
+        )
+        self._recent.put(answer.id, (answer, outcome), self._clock())
+        return answer
+
+    def _outcome(self, answer: Answer) -> Outcome:
+        """Return an outcome of before the restart, which has ended everybody's connection."""
+        ticket = None
+        if answer.sender is not None:
+            login = Ticket(answer.room, answer.sender, answer.epoch)
+            ticket = self._recognition.mint(login, answer.at)
+        outcome = Outcome(answer.room, answer.epoch, answer.sender, ticket, answer.terminated)
+        outcome.durable = True
+        outcome.complete()
+        outcome.told.set()
+        return outcome

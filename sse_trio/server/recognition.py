@@ -1,0 +1,84 @@
+"""Whom the server recognises: the standings, the tickets, and the ledger behind both.
+
+Every change of a standing is noted in the ledger in the step that makes it. So what the
+ledger has, in the order in which it was noted, is always what was once true.
+"""
+
+import itertools
+import secrets
+from collections.abc import Callable, Container, Generator, Iterable
+
+from ..config import Config
+from ..core.notify import Answer
+from ..core.standing import Record, Standing
+from ..core.standings import Standings
+from ..core.tickets import Ticket, Tickets
+from ..ledger import Commit, Ledger
+
+
+class Recognition:
+    """The standings of one server, mirrored in its ledger.
+
+    `wall` is Unix time in seconds; `alive` holds the rooms that have members.
+    """
+
+    def __init__(
+        self, config: Config, ledger: Ledger, *, wall: Callable[[], float], alive: Container[str]
+    ) -> None:
+        self.ledger = ledger
+        self._wall = wall
+        self._standings = Standings(config, alive=alive)
+        self._tickets = Tickets(config.authkey, lifetime=config.ticket_lifetime)
+
+    def __len__(self) -> int:
+        """How many rooms are remembered."""
+        return len(self._standings)
+
+    def restore(self, records: Iterable[tuple[str, Record]]) -> None:
+        """Take up what the ledger remembers, before anybody joins."""
+        for room, record in records:
+            self._standings.restore(room, record)
+
+    def standing(self, room: str) -> Standing:
+        """Return the room's standing, as used just now."""
+        now = self._wall()
+        standing = self._standings.touch(room, now)
+        # At most two a call keep the cost of a join constant, and still forget faster than
+        # rooms can come.
+        for forgotten, record in itertools.islice(self._standings.forget(now, keep=room), 2):
+            self.ledger.note(forgotten, record)
+        return standing
+
+    def note(self, room: str, answer: Answer | None = None) -> Commit:
+        """Have the ledger remember the room as it is now, and `answer` with it."""
+        return self.ledger.note(room, self.standing(room).record(), answer)
+
+    def sweep(self) -> Generator[str, None, None]:
+        """Forget every room that is too old; yield each."""
+        for room, record in self._standings.forget(self._wall()):
+            self.ledger.note(room, record)
+            yield room
+
+    def see(self, room: str, session: str) -> None:
+        """Note that the session has been there until now."""
+        if standing := self._standings.get(room):
+            standing.see(session, self._wall())
+
+    def mint(self, ticket: Ticket, now: float) -> str | None:
+        """Sign a ticket as of `now`; None without a key."""
+        return self._tickets.mint(ticket, now=now, jti=secrets.token_urlsafe(12))
+
+    def ticket(self, room: str, session: str) -> str | None:
+        """Sign a ticket of the session's login, as of now if it is new; None without a key."""
+        standing = self.standing(room)
+        # Never before the notify it comes with, whichever way the clock was put since.
+        now = max(self._wall(), standing.notified)
+        return self.mint(Ticket(room, session, standing.login(session).epoch), now)
+
+    def verify_untrusted(self, token: str) -> Ticket:
+        """Read a ticket.
+
+        Raises:
+            RemoteProtocolError: it is forged, expired, or for something else.
+        """
+        return self._tickets.verify_untrusted(token, now=self._wall())

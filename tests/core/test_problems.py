@@ -1,0 +1,113 @@
+"""Every error that HTTP is answered with: what RFC 9457 says, and nothing of anybody's data."""
+
+import http
+import json
+
+import h11
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sse_trio.core import problems
+from sse_trio.core.problems import Problem, from_error, limit_reached
+
+from .. import strategies
+
+CONSTANTS = {name: value for name, value in vars(problems).items() if isinstance(value, Problem)}
+
+
+def test_a_problem_is_what_rfc_9457_says() -> None:
+    assert json.loads(Problem(404, "there is nothing here").body) == {
+        "type": "about:blank",
+        "title": "Not Found",
+        "status": 404,
+        "detail": "there is nothing here",
+    }
+
+
+@given(
+    st.sampled_from([status.value for status in http.HTTPStatus if status >= 400]),
+    strategies.texts,
+    st.dictionaries(st.sampled_from(["ages", "room", "x"]), strategies.json_values),
+)
+def test_every_member_of_a_problem_can_be_read(
+    status: int, detail: str, extensions: dict[str, object]
+) -> None:
+    problem = Problem(status, detail, extensions=tuple(extensions.items()))
+    assert json.loads(problem.body) == {
+        "type": "about:blank",
+        "title": http.HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        **extensions,
+    }
+
+
+def test_the_ready_made_problems_are_these() -> None:
+    assert {(name, problem.status, problem.close) for name, problem in CONSTANTS.items()} == {
+        ("HEADERS_TOO_LARGE", 431, True),
+        ("TIMED_OUT", 408, True),
+        ("TOO_LARGE", 413, True),
+        ("WRONG_KEYS", 429, False),
+        ("DRAINING", 503, True),
+        ("UNDURABLE", 503, False),
+        ("CONFLICT", 409, False),
+    }
+
+
+@pytest.mark.parametrize("problem", CONSTANTS.values(), ids=CONSTANTS)
+def test_every_ready_made_problem_can_be_written(problem: Problem) -> None:
+    assert json.loads(problem.body)["status"] == problem.status
+    h11.Response(status_code=problem.status, headers=list(problem.headers))
+
+
+@pytest.mark.parametrize("problem", CONSTANTS.values(), ids=CONSTANTS)
+def test_who_may_come_back_is_told_when(problem: Problem) -> None:
+    """RFC 6585, section 4, and RFC 9110, section 15.6.4."""
+    seconds = [value for name, value in problem.headers if name == b"Retry-After"]
+    assert len(seconds) == (problem.status in (429, 503))
+    assert all(int(value) > 0 for value in seconds)
+
+
+# -- a room that is full ----------------------------------------------------------------
+
+
+def test_who_finds_no_place_is_told_how_old_the_others_are() -> None:
+    problem = limit_reached([5, 3600])
+    assert (problem.status, problem.headers, problem.close) == (409, (), False)
+    assert json.loads(problem.body) == {
+        "type": "about:blank",
+        "title": "Conflict",
+        "status": 409,
+        "detail": "the room has all the sessions that it may have",
+        "ages": [5, 3600],
+    }
+
+
+@given(st.lists(st.floats(0, 2**40), max_size=4))
+def test_ages_are_whole_seconds_that_have_passed(ages: list[float]) -> None:
+    told = json.loads(limit_reached(ages).body)["ages"]
+    assert all(isinstance(age, int) for age in told)
+    assert all(whole <= age < whole + 1 for whole, age in zip(told, ages, strict=True))
+
+
+def test_a_full_room_is_not_taken_for_an_id_that_was_used() -> None:
+    assert limit_reached([]).status == problems.CONFLICT.status
+    assert limit_reached([]).detail != problems.CONFLICT.detail
+
+
+# -- what h11 finds ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("hint", "status"), [(400, 400), (431, 431), (501, 501), (413, 400), (505, 400)]
+)
+def test_what_h11_finds_ends_the_connection_and_is_not_quoted(hint: int, status: int) -> None:
+    problem = from_error(h11.RemoteProtocolError("a secret", error_status_hint=hint))
+    assert (problem.status, problem.close) == (status, True)
+    assert b"secret" not in problem.body
+
+
+def test_a_head_that_is_too_large_is_one_problem_whoever_finds_it() -> None:
+    error = h11.RemoteProtocolError("too long", error_status_hint=431)
+    assert from_error(error) is problems.HEADERS_TOO_LARGE

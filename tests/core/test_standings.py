@@ -1,0 +1,161 @@
+"""The standings of all rooms: what is kept, what is forgotten, and in which order."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sse_trio.core.standing import Standing
+from sse_trio.core.standings import Standings
+from sse_trio.core.tickets import LEEWAY
+
+from .test_standing import LIFETIME, live, room_for, standings
+
+
+def use(rooms: Standings, room: str, now: float) -> list[str]:
+    """Touch a room, and forget what is then too much; return what was forgotten."""
+    rooms.touch(room, now)
+    return [gone for gone, record in rooms.forget(now, keep=room) if record is None]
+
+
+def test_a_room_is_the_same_until_it_is_forgotten() -> None:
+    rooms = standings(max_remembered_rooms=1)
+    assert rooms.get("u1") is None
+    first = rooms.touch("u1", 0)
+    assert rooms.touch("u1", 1) is rooms.get("u1") is first
+    assert first.touched == 1
+    assert use(rooms, "u2", 2) == ["u1"]
+    assert list(rooms) == ["u2"]
+    assert rooms.get("u1") is None
+    assert rooms.touch("u1", 3) is not first
+
+
+def test_to_get_a_room_is_not_to_touch_it() -> None:
+    rooms = standings(max_remembered_rooms=2)
+    for now, room in enumerate(["u1", "u2"]):
+        rooms.touch(room, now)
+    assert (first := rooms.get("u1")) is not None
+    assert first.touched == 0
+    assert list(rooms) == ["u1", "u2"]
+
+
+def test_the_longest_untouched_room_is_forgotten_first() -> None:
+    rooms = standings(max_remembered_rooms=3)
+    forgotten = [use(rooms, room, now) for now, room in enumerate(["u1", "u2", "u3", "u1", "u4"])]
+    assert forgotten == [[], [], [], [], ["u2"]]
+    assert list(rooms) == ["u3", "u1", "u4"]
+    assert len(rooms) == 3
+
+
+def test_a_room_is_forgotten_when_no_ticket_can_be_good_any_more() -> None:
+    rooms = standings()
+    rooms.touch("u1", 0)
+    rooms.touch("u2", 1)
+    assert list(rooms.forget(LIFETIME + LEEWAY)) == []
+    assert list(rooms.forget(LIFETIME + LEEWAY + 0.5)) == [("u1", None)]
+    assert list(rooms) == ["u2"]
+
+
+def test_a_living_room_is_as_if_touched() -> None:
+    alive = {"u1"}
+    rooms = standings(alive=alive)
+    kept = rooms.touch("u1", 0)
+    rooms.touch("u2", 150)
+    assert list(rooms.forget(151)) == [("u1", kept.record())]
+    assert (kept.touched, list(rooms)) == (151, ["u2", "u1"])
+    assert rooms.get("u1") is kept
+    alive.clear()
+    # It counts from when it was last found alive.
+    assert [room for room, _ in rooms.forget(281)] == ["u2"]
+    assert list(rooms.forget(281.5)) == [("u1", None)]
+    assert len(rooms) == 0
+
+
+def test_the_record_of_a_living_room_is_the_new_one() -> None:
+    rooms = standings(alive={"u1"})
+    live(rooms.touch("u1", 0), [("joined", "s1"), ("notified", "s2")])
+    ((room, record),) = rooms.forget(1000)
+    assert room == "u1"
+    assert record is not None
+    assert record.touched == 1000
+    copies = standings()
+    copies.restore("u1", record)
+    assert copies.touch("u1", 1000) == rooms.get("u1")
+
+
+def test_the_room_in_use_is_never_the_one_to_be_forgotten() -> None:
+    rooms = standings(max_remembered_rooms=1, alive={"u1"})
+    rooms.touch("u1", 0)
+    new = rooms.touch("u2", 0)
+    assert [room for room, _ in rooms.forget(0, keep="u2")] == ["u1"]
+    assert rooms.get("u2") is new
+    assert sorted(rooms) == ["u1", "u2"]
+    # Nor where it is the oldest: nothing beyond it is looked at.
+    assert list(rooms.forget(10 * LIFETIME, keep="u2")) == []
+    assert sorted(rooms) == ["u1", "u2"]
+
+
+def test_no_more_is_forgotten_than_is_asked_for() -> None:
+    rooms = standings(max_remembered_rooms=1)
+    for room in ("u1", "u2", "u3", "u4"):
+        rooms.touch(room, 0)
+    forgetting = rooms.forget(0)
+    assert list(rooms) == ["u1", "u2", "u3", "u4"]
+    assert next(forgetting) == ("u1", None)
+    assert list(rooms) == ["u2", "u3", "u4"]
+    # While it pauses, another room may be used.
+    rooms.touch("u2", 1)
+    assert list(forgetting) == [("u3", None), ("u4", None)]
+    assert list(rooms) == ["u2"]
+
+
+def test_where_all_are_alive_each_is_looked_at_once() -> None:
+    rooms = standings(max_remembered_rooms=1, alive={"u1", "u2", "u3"})
+    for room in ("u1", "u2", "u3"):
+        rooms.touch(room, 0)
+    for now in (0, 1000):
+        looked_at = list(rooms.forget(now))
+        assert [room for room, _ in looked_at] == ["u1", "u2", "u3"]
+        assert all(record and record.touched == now for _, record in looked_at)
+    assert len(rooms) == 3
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 30), st.floats(0, 40)), max_size=80),
+    st.sets(st.integers(0, 30), max_size=6),
+    st.integers(1, 8),
+)
+def test_memory_is_bounded_and_the_living_are_never_forgotten(
+    touches: list[tuple[int, float]], alive: set[int], limit: int
+) -> None:
+    living = {f"u{number}" for number in alive}
+    rooms = standings(max_remembered_rooms=limit, alive=living)
+    known: dict[str, Standing] = {}
+    touched: dict[str, float] = {}
+    now = 0.0
+    for number, passed in touches:
+        now += passed
+        room = f"u{number}"
+        known[room] = rooms.touch(room, now)
+        touched[room] = now
+        for gone, record in rooms.forget(now, keep=room):
+            assert (record is not None) == (gone in living)
+            assert gone != room
+        kept = list(rooms)
+        assert room in kept
+        assert len(rooms) == len(kept) <= limit + len(living)
+        assert living & known.keys() <= set(kept)
+        assert all(now - touched[one] <= LIFETIME + LEEWAY for one in set(kept) - living)
+    for each in living & known.keys():
+        assert rooms.get(each) is known[each]
+
+
+@pytest.mark.parametrize("lifetime", [100, 1e8])
+def test_what_was_restored_is_forgotten_like_the_rest(lifetime: float) -> None:
+    rooms = standings(max_remembered_rooms=3, ticket_lifetime=lifetime)
+    record = room_for().record()
+    for room in ("u1", "u2", "u3", "u4", "u5"):
+        rooms.restore(room, record)
+    assert use(rooms, "u6", 1001) == ["u1", "u2", "u3"]
+    assert use(rooms, "u7", 1001) == ["u4"]
+    assert list(rooms) == ["u5", "u6", "u7"]
+    assert use(rooms, "u7", 1200) == ([] if lifetime > 100 else ["u5", "u6"])

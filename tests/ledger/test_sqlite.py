@@ -1,0 +1,439 @@
+"""The task that writes: groups, failures that pass, and an end that loses nothing.
+
+Files are real, in a thread; what a disk does to them is a subclass's. Time is virtual and
+stands still unless a test moves it, so that no timeout passes while a thread is at work.
+"""
+
+import contextlib
+import errno
+import logging
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from sse_trio import Commit, Config, LedgerError, SqliteLedger
+from sse_trio.core.notify import Answer
+from sse_trio.core.standing import Login, Record, Termination
+from sse_trio.ledger import open_ledger
+from sse_trio.ledger.sqlite import CLOSING, RETRY, STUCK
+from sse_trio.ledger.sqlite_file import LedgerFile
+
+# Real seconds, for a thread to do what it has been started for.
+DEADLINE = 20
+
+
+class Disk(LedgerFile):
+    """A ledger's file on a disk that can fail, or hang; counts what it is asked."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.error: Exception | None = None
+        self.attempts = 0
+        self.sizes: list[int] = []
+        """Of the groups that were written, in rooms."""
+        self.answering = threading.Event()
+        self.answering.set()
+        self.closed = threading.Event()
+
+    def commit(self, records: Mapping[str, Record | None], answers: Collection[Answer]) -> None:
+        self.attempts += 1
+        assert self.answering.wait(DEADLINE)
+        if self.error is not None:
+            raise self.error
+        super().commit(records, answers)
+        self.sizes.append(len(records))
+
+    def close(self) -> None:
+        super().close()
+        self.closed.set()
+
+    @contextlib.contextmanager
+    def hanging(self) -> Iterator[None]:
+        self.answering.clear()
+        try:
+            yield
+        finally:
+            self.answering.set()
+
+
+NO_SPACE = os.strerror(errno.ENOSPC)
+FULL = OSError(errno.ENOSPC, NO_SPACE)
+
+
+def record(epoch: int = 1, touched: float = 5.0) -> Record:
+    login = Login(epoch, since=1.25, seen=2.5)
+    return Record(epoch, epoch, {"s1": login}, (Termination(epoch, "login"),), touched, 4.0)
+
+
+def answer(id: str, at: float = 1000.0) -> Answer:
+    return Answer(id, "u1", "s1", "s1", 1, terminated=2, at=at)
+
+
+def stored(path: Path) -> dict[str, Record]:
+    """What is in the file, for whoever opens it next."""
+    with contextlib.closing(LedgerFile(path)) as file:
+        return dict(file.load()[0])
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for what a thread is about to bring about."""
+    end = time.monotonic() + DEADLINE
+    while not condition():
+        assert time.monotonic() < end
+        await trio.lowlevel.checkpoint()
+
+
+async def fails(waiting: Awaitable[None], message: str) -> None:
+    with pytest.raises(LedgerError) as failed:
+        await waiting
+    assert str(failed.value) == message
+
+
+@pytest.fixture
+def clock() -> MockClock:
+    """Stands still, but for a test that would hang."""
+    return MockClock(autojump_threshold=DEADLINE)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "ledger.db"
+
+
+@pytest.fixture
+def disk(path: Path) -> Iterator[Disk]:
+    disk = Disk(path)
+    yield disk
+    assert disk.closed.is_set()
+
+
+# -- groups -----------------------------------------------------------------------------
+
+
+async def test_what_has_been_waited_for_is_in_the_file(
+    path: Path, disk: Disk, clock: MockClock
+) -> None:
+    async with SqliteLedger(disk).writing() as ledger:
+        commit = ledger.note("u1", record(), answer("x"))
+        assert not commit.done
+        await commit.wait()
+        assert commit.done
+        assert await ledger.load() == ([("u1", record())], [answer("x")])
+        await ledger.note("u1", None).wait()
+        assert await ledger.load() == ([], [answer("x")])
+    assert stored(path) == {}
+
+
+async def test_a_thousand_at_once_are_one_transaction(
+    path: Path, disk: Disk, clock: MockClock
+) -> None:
+    rooms = [f"u{number}" for number in range(1000)]
+    async with SqliteLedger(disk).writing() as ledger, trio.open_nursery() as nursery:
+        for room in rooms:
+            nursery.start_soon(ledger.note(room, record()).wait)
+    assert disk.sizes == [1000]
+    assert stored(path).keys() == set(rooms)
+
+
+async def test_what_is_noted_during_a_commit_is_the_next_group(
+    path: Path, disk: Disk, clock: MockClock
+) -> None:
+    async with SqliteLedger(disk).writing() as ledger:
+        with disk.hanging():
+            first = ledger.note("u1", record(1))
+            await until(lambda: disk.attempts == 1)
+            later = [ledger.note(room, record(2)) for room in ("u1", "u2", "u1", "u3")]
+            await wait_all_tasks_blocked()
+            assert not any(commit.done for commit in (first, *later))
+        await first.wait()
+        assert not any(commit.done for commit in later)
+        for commit in later:
+            await commit.wait()
+    assert disk.sizes == [1, 3]
+    assert stored(path) == dict.fromkeys(("u1", "u2", "u3"), record(2))
+
+
+async def test_within_a_group_the_last_word_on_a_room_counts(
+    path: Path, disk: Disk, clock: MockClock
+) -> None:
+    async with SqliteLedger(disk).writing() as ledger:
+        ledger.note("u1", record(1))
+        ledger.note("u2", record(1))
+        ledger.note("u1", None)
+        ledger.note("u2", None)
+        ledger.note("u2", record(2), answer("x"))
+    assert disk.attempts == 1
+    assert stored(path) == {"u2": record(2)}
+
+
+async def test_who_no_longer_waits_undoes_nothing(path: Path, disk: Disk, clock: MockClock) -> None:
+    async with SqliteLedger(disk).writing() as ledger:
+        with disk.hanging():
+            commit = ledger.note("u1", record())
+            async with trio.open_nursery() as waiting:
+                waiting.start_soon(commit.wait)
+                await until(lambda: disk.attempts == 1)
+                waiting.cancel_scope.cancel()
+            assert not commit.done
+        await commit.wait()
+    assert stored(path) == {"u1": record()}
+
+
+# -- failures ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (FULL, NO_SPACE),
+        (sqlite3.OperationalError("database is locked"), "database is locked"),
+        (OSError("it has been replaced"), "it has been replaced"),
+    ],
+)
+async def test_a_failure_is_told_to_who_waits_and_passes_by_itself(
+    path: Path, disk: Disk, clock: MockClock, error: Exception, message: str
+) -> None:
+    async with SqliteLedger(disk).writing() as ledger:
+        disk.error = error
+        commits = [ledger.note("u1", record()), ledger.note("u2", record())]
+        for commit in commits:
+            await fails(commit.wait(), message)
+        assert not ledger.ready
+        disk.error = None
+        clock.jump(RETRY)
+        # Nobody has to come and notify for it.
+        await until(lambda: ledger.ready)
+        assert disk.sizes == [2]
+    assert stored(path) == {"u1": record(), "u2": record()}
+
+
+async def test_it_is_tried_again_every_second_and_no_more_often(
+    disk: Disk, clock: MockClock
+) -> None:
+    async with SqliteLedger(disk).writing() as ledger:
+        disk.error = FULL
+        await fails(ledger.note("u1", record()).wait(), NO_SPACE)
+        for attempts in range(2, 5):
+            clock.jump(RETRY * 0.9)
+            later = ledger.note("u2", record())
+            await wait_all_tasks_blocked()
+            assert disk.attempts == attempts - 1
+            clock.jump(RETRY * 0.11)
+            await fails(later.wait(), NO_SPACE)
+            assert disk.attempts == attempts
+            assert not ledger.ready
+        disk.error = None
+        clock.jump(RETRY)
+
+
+async def test_what_was_noted_since_goes_above_what_could_not_be_written(
+    path: Path, disk: Disk, clock: MockClock
+) -> None:
+    async with SqliteLedger(disk).writing() as ledger:
+        await ledger.note("u3", record()).wait()
+        disk.error = FULL
+        with disk.hanging():
+            first = [ledger.note(room, record(1)) for room in ("u1", "u2")]
+            first += [ledger.note("u3", None, answer("x"))]
+            await until(lambda: disk.attempts == 2)
+            # While the attempt that will fail is on its way, and after it.
+            during = ledger.note("u1", record(2), answer("y"))
+        for commit in first:
+            await fails(commit.wait(), NO_SPACE)
+        after = ledger.note("u4", record(3))
+        disk.error = None
+        clock.jump(RETRY)
+        await after.wait()
+        assert during.done
+        records, answers = await ledger.load()
+        assert dict(records) == {"u1": record(2), "u2": record(1), "u4": record(3)}
+        assert answers == [answer("x"), answer("y")]
+
+
+async def test_the_log_says_each_change_once_and_names_no_room(
+    path: Path, disk: Disk, clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    locked = sqlite3.OperationalError("database is locked")
+    async with SqliteLedger(disk).writing() as ledger:
+        commit = ledger.note("a user's room", record())
+        for error in (FULL, FULL, FULL, locked, locked, None, None):
+            disk.error = error
+            clock.jump(RETRY)
+            with contextlib.suppress(LedgerError):
+                await commit.wait()
+            commit = ledger.note("a user's room", record())
+    lines = [(entry.levelno, entry.getMessage()) for entry in caplog.records]
+    assert lines == [
+        (logging.ERROR, f"the ledger {path} cannot be written: {NO_SPACE}"),
+        (logging.ERROR, f"the ledger {path} cannot be written: database is locked"),
+        (logging.WARNING, f"the ledger {path} can be written again"),
+    ]
+
+
+async def test_a_disk_that_does_not_answer_counts_as_failing_until_it_does(
+    path: Path, disk: Disk, clock: MockClock
+) -> None:
+    async with SqliteLedger(disk).writing() as ledger:
+        with disk.hanging():
+            commit = ledger.note("u1", record())
+            await until(lambda: disk.attempts == 1)
+            clock.jump(STUCK * 0.99)
+            assert ledger.ready
+            clock.jump(STUCK * 0.01)
+            assert not ledger.ready
+        await commit.wait()
+        assert ledger.ready
+    assert stored(path) == {"u1": record()}
+
+
+# -- the end ----------------------------------------------------------------------------
+
+
+async def test_what_was_noted_last_is_written_before_the_end(
+    path: Path, disk: Disk, clock: MockClock
+) -> None:
+    async with SqliteLedger(disk).writing() as ledger:
+        with disk.hanging():
+            ledger.note("u1", record())
+            await until(lambda: disk.attempts == 1)
+            ledger.note("u2", record())
+    assert stored(path).keys() == {"u1", "u2"}
+
+
+async def test_what_was_noted_is_written_even_if_everything_is_cancelled(
+    path: Path, disk: Disk, clock: MockClock
+) -> None:
+    async with trio.open_nursery() as nursery:
+
+        async def serve() -> None:
+            async with SqliteLedger(disk).writing() as ledger:
+                with disk.hanging():
+                    ledger.note("u1", record())
+                    await until(lambda: disk.attempts == 1)
+                    ledger.note("u2", record())
+                    nursery.cancel_scope.cancel()
+                await trio.sleep_forever()
+
+        nursery.start_soon(serve)
+    assert nursery.cancel_scope.cancelled_caught
+    assert stored(path).keys() == {"u1", "u2"}
+
+
+async def test_a_failure_that_passes_at_the_end_has_lost_nothing(
+    path: Path, disk: Disk, nursery: trio.Nursery, clock: MockClock
+) -> None:
+    async def mend_when_failed(commit: Commit) -> None:
+        await fails(commit.wait(), NO_SPACE)
+        disk.error = None
+        clock.jump(RETRY)
+
+    async with SqliteLedger(disk).writing() as ledger:
+        disk.error = FULL
+        with disk.hanging():
+            nursery.start_soon(mend_when_failed, ledger.note("u1", record()))
+            await until(lambda: disk.attempts == 1)
+    assert stored(path) == {"u1": record()}
+
+
+async def test_a_failure_that_does_not_pass_ends_after_one_more_attempt(
+    path: Path, disk: Disk, nursery: trio.Nursery, clock: MockClock
+) -> None:
+    async def jump_when_failed(commit: Commit) -> None:
+        await fails(commit.wait(), NO_SPACE)
+        clock.jump(RETRY)
+
+    async with SqliteLedger(disk).writing() as ledger:
+        disk.error = FULL
+        with disk.hanging():
+            nursery.start_soon(jump_when_failed, ledger.note("u1", record()))
+            await until(lambda: disk.attempts == 1)
+            ledger.note("u2", record())
+    assert disk.attempts == 2
+    assert stored(path) == {}
+
+
+async def pass_time(clock: MockClock) -> None:
+    """Let seconds pass while nothing happens."""
+    while True:
+        await wait_all_tasks_blocked(cushion=0.001)
+        clock.jump(RETRY)
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+async def test_a_disk_that_does_not_answer_holds_up_the_end_for_so_long_only(
+    path: Path, disk: Disk, nursery: trio.Nursery, clock: MockClock, cancelled: bool
+) -> None:
+    with disk.hanging():
+        began = trio.current_time()
+        with trio.CancelScope() as scope:
+            async with SqliteLedger(disk).writing() as ledger:
+                ledger.note("u1", record())
+                await until(lambda: disk.attempts == 1)
+                if cancelled:
+                    scope.cancel()
+                nursery.start_soon(pass_time, clock)
+        assert CLOSING <= trio.current_time() - began <= 2 * (CLOSING + RETRY)
+        assert not disk.closed.is_set()
+    # The thread was left alone with it: what it has begun, it does.
+    await until(lambda: disk.sizes == [1])
+    disk.close()
+    assert stored(path) == {"u1": record()}
+
+
+async def test_what_the_block_raises_comes_out_as_it_is(
+    path: Path, disk: Disk, clock: MockClock
+) -> None:
+    async def note_and_fail() -> None:
+        async with SqliteLedger(disk).writing() as ledger:
+            ledger.note("u1", record())
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await note_and_fail()
+    assert stored(path) == {"u1": record()}
+
+
+# -- a path in, a ledger out ------------------------------------------------------------
+
+
+async def test_opening_twice_is_refused_and_the_first_goes_on(path: Path) -> None:
+    async with SqliteLedger.open(path) as ledger:
+        with pytest.raises(LedgerError, match="in use by process"):
+            async with SqliteLedger.open(path):
+                pass
+        await ledger.note("u1", record()).wait()
+    assert stored(path) == {"u1": record()}
+
+
+async def test_a_damaged_file_is_said_to_be_so_and_let_go(path: Path) -> None:
+    with contextlib.closing(LedgerFile(path)) as file:
+        file.commit({"u1": record()}, [])
+    with contextlib.closing(sqlite3.connect(path)) as db, db:
+        db.execute("UPDATE standings SET logins = ''")
+    for _ in range(2):
+        with pytest.raises(LedgerError, match="damaged"):
+            async with SqliteLedger.open(path) as ledger:
+                await ledger.load()
+
+
+async def test_who_is_cancelled_while_opening_leaves_nothing_open(path: Path) -> None:
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        async with SqliteLedger.open(path):
+            await trio.sleep_forever()
+    assert scope.cancelled_caught
+    assert stored(path) == {}
+
+
+async def test_a_configuration_names_the_file(path: Path) -> None:
+    config = Config(ledger=f"sqlite:///{path}")
+    async with open_ledger(config) as ledger:
+        await ledger.note("u1", record()).wait()
+    assert stored(path) == {"u1": record()}

@@ -1,0 +1,115 @@
+"""Fakes for what the hub talks to: a browser's connection, and a ledger that waits."""
+
+import json
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import attrs
+import trio
+from wsproto.connection import Connection, ConnectionType
+from wsproto.events import CloseConnection, TextMessage
+
+from sse_trio import LedgerError, MemoryLedger
+from sse_trio.core.notify import Answer
+from sse_trio.core.standing import Record
+
+
+class FakePeer:
+    """A connection that takes everything, or is full, or is lost; it never closes by itself."""
+
+    def __init__(self) -> None:
+        self.full = False
+        self.lost = False
+        self.aborted = False
+        self.told: Callable[[], object] = lambda: None
+        """Called when it is sent a termination."""
+        self._wire = Connection(ConnectionType.CLIENT)
+        self._events: list[Any] = []
+
+    def offer(self, frame: bytes) -> bool:
+        return not self.full and self.offer_last(frame)
+
+    def offer_last(self, frame: bytes) -> bool:
+        if self.lost:
+            return False
+        self._wire.receive_data(frame)
+        self._events += self._wire.events()
+        if b'"terminate"' in frame:
+            self.told()
+        return True
+
+    def close(self, code: int, reason: str) -> None:
+        self._events.append(CloseConnection(code, reason))
+
+    def abort(self) -> None:
+        self.aborted = True
+
+    def got(self, kind: str) -> list[dict[str, Any]]:
+        messages = [json.loads(e.data) for e in self._events if isinstance(e, TextMessage)]
+        return [message for message in messages if message["type"] == kind]
+
+    def closes(self) -> list[int]:
+        return [event.code for event in self._events if isinstance(event, CloseConnection)]
+
+
+@attrs.define(eq=False)
+class Note:
+    """What a ledger was told, and the promise to keep it."""
+
+    room: str
+    record: Record | None
+    answer: Answer | None
+    done: bool = False
+    failed: bool = False
+    _settled: trio.Event = attrs.Factory(trio.Event)
+
+    async def wait(self) -> None:
+        await self._settled.wait()
+        if self.failed:
+            raise LedgerError("the disk is full")
+
+    def settle(self, *, failed: bool = False) -> None:
+        if not self._settled.is_set():
+            self.done, self.failed = not failed, failed
+            self._settled.set()
+
+
+class HeldLedger:
+    """Commits when it is told to, in the order of the notes; a crash takes what is pending."""
+
+    ready = True
+
+    def __init__(self) -> None:
+        self.pending: list[Note] = []
+        self._disk = MemoryLedger()
+
+    def note(self, room: str, record: Record | None, answer: Answer | None = None) -> Note:
+        self.pending.append(Note(room, record, answer))
+        return self.pending[-1]
+
+    async def load(self) -> tuple[Iterable[tuple[str, Record]], Iterable[Answer]]:
+        return await self._disk.load()
+
+    def write(self, count: int) -> list[Note]:
+        """Bring so many notes to the disk, without telling anybody."""
+        written, self.pending = self.pending[:count], self.pending[count:]
+        for note in written:
+            self._disk.note(note.room, note.record, note.answer)
+        return written
+
+    def commit(self, count: int) -> None:
+        for note in self.write(count):
+            note.settle()
+
+    def fail(self) -> None:
+        """Fail to write anything; it is tried again with the next commit."""
+        for note in self.pending:
+            note.settle(failed=True)
+
+    def crash(self) -> None:
+        self.pending.clear()
+
+    def burn(self) -> None:
+        """Lose everything."""
+        self.crash()
+        self._disk = MemoryLedger()

@@ -1,0 +1,194 @@
+"""How many sessions of a room stand: `max_sessions`, `at_limit`, and the places they leave."""
+
+import json
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+import sse_trio
+from sse_trio.core.tickets import LEEWAY
+from sse_trio.server.hub import SWEEP, Hub
+
+from ..support import KEY, Response, Start, joined, post_notify, raw_websocket, request
+from .fakes import FakePeer
+
+
+async def post_release(hub: sse_trio.Hub, **members: object) -> Response:
+    """POST a release with the right key, unless `key` says otherwise."""
+    body = json.dumps({"key": KEY, **members}).encode()
+    headers = {"Content-Type": "application/json"}
+    return await request(hub, "POST", "/release", body=body, headers=headers)
+
+
+async def first_word(hub: sse_trio.Hub, session: str) -> dict[str, object]:
+    """Join as `session`; return the answer."""
+    websocket = await raw_websocket(hub)
+    await websocket.send({"type": "join", "room": "u1", "session": session})
+    answer = await websocket.message()
+    await websocket.stream.aclose()
+    return answer
+
+
+async def test_the_newest_stand(start: Start, autojump_clock: MockClock) -> None:
+    hub = await start(max_sessions=2)
+    assert (await post_notify(hub, room="u1", sender="s1")).status == 200
+    assert (await post_notify(hub, room="u1", sender="s2")).status == 200
+    async with joined(hub, "u1", "s1") as s1, joined(hub, "u1", "s2"):
+        answer = (await post_notify(hub, room="u1", sender="s3")).json
+        assert (answer["epoch"], answer["terminated"]) == (3, 1)
+        assert json.loads(await s1.get_message())["type"] == "terminate"
+        assert hub.statistics().members == 1
+    for session, kind in (("s1", "terminate"), ("s2", "joined"), ("s3", "joined")):
+        assert (await first_word(hub, session))["type"] == kind
+
+
+async def test_log_out_everywhere_means_everywhere(start: Start, autojump_clock: MockClock) -> None:
+    hub = await start(max_sessions=3)
+    for session in ("s1", "s2"):
+        await hub.notify("u1", sender=session)
+    await hub.notify("u1", sender=None, reason="logout")
+    for session in ("s1", "s2"):
+        assert (await first_word(hub, session))["reason"] == "logout"
+
+
+async def test_a_new_login_is_refused_and_told_how_old_the_others_are(
+    start: Start, autojump_clock: MockClock
+) -> None:
+    hub = await start(max_sessions=2, at_limit="refuse-new")
+    await hub.notify("u1", sender="s1")
+    await hub.notify("u1", sender="s2")
+    async with joined(hub, "u1", "s1"):
+        answer = await post_notify(hub, room="u1", sender="s3", id="login")
+        assert answer.status == 409
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert answer.json["ages"] == [0, 0]
+        assert b"s1" not in answer.body
+        with pytest.raises(sse_trio.LimitReached) as refusal:
+            await hub.notify("u1", sender="s3")
+        assert len(refusal.value.ages) == 2
+        # Nothing has changed, and who is there already may log in again.
+        assert hub.statistics().members == 1
+        assert (await post_notify(hub, room="u1", sender="s1")).json["epoch"] == 3
+        assert hub.statistics().notifies == {"accepted": 3, "limit": 2}
+        # The same id is free for another attempt.
+        await hub.release("u1", "s2")
+        assert (await post_notify(hub, room="u1", sender="s3", id="login")).status == 200
+
+
+async def test_a_release_ends_that_session_alone(start: Start, autojump_clock: MockClock) -> None:
+    hub = await start(max_sessions=2)
+    await hub.notify("u1", sender="s1")
+    await hub.notify("u1", sender="s2")
+    async with joined(hub, "u1", "s1") as tab, joined(hub, "u1", "s2"):
+        answer = await post_release(hub, room="u1", session="s1")
+        assert answer.status == 200
+        expected = {"room": "u1", "epoch": 2, "terminated": 1, "acked": 0, "pending": 1}
+        assert answer.json == expected
+        told = json.loads(await tab.get_message())
+        assert (told["type"], told["reason"]) == ("terminate", "logout")
+        assert hub.statistics().members == 1
+    assert (await first_word(hub, "s1"))["reason"] == "logout"
+    assert (await first_word(hub, "s2"))["type"] == "joined"
+    # Until it logs in again.
+    await hub.notify("u1", sender="s1")
+    assert (await first_word(hub, "s1"))["type"] == "joined"
+    assert hub.statistics().releases == {"accepted": 1}
+
+
+async def test_a_superseded_login_that_logs_itself_out_ends_nobody(
+    start: Start, autojump_clock: MockClock
+) -> None:
+    hub = await start()
+    await hub.notify("u1", sender="s1")
+    await hub.notify("u1", sender="s2")
+    async with joined(hub, "u1", "s2"):
+        for _ in range(2):
+            assert (await post_release(hub, room="u1", session="s1")).json["terminated"] == 0
+        assert hub.statistics().members == 1
+    assert (await first_word(hub, "s1"))["reason"] == "login"
+    assert (await first_word(hub, "s2"))["type"] == "joined"
+
+
+async def test_a_release_waits_for_the_tabs_to_answer(
+    start: Start, autojump_clock: MockClock
+) -> None:
+    hub = await start()
+    websocket = await raw_websocket(hub)
+    await websocket.send({"type": "join", "room": "u1", "session": "s1"})
+    await websocket.message()
+
+    async def acknowledge() -> None:
+        epoch = (await websocket.message())["epoch"]
+        await websocket.send({"type": "terminated", "epoch": epoch})
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(acknowledge)
+        answer = await post_release(hub, room="u1", session="s1", wait=10)
+    assert (answer.json["acked"], answer.json["pending"]) == (1, 0)
+    await websocket.stream.aclose()
+
+
+async def test_a_wrong_release_is_told_why(start: Start, autojump_clock: MockClock) -> None:
+    hub = await start()
+    for members, status in (
+        ({"room": "u1"}, 400),
+        ({"session": "s1"}, 400),
+        ({"room": "u1", "session": None}, 400),
+        ({"room": "u1", "session": "s1", "wait": 11}, 400),
+        ({"room": "u1", "session": "s1", "key": "wrong"}, 401),
+    ):
+        assert (await post_release(hub, **members)).status == status
+    with pytest.raises(sse_trio.LocalProtocolError):
+        await hub.release("u1", "")
+    hub.drain()
+    with pytest.raises(sse_trio.Draining):
+        await hub.release("u1", "s1")
+    assert hub.statistics().releases == {"draining": 1}
+
+
+async def test_who_has_been_away_for_a_ticket_lifetime_leaves_a_place(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    config = sse_trio.Config(at_limit="refuse-new", ticket_lifetime=1000, heartbeat_timeout=86400)
+    hub = Hub(config, sse_trio.MemoryLedger(), nursery.start_soon, wall=trio.current_time)
+    await hub.notify("u1", sender="s1")
+    member = hub.membership.arrive(FakePeer(), "192.0.2.1")
+    hub.membership.hear(member, ['{"type": "join", "room": "u1", "session": "s1"}'])
+    await trio.sleep(5000)
+    # While it is there it holds its place, and as long again as a ticket lasts.
+    with pytest.raises(sse_trio.LimitReached):
+        await hub.notify("u1", sender="s2")
+    hub.membership.leave(member, hung_up=True)
+    await trio.sleep(1000)
+    with pytest.raises(sse_trio.LimitReached) as refusal:
+        await hub.notify("u1", sender="s2")
+    assert refusal.value.ages == (6000,)
+    await trio.sleep(1)
+    assert (await hub.notify("u1", sender="s2")).epoch == 2
+
+
+async def test_what_is_too_old_is_swept_from_memory_and_from_the_ledger(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    config = sse_trio.Config(ticket_lifetime=1000, heartbeat_timeout=86400)
+    ledger = sse_trio.MemoryLedger()
+    hub = Hub(config, ledger, nursery.start_soon, wall=trio.current_time)
+    nursery.start_soon(hub.sweep)
+
+    async def remembered() -> set[str]:
+        records, _ = await ledger.load()
+        return {room for room, _ in records}
+
+    for room in ("left", "living"):
+        await hub.notify(room, sender="s1")
+    member = hub.membership.arrive(FakePeer(), "192.0.2.1")
+    hub.membership.hear(member, ['{"type": "join", "room": "living", "session": "s1"}'])
+    await trio.sleep(1000)
+    assert await remembered() == {"left", "living"}
+    await trio.sleep(LEEWAY + 2 * SWEEP)
+    assert await remembered() == {"living"}
+    assert hub.statistics().remembered_rooms == 1
+    hub.membership.leave(member, hung_up=True)
+    await trio.sleep(1000 + LEEWAY + 2 * SWEEP)
+    assert await remembered() == set()
