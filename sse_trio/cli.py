@@ -265,9 +265,9 @@ def _detail(answer: bytes) -> str:
 
 def _watch(options: argparse.Namespace) -> int:
     # A ticket is a secret, and every user of the machine can read the arguments.
-    ticket = os.environ.get(ENVIRONMENT_TICKET) if options.room is None else None
-    if options.room is None and not ticket:
-        raise ConfigError(f"--room is required, or a ticket in {ENVIRONMENT_TICKET}")
+    ticket = os.environ.get(ENVIRONMENT_TICKET) or None
+    if (ticket is None) == (options.room is None):
+        raise ConfigError(f"either --room is required, or a ticket in {ENVIRONMENT_TICKET}")
     join = partial(open_member, options.url, room=options.room, session=options.session)
     return trio.run(_watch_room, partial(join, ticket=ticket))
 

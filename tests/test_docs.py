@@ -314,7 +314,7 @@ async def test_the_command_prints_what_the_readme_shows(tmp_path: Path) -> None:
 
 
 def portless(line: str) -> str:
-    return re.sub(r"^[\d-]+ [\d:,]+ |(?<=127\.0\.0\.1)(:| port )\d+", "", line)
+    return re.sub(r"^[\d-]+ [\d:,]+ |(?<=127\.0\.0\.1)(:| port )\d+|/\S+/(?=sse-trio.db)", "", line)
 
 
 # -- the configuration ------------------------------------------------------------------

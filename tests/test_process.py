@@ -184,7 +184,7 @@ async def test_ticket_mode_is_not(serve: Serve) -> None:
     server = await serve(join="ticket", max_connections=1)
     server.signal(signal.SIGTERM)
     assert await server.program.ends() == 0
-    assert "WARNING" not in server.program.err.text
+    assert "open mode" not in server.program.err.text
 
 
 async def test_open_files(serve: Serve) -> None:

@@ -46,7 +46,12 @@ class Group:
     @property
     def done(self) -> bool:
         """Whether it is durable."""
-        return self._tried.is_set() and self.error is None
+        return self.tried and self.error is None
+
+    @property
+    def tried(self) -> bool:
+        """Whether there was an attempt to write it, which may have failed."""
+        return self._tried.is_set()
 
     async def wait(self) -> None:
         """Return when it is durable.
@@ -116,6 +121,7 @@ class SqliteLedger:
             with trio.move_on_after(CLOSING, shield=True):
                 await self._finish()
             writing.cancel()
+            self._report_lost()
             with trio.move_on_after(CLOSING, shield=True):
                 await self._in_thread(self._file.close)
         if failure is not None:
@@ -135,7 +141,12 @@ class SqliteLedger:
         Raises:
             LedgerError: the file is damaged.
         """
-        return await self._in_thread(self._file.load)
+        records, answers = await self._in_thread(self._file.load)
+        if self._file.is_new:
+            logger.warning("the ledger %s is new: nothing is remembered", self._file.path)
+        else:
+            logger.info("the ledger %s remembers %d rooms", self._file.path, len(records))
+        return records, answers
 
     def note(self, room: str, record: Record | None, answer: Answer | None = None) -> Group:
         """Put it into the next group."""
@@ -188,3 +199,13 @@ class SqliteLedger:
             if group.records:
                 with contextlib.suppress(LedgerError):
                     await group.wait()
+
+    def _report_lost(self) -> None:
+        hanging = self._current.records if not self._current.tried else {}
+        if lost := {**hanging, **self._next.records}:
+            logger.error(
+                "the ledger %s could not be written to the end: the last of %d rooms is lost; "
+                "repeat what was answered 503",
+                self._file.path,
+                len(lost),
+            )

@@ -49,7 +49,10 @@ MIGRATIONS = (
     """,
 )
 
-_REMEDY = "restore a copy, or move it away and begin with none"
+_REMEDY = "restore a copy, or move it away with its -wal and -shm and begin with none"
+
+# What SQLite keeps beside a file in this mode.
+_LOG, _INDEX = "-wal", "-shm"
 
 _PUT_STANDING = "INSERT OR REPLACE INTO standings VALUES (?, ?, ?, ?, ?, ?, ?)"
 _DROP_STANDING = "DELETE FROM standings WHERE room = ?"
@@ -58,7 +61,7 @@ _DROP_ANSWERS = "DELETE FROM answers WHERE at < ?"
 
 
 class LedgerFile:
-    """The open file. One call at a time, in any thread.
+    """The open file. One call at a time, in any thread. `is_new` is whether there was none.
 
     Raises:
         LedgerError: it is no ledger, a newer one, in use by another process, or cannot be
@@ -70,11 +73,12 @@ class LedgerFile:
         with contextlib.ExitStack() as stack:
             try:
                 stack.enter_context(_locked(self.path))
-                # With sessions in it, it is nobody else's to read; SQLite's own files follow suit.
-                with contextlib.suppress(FileExistsError):
-                    self.path.touch(0o600, exist_ok=False)
+                self.is_new = not self.path.exists()
+                if self.is_new:
+                    self._create()
                 self._db = stack.enter_context(contextlib.closing(_connect(self.path)))
                 self._check_owner()
+                self._hide()
                 self._prepare()
                 self._inode = self._present_inode()
             except (OSError, sqlite3.OperationalError) as error:
@@ -85,6 +89,23 @@ class LedgerFile:
                     f"or {_REMEDY}"
                 ) from None
             self._stack = stack.pop_all()
+
+    def _create(self) -> None:
+        if (log := self._beside(_LOG)).exists():
+            raise LedgerError(
+                f"the ledger {self.path} is gone, and its log {log} is there: put the ledger back, "
+                "or move the log away and begin with none"
+            )
+        self.path.touch(0o600, exist_ok=False)
+
+    def _hide(self) -> None:
+        """With sessions in it, it is nobody else's to read: neither is a copy that was put back."""
+        for path in (self.path, self._beside(_LOG), self._beside(_INDEX)):
+            with contextlib.suppress(FileNotFoundError, PermissionError):
+                path.chmod(0o600)
+
+    def _beside(self, suffix: str) -> Path:
+        return self.path.with_name(self.path.name + suffix)
 
     def _check_owner(self) -> None:
         [application] = self._db.execute("PRAGMA application_id").fetchone()

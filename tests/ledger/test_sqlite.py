@@ -343,7 +343,11 @@ async def test_a_failure_that_passes_at_the_end_has_lost_nothing(
 
 
 async def test_a_failure_that_does_not_pass_ends_after_one_more_attempt(
-    path: Path, disk: Disk, nursery: trio.Nursery, clock: MockClock
+    path: Path,
+    disk: Disk,
+    nursery: trio.Nursery,
+    clock: MockClock,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     async def jump_when_failed(commit: Commit) -> None:
         await fails(commit.wait(), NO_SPACE)
@@ -357,6 +361,7 @@ async def test_a_failure_that_does_not_pass_ends_after_one_more_attempt(
             ledger.note("u2", record())
     assert disk.attempts == 2
     assert stored(path) == {}
+    assert "could not be written to the end: the last of 2 rooms is lost" in caplog.text
 
 
 async def pass_time(clock: MockClock) -> None:

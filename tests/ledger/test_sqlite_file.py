@@ -543,3 +543,25 @@ def test_a_disk_that_is_full_at_any_byte_takes_a_commit_whole_or_not_at_all(path
     assert seen[0]
     assert seen[-1] is None
     assert loaded(path)[0] == written
+
+
+# -- a file that was put back, or is gone -----------------------------------------------
+
+
+def test_a_copy_that_was_put_back_is_nobody_elses_to_read(path: Path) -> None:
+    with opened(path) as file:
+        assert file.is_new
+    path.chmod(0o644)
+    with opened(path) as file:
+        assert not file.is_new
+        file.commit({"u1": record(1)}, [])
+        assert {each.stat().st_mode & 0o777 for each in path.parent.glob("ledger.db*")} == {0o600}
+
+
+def test_a_log_without_its_ledger_is_not_taken_for_a_new_one(path: Path) -> None:
+    log = path.with_name("ledger.db-wal")
+    log.write_bytes(b"what is left")
+    with pytest.raises(LedgerError, match="is gone, and its log"):
+        LedgerFile(path)
+    assert not path.exists()
+    assert log.read_bytes() == b"what is left"
