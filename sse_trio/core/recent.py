@@ -33,10 +33,6 @@ class Recent(Generic[V]):
         self._entries.move_to_end(key)
         self._forget(now)
 
-    def drop(self, key: str) -> None:
-        """Forget `key`, if it is known."""
-        self._entries.pop(key, None)
-
     def _forget(self, now: float) -> None:
         while self._entries:
             put, _ = next(iter(self._entries.values()))

@@ -84,6 +84,8 @@ class Standing:
     """Unix seconds of the last admission or notify; it is now, to every step below."""
     notified: float = 0.0
     """Unix seconds of the last notify."""
+    noted: float = attrs.field(default=0.0, eq=False)
+    """When the ledger was last told of it."""
 
     def login(self, session: str, ticket: Ticket | None = None) -> Login:
         """Return a session's login: what is known, what its ticket proves, or as of now.
@@ -98,7 +100,7 @@ class Standing:
         epoch = ticket.epoch
         if ticket.issued < self.notified:
             epoch = min(epoch, self.epoch - 1)
-        is_over = known and known.ended is not None and ticket.issued < known.seen
+        is_over = known and known.ended == RELEASED and ticket.issued < known.seen
         if known and (epoch <= self.epoch or is_over):
             return known
         return Login(epoch, ticket.issued, self.touched)
@@ -136,7 +138,6 @@ class Standing:
         lifted to that login, which ends older ones as its notify did.
         """
         if self.logins.get(session) == login:
-            self.see(session, self.touched)
             return False
         self._remember(session, login)
         if login.epoch > self.epoch:

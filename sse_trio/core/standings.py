@@ -52,13 +52,14 @@ class Standings:
             list(record.terminations),
             record.touched,
             record.notified,
+            noted=record.touched,
         )
 
-    def forget(self, now: float, *, keep: str | None = None) -> Iterator[tuple[str, Record | None]]:
-        """Forget the rooms that are too old or too many; yield what became of each.
+    def forget(self, now: float, *, keep: str | None = None) -> Iterator[str]:
+        """Forget the rooms that are too old or too many; yield each that was looked at.
 
-        A room that has members is as if touched, and its record is the new one; of a forgotten
-        room there is none. Goes no further than `keep`, nor than it is asked to.
+        A room that has members stays; where it was too old, it is as if touched. Goes no further
+        than `keep`, nor than it is asked to.
         """
         for _ in range(len(self._rooms)):
             room, oldest = next(iter(self._rooms.items()))
@@ -67,8 +68,10 @@ class Standings:
             enough = not expired and len(self._rooms) <= self._config.max_remembered_rooms
             if room == keep or enough:
                 return
-            if room in self._alive:
-                yield room, self.touch(room, now).record()
-            else:
+            if room not in self._alive:
                 del self._rooms[room]
-                yield room, None
+            elif expired:
+                self.touch(room, now)
+            else:
+                self._rooms.move_to_end(room)
+            yield room

@@ -98,7 +98,7 @@ class Tickets:
                     "verify_nbf": False,
                 },
             )
-            return _ticket(claims, now)
+            return _ticket(claims, now, self._lifetime)
         except (jwt.PyJWTError, ValueError, RecursionError):
             raise RemoteProtocolError("the ticket is not valid", CloseCode.BAD_TICKET) from None
 
@@ -110,11 +110,13 @@ class _Utf8Encoder(json.JSONEncoder):
         super().__init__(**{**options, "ensure_ascii": False})
 
 
-def _ticket(claims: dict[str, Any], now: float) -> Ticket:
+def _ticket(claims: dict[str, Any], now: float, lifetime: float) -> Ticket:
     issued, expires, begins = (_number(claims.get(claim, 0)) for claim in ("iat", "exp", "nbf"))
     epoch = claims["epoch"]
     if not isinstance(epoch, int) or _number(epoch) > MAX_EPOCH:
         raise ValueError
+    # Rooms remember for the present lifetime, whatever it was when this was signed.
+    expires = min(expires, issued + lifetime)
     if not max(issued, begins) - LEEWAY <= now < expires + LEEWAY:
         raise ValueError
     room, session = name(claims["room"], "room"), name(claims["session"], "session")

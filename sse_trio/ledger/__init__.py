@@ -21,11 +21,6 @@ __all__ = ["Commit", "Ledger", "MemoryLedger", "SqliteLedger", "open_ledger"]
 class Commit(Protocol):
     """When what was noted is durable."""
 
-    @property
-    def done(self) -> bool:
-        """Whether it is."""
-        ...
-
     async def wait(self) -> None:
         """Return when it is. To be cancelled while waiting does not undo it.
 
@@ -57,6 +52,10 @@ class Ledger(Protocol):
         Both become durable together, and not before what was noted earlier. What could not
         be made durable is not dropped: it is tried again.
         """
+        ...
+
+    def pending(self, room: str) -> Commit | None:
+        """Return what the room's last record is still waiting for; None if it is durable."""
         ...
 
 

@@ -15,8 +15,6 @@ from ..core.standing import Record
 class _Done:
     """The commit of what is as durable as it will ever be."""
 
-    done = True
-
     async def wait(self) -> None:
         await trio.lowlevel.checkpoint()
 
@@ -53,3 +51,7 @@ class MemoryLedger:
             while len(self._answers) > REMEMBERED_NOTIFIES:
                 del self._answers[next(iter(self._answers))]
         return _DONE
+
+    def pending(self, _: str) -> None:
+        """Nothing ever waits."""
+        return

@@ -18,7 +18,7 @@ from typing import TypeVar
 import attrs
 import trio
 
-from ..core.notify import Answer
+from ..core.notify import REMEMBERED_NOTIFIES, Answer
 from ..core.standing import Record
 from ..errors import LedgerError
 from .sqlite_file import LedgerFile, words
@@ -38,15 +38,10 @@ CLOSING = 5.0
 class Group:
     """What is committed in one transaction, and those who wait for it."""
 
-    records: dict[str, Record | None] = attrs.Factory(dict)
-    answers: dict[str, Answer] = attrs.Factory(dict)
+    records: dict[str, Record | None] = attrs.field(factory=dict, repr=False)
+    answers: dict[str, Answer] = attrs.field(factory=dict, repr=False)
     error: str | None = None
     _tried: trio.Event = attrs.Factory(trio.Event)
-
-    @property
-    def done(self) -> bool:
-        """Whether it is durable."""
-        return self.tried and self.error is None
 
     @property
     def tried(self) -> bool:
@@ -70,8 +65,12 @@ class Group:
 
     def merge_under(self, later: "Group") -> None:
         """Leave to `later` what this group could not write, unless that is superseded there."""
-        later.records = {**self.records, **later.records}
-        later.answers = {**self.answers, **later.answers}
+        # It may have grown for hours: what costs time is only what has come since.
+        self.records.update(later.records)
+        self.answers.update(later.answers)
+        while len(self.answers) > REMEMBERED_NOTIFIES:
+            del self.answers[next(iter(self.answers))]
+        later.records, later.answers = self.records, self.answers
 
 
 class SqliteLedger:
@@ -123,7 +122,8 @@ class SqliteLedger:
             writing.cancel()
             self._report_lost()
             with trio.move_on_after(CLOSING, shield=True):
-                await self._in_thread(self._file.close)
+                # If the disk hangs still, the file is closed when it no longer does.
+                await trio.to_thread.run_sync(self._file.close, abandon_on_cancel=True)
         if failure is not None:
             try:
                 raise failure
@@ -141,6 +141,8 @@ class SqliteLedger:
         Raises:
             LedgerError: the file is damaged.
         """
+        # An earlier server may have left something to be written.
+        await self._finish()
         records, answers = await self._in_thread(self._file.load)
         if self._file.is_new:
             logger.warning("the ledger %s is new: nothing is remembered", self._file.path)
@@ -155,6 +157,12 @@ class SqliteLedger:
             self._next.answers[answer.id] = answer
         self._noted.set()
         return self._next
+
+    def pending(self, room: str) -> Group | None:
+        """Return the group that the room's last record is in, if that is not written yet."""
+        if room in self._next.records:
+            return self._next
+        return self._current if room in self._current.records and not self._current.tried else None
 
     async def _write(self, scope: trio.CancelScope) -> None:
         with scope:

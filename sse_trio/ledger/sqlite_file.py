@@ -10,6 +10,7 @@ import json
 import os
 import re
 import sqlite3
+import threading
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,9 @@ _REMEDY = "restore a copy, or move it away with its -wal and -shm and begin with
 # What SQLite keeps beside a file in this mode.
 _LOG, _INDEX = "-wal", "-shm"
 
+# What this module keeps beside it.
+_LOCK = ".lock"
+
 _PUT_STANDING = "INSERT OR REPLACE INTO standings VALUES (?, ?, ?, ?, ?, ?, ?)"
 _DROP_STANDING = "DELETE FROM standings WHERE room = ?"
 _PUT_ANSWER = "INSERT OR REPLACE INTO answers VALUES (?, ?, ?)"
@@ -61,7 +65,7 @@ _DROP_ANSWERS = "DELETE FROM answers WHERE at < ?"
 
 
 class LedgerFile:
-    """The open file. One call at a time, in any thread. `is_new` is whether there was none.
+    """The open file, for calls from any thread. `is_new` is whether there was none.
 
     Raises:
         LedgerError: it is no ledger, a newer one, in use by another process, or cannot be
@@ -70,17 +74,18 @@ class LedgerFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path.resolve()
+        self._mutex = threading.Lock()
         with contextlib.ExitStack() as stack:
             try:
                 stack.enter_context(_locked(self.path))
-                self.is_new = not self.path.exists()
+                self.is_new = not self.path.exists() or not self.path.stat().st_size
                 if self.is_new:
                     self._create()
                 self._db = stack.enter_context(contextlib.closing(_connect(self.path)))
                 self._check_owner()
                 self._hide()
                 self._prepare()
-                self._inode = self._present_inode()
+                self._inodes = self._present_inodes()
             except (OSError, sqlite3.OperationalError) as error:
                 raise LedgerError(f"cannot open the ledger {self.path}: {words(error)}") from None
             except sqlite3.DatabaseError as error:
@@ -91,18 +96,19 @@ class LedgerFile:
             self._stack = stack.pop_all()
 
     def _create(self) -> None:
-        if (log := self._beside(_LOG)).exists():
+        log = self._beside(_LOG)
+        if log.exists() and log.stat().st_size:
             raise LedgerError(
                 f"the ledger {self.path} is gone, and its log {log} is there: put the ledger back, "
                 "or move the log away and begin with none"
             )
-        self.path.touch(0o600, exist_ok=False)
+        self.path.touch(0o600)
 
     def _hide(self) -> None:
         """With sessions in it, it is nobody else's to read: neither is a copy that was put back."""
-        for path in (self.path, self._beside(_LOG), self._beside(_INDEX)):
+        for suffix in ("", _LOG, _INDEX, _LOCK):
             with contextlib.suppress(FileNotFoundError, PermissionError):
-                path.chmod(0o600)
+                self._beside(suffix).chmod(0o600)
 
     def _beside(self, suffix: str) -> Path:
         return self.path.with_name(self.path.name + suffix)
@@ -154,8 +160,12 @@ class LedgerFile:
         Raises:
             sqlite3.Error, OSError: it was not written.
         """
-        if self._present_inode() != self._inode:
-            raise OSError("it has been replaced; put it back, or restart the server")
+        with self._mutex:
+            if self._present_inodes() != self._inodes:
+                raise OSError("it has been replaced; put it back, or restart the server")
+            self._commit(records, answers)
+
+    def _commit(self, records: Mapping[str, Record | None], answers: Collection[Answer]) -> None:
         self._db.execute("BEGIN IMMEDIATE")
         try:
             for room, record in records.items():
@@ -174,12 +184,13 @@ class LedgerFile:
             raise
 
     def close(self) -> None:
-        """Close the file, and let others have it."""
-        self._stack.close()
+        """Close the file, once nothing is being written, and let others have it."""
+        with self._mutex:
+            self._stack.close()
 
-    def _present_inode(self) -> tuple[int, int]:
-        found = self.path.stat()
-        return found.st_dev, found.st_ino
+    def _present_inodes(self) -> list[tuple[int, int]]:
+        found = [self._beside(suffix).stat() for suffix in ("", _LOG, _LOCK)]
+        return [(each.st_dev, each.st_ino) for each in found]
 
 
 @contextlib.contextmanager
@@ -189,9 +200,9 @@ def _locked(path: Path) -> Iterator[None]:
     SQLite's own locks are not for that: it drops them after each transaction, so that
     a copy of the file can be made at any time.
     """
-    lock = path.with_name(path.name + ".lock")
+    lock = path.with_name(path.name + _LOCK)
     lock.touch(0o600)
-    with lock.open("r+") as file:
+    with lock.open("r+", errors="replace") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

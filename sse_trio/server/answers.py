@@ -26,7 +26,8 @@ class Answers:
         self._recognition = recognition
         self._clock = clock
         self._wall = wall
-        self._recent: Recent[tuple[Answer, Outcome]] = Recent(
+        # The outcome of before a restart is made when somebody asks for it.
+        self._recent: Recent[tuple[Answer, Outcome | None]] = Recent(
             lifetime=REMEMBERED_SECONDS, size=REMEMBERED_NOTIFIES
         )
 
@@ -35,8 +36,7 @@ class Answers:
         for answer in answers:
             age = max(0.0, self._wall() - answer.at)
             if age < REMEMBERED_SECONDS:
-                outcome = self._outcome(answer)
-                self._recent.put(answer.id, (answer, outcome), self._clock() - age)
+                self._recent.put(answer.id, (answer, None), self._clock() - age)
 
     def get(self, wanted: Notify | Release) -> tuple[Answer | None, Outcome] | None:
         """Return what an earlier notify with the same id came to, if there was one.
@@ -47,9 +47,12 @@ class Answers:
         if isinstance(wanted, Release) or wanted.id is None:
             return None
         earlier = self._recent.get(wanted.id, self._clock())
-        if earlier and (earlier[0].room, earlier[0].asked) != (wanted.room, wanted.sender):
+        if earlier is None:
+            return None
+        answer, outcome = earlier
+        if (answer.room, answer.asked) != (wanted.room, wanted.sender):
             raise Conflict("this id was used for another room or another sender")
-        return earlier
+        return answer, outcome or self._outcome(answer)
 
     def put(self, wanted: Notify | Release, ending: Ending) -> Answer | None:
         """Keep what a notify with an id came to; return it for the ledger."""

@@ -9,7 +9,7 @@ import contextlib
 import itertools
 import random
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from typing import Any, Literal
 
 import trio
@@ -20,7 +20,7 @@ from ..core.notify import LAST_JOINED, Answer, Last, Notify, Release
 from ..core.recent import WrongKeys
 from ..core.standing import Record
 from ..errors import Conflict, Draining, LedgerError, LimitReached, LocalProtocolError
-from ..ledger import Commit, Ledger
+from ..ledger import Ledger
 from .answers import Answers
 from .member import Ending, Member, Outcome, Spawn
 from .membership import Membership
@@ -135,7 +135,10 @@ class Hub:
             raise LocalProtocolError(str(error)) from None
 
     def drain(self) -> None:
-        """Shut down gracefully: `serve` returns within `shutdown_grace` seconds."""
+        """Shut down gracefully: `serve` returns within `shutdown_grace` seconds.
+
+        And what the ledger needs then, which is bounded too.
+        """
         self.membership.draining = True
         self.draining.set()
 
@@ -146,17 +149,27 @@ class Hub:
     async def accept(self, wanted: Notify | Release) -> Outcome:
         """Carry out what has been checked. Raises as :meth:`notify` and :meth:`release` do."""
         self._refuse_while_draining(wanted)
+        try:
+            with self._in_time():
+                outcome, repeated = await self._decide(wanted)
+        except LedgerError:
+            self._count(wanted, "failed")
+            raise
+        await outcome.told.wait()
+        self._count(wanted, "duplicate" if repeated else "accepted")
+        return outcome
+
+    async def _decide(self, wanted: Notify | Release) -> tuple[Outcome, bool]:
+        """Carry out when it is its turn, and wait until that is durable; say if it was repeated."""
         async with self._serially(wanted.room):
             self._refuse_while_draining(wanted)
             repeated = self._repeated(wanted)
             answer, outcome = repeated or self._begin(wanted)
             if not outcome.durable:
-                # Noted in the same step as it was decided, or again if that had failed.
-                await self._durable(self.recognition.note(wanted.room, answer), wanted)
+                # Noted in the same step as it was decided; or again, if that had failed.
+                await self.recognition.note(wanted.room, answer).wait()
                 outcome.durable = True
-            await outcome.told.wait()
-            self._count(wanted, "duplicate" if repeated else "accepted")
-            return outcome
+            return outcome, repeated is not None
 
     async def admit(self, member: Member) -> None:
         """Tell a member that it has joined, as soon as a crash would not undo it.
@@ -164,22 +177,16 @@ class Hub:
         Or as soon as that has failed: nobody is kept out because of the disk.
         """
         if member.admission is not None:
-            with contextlib.suppress(LedgerError):
-                await self._commit(member.admission)
+            with contextlib.suppress(LedgerError), self._in_time():
+                await member.admission.wait()
             self.membership.welcome(member)
 
-    async def _durable(self, commit: Commit, wanted: Notify | Release) -> None:
-        try:
-            await self._commit(commit)
-        except BaseException:
-            # It has had its effect. To repeat it will only make it durable.
-            self._count(wanted, "failed")
-            raise
-
-    async def _commit(self, commit: Commit) -> None:
+    @contextlib.contextmanager
+    def _in_time(self) -> Iterator[None]:
+        """Wait for the ledger, and for those who wait for it, no longer than `ledger_timeout`."""
         try:
             with trio.fail_after(self.config.ledger_timeout):
-                await commit.wait()
+                yield
         except trio.TooSlowError:
             raise LedgerError("the ledger takes too long") from None
 

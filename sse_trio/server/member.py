@@ -111,7 +111,7 @@ class Member:
     room: str = attrs.field(default="", repr=False)
     session: str = attrs.field(default="", repr=False)
     next_beat: float = 0.0
-    admission: Commit | None = None
+    admission: Commit | None = attrs.field(default=None, repr=False)
     """What has to be durable before the member is told that it has joined."""
     outcome: Outcome | None = None
     """Of what has ended it."""

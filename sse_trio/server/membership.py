@@ -256,18 +256,20 @@ class Membership:
             termination = Termination(standing.epoch, "login")
             spared = filter(standing.stands, self.rooms.sessions(room))
             deque(self._end(spared, termination, Outcome(room, standing.epoch)).telling, maxlen=0)
-        commit = self.recognition.note(room) if is_news else None
+        if is_news:
+            self.recognition.note(room)
+        self.recognition.see(room, session)
         member.next_beat = self._clock() + first_delay(
             self._config.heartbeat_interval, self._jitter
         )
         self._schedule_beat(member)
         # A ticket will prove the same again. Where none is needed, a crash must not forget; but
         # nobody is kept out because of a disk that fails.
-        proven = self._config.join == "ticket"
-        if commit is None or commit.done or proven or not self.recognition.ledger.ready:
+        ledger = self.recognition.ledger
+        if self._config.join == "open" and ledger.ready:
+            member.admission = ledger.pending(room)
+        if member.admission is None:
             self.welcome(member)
-        else:
-            member.admission = commit
 
     def welcome(self, member: Member) -> None:
         """Tell a member that it is admitted, unless it has been ended since."""
@@ -337,7 +339,8 @@ class Membership:
             return
         if now >= member.next_beat:
             member.next_beat = now + self._config.heartbeat_interval
-            self._offer(member, beat)
+            if member.admission is None:
+                self._offer(member, beat)
         if member.state is State.JOINED:
             self._schedule_beat(member)
 

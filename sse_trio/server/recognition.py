@@ -1,7 +1,8 @@
 """Whom the server recognises: the standings, the tickets, and the ledger behind both.
 
-Every change of a standing is noted in the ledger in the step that makes it. So what the
-ledger has, in the order in which it was noted, is always what was once true.
+Every change of who stands is noted in the ledger in the step that makes it; that a room is
+in use, now and then. So what the ledger has, in the order in which it was noted, is always
+what was once true.
 """
 
 import itertools
@@ -15,6 +16,9 @@ from ..core.standings import Standings
 from ..core.tickets import Ticket, Tickets
 from ..ledger import Commit, Ledger
 
+# How often at most, in a `ticket_lifetime`, a room is noted for nothing but its being used.
+NOTES_A_LIFETIME = 30
+
 
 class Recognition:
     """The standings of one server, mirrored in its ledger.
@@ -27,6 +31,7 @@ class Recognition:
     ) -> None:
         self.ledger = ledger
         self._wall = wall
+        self._lifetime = config.ticket_lifetime
         self._standings = Standings(config, alive=alive)
         self._tickets = Tickets(config.authkey, lifetime=config.ticket_lifetime)
 
@@ -45,24 +50,41 @@ class Recognition:
         standing = self._standings.touch(room, now)
         # At most two a call keep the cost of a join constant, and still forget faster than
         # rooms can come.
-        for forgotten, record in itertools.islice(self._standings.forget(now, keep=room), 2):
-            self.ledger.note(forgotten, record)
+        for looked_at in itertools.islice(self._standings.forget(now, keep=room), 2):
+            self._note_looked_at(looked_at, now)
         return standing
 
     def note(self, room: str, answer: Answer | None = None) -> Commit:
         """Have the ledger remember the room as it is now, and `answer` with it."""
-        return self.ledger.note(room, self.standing(room).record(), answer)
+        standing = self.standing(room)
+        standing.noted = standing.touched
+        return self.ledger.note(room, standing.record(), answer)
 
     def sweep(self) -> Generator[str, None, None]:
         """Forget every room that is too old; yield each."""
-        for room, record in self._standings.forget(self._wall()):
-            self.ledger.note(room, record)
+        now = self._wall()
+        for room in self._standings.forget(now):
+            self._note_looked_at(room, now)
             yield room
 
+    def _note_looked_at(self, room: str, now: float) -> None:
+        standing = self._standings.get(room)
+        if standing is None:
+            self.ledger.note(room, None)
+        elif standing.touched == now:
+            self.ledger.note(room, standing.record())
+
     def see(self, room: str, session: str) -> None:
-        """Note that the session has been there until now."""
+        """Note that the session is there, or has been until now.
+
+        The ledger hears of it now and then, so that a restart does not make the session and its
+        room much older than they are.
+        """
         if standing := self._standings.get(room):
-            standing.see(session, self._wall())
+            now = self._wall()
+            standing.see(session, now)
+            if now - standing.noted > self._lifetime / NOTES_A_LIFETIME:
+                self.note(room)
 
     def mint(self, ticket: Ticket, now: float) -> str | None:
         """Sign a ticket as of `now`; None without a key."""

@@ -45,6 +45,7 @@ async def serve(
             async with trio.open_nursery() as connections:
                 hub = Hub(config, ledger, connections.start_soon)
                 hub.restore(records, answers)
+                del records, answers
                 timers.start_soon(hub.beat)
                 timers.start_soon(hub.sweep)
                 try:

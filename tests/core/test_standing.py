@@ -68,6 +68,7 @@ def join(standing: Standing, session: str, ticket: Ticket | None = None) -> Term
     ended = standing.superseded(login)
     if ended is None:
         standing.admit(session, login)
+        standing.see(session, standing.touched)
     return ended
 
 
@@ -413,6 +414,7 @@ def test_to_be_seen_is_noted_and_changes_nothing_else() -> None:
     before = whole(standing)
     standing.touched += 7
     assert not standing.admit("s1", standing.login("s1"))
+    standing.see("s1", standing.touched)
     assert standing.logins["s1"].seen == login.seen + 7
     before["logins"]["s1"]["seen"] += 7
     before["touched"] += 7

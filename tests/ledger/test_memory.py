@@ -64,7 +64,7 @@ async def test_answers_are_bounded_and_the_oldest_goes_first(ledger: Ledger) -> 
 
 async def test_what_is_noted_is_as_durable_as_it_will_ever_be(ledger: Ledger) -> None:
     commit = ledger.note("u1", record(1))
-    assert commit.done
+    assert ledger.pending("u1") is None
     assert ledger.ready
     with trio.testing.assert_checkpoints():
         await commit.wait()

@@ -80,19 +80,22 @@ class HeldLedger:
     ready = True
 
     def __init__(self) -> None:
-        self.pending: list[Note] = []
+        self.held: list[Note] = []
         self._disk = MemoryLedger()
 
     def note(self, room: str, record: Record | None, answer: Answer | None = None) -> Note:
-        self.pending.append(Note(room, record, answer))
-        return self.pending[-1]
+        self.held.append(Note(room, record, answer))
+        return self.held[-1]
+
+    def pending(self, room: str) -> Note | None:
+        return next((note for note in reversed(self.held) if note.room == room), None)
 
     async def load(self) -> tuple[Iterable[tuple[str, Record]], Iterable[Answer]]:
         return await self._disk.load()
 
     def write(self, count: int) -> list[Note]:
         """Bring so many notes to the disk, without telling anybody."""
-        written, self.pending = self.pending[:count], self.pending[count:]
+        written, self.held = self.held[:count], self.held[count:]
         for note in written:
             self._disk.note(note.room, note.record, note.answer)
         return written
@@ -103,11 +106,11 @@ class HeldLedger:
 
     def fail(self) -> None:
         """Fail to write anything; it is tried again with the next commit."""
-        for note in self.pending:
+        for note in self.held:
             note.settle(failed=True)
 
     def crash(self) -> None:
-        self.pending.clear()
+        self.held.clear()
 
     def burn(self) -> None:
         """Lose everything."""

@@ -28,8 +28,15 @@ class SlowLedger(sse_trio.MemoryLedger):
         self.most_at_once = 0
         self.rooms_at_once = 0
 
+        self.commits: dict[str, SlowCommit] = {}
+
     def note(self, room: str, record: Record | None, answer: Answer | None = None) -> Any:
-        return SlowCommit(self, room, partial(super().note, room, record, answer))
+        self.commits[room] = SlowCommit(self, room, partial(super().note, room, record, answer))
+        return self.commits[room]
+
+    def pending(self, room: str) -> Any:
+        commit = self.commits.get(room)
+        return None if commit is None or commit.done else commit
 
 
 @attrs.define
@@ -387,7 +394,6 @@ async def test_who_is_cut_by_the_shutdown_has_not_acknowledged(
 @attrs.define
 class Refusal:
     room: str
-    done: bool = False
 
     async def wait(self) -> None:
         raise sse_trio.LedgerError(f"cannot write {self.room}")

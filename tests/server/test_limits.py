@@ -192,3 +192,30 @@ async def test_what_is_too_old_is_swept_from_memory_and_from_the_ledger(
     hub.membership.leave(member, hung_up=True)
     await trio.sleep(1000 + LEEWAY + 2 * SWEEP)
     assert await remembered() == set()
+
+
+@pytest.mark.parametrize("graceful", [True, False])
+async def test_a_restart_frees_no_place_and_forgets_no_room_that_is_in_use(
+    nursery: trio.Nursery, autojump_clock: MockClock, graceful: bool
+) -> None:
+    """Some come back every day, and some stay until the server goes."""
+    day = 86400
+    config = sse_trio.Config(at_limit="refuse-new", heartbeat_timeout=day, ticket_lifetime=30 * day)
+    ledger = sse_trio.MemoryLedger()
+    hub = Hub(config, ledger, nursery.start_soon, wall=trio.current_time)
+    for sender in ("s0", None, "s1"):
+        await hub.notify("u1", sender=sender)
+    for _ in range(40):
+        member = hub.membership.arrive(FakePeer(), "192.0.2.1")
+        hub.membership.hear(member, ['{"type": "join", "room": "u1", "session": "s1"}'])
+        await trio.sleep(day + 1)
+        if graceful:
+            hub.membership.leave(member, hung_up=True)
+    hub = Hub(config, ledger, nursery.start_soon, wall=trio.current_time)
+    hub.restore(*await ledger.load())
+    with pytest.raises(sse_trio.LimitReached):
+        await hub.notify("u1", sender="s2")
+    # Nor has the room forgotten whom it has ended.
+    member = hub.membership.arrive(peer := FakePeer(), "192.0.2.1")
+    hub.membership.hear(member, ['{"type": "join", "room": "u1", "session": "s0"}'])
+    assert len(peer.got("terminate")) == 1

@@ -66,7 +66,7 @@ class Scene:
         """Let everything come to rest, and to the disk."""
         while True:
             await wait_all_tasks_blocked()
-            if not self.ledger.pending:
+            if not self.ledger.held:
                 return
             self.ledger.commit(1)
 
@@ -152,6 +152,28 @@ async def test_joins_against_two_notifies_at_once(how: str, autojump_clock: Mock
                 member = await scene.visit(session)
                 assert (member.state is State.JOINED) == (session == "s3")
             nursery.cancel_scope.cancel()
+
+
+async def test_every_tab_is_welcome_only_when_a_crash_would_not_forget_it(
+    autojump_clock: MockClock,
+) -> None:
+    """Also the second tab, which is no news, and the page of a login that is on its way."""
+    async with trio.open_nursery() as nursery:
+        scene = Scene(nursery)
+        for session in ("s1", "s1"):
+            scene.arrive(session)
+        await wait_all_tasks_blocked()
+        assert [told(peer) for peer in scene.peers] == [[], []]
+        await scene.settle()
+        assert [told(peer) for peer in scene.peers] == [["joined"], ["joined"]]
+        scene.notify("s2")
+        await wait_all_tasks_blocked()
+        scene.arrive("s2")
+        await wait_all_tasks_blocked()
+        assert told(scene.peers[-1]) == []
+        await scene.settle()
+        assert told(scene.peers[-1]) == ["joined"]
+        nursery.cancel_scope.cancel()
 
 
 async def test_a_crash_at_every_step_of_a_login(autojump_clock: MockClock) -> None:

@@ -161,6 +161,11 @@ class Promise(RuleBasedStateMachine):
         text = json.dumps({"type": "join", "room": room, "session": session})
         self._visit(text, room, Seen(session))
 
+    @rule(room=rooms, session=sessions)
+    def join_in_two_tabs(self, room: str, session: str) -> None:
+        self.join(room, session)
+        self.join(room, session)
+
     @precondition(lambda self: self.tickets)
     @rule(which=st.integers(0, 100))
     def join_with_any_ticket(self, which: int) -> None:
@@ -181,12 +186,11 @@ class Promise(RuleBasedStateMachine):
             self.process.start_soon(self.hub.admit, member)
             return Visit(tab, member, peer)
 
-        noted = len(self.ledger.pending)
         visit = self.loop.do(connect)
         self.visits.append(visit)
         self.model.join(tab, room, seen)
-        if noted < len(self.ledger.pending):
-            visit.note = self.ledger.pending[-1]
+        if tab.alive:
+            visit.note = self.ledger.pending(room)
         self._catch_up()
 
     @rule(room=rooms, sender=senders, id=ids)
@@ -242,13 +246,13 @@ class Promise(RuleBasedStateMachine):
 
     @rule(count=counts)
     def commit(self, count: int) -> None:
-        self._written(self.ledger.pending[:count])
+        self._written(self.ledger.held[:count])
         self.loop.do(lambda: self.ledger.commit(count))
         self._catch_up()
 
     @rule()
     def commit_all(self) -> None:
-        self.commit(len(self.ledger.pending))
+        self.commit(len(self.ledger.held))
 
     @rule()
     def fail(self) -> None:
@@ -303,7 +307,7 @@ class Promise(RuleBasedStateMachine):
                 if request.result is None:
                     break
                 self._check(room, queue.pop(0))
-        for note in self.ledger.pending:
+        for note in self.ledger.held:
             if note not in self.snapshots:
                 history = {note.room: list(self.model.history.get(note.room, []))}
                 ids = {note.answer.id: self.ids[note.answer.id]} if note.answer else {}
