@@ -42,7 +42,7 @@ from .fakes import FakePeer, HeldLedger, Note
 
 T = TypeVar("T")
 
-CONFIG = sse_trio.Config(authkey=KEY)
+CONFIG = sse_trio.Config(authkey=KEY, max_connections_per_room=1000)
 
 rooms = st.sampled_from(["u1", "u2"])
 sessions = st.sampled_from(["s1", "s2", "s3", "s4"])
