@@ -565,3 +565,20 @@ def test_a_log_without_its_ledger_is_not_taken_for_a_new_one(path: Path) -> None
         LedgerFile(path)
     assert not path.exists()
     assert log.read_bytes() == b"what is left"
+
+
+def test_a_ledger_that_was_emptied_does_not_lose_its_log(path: Path) -> None:
+    log = path.with_name("ledger.db-wal")
+    path.touch()
+    log.write_bytes(b"what is left")
+    with pytest.raises(LedgerError, match="is gone, and its log"):
+        LedgerFile(path)
+    assert log.read_bytes() == b"what is left"
+
+
+@pytest.mark.parametrize("suffix", ["-wal", ".lock"])
+def test_what_is_beside_it_and_was_removed_is_noticed(path: Path, suffix: str) -> None:
+    with opened(path) as file:
+        path.with_name(path.name + suffix).unlink()
+        with pytest.raises(FileNotFoundError):
+            file.commit({"u1": record(1)}, [])

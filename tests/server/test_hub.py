@@ -539,3 +539,20 @@ async def test_a_short_key_is_taken_with_a_warning(
 ) -> None:
     await start(authkey=authkey)
     assert ("an authkey is short" in caplog.text) == warned
+
+
+async def test_however_many_wait_for_a_room_none_waits_longer_than_the_timeout(
+    hub: sse_trio.Hub, ledger: SlowLedger, autojump_clock: MockClock
+) -> None:
+    ledger.seconds = 1e6
+    began = trio.current_time()
+
+    async def notify() -> None:
+        with pytest.raises(sse_trio.LedgerError):
+            await hub.notify("u1", sender="s1")
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(5):
+            nursery.start_soon(notify)
+    assert trio.current_time() == began + hub.config.ledger_timeout
+    assert hub.statistics().notifies == {"failed": 5}
