@@ -59,6 +59,17 @@ def _count(default: int, about: str, *, low: int = 1, high: int = 10**9, unit: s
     return _number(default, about, low=low, high=high, unit=unit, whole=True)
 
 
+def _choice(*choices: str, about: str) -> Any:
+    """Declare a key that is one of `choices`; the first is the default."""
+
+    def check(_: object, attribute: "attrs.Attribute[Any]", value: object) -> None:
+        if value not in choices:
+            quoted = " or ".join(f'"{choice}"' for choice in choices)
+            raise ConfigError(f"{attribute.name} must be {quoted}")
+
+    return attrs.field(default=choices[0], validator=check, metadata={"about": about})
+
+
 def _kind(value: object) -> str:
     """Say what `value` is, in JSON's words; never the value itself, which may be a key."""
     names = {bool: "a boolean", int: "a number", float: "a number", str: "a string"}
@@ -89,12 +100,6 @@ def _to_address(value: object) -> str:
     return value
 
 
-def _to_join(value: object) -> object:
-    if value not in ("open", "ticket"):
-        raise ConfigError('join must be "open" or "ticket"')
-    return value
-
-
 def _to_origins(value: object) -> tuple[str, ...] | None:
     if value is None:
         return None
@@ -105,12 +110,6 @@ def _to_origins(value: object) -> tuple[str, ...] | None:
                 f"origins: {origin!r} is not an origin; write it like https://app.example.com"
             )
     return origins
-
-
-def _to_at_limit(value: object) -> object:
-    if value not in ("end-oldest", "refuse-new"):
-        raise ConfigError('at_limit must be "end-oldest" or "refuse-new"')
-    return value
 
 
 def _to_ledger(value: object) -> str:
@@ -158,10 +157,10 @@ class Config:
         repr=False,
         metadata={"about": "the application servers' key, or a list of keys; the first one signs"},
     )
-    join: Literal["open", "ticket"] = attrs.field(
-        default="open",
-        converter=_to_join,
-        metadata={"about": "`open`: room and session as claimed; `ticket`: signed tickets alone"},
+    join: Literal["open", "ticket"] = _choice(
+        "open",
+        "ticket",
+        about="`open`: room and session as claimed; `ticket`: signed tickets alone",
     )
     origins: tuple[str, ...] | None = attrs.field(
         default=None,
@@ -201,12 +200,10 @@ class Config:
     )
 
     max_sessions: int = _count(1, "logins of one room that stand at once", high=1000)
-    at_limit: Literal["end-oldest", "refuse-new"] = attrs.field(
-        default="end-oldest",
-        converter=_to_at_limit,
-        metadata={
-            "about": "`end-oldest`: a new login ends the oldest; `refuse-new`: it is answered 409"
-        },
+    at_limit: Literal["end-oldest", "refuse-new"] = _choice(
+        "end-oldest",
+        "refuse-new",
+        about="`end-oldest`: a new login ends the oldest; `refuse-new`: it is answered 409",
     )
     max_connections: int = _count(100_000, "WebSockets at once; one more is closed with 1013")
     max_connections_per_room: int = _count(

@@ -68,7 +68,7 @@ def _check_text(what: str, value: object, low: int, high: int) -> None:
         raise ValueError(f"{what} must be a string of {low} to {high} printable characters")
 
 
-def _check_wait(value: object) -> None:
+def _check_wait(_: object, __: object, value: object) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError("wait must be a number of seconds")
     if not 0 <= value <= MAX_WAIT:
@@ -89,7 +89,7 @@ class Notify:
     detail: dict[str, Any] | None = attrs.field(default=None, converter=_detail)
     """A JSON object of at most `MAX_DETAIL` bytes, handed to the terminated as it is."""
     id: str | None = attrs.field(default=None)
-    wait: float = attrs.field(default=0.0)
+    wait: float = attrs.field(default=0.0, validator=_check_wait)
     """Seconds to hold the answer for acknowledgements."""
 
     @reason.validator
@@ -100,10 +100,6 @@ class Notify:
     def _check_id(self, _: object, value: object) -> None:
         if value is not None:
             _check_text("id", value, 1, MAX_ID)
-
-    @wait.validator
-    def _check_wait(self, _: object, value: object) -> None:
-        _check_wait(value)
 
 
 @attrs.frozen(kw_only=True)
@@ -116,12 +112,8 @@ class Release:
 
     room: str = attrs.field(converter=_room, repr=False)
     session: str = attrs.field(converter=_session, repr=False)
-    wait: float = attrs.field(default=0.0)
+    wait: float = attrs.field(default=0.0, validator=_check_wait)
     """Seconds to hold the answer for acknowledgements."""
-
-    @wait.validator
-    def _check_wait(self, _: object, value: object) -> None:
-        _check_wait(value)
 
 
 @attrs.frozen

@@ -1,13 +1,13 @@
 """Every error that HTTP is answered with, as ``application/problem+json`` (RFC 9457)."""
 
 import http
-from collections.abc import Sequence
 from typing import Any, Final
 
 import attrs
 import h11
 
 from .. import strict_json
+from ..errors import LimitReached
 
 
 @attrs.frozen
@@ -59,7 +59,6 @@ UNDURABLE: Final = Problem(
 CONFLICT: Final = Problem(409, "this id was used for another room or another sender")
 
 
-def limit_reached(ages: Sequence[float]) -> Problem:
+def limit_reached(full: LimitReached) -> Problem:
     """Say that a new login is refused, because others stand; tell their ages in seconds."""
-    detail = "the room has all the sessions that it may have"
-    return Problem(409, detail, extensions=(("ages", [int(age) for age in ages]),))
+    return Problem(409, str(full), extensions=(("ages", [int(age) for age in full.ages]),))

@@ -107,7 +107,7 @@ class Standing:
 
     def superseded(self, login: Login) -> Termination | None:
         """Return what ended a login, or None if it stands."""
-        if login.ended is None and login.epoch >= self.floor:
+        if self._has_not_ended(login):
             return None
         if login.ended == RELEASED:
             return self._released()
@@ -121,7 +121,10 @@ class Standing:
     def stands(self, session: str) -> bool:
         """Whether the room knows the session, and nothing has ended it."""
         login = self.logins.get(session)
-        return login is not None and self.superseded(login) is None
+        return login is not None and self._has_not_ended(login)
+
+    def _has_not_ended(self, login: Login) -> bool:
+        return login.ended is None and login.epoch >= self.floor
 
     def newest(self) -> str | None:
         """Return the session that joined last among those that stand.

@@ -10,7 +10,7 @@ import contextlib
 import logging
 import math
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -160,9 +160,14 @@ class SqliteLedger:
 
     def pending(self, room: str) -> Group | None:
         """Return the group that the room's last record is in, if that is not written yet."""
-        if room in self._next.records:
-            return self._next
-        return self._current if room in self._current.records and not self._current.tried else None
+        groups = [group for group in self._unwritten() if room in group.records]
+        return groups[-1] if groups else None
+
+    def _unwritten(self) -> Iterator[Group]:
+        """Yield the groups that have not been tried, and hold something, in their order."""
+        for group in (self._current, self._next):
+            if group.records and not group.tried:
+                yield group
 
     async def _write(self, scope: trio.CancelScope) -> None:
         with scope:
@@ -203,14 +208,13 @@ class SqliteLedger:
 
     async def _finish(self) -> None:
         """Wait until everything noted is written, or could not be."""
-        for group in (self._current, self._next):
-            if group.records:
-                with contextlib.suppress(LedgerError):
-                    await group.wait()
+        # The next one is looked at after the current one, which may leave it something.
+        for group in self._unwritten():
+            with contextlib.suppress(LedgerError):
+                await group.wait()
 
     def _report_lost(self) -> None:
-        hanging = self._current.records if not self._current.tried else {}
-        if lost := {**hanging, **self._next.records}:
+        if lost := {room for group in self._unwritten() for room in group.records}:
             logger.error(
                 "the ledger %s could not be written to the end: the last of %d rooms is lost; "
                 "repeat what was answered 503",

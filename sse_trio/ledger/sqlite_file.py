@@ -96,7 +96,7 @@ class LedgerFile:
             self._stack = stack.pop_all()
 
     def _create(self) -> None:
-        log = self._beside(_LOG)
+        log = _beside(self.path, _LOG)
         if log.exists() and log.stat().st_size:
             raise LedgerError(
                 f"the ledger {self.path} is gone, and its log {log} is there: put the ledger back, "
@@ -108,10 +108,7 @@ class LedgerFile:
         """With sessions in it, it is nobody else's to read: neither is a copy that was put back."""
         for suffix in ("", _LOG, _INDEX, _LOCK):
             with contextlib.suppress(FileNotFoundError, PermissionError):
-                self._beside(suffix).chmod(0o600)
-
-    def _beside(self, suffix: str) -> Path:
-        return self.path.with_name(self.path.name + suffix)
+                _beside(self.path, suffix).chmod(0o600)
 
     def _check_owner(self) -> None:
         [application] = self._db.execute("PRAGMA application_id").fetchone()
@@ -189,7 +186,7 @@ class LedgerFile:
             self._stack.close()
 
     def _present_inodes(self) -> list[tuple[int, int]]:
-        found = [self._beside(suffix).stat() for suffix in ("", _LOG, _LOCK)]
+        found = [_beside(self.path, suffix).stat() for suffix in ("", _LOG, _LOCK)]
         return [(each.st_dev, each.st_ino) for each in found]
 
 
@@ -200,7 +197,7 @@ def _locked(path: Path) -> Iterator[None]:
     SQLite's own locks are not for that: it drops them after each transaction, so that
     a copy of the file can be made at any time.
     """
-    lock = path.with_name(path.name + _LOCK)
+    lock = _beside(path, _LOCK)
     lock.touch(0o600)
     with lock.open("r+", errors="replace") as file:
         try:
@@ -217,6 +214,10 @@ def _locked(path: Path) -> Iterator[None]:
         file.write(f"{os.getpid()}\n")
         file.flush()
         yield
+
+
+def _beside(path: Path, suffix: str) -> Path:
+    return path.with_name(path.name + suffix)
 
 
 def words(error: Exception) -> str:

@@ -2,12 +2,21 @@
 
 from collections.abc import Callable, Iterable
 
+import attrs
+
 from ..core.notify import REMEMBERED_NOTIFIES, REMEMBERED_SECONDS, Answer, Notify, Release
 from ..core.recent import Recent
 from ..core.tickets import Ticket
 from ..errors import Conflict
 from .member import Ending, Outcome
 from .recognition import Recognition
+
+
+@attrs.define
+class _Entry:
+    answer: Answer
+    outcome: Outcome | None
+    """After a restart it is made when somebody asks for it."""
 
 
 class Answers:
@@ -26,17 +35,14 @@ class Answers:
         self._recognition = recognition
         self._clock = clock
         self._wall = wall
-        # The outcome of before a restart is made when somebody asks for it.
-        self._recent: Recent[tuple[Answer, Outcome | None]] = Recent(
-            lifetime=REMEMBERED_SECONDS, size=REMEMBERED_NOTIFIES
-        )
+        self._recent: Recent[_Entry] = Recent(lifetime=REMEMBERED_SECONDS, size=REMEMBERED_NOTIFIES)
 
     def restore(self, answers: Iterable[Answer]) -> None:
         """Take up what the ledger remembers, the oldest first."""
         for answer in answers:
             age = max(0.0, self._wall() - answer.at)
             if age < REMEMBERED_SECONDS:
-                self._recent.put(answer.id, (answer, None), self._clock() - age)
+                self._recent.put(answer.id, _Entry(answer, None), self._clock() - age)
 
     def get(self, wanted: Notify | Release) -> tuple[Answer | None, Outcome] | None:
         """Return what an earlier notify with the same id came to, if there was one.
@@ -46,13 +52,13 @@ class Answers:
         """
         if isinstance(wanted, Release) or wanted.id is None:
             return None
-        earlier = self._recent.get(wanted.id, self._clock())
-        if earlier is None:
+        entry = self._recent.get(wanted.id, self._clock())
+        if entry is None:
             return None
-        answer, outcome = earlier
-        if (answer.room, answer.asked) != (wanted.room, wanted.sender):
+        if (entry.answer.room, entry.answer.asked) != (wanted.room, wanted.sender):
             raise Conflict("this id was used for another room or another sender")
-        return answer, outcome or self._outcome(answer)
+        entry.outcome = entry.outcome or self._outcome(entry.answer)
+        return entry.answer, entry.outcome
 
     def put(self, wanted: Notify | Release, ending: Ending) -> Answer | None:
         """Keep what a notify with an id came to; return it for the ledger."""
@@ -63,7 +69,7 @@ class Answers:
         answer = Answer(
             wanted.id, wanted.room, wanted.sender, outcome.sender, outcome.epoch, told, self._wall()
         )
-        self._recent.put(answer.id, (answer, outcome), self._clock())
+        self._recent.put(answer.id, _Entry(answer, outcome), self._clock())
         return answer
 
     def _outcome(self, answer: Answer) -> Outcome:

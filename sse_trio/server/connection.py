@@ -173,7 +173,7 @@ class Connection:
         except Conflict:
             return problems.CONFLICT
         except LimitReached as full:
-            return problems.limit_reached(full.ages)
+            return problems.limit_reached(full)
         except LedgerError:
             # The ledger says why, and in its own words, once.
             logger.error("a notify or release could not be made durable")  # noqa: TRY400

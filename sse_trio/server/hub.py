@@ -97,10 +97,8 @@ class Hub:
             Draining: the hub is shutting down.
             LedgerError: the members were told, but it could not be made durable.
         """
-        try:
+        with _callers_mistakes():
             wanted = Notify(room=room, sender=sender, reason=reason, detail=detail, id=id)
-        except ValueError as error:
-            raise LocalProtocolError(str(error)) from None
         return await self.accept(wanted)
 
     async def release(self, room: str | int, session: str | int) -> Outcome:
@@ -114,10 +112,8 @@ class Hub:
             Draining: the hub is shutting down.
             LedgerError: the members were told, but it could not be made durable.
         """
-        try:
+        with _callers_mistakes():
             wanted = Release(room=room, session=session)
-        except ValueError as error:
-            raise LocalProtocolError(str(error)) from None
         return await self.accept(wanted)
 
     def ticket(self, room: str | int, session: str | int) -> str | None:
@@ -129,10 +125,8 @@ class Hub:
         Raises:
             LocalProtocolError: a value is outside the protocol's limits.
         """
-        try:
+        with _callers_mistakes():
             return self.recognition.ticket(name(room, "room"), name(session, "session"))
-        except ValueError as error:
-            raise LocalProtocolError(str(error)) from None
 
     def drain(self) -> None:
         """Shut down gracefully: `serve` returns within `shutdown_grace` seconds.
@@ -148,10 +142,18 @@ class Hub:
 
     async def accept(self, wanted: Notify | Release) -> Outcome:
         """Carry out what has been checked. Raises as :meth:`notify` and :meth:`release` do."""
-        self._refuse_while_draining(wanted)
         try:
             with self._in_time():
                 outcome, repeated = await self._decide(wanted)
+        except Draining:
+            self._count(wanted, "draining")
+            raise
+        except Conflict:
+            self._count(wanted, "conflict")
+            raise
+        except LimitReached:
+            self._count(wanted, "limit")
+            raise
         except LedgerError:
             self._count(wanted, "failed")
             raise
@@ -161,9 +163,10 @@ class Hub:
 
     async def _decide(self, wanted: Notify | Release) -> tuple[Outcome, bool]:
         """Carry out when it is its turn, and wait until that is durable; say if it was repeated."""
+        self._refuse_while_draining()
         async with self._serially(wanted.room):
-            self._refuse_while_draining(wanted)
-            repeated = self._repeated(wanted)
+            self._refuse_while_draining()
+            repeated = self._answers.get(wanted)
             answer, outcome = repeated or self._begin(wanted)
             if not outcome.durable:
                 # Noted in the same step as it was decided; or again, if that had failed.
@@ -190,30 +193,18 @@ class Hub:
         except trio.TooSlowError:
             raise LedgerError("the ledger takes too long") from None
 
-    def _refuse_while_draining(self, wanted: Notify | Release) -> None:
+    def _refuse_while_draining(self) -> None:
         if self.draining.is_set():
-            self._count(wanted, "draining")
             raise Draining("the hub is shutting down")
 
     def _count(self, wanted: Notify | Release, result: str) -> None:
         counter = self.counters.notifies if isinstance(wanted, Notify) else self.counters.releases
         counter[result] += 1
 
-    def _repeated(self, wanted: Notify | Release) -> tuple[Answer | None, Outcome] | None:
-        try:
-            return self._answers.get(wanted)
-        except Conflict:
-            self._count(wanted, "conflict")
-            raise
-
     def _begin(self, wanted: Notify | Release) -> tuple[Answer | None, Outcome]:
         """Decide, and tell the first of the members that it ends."""
         started = self._clock()
-        try:
-            ending = self.membership.decide(wanted)
-        except LimitReached:
-            self._count(wanted, "limit")
-            raise
+        ending = self.membership.decide(wanted)
         # A short fan-out is over before anything awaits. A long one goes on in the hub's
         # nursery, whatever becomes of the caller.
         if len(list(itertools.islice(ending.telling, SLICE))) < SLICE:
@@ -275,6 +266,15 @@ class Hub:
         while self._locks:
             self._quiet = trio.Event()
             await self._quiet.wait()
+
+
+@contextlib.contextmanager
+def _callers_mistakes() -> Iterator[None]:
+    """Turn what is wrong with an argument into the error that says whose it is."""
+    try:
+        yield
+    except ValueError as error:
+        raise LocalProtocolError(str(error)) from None
 
 
 async def _gently(work: Iterable[object]) -> None:

@@ -258,7 +258,8 @@ class Membership:
             deque(self._end(spared, termination, Outcome(room, standing.epoch)).telling, maxlen=0)
         if is_news:
             self.recognition.note(room)
-        self.recognition.see(room, session)
+        else:
+            self.recognition.see(room, session)
         member.next_beat = self._clock() + first_delay(
             self._config.heartbeat_interval, self._jitter
         )

@@ -56,7 +56,9 @@ class Recognition:
 
     def note(self, room: str, answer: Answer | None = None) -> Commit:
         """Have the ledger remember the room as it is now, and `answer` with it."""
-        standing = self.standing(room)
+        return self._note(room, self._standings.touch(room, self._wall()), answer)
+
+    def _note(self, room: str, standing: Standing, answer: Answer | None = None) -> Commit:
         standing.noted = standing.touched
         return self.ledger.note(room, standing.record(), answer)
 
@@ -72,7 +74,7 @@ class Recognition:
         if standing is None:
             self.ledger.note(room, None)
         elif standing.touched == now:
-            self.ledger.note(room, standing.record())
+            self._note(room, standing)
 
     def see(self, room: str, session: str) -> None:
         """Note that the session is there, or has been until now.

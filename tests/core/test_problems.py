@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from sse_trio.core import problems
 from sse_trio.core.problems import Problem, from_error, limit_reached
+from sse_trio.errors import LimitReached
 
 from .. import strategies
 
@@ -73,7 +74,7 @@ def test_who_may_come_back_is_told_when(problem: Problem) -> None:
 
 
 def test_who_finds_no_place_is_told_how_old_the_others_are() -> None:
-    problem = limit_reached([5, 3600])
+    problem = limit_reached(LimitReached([5, 3600]))
     assert (problem.status, problem.headers, problem.close) == (409, (), False)
     assert json.loads(problem.body) == {
         "type": "about:blank",
@@ -86,14 +87,14 @@ def test_who_finds_no_place_is_told_how_old_the_others_are() -> None:
 
 @given(st.lists(st.floats(0, 2**40), max_size=4))
 def test_ages_are_whole_seconds_that_have_passed(ages: list[float]) -> None:
-    told = json.loads(limit_reached(ages).body)["ages"]
+    told = json.loads(limit_reached(LimitReached(ages)).body)["ages"]
     assert all(isinstance(age, int) for age in told)
     assert all(whole <= age < whole + 1 for whole, age in zip(told, ages, strict=True))
 
 
 def test_a_full_room_is_not_taken_for_an_id_that_was_used() -> None:
-    assert limit_reached([]).status == problems.CONFLICT.status
-    assert limit_reached([]).detail != problems.CONFLICT.detail
+    assert limit_reached(LimitReached([])).status == problems.CONFLICT.status
+    assert limit_reached(LimitReached([])).detail != problems.CONFLICT.detail
 
 
 # -- what h11 finds ---------------------------------------------------------------------

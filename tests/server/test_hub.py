@@ -457,6 +457,7 @@ async def test_the_same_id_has_one_effect_over_a_restart(
     second = await restarted(nursery, ledger, join="ticket")
     again = await second.notify("u1", sender="s2", id="x")
     assert (again.epoch, again.sender) == (answer.epoch, answer.sender) == (1, "s2")
+    assert await second.notify("u1", sender="s2", id="x") is again
     # Nobody can say any more whether they answered; their connections have ended.
     assert (again.terminated, again.acked, again.pending) == (1, 0, 1)
     assert not await again.acknowledged(timeout=0)
@@ -466,7 +467,7 @@ async def test_the_same_id_has_one_effect_over_a_restart(
     await page.send({"type": "join", "ticket": again.ticket})
     assert (await page.message())["type"] == "joined"
     await page.stream.aclose()
-    assert second.statistics().notifies == {"duplicate": 1, "conflict": 1}
+    assert second.statistics().notifies == {"duplicate": 2, "conflict": 1}
 
 
 async def test_a_repeated_id_of_the_last_epoch_but_one_brings_no_good_ticket(
