@@ -1,7 +1,7 @@
 """Every error that HTTP is answered with, as ``application/problem+json`` (RFC 9457)."""
 
 import http
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import attrs
 import h11
@@ -20,6 +20,8 @@ class Problem:
     close: bool = False
     extensions: tuple[tuple[str, Any], ...] = ()
     """Further members of the object (RFC 9457, section 3.2)."""
+
+    content_type: ClassVar[str] = "application/problem+json"
 
     @property
     def body(self) -> bytes:

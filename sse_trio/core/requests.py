@@ -29,7 +29,7 @@ from .messages import SUBPROTOCOL
 from .notify import Notify, Release
 from .problems import TOO_LARGE, Problem
 
-PAGES: Final = ("/", "/healthz", "/readyz", "/metrics")
+PAGES: Final = ("/", "/client.js", "/healthz", "/readyz", "/metrics")
 
 # RFC 9110, section 7.8: who sends Upgrade names it in Connection.
 _UPGRADE: Final = ((b"Upgrade", b"websocket"), (b"Connection", b"Upgrade"))
@@ -63,9 +63,14 @@ class Upgrade:
 
 @attrs.frozen
 class Page:
-    """A GET or HEAD of one of `PAGES`."""
+    """A GET or HEAD of one of `PAGES`, and the versions that the client has of it."""
 
     path: str
+    known: frozenset[bytes] = frozenset()
+
+    def is_known(self, etag: bytes) -> bool:
+        """Whether the client has this version (RFC 9110, section 13.1.2)."""
+        return etag in self.known or b"*" in self.known
 
 
 Outcome = Notify | Release | Upgrade | Page | Problem
@@ -126,7 +131,11 @@ class RequestReader:
         if path == "/ws":
             return _not_allowed(b"GET") if method != b"GET" else self._upgrade(request, headers)
         if path in PAGES and (path != "/metrics" or self._config.metrics):
-            return Page(path) if method in (b"GET", b"HEAD") else _not_allowed(b"GET, HEAD")
+            if method not in (b"GET", b"HEAD"):
+                return _not_allowed(b"GET, HEAD")
+            # By the weak comparison, because a proxy that compresses makes an ETag weak.
+            known = headers.tokens(b"if-none-match")
+            return Page(path, frozenset(etag.removeprefix(b"W/") for etag in known))
         return Problem(404, "there is nothing here")
 
     def _announcement(

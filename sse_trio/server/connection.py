@@ -23,6 +23,7 @@ from . import pages
 from .conversation import converse
 from .hub import Hub
 from .member import Outcome
+from .pages import Reply
 from .transport import Transport, client_address
 
 logger = logging.getLogger("sse_trio")
@@ -143,29 +144,21 @@ class Connection:
         except Exception as error:  # noqa: BLE001
             _log("a request failed", error)
             answer = BROKEN
-        if not isinstance(answer, Problem):
-            return await self._respond(*answer)
-        return await self._respond(
-            answer.status,
-            "application/problem+json",
-            answer.body,
-            headers=answer.headers,
-            close=answer.close,
-        )
+        return await self._respond(answer)
 
-    async def _carry_out(self, outcome: requests.Outcome) -> tuple[int, str, bytes] | Problem:
-        """Do what was asked for; return the answer's status, content type and body."""
+    async def _carry_out(self, outcome: requests.Outcome) -> Reply | Problem:
+        """Do what was asked for; return the answer."""
         match outcome:
             case Notify() | Release():
                 return await self._announce(outcome)
             case Page():
-                return pages.render(outcome.path, self._hub)
+                return pages.render(outcome, self._hub)
             case Problem():
                 return outcome
             case Upgrade():
                 return problems.DRAINING
 
-    async def _announce(self, wanted: Notify | Release) -> tuple[int, str, bytes] | Problem:
+    async def _announce(self, wanted: Notify | Release) -> Reply | Problem:
         try:
             outcome = await self._hub.accept(wanted)
         except Draining:
@@ -180,32 +173,32 @@ class Connection:
             return problems.UNDURABLE
         if wanted.wait:
             await outcome.acknowledged(wanted.wait)
-        return 200, "application/json", _render(outcome)
+        return Reply(200, "application/json", _render(outcome))
 
-    async def _respond(
-        self,
-        status: int,
-        content_type: str,
-        body: bytes,
-        *,
-        headers: requests.Headers | tuple[tuple[bytes, bytes], ...] = (),
-        close: bool = False,
-    ) -> bool:
+    async def _respond(self, answer: Reply | Problem) -> bool:
         """Send a response; True if the connection can take another request."""
-        head: requests.Headers = [
-            (b"Date", email.utils.formatdate(usegmt=True).encode()),
-            (b"Content-Type", content_type.encode()),
-            (b"Content-Length", str(len(body)).encode()),
-            (b"Cache-Control", b"no-store"),
-            (b"X-Content-Type-Options", b"nosniff"),
-            *headers,
-        ]
+        fields = {
+            b"Date": email.utils.formatdate(usegmt=True).encode(),
+            b"Content-Type": answer.content_type.encode(),
+            b"Content-Length": str(len(answer.body)).encode(),
+            b"Cache-Control": b"no-store",
+            b"X-Content-Type-Options": b"nosniff",
+            **dict(answer.headers),
+        }
+        close = isinstance(answer, Problem) and answer.close
         if close or self._hub.draining.is_set():
-            head.append((b"Connection", b"close"))
-        reason = http.HTTPStatus(status).phrase
-        parts = [self._http.send(h11.Response(status_code=status, reason=reason, headers=head))]
+            fields[b"Connection"] = b"close"
+        if answer.status == http.HTTPStatus.NOT_MODIFIED:
+            # It would have to be the length of what is not sent (RFC 9110, section 8.6).
+            del fields[b"Content-Length"]
+        head = h11.Response(
+            status_code=answer.status,
+            reason=http.HTTPStatus(answer.status).phrase,
+            headers=list(fields.items()),
+        )
+        parts = [self._http.send(head)]
         if not self._head_only:
-            parts.append(self._http.send(h11.Data(data=body)))
+            parts.append(self._http.send(h11.Data(data=answer.body)))
         parts.append(self._http.send(h11.EndOfMessage()))
         with trio.move_on_after(self._config.request_timeout) as timer:
             await self._transport.stream.send_all(b"".join(parts))

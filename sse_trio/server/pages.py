@@ -1,4 +1,4 @@
-"""What can be GET: alive, ready, counted, and what this is.
+"""What can be GET: alive, ready, counted, the browser client, and what this is.
 
 The metrics are read off the hub's statistics when somebody asks; nothing is counted
 twice, and no label tells who is logged in.
@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from importlib.metadata import version
 from itertools import accumulate
 
+import attrs
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
@@ -17,11 +18,26 @@ from prometheus_client.core import (
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.registry import Collector, CollectorRegistry
 
+from ..browser import INTEGRITY, SOURCE
+from ..core.requests import Headers, Page
 from .hub import Hub
 from .statistics import FAN_OUT_BUCKETS, Statistics
 
 TEXT = "text/plain; charset=utf-8"
 HTML = "text/html; charset=utf-8"
+JAVASCRIPT = "text/javascript; charset=utf-8"
+
+_ETAG = f'"{INTEGRITY}"'.encode()
+
+# The one page that other sites use: as a module, which takes CORS, also where a page asks
+# that whatever it embeds agrees to it (Cross-Origin-Embedder-Policy). Five minutes are how
+# long a new version may take to arrive.
+_CLIENT_HEADERS: Headers = [
+    (b"ETag", _ETAG),
+    (b"Cache-Control", b"public, max-age=300"),
+    (b"Access-Control-Allow-Origin", b"*"),
+    (b"Cross-Origin-Resource-Policy", b"cross-origin"),
+]
 
 _INDEX = f"""<!doctype html>
 <html lang="en">
@@ -36,28 +52,43 @@ other session of theirs ends. It has nothing to do with server-sent events.
 <li><code>GET /ws</code>: browsers join the room of their user (WebSocket)
 <li><code>POST /notify</code>: application servers announce a login
 <li><code>POST /release</code>: they announce that one session has logged out
+<li><a href="/client.js">/client.js</a>: the client for browsers
 <li><a href="/healthz">/healthz</a>, <a href="/readyz">/readyz</a>, <a href="/metrics">/metrics</a>
 </ul>
 """
 
 
-def render(path: str, hub: Hub) -> tuple[int, str, bytes]:
-    """Return status, content type and body of one of `core.requests.PAGES`."""
-    match path:
+@attrs.frozen
+class Reply:
+    """An answer that is not a `Problem`."""
+
+    status: int
+    content_type: str
+    body: bytes
+    headers: Headers = attrs.Factory(list)
+
+
+def render(page: Page, hub: Hub) -> Reply:
+    """Return the answer to a GET of `page`."""
+    match page.path:
         case "/healthz":
-            return 200, TEXT, b"alive\n"
+            return Reply(200, TEXT, b"alive\n")
         case "/readyz":
             if hub.draining.is_set():
-                return 503, TEXT, b"shutting down\n"
+                return Reply(503, TEXT, b"shutting down\n")
             if not hub.recognition.ledger.ready:
-                return 503, TEXT, b"the ledger cannot be written\n"
-            return 200, TEXT, b"ready\n"
+                return Reply(503, TEXT, b"the ledger cannot be written\n")
+            return Reply(200, TEXT, b"ready\n")
         case "/metrics":
             registry = CollectorRegistry()
             registry.register(_Metrics(hub.statistics()))
-            return 200, CONTENT_TYPE_PLAIN_0_0_4, generate_latest(registry)
+            return Reply(200, CONTENT_TYPE_PLAIN_0_0_4, generate_latest(registry))
+        case "/client.js":
+            if page.is_known(_ETAG):
+                return Reply(304, JAVASCRIPT, b"", _CLIENT_HEADERS)
+            return Reply(200, JAVASCRIPT, SOURCE, _CLIENT_HEADERS)
         case _:
-            return 200, HTML, _INDEX.encode()
+            return Reply(200, HTML, _INDEX.encode())
 
 
 class _Metrics(Collector):

@@ -1,0 +1,112 @@
+/** Types of sse-trio.js. What everything is for is in docs/browser.md. */
+
+/** Where a guard stands. `terminated` is for ever; `start()` leads out of `stopped` and `refused`. */
+export type State = "stopped" | "connecting" | "joined" | "offline" | "terminated" | "refused";
+
+/** A signed proof, or how to get one. `signal` is aborted when this attempt is given up. */
+export type Ticket =
+  | string
+  | ((attempt: {signal: AbortSignal}) => string | null | Promise<string | null>);
+
+interface Connection {
+  /** The hub's WebSocket, `wss://sessions.example.com/ws`; relative to the page, and `https:` is `wss:`. */
+  url: string | URL;
+  /** Seconds until an attempt to connect and join has failed; 10. */
+  timeout?: number;
+  /** The bound of the first random delay before a new attempt, in seconds; it doubles; 1. */
+  minDelay?: number;
+  /** What that bound grows to, in seconds; 30. */
+  maxDelay?: number;
+}
+
+/** Without a `session` the server makes one up. With a ticket, `session` is what it must be for. */
+type Identity =
+  | {room: string | number; session?: string | number | null; ticket?: null}
+  | {ticket: Ticket; session?: string | number | null; room?: string | number | null};
+
+/** One connection for all tabs of the session. */
+type Sharing = {share?: false} | {share: boolean; session: string | number};
+
+export type SessionGuardOptions = Connection & Identity & Sharing;
+
+/** Admitted. `heartbeat`: seconds between heartbeats. */
+export interface JoinedDetail {
+  room: string;
+  session: string;
+  epoch: number;
+  heartbeat: number;
+}
+
+/** `time`: the server's clock in Unix milliseconds. */
+export interface HeartbeatDetail {
+  time: number;
+}
+
+/** Log out now. Where the server closed without its words, `room` and `epoch` are null. */
+export interface TerminatedDetail {
+  room: string | null;
+  epoch: number | null;
+  reason: string;
+  detail: Record<string, unknown> | null;
+}
+
+/** Not connected. `delay`: seconds until the next attempt; null while the page is put away. */
+export interface OfflineDetail {
+  code: number | null;
+  message: string;
+  delay: number | null;
+}
+
+/** Refused, and not tried again. `code`: the close code, or null where it was this side that found it. */
+export interface ErrorDetail {
+  code: number | null;
+  message: string;
+}
+
+export interface SessionGuardEventMap {
+  joined: CustomEvent<JoinedDetail>;
+  heartbeat: CustomEvent<HeartbeatDetail>;
+  terminated: CustomEvent<TerminatedDetail>;
+  offline: CustomEvent<OfflineDetail>;
+  error: CustomEvent<ErrorDetail>;
+}
+
+/** A member of a room: joins it, stays joined, and tells what happens. */
+export class SessionGuard extends EventTarget {
+  /** @throws {TypeError} if an option is missing, or `url` is no address. */
+  constructor(options: SessionGuardOptions);
+  readonly state: State;
+  /** As given, or as the server made it up. */
+  readonly session: string | undefined;
+  /** Join, and stay joined until stop(), a termination or a refusal. */
+  start(): void;
+  /** Leave. */
+  stop(): void;
+  addEventListener<K extends keyof SessionGuardEventMap>(
+    type: K,
+    listener: (this: SessionGuard, event: SessionGuardEventMap[K]) => unknown,
+    options?: boolean | AddEventListenerOptions,
+  ): void;
+  removeEventListener<K extends keyof SessionGuardEventMap>(
+    type: K,
+    listener: (this: SessionGuard, event: SessionGuardEventMap[K]) => unknown,
+    options?: boolean | EventListenerOptions,
+  ): void;
+}
+
+/** `<session-guard src room session ticket share logout csrf redirect notice conceal>` */
+export class SessionGuardElement extends HTMLElement {
+  /** The present guard; null where the element is not in a page, or has neither room nor ticket. */
+  readonly guard: SessionGuard | null;
+  /** The attribute, or what was set here. */
+  ticket: Ticket | null;
+}
+
+declare global {
+  interface HTMLElementTagNameMap {
+    "session-guard": SessionGuardElement;
+  }
+  interface HTMLElementEventMap {
+    "session-expired": CustomEvent<TerminatedDetail>;
+  }
+}

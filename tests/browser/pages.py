@@ -1,0 +1,69 @@
+"""Pages with a guard, and what tests ask of them."""
+
+import json
+from typing import Any
+
+from playwright.sync_api import Page
+
+from .processes import HubProcess
+
+EVENTS = ("joined", "heartbeat", "offline", "error", "terminated")
+
+# Every page keeps `log`: [type, detail] of everything that its guard or element has said.
+_LOG = f"""
+  window.log = [];
+  window.listen = (target) => {{
+    for (const type of {json.dumps(EVENTS)}) {{
+      target.addEventListener(type, (event) => log.push([type, event.detail]));
+    }}
+    return target;
+  }};
+"""
+
+
+def guarded(hub: HubProcess, options: str, body: str = "") -> str:
+    """A page whose script starts ``guard``; `options` is the inside of a JavaScript object."""
+    return f"""<!doctype html><html lang="en"><title>guarded</title><link rel="icon" href="data:,">
+{body}
+<script type="module">
+  import {{SessionGuard}} from "{hub.client}";
+  {_LOG}
+  window.SessionGuard = SessionGuard;
+  window.guard = listen(new SessionGuard({{url: "{hub.url}", {options}}}));
+  guard.start();
+</script>"""
+
+
+def marked_up(hub: HubProcess, element: str, body: str = "") -> str:
+    """A page whose ``guard`` is a `<session-guard>`; `element` is its markup."""
+    return f"""<!doctype html><html lang="en"><title>marked up</title><link rel="icon" href="data:,">
+<body>{element}
+{body}
+<script type="module">
+  {_LOG}
+  const element = window.element = listen(document.querySelector("session-guard"));
+  Object.defineProperty(window, "guard", {{get: () => element.guard ?? {{}}}});
+  element.addEventListener("session-expired", (event) => log.push([event.type, event.detail]));
+  await import("{hub.client}");
+</script>"""
+
+
+def wait_for(page: Page, state: str, timeout: float = 20_000) -> None:
+    """Wait until the page's guard is in this state; for so many ms."""
+    page.wait_for_function("state => window.guard?.state === state", arg=state, timeout=timeout)
+
+
+def state(page: Page) -> Any:
+    return page.evaluate("guard.state")
+
+
+def said(page: Page, *types: str) -> list[tuple[str, Any]]:
+    """What the guard has said, in order; of these types, or else all but heartbeats."""
+    log = page.evaluate("log")
+    wanted = types or [name for name in (*EVENTS, "session-expired") if name != "heartbeat"]
+    return [(kind, detail) for kind, detail in log if kind in wanted]
+
+
+def kinds(page: Page) -> list[str]:
+    """The types of what the guard has said, without the heartbeats."""
+    return [kind for kind, _ in said(page)]

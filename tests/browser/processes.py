@@ -1,0 +1,224 @@
+"""What the browser tests run beside the browser: the hub as a process, and a site.
+
+Playwright's loop is in the way of Trio's, so these are plain and blocking, and have a
+deadline each.
+"""
+
+import contextlib
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+KEY = "a key of the browser's tests"
+
+DEADLINE = 20
+
+_LISTENING = re.compile(r"^listening on http://127\.0\.0\.1:(\d+) and")
+
+
+@attrs.define(eq=False)
+class HubProcess:
+    """``sse-trio serve`` on a port that stays the same when it is started again."""
+
+    directory: Path
+    settings: dict[str, Any]
+    port: int = 0
+    _process: subprocess.Popen[str] | None = None
+
+    @property
+    def origin(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def url(self) -> str:
+        return f"ws://127.0.0.1:{self.port}/ws"
+
+    @property
+    def client(self) -> str:
+        return f"{self.origin}/client.js"
+
+    def start(self) -> None:
+        settings = {"authkey": KEY, "port": self.port, **self.settings}
+        (self.directory / "config.json").write_text(json.dumps(settings))
+        log = self.directory / "serve.log"
+        with log.open("a") as stderr:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "sse_trio", "serve", "--config", "config.json"],
+                cwd=self.directory,
+                env={k: v for k, v in os.environ.items() if k != "SSE_TRIO_AUTHKEY"},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                text=True,
+            )
+        assert self._process.stdout is not None
+        found = _LISTENING.match(self._process.stdout.readline())
+        assert found, log.read_text()
+        self.port = int(found[1])
+
+    def end(self, how: signal.Signals = signal.SIGKILL) -> None:
+        """End the process, and wait until its port is free."""
+        if self._process is not None:
+            self._process.send_signal(how)
+            self._process.wait(DEADLINE)
+            assert self._process.stdout is not None
+            self._process.stdout.close()
+            self._process = None
+
+    def notify(self, **members: Any) -> dict[str, Any]:
+        """POST a notify; it must be answered 200."""
+        return self.post("/notify", **members)
+
+    def post(self, path: str, **members: Any) -> dict[str, Any]:
+        body = json.dumps({"key": KEY, **members}).encode()
+        request = urllib.request.Request(
+            self.origin + path, body, {"Content-Type": "application/json"}
+        )
+        with urllib.request.urlopen(request, timeout=DEADLINE) as response:
+            answer: dict[str, Any] = json.load(response)
+            return answer
+
+    def members(self) -> int:
+        """How many members the hub has now."""
+        with urllib.request.urlopen(f"{self.origin}/metrics", timeout=DEADLINE) as response:
+            found = re.search(rb"^sse_trio_members (\d+)", response.read(), re.MULTILINE)
+        assert found
+        return int(found[1])
+
+
+@attrs.frozen
+class Posted:
+    """What a page has POSTed."""
+
+    path: str
+    headers: dict[str, str]
+    body: str
+
+
+@attrs.define(eq=False)
+class Site:
+    """The application's web server: pages as they are given, and a record of what is POSTed."""
+
+    port: int
+    pages: dict[str, tuple[str, bytes, dict[str, str]]] = attrs.Factory(dict)
+    posted: list[Posted] = attrs.Factory(list)
+
+    @property
+    def origin(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def page(self, path: str, html: str, **headers: str) -> str:
+        """Serve `html` at `path`, and return its address."""
+        fields = {name.replace("_", "-"): value for name, value in headers.items()}
+        self.pages[path] = ("text/html; charset=utf-8", html.encode(), fields)
+        return self.origin + path
+
+
+@contextmanager
+def run_site() -> Iterator[Site]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        timeout = DEADLINE
+
+        def do_GET(self) -> None:
+            path = self.path.partition("?")[0]
+            missing = ("text/plain", b"there is nothing here", dict[str, str]())
+            content_type, body, headers = site.pages.get(path, missing)
+            self.send_response(200 if path in site.pages else 404)
+            for name, value in headers.items():
+                self.send_header(name, value)
+            self.send_header("Content-Type", content_type)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+            site.posted.append(Posted(self.path, dict(self.headers), body))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        server.block_on_close = False
+        site = Site(server.server_address[1])
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        try:
+            yield site
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@attrs.define(eq=False)
+class Cable:
+    """A TCP proxy. `unplug` leaves what is connected open, and silent for ever."""
+
+    port: int
+    _pairs: list[tuple[socket.socket, socket.socket]] = attrs.Factory(list)
+    _dead: set[socket.socket] = attrs.Factory(set)
+
+    def unplug(self) -> None:
+        self._dead.update(end for pair in self._pairs for end in pair)
+
+    def carry(self, near: socket.socket, far: socket.socket) -> None:
+        """Pass on what comes from `near`, until its end."""
+        with contextlib.suppress(OSError):
+            while data := near.recv(65536):
+                if near not in self._dead:
+                    far.sendall(data)
+            if near not in self._dead:
+                far.shutdown(socket.SHUT_WR)
+
+
+@contextmanager
+def run_cable(port: int) -> Iterator[Cable]:
+    """Lead to `port` on this machine."""
+    threads = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        cable = Cable(listener.getsockname()[1])
+
+        def accept() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    near, _ = listener.accept()
+                    far = socket.create_connection(("127.0.0.1", port))
+                    cable._pairs.append((near, far))
+                    for pair in ((near, far), (far, near)):
+                        threads.append(threading.Thread(target=cable.carry, args=pair))
+                        threads[-1].start()
+
+        accepting = threading.Thread(target=accept)
+        accepting.start()
+        try:
+            yield cable
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            accepting.join()
+            for pair in cable._pairs:
+                for end in pair:
+                    with contextlib.suppress(OSError):
+                        end.shutdown(socket.SHUT_RDWR)
+            for thread in threads:
+                thread.join()
+            for pair in cable._pairs:
+                for end in pair:
+                    end.close()
