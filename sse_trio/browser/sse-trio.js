@@ -311,15 +311,19 @@ class Tabs {
   #on;
   #channel;
   #candidacy; // an AbortController of the place in the queue, or of the lead
-  #last; // what the tab that leads would answer
+  #last; // what the tab that leads answers
+  #me = Math.random();
 
   constructor(name, on) {
     this.#name = name;
     this.#on = on;
     this.#channel = new BroadcastChannel(name);
-    this.#channel.onmessage = ({data}) => {
-      if (!this.leading) on.hear(data);
-      else if (data.type === "ask" && this.#last) this.#channel.postMessage(this.#last);
+    this.#channel.onmessage = ({data: {ask, to = this.#me, message}}) => {
+      if (this.leading) {
+        if (ask && this.#last) this.#channel.postMessage({to: ask, message: this.#last});
+      } else if (message && to === this.#me) {
+        on.hear(message);
+      }
     };
     this.ask();
     this.stand();
@@ -327,12 +331,12 @@ class Tabs {
 
   /** Ask the tab that leads how things are. */
   ask() {
-    this.#channel.postMessage({type: "ask"});
+    this.#channel.postMessage({ask: this.#me});
   }
 
   post(message) {
     if (message.type !== "heartbeat") this.#last = message;
-    this.#channel.postMessage(message);
+    this.#channel.postMessage({message});
   }
 
   /** Stand for the lead: queue for it, or take it from a tab that does not answer. */

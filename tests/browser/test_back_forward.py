@@ -1,0 +1,139 @@
+"""A page in the back/forward cache comes back as it was left; it must not be usable so."""
+
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page
+
+from .conftest import StartHub
+from .pages import guarded, kinds, marked_up, said, wait_for
+from .processes import HubProcess, Site
+
+# From the moment it comes back, and in every frame until its guard has decided: what could
+# a person do with the page?
+WATCH = """
+<button id="pay" onclick="log.push(['paid'])">Pay</button>
+<script>
+  window.seen = [];
+  function look() {
+    const button = document.getElementById("pay");
+    const {left, top} = button.getBoundingClientRect();
+    button.focus();
+    seen.push({
+      state: guard.state,
+      visible: button.checkVisibility({opacityProperty: true, visibilityProperty: true}),
+      under: document.elementFromPoint(left + 2, top + 2) === button,
+      focused: document.activeElement === button,
+    });
+    document.activeElement.blur();
+  }
+  addEventListener("pageshow", ({persisted}) => {
+    window.persisted = persisted;
+    if (!persisted) return;
+    const frame = () => { look(); if (guard.state === "connecting") requestAnimationFrame(frame); };
+    frame();
+  });
+</script>"""
+
+MARKUP = '<session-guard src="{url}" room="u1" session="s1" conceal {more}></session-guard>'
+
+
+@pytest.fixture
+def hub(start_hub: StartHub) -> HubProcess:
+    return start_hub()
+
+
+def leave(page: Page, site: Site) -> None:
+    page.goto(site.page("/elsewhere", "<!doctype html><title>elsewhere</title>elsewhere"))
+
+
+def go_back(page: Page) -> None:
+    """Go back; the page must come out of the cache, or nothing has been shown."""
+    page.evaluate("() => { setTimeout(() => history.back()) }")
+    page.wait_for_function("window.persisted === true")
+
+
+@pytest.mark.parametrize("share", ["false", "true"])
+def test_terminated_on_its_return(hub: HubProcess, site: Site, page: Page, share: str) -> None:
+    options = f'room: "u1", session: "s1", share: {share}'
+    page.goto(site.page("/", guarded(hub, options, WATCH)))
+    wait_for(page, "joined")
+    leave(page, site)
+    while hub.members():
+        page.wait_for_timeout(10)
+    assert hub.notify(room="u1", sender="s2")["terminated"] == 0
+    go_back(page)
+    wait_for(page, "terminated")
+    assert kinds(page) == ["joined", "offline", "terminated"]
+
+
+def test_terminated_before_anything_of_it_can_be_used(
+    hub: HubProcess, site: Site, page: Page
+) -> None:
+    element = MARKUP.format(url=hub.url, more="")
+    page.goto(site.page("/", marked_up(hub, element, WATCH)))
+    wait_for(page, "joined")
+    page.evaluate("look()")
+    assert page.evaluate("seen.splice(0)") == [looked("joined", usable=True)]
+    leave(page, site)
+    hub.notify(room="u1", sender="s2")
+    go_back(page)
+    wait_for(page, "terminated")
+    page.evaluate("look()")
+    seen = page.evaluate("seen")
+    assert seen[0] == looked("connecting", usable=False)
+    assert seen[-1] == looked("terminated", usable=False)
+    assert not any(moment["visible"] or moment["focused"] or moment["under"] for moment in seen)
+    assert [kind for kind, _ in said(page)][-2:] == ["terminated", "session-expired"]
+
+
+def test_usable_again_once_it_has_joined(hub: HubProcess, site: Site, page: Page) -> None:
+    element = MARKUP.format(url=hub.url, more="")
+    styled = f'<div style="opacity: 0.9; color: green">{element}{WATCH}</div>'
+    page.goto(site.page("/", marked_up(hub, styled)))
+    wait_for(page, "joined")
+    leave(page, site)
+    go_back(page)
+    wait_for(page, "joined")
+    page.evaluate("look()")
+    seen = page.evaluate("seen")
+    assert seen[0] == looked("connecting", usable=False)
+    assert seen[-1] == looked("joined", usable=True)
+    style = page.evaluate("document.querySelector('div').getAttribute('style')")
+    assert style == "opacity: 0.9; color: green;"
+
+
+def test_a_page_that_is_refused_on_its_return_is_loaded_anew(
+    start_hub: StartHub, site: Site, page: Page
+) -> None:
+    hub = start_hub(join="ticket")
+    ticket = hub.notify(room="u1", sender="s1")["ticket"]
+    element = f'<session-guard src="{hub.url}" ticket="{ticket}" conceal></session-guard>'
+    page.goto(site.page("/", marked_up(hub, element, WATCH)))
+    wait_for(page, "joined")
+    leave(page, site)
+    # Whatever the page had is worth nothing now; the application knows better.
+    hub.end()
+    hub.settings["authkey"] = "another key of the browser's tests"
+    hub.start()
+    fresh = marked_up(hub, "", "<p>sign in</p>")
+    site.page("/", fresh)
+    page.evaluate("() => { setTimeout(() => history.back()) }")
+    page.get_by_text("sign in").wait_for()
+
+
+def test_a_page_that_was_terminated_says_so_again_when_it_comes_back(
+    hub: HubProcess, site: Site, page: Page
+) -> None:
+    page.goto(site.page("/", guarded(hub, 'room: "u1", session: "s1"', WATCH)))
+    wait_for(page, "joined")
+    hub.notify(room="u1", sender="s2")
+    wait_for(page, "terminated")
+    leave(page, site)
+    go_back(page)
+    first, again = said(page, "terminated")
+    assert first == again
+
+
+def looked(state: str, *, usable: bool) -> dict[str, Any]:
+    return {"state": state, "visible": usable, "under": usable, "focused": usable}
