@@ -9,6 +9,8 @@ from .processes import HubProcess
 
 EVENTS = ("joined", "heartbeat", "offline", "error", "terminated")
 
+_HEAD = '<!doctype html><html lang="en"><title>a page</title><link rel="icon" href="data:,">'
+
 # Every page keeps `log`: [type, detail] of everything that its guard or element has said.
 _LOG = f"""
   window.log = [];
@@ -23,7 +25,7 @@ _LOG = f"""
 
 def guarded(hub: HubProcess, options: str, body: str = "") -> str:
     """A page whose script starts ``guard``; `options` is the inside of a JavaScript object."""
-    return f"""<!doctype html><html lang="en"><title>guarded</title><link rel="icon" href="data:,">
+    return f"""{_HEAD}
 {body}
 <script type="module">
   import {{SessionGuard}} from "{hub.client}";
@@ -36,7 +38,7 @@ def guarded(hub: HubProcess, options: str, body: str = "") -> str:
 
 def marked_up(hub: HubProcess, element: str, body: str = "") -> str:
     """A page whose ``guard`` is a `<session-guard>`; `element` is its markup."""
-    return f"""<!doctype html><html lang="en"><title>marked up</title><link rel="icon" href="data:,">
+    return f"""{_HEAD}
 <body>{element}
 {body}
 <script type="module">

@@ -175,19 +175,19 @@ class Cable:
     """A TCP proxy. `unplug` leaves what is connected open, and silent for ever."""
 
     port: int
-    _pairs: list[tuple[socket.socket, socket.socket]] = attrs.Factory(list)
-    _dead: set[socket.socket] = attrs.Factory(set)
+    pairs: list[tuple[socket.socket, socket.socket]] = attrs.Factory(list)
+    dead: set[socket.socket] = attrs.Factory(set)
 
     def unplug(self) -> None:
-        self._dead.update(end for pair in self._pairs for end in pair)
+        self.dead.update(end for pair in self.pairs for end in pair)
 
     def carry(self, near: socket.socket, far: socket.socket) -> None:
         """Pass on what comes from `near`, until its end."""
         with contextlib.suppress(OSError):
             while data := near.recv(65536):
-                if near not in self._dead:
+                if near not in self.dead:
                     far.sendall(data)
-            if near not in self._dead:
+            if near not in self.dead:
                 far.shutdown(socket.SHUT_WR)
 
 
@@ -203,7 +203,7 @@ def run_cable(port: int) -> Iterator[Cable]:
                 while True:
                     near, _ = listener.accept()
                     far = socket.create_connection(("127.0.0.1", port))
-                    cable._pairs.append((near, far))
+                    cable.pairs.append((near, far))
                     for pair in ((near, far), (far, near)):
                         threads.append(threading.Thread(target=cable.carry, args=pair))
                         threads[-1].start()
@@ -215,12 +215,12 @@ def run_cable(port: int) -> Iterator[Cable]:
         finally:
             listener.shutdown(socket.SHUT_RDWR)
             accepting.join()
-            for pair in cable._pairs:
+            for pair in cable.pairs:
                 for end in pair:
                     with contextlib.suppress(OSError):
                         end.shutdown(socket.SHUT_RDWR)
             for thread in threads:
                 thread.join()
-            for pair in cable._pairs:
+            for pair in cable.pairs:
                 for end in pair:
                     end.close()

@@ -42,8 +42,7 @@ def test_offline_during_the_notify(hub: HubProcess, site: Site, page: Page) -> N
 def test_a_restart_between_the_notify_and_the_return(
     hub: HubProcess, site: Site, page: Page, how: signal.Signals
 ) -> None:
-    page.clock.install()
-    page.goto(site.page("/", guarded(hub, GUARD)))
+    page.goto(site.page("/", guarded(hub, f"{GUARD}, minDelay: 1000, maxDelay: 1000")))
     wait_for(page, "joined")
     hub.end(how)
     wait_for(page, "offline")
@@ -51,7 +50,7 @@ def test_a_restart_between_the_notify_and_the_return(
     hub.notify(room="u1", sender="s2")
     hub.end(how)
     hub.start()
-    page.clock.run_for(60_000)
+    page.evaluate("() => { dispatchEvent(new Event('online')) }")
     wait_for(page, "terminated")
     assert away_and_back(page) == ["terminated"]
     (code, *_) = [detail["code"] for _, detail in said(page, "offline")]

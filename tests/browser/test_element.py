@@ -1,0 +1,314 @@
+"""`<session-guard>`: what a page gets for one line of markup."""
+
+from urllib.parse import parse_qs
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from .conftest import StartHub
+from .pages import guarded, kinds, marked_up, said, state, wait_for
+from .processes import HubProcess, Site
+
+
+@pytest.fixture
+def hub(start_hub: StartHub) -> HubProcess:
+    return start_hub()
+
+
+@pytest.fixture
+def login(site: Site) -> str:
+    return site.page("/login", "<!doctype html><title>login</title><h1>Sign in</h1>")
+
+
+def element(hub: HubProcess, attributes: str = "", children: str = "") -> str:
+    return (
+        f'<session-guard src="{hub.url}" room="u1" session="s1" {attributes}>'
+        f"{children}</session-guard>"
+    )
+
+
+def terminated(page: Page, site: Site, hub: HubProcess, markup: str, **notify: object) -> None:
+    """Open a page with this markup, and end its session."""
+    page.goto(site.page("/", marked_up(hub, markup, "<button>of the page</button>")))
+    wait_for(page, "joined")
+    hub.notify(room="u1", sender="s2", **notify)
+
+
+def notice(page: Page) -> Locator:
+    return page.get_by_role("alertdialog")
+
+
+# -- the events -------------------------------------------------------------------------
+
+
+def test_it_joins_and_raises_session_expired(hub: HubProcess, site: Site, page: Page) -> None:
+    terminated(page, site, hub, f'<div id="around">{element(hub)}</div>', detail={"by": "Safari"})
+    wait_for(page, "terminated")
+    detail = {"room": "u1", "epoch": 1, "reason": "login", "detail": {"by": "Safari"}}
+    assert said(page)[-2:] == [("terminated", detail), ("session-expired", detail)]
+    # Nothing else was asked for.
+    assert site.posted == []
+    assert page.url == site.origin + "/"
+    expect(notice(page)).to_have_count(0)
+
+
+def test_session_expired_bubbles_out_of_shadow_trees(
+    hub: HubProcess, site: Site, page: Page
+) -> None:
+    page.goto(
+        site.page(
+            "/",
+            f"""<!doctype html><title>shadows</title><div id="app"></div>
+            <script type="module">
+              import "{hub.client}";
+              const root = document.querySelector("#app").attachShadow({{mode: "open"}});
+              const element = document.createElement("session-guard");
+              for (const [name, value] of [["src", "{hub.url}"], ["room", "u1"]]) {{
+                element.setAttribute(name, value);
+              }}
+              document.addEventListener("session-expired", (event) => {{
+                window.heard = event.detail;
+              }});
+              root.append(element);
+              await null;
+              window.guard = element.guard;
+            </script>""",
+        )
+    )
+    wait_for(page, "joined")
+    hub.notify(room="u1", sender=None, reason="maintenance")
+    page.wait_for_function("window.heard")
+    assert page.evaluate("heard.reason") == "maintenance"
+
+
+# -- logout and redirect ----------------------------------------------------------------
+
+
+def test_it_logs_out_and_goes_to_the_login(
+    hub: HubProcess, site: Site, page: Page, login: str
+) -> None:
+    terminated(page, site, hub, element(hub, 'logout="/logout" csrf="t0ken" redirect="/login"'))
+    page.wait_for_url(login)
+    (posted,) = site.posted
+    assert posted.path == "/logout"
+    assert posted.headers["X-CSRF-Token"] == "t0ken"
+    assert parse_qs(posted.body) == {"session": ["s1"], "reason": ["login"]}
+    # The page that was terminated is not one to go back to.
+    assert page.evaluate("history.length") == 2
+
+
+def test_a_logout_that_fails_or_hangs_keeps_nobody(
+    hub: HubProcess, site: Site, page: Page, login: str
+) -> None:
+    page.clock.install()
+    page.route("**/hangs", lambda _: None)
+    terminated(page, site, hub, element(hub, 'logout="/hangs" redirect="/login"'))
+    page.wait_for_url(login)  # AbortSignal.timeout is real: 5 s
+
+    hub.notify(room="u1", sender="s1")
+    page.route("**/fails", lambda route: route.abort())
+    terminated(page, site, hub, element(hub, 'logout="/fails" redirect="/login"'))
+    page.wait_for_url(login)
+
+
+def test_a_page_may_do_it_its_own_way(hub: HubProcess, site: Site, page: Page) -> None:
+    page.add_init_script("addEventListener('session-expired', (event) => event.preventDefault())")
+    terminated(page, site, hub, element(hub, 'logout="/logout" redirect="/login" notice'))
+    wait_for(page, "terminated")
+    page.wait_for_timeout(100)
+    assert site.posted == []
+    assert page.url == site.origin + "/"
+    expect(notice(page)).to_have_count(0)
+
+
+@pytest.mark.parametrize("redirect", ["javascript:document.title='pwned'", "data:text/html,hi"])
+def test_it_goes_to_pages_only(hub: HubProcess, site: Site, page: Page, redirect: str) -> None:
+    terminated(page, site, hub, element(hub, f'redirect="{redirect}"'))
+    wait_for(page, "terminated")
+    page.wait_for_timeout(100)
+    assert (page.url, page.title()) == (site.origin + "/", "a page")
+
+
+# -- the notice -------------------------------------------------------------------------
+
+
+def test_the_notice_is_a_modal_alert_that_leads_to_the_login(
+    hub: HubProcess, site: Site, page: Page, login: str
+) -> None:
+    terminated(page, site, hub, element(hub, 'notice logout="/logout" redirect="/login"'))
+    expect(notice(page)).to_be_visible()
+    expect(notice(page)).to_have_accessible_name("You have been signed out")
+    expect(notice(page)).to_have_accessible_description(
+        "Your account was signed in somewhere else."
+    )
+    action = page.get_by_role("button", name="Sign in again")
+    expect(action).to_be_focused()
+    # The page behind it is there to be seen, and for nothing else.
+    behind = page.locator("body > button")
+    for key in ("Tab", "Tab", "Shift+Tab", "Escape"):
+        page.keyboard.press(key)
+        expect(behind).not_to_be_focused()
+    with pytest.raises(Exception, match="Timeout"):
+        behind.click(timeout=200)
+    expect(notice(page)).to_be_visible()
+    # The logout did not wait for a click.
+    assert [posted.path for posted in site.posted] == ["/logout"]
+    assert page.url == site.origin + "/"
+    action.click()
+    page.wait_for_url(login)
+
+
+def test_however_the_notice_is_closed_it_leads_on(
+    hub: HubProcess, site: Site, page: Page, login: str
+) -> None:
+    terminated(page, site, hub, element(hub, 'notice redirect="/login"'))
+    expect(notice(page)).to_be_visible()
+    page.evaluate("element.shadowRoot.querySelector('dialog').close()")
+    page.wait_for_url(login)
+
+
+def test_a_notice_without_a_redirect_loads_the_page_anew(
+    hub: HubProcess, site: Site, page: Page
+) -> None:
+    terminated(page, site, hub, element(hub, "notice"))
+    expect(notice(page)).to_be_visible()
+    page.evaluate("window.before = true")
+    site.page("/", "<!doctype html><title>again</title>")
+    page.get_by_role("button").get_by_text("Sign in again").click()
+    page.wait_for_function("document.title === 'again'")
+
+
+def test_the_words_of_the_notice_are_the_pages(hub: HubProcess, site: Site, page: Page) -> None:
+    words = (
+        '<span slot="title">Abgemeldet</span><span slot="message">Ihr Konto wurde auf einem '
+        'anderen Gerät angemeldet.</span><span slot="action">Neu anmelden</span>'
+    )
+    page.goto(site.page("/", marked_up(hub, element(hub, "notice", words))))
+    wait_for(page, "joined")
+    expect(page.get_by_text("Abgemeldet")).not_to_be_visible()
+    hub.notify(room="u1", sender="s2")
+    expect(notice(page)).to_have_accessible_name("Abgemeldet")
+    expect(notice(page)).to_have_accessible_description(
+        "Ihr Konto wurde auf einem anderen Gerät angemeldet."
+    )
+    expect(page.get_by_role("button", name="Neu anmelden")).to_be_focused()
+
+
+def test_the_notice_does_not_claim_another_login_where_there_was_none(
+    hub: HubProcess, site: Site, page: Page
+) -> None:
+    terminated(page, site, hub, element(hub, "notice"), reason="logout")
+    expect(notice(page)).to_have_accessible_description("Your session has ended.")
+
+
+def test_the_notice_takes_the_pages_style(hub: HubProcess, site: Site, page: Page) -> None:
+    style = """<style>
+      session-guard {
+        --session-guard-background: rgb(1, 2, 3);
+        --session-guard-accent: rgb(4, 5, 6);
+      }
+      session-guard::part(title) { color: rgb(7, 8, 9) }
+    </style>"""
+    terminated(page, site, hub, style + element(hub, "notice"))
+    expect(notice(page)).to_have_css("background-color", "rgb(1, 2, 3)")
+    expect(page.get_by_role("button", name="Sign in again")).to_have_css(
+        "background-color", "rgb(4, 5, 6)"
+    )
+    expect(page.get_by_role("heading", name="You have been signed out")).to_have_css(
+        "color", "rgb(7, 8, 9)"
+    )
+
+
+def test_a_concealed_page_shows_its_notice(
+    hub: HubProcess, site: Site, page: Page, login: str
+) -> None:
+    page.goto(site.page("/", marked_up(hub, element(hub, 'notice conceal redirect="/login"'))))
+    wait_for(page, "joined")
+    page.evaluate("() => { dispatchEvent(new Event('pagehide')) }")
+    hub.notify(room="u1", sender="s2")
+    page.evaluate("() => { dispatchEvent(new Event('pageshow')) }")
+    action = page.get_by_role("button", name="Sign in again")
+    expect(action).to_be_focused()
+    expect(action).to_have_css("visibility", "visible")
+    # Playwright's own idea of what is inert knows nothing of modal dialogs.
+    box = action.bounding_box()
+    assert box
+    page.mouse.click(box["x"] + 5, box["y"] + 5)
+    page.wait_for_url(login)
+
+
+# -- what the page does with the element --------------------------------------------------
+
+
+def test_without_room_or_ticket_it_waits(hub: HubProcess, site: Site, page: Page) -> None:
+    page.goto(site.page("/", marked_up(hub, f'<session-guard src="{hub.url}"></session-guard>')))
+    page.wait_for_function("window.element && !!customElements.get('session-guard')")
+    assert page.evaluate("element.guard") is None
+    ticket = hub.notify(room="u1", sender="s1")["ticket"]
+    page.evaluate("ticket => { element.ticket = async () => ticket }", ticket)
+    wait_for(page, "joined")
+    assert page.evaluate("guard.session") == "s1"
+    page.evaluate("() => { element.ticket = null }")
+    page.wait_for_function("element.guard === null")
+
+
+def test_a_ticket_that_was_set_before_the_module_was_there(
+    hub: HubProcess, site: Site, page: Page
+) -> None:
+    ticket = hub.notify(room="u1", sender="s1")["ticket"]
+    early = f"document.querySelector('session-guard').ticket = () => '{ticket}';"
+    body = f'<session-guard src="{hub.url}"></session-guard><script>{early}</script>'
+    page.goto(site.page("/", marked_up(hub, body)))
+    wait_for(page, "joined")
+
+
+def test_a_new_login_in_the_same_page(hub: HubProcess, site: Site, page: Page) -> None:
+    """Single-page applications change the attributes, and keep the element."""
+    terminated(page, site, hub, element(hub, "notice"))
+    expect(notice(page)).to_be_visible()
+    page.evaluate("element.setAttribute('session', 's3'); element.setAttribute('room', 'u2')")
+    wait_for(page, "joined")
+    expect(notice(page)).to_have_count(0)
+    assert said(page, "joined")[-1][1]["room"] == "u2"
+    assert said(page, "joined")[-1][1]["session"] == "s3"
+    assert kinds(page).count("joined") == 2
+
+
+def test_it_is_a_member_as_long_as_it_is_in_the_page(
+    hub: HubProcess, site: Site, page: Page
+) -> None:
+    page.goto(site.page("/", marked_up(hub, element(hub))))
+    wait_for(page, "joined")
+    # To be moved is not to leave.
+    page.evaluate(
+        "document.body.append(Object.assign(document.createElement('div'), {id: 'other'})),"
+        "document.querySelector('#other').append(element)"
+    )
+    page.wait_for_timeout(100)
+    assert (state(page), kinds(page)) == ("joined", ["joined"])
+    page.evaluate("element.remove()")
+    page.wait_for_function("element.guard === null")
+    while hub.members():
+        page.wait_for_timeout(10)
+    page.evaluate("document.body.append(element)")
+    wait_for(page, "joined")
+
+
+def test_tabs_share(hub: HubProcess, site: Site, page: Page) -> None:
+    url = site.page("/", marked_up(hub, element(hub, "share")))
+    other = page.context.new_page()
+    for tab in (page, other):
+        tab.goto(url)
+        wait_for(tab, "joined")
+    assert hub.members() == 1
+
+
+def test_the_module_may_be_there_twice(hub: HubProcess, site: Site, page: Page) -> None:
+    errors: list[object] = []
+    page.on("pageerror", lambda error: errors.append(error))
+    html = guarded(hub, 'room: "u1"').replace(
+        "import {", f'import "{hub.client}?again"; import {{', 1
+    )
+    page.goto(site.page("/", html))
+    wait_for(page, "joined")
+    assert errors == []

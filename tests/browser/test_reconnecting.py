@@ -1,0 +1,448 @@
+"""When the guard comes back, when it does not, and how patiently it tries.
+
+The time is Playwright's. Where the hub itself would have to misbehave, Playwright plays it.
+"""
+
+from collections import Counter
+from itertools import pairwise
+
+import pytest
+from playwright.sync_api import Page, WebSocketRoute
+
+from sse_trio.core.messages import CloseCode
+
+from .conftest import StartHub
+from .pages import guarded, kinds, said, state, wait_for
+from .processes import CLIENT, HubProcess, Site
+
+GUARD = 'room: "u1", session: "s1"'
+
+# Beside the hub's own: what its WebSocket library answers to broken frames, and what any
+# other server on the way may say.
+CODES = {1000: True, 1002: False, 1007: False, 1011: True, 1012: True, 4999: True} | {
+    int(code): code.reconnect for code in CloseCode
+}
+
+
+@pytest.fixture
+def hub(start_hub: StartHub) -> HubProcess:
+    return start_hub()
+
+
+@pytest.fixture
+def sockets(page: Page) -> list[str]:
+    """Every WebSocket that the page has opened."""
+    opened: list[str] = []
+    page.on("websocket", lambda socket: opened.append(socket.url))
+    return opened
+
+
+def deserted(site: Site, options: str, drawn: str = "Math.random()") -> str:
+    """A page whose ``guard`` finds nobody, and which keeps the virtual seconds of each try.
+
+    Its WebSockets fail at once, so that nothing but the clock makes time go by.
+    """
+    site.pages["/client.js"] = ("text/javascript", CLIENT, {})
+    return site.page(
+        "/",
+        f"""<!doctype html><title>deserted</title><link rel="icon" href="data:,">
+        <script type="module">
+          import {{SessionGuard}} from "/client.js";
+          const random = Math.random;
+          Math.random = () => {drawn.replace("Math.random", "random")};
+          window.tries = [];
+          window.WebSocket = class extends EventTarget {{
+            constructor() {{
+              super();
+              tries.push(performance.now() / 1000);
+              queueMicrotask(() => this.dispatchEvent(new CloseEvent("close", {{code: 1006}})));
+            }}
+            close() {{}}
+          }};
+          window.log = [];
+          window.make = () => {{
+            const guard = new SessionGuard({{url: "/ws", {options}}});
+            guard.addEventListener("offline", ({{type, detail}}) => log.push([type, detail]));
+            return guard;
+          }};
+          window.SessionGuard = SessionGuard;
+          window.guard = make();
+        </script>""",
+    )
+
+
+def tries_in(page: Page, seconds: int, start: str = "guard.start()") -> list[float]:
+    """Start, let virtual time go by, and return when it was tried, from the first try on."""
+    page.wait_for_function("window.guard")
+    page.clock.pause_at(page.evaluate("Date.now() + 1000"))
+    page.evaluate(f"() => {{ {start} }}")
+    page.clock.run_for(1000 * seconds)
+    tries: list[float] = page.evaluate("tries")
+    return [time - tries[0] for time in tries]
+
+
+def play_the_hub(page: Page, answer: str | None, code: int | None = None) -> list[str]:
+    """Answer each join with this message, and then close with `code`; return what is sent."""
+    received: list[str] = []
+
+    def play(socket: WebSocketRoute) -> None:
+        def hear(message: str | bytes) -> None:
+            received.append(str(message))
+            if answer is not None:
+                socket.send(answer)
+            if code is not None:
+                socket.close(code=code, reason="so it is")
+
+        socket.on_message(hear)
+
+    page.route_web_socket("**", play)
+    return received
+
+
+# -- the end ----------------------------------------------------------------------------
+
+
+def test_after_a_termination_it_never_comes_back(
+    hub: HubProcess, site: Site, page: Page, sockets: list[str]
+) -> None:
+    page.clock.install()
+    page.goto(site.page("/", guarded(hub, GUARD)))
+    wait_for(page, "joined")
+    hub.notify(room="u1", sender="s2")
+    wait_for(page, "terminated")
+    page.clock.run_for(60_000)
+    for event in ("online", "focus", "pageshow"):
+        page.evaluate("event => { dispatchEvent(new Event(event)) }", event)
+    page.evaluate("guard.start()")
+    page.clock.run_for(60_000)
+    page.evaluate("guard.stop(); guard.start()")
+    assert state(page) == "terminated"
+    assert sockets == [hub.url]
+    assert kinds(page) == ["joined", "terminated"]
+
+
+def test_4001_alone_is_a_termination_too(hub: HubProcess, site: Site, page: Page) -> None:
+    """As when the server's words are lost on the way."""
+    page.clock.install()
+    joins = play_the_hub(page, None, 4001)
+    page.goto(site.page("/", guarded(hub, GUARD)))
+    wait_for(page, "terminated")
+    page.clock.run_for(60_000)
+    assert said(page) == [
+        ("terminated", {"room": None, "epoch": None, "reason": "so it is", "detail": None})
+    ]
+    assert len(joins) == 1
+
+
+@pytest.mark.parametrize(("code", "again"), sorted(CODES.items() - {(4001, False)}))
+def test_the_close_code_says_whether_to_come_back(
+    hub: HubProcess, site: Site, page: Page, code: int, again: bool
+) -> None:
+    page.clock.install()
+    joins = play_the_hub(page, '{"type": "error", "code": 1, "message": "the reason"}', code)
+    page.goto(site.page("/", guarded(hub, GUARD)))
+    wait_for(page, "offline" if again else "refused")
+    ((kind, detail), *_) = said(page)
+    assert (kind, detail["code"], detail["message"]) == (
+        "offline" if again else "error",
+        code,
+        "the reason",
+    )
+    page.clock.run_for(1_000 if again else 60_000)
+    if again:
+        page.wait_for_function("log.filter(([type]) => type === 'offline').length === 2")
+    assert len(joins) == 1 + again
+
+
+def test_a_guard_that_was_refused_can_be_started_again(
+    start_hub: StartHub, site: Site, page: Page
+) -> None:
+    hub = start_hub(join="ticket")
+    page.goto(site.page("/", guarded(hub, "ticket: () => window.ticket ?? 'forged'")))
+    wait_for(page, "refused")
+    assert said(page) == [("error", {"code": 4401, "message": "the ticket is not valid"})]
+    page.evaluate("t => { window.ticket = t }", hub.notify(room="u1", sender="s1")["ticket"])
+    page.evaluate("guard.start()")
+    wait_for(page, "joined")
+    assert page.evaluate("guard.session") == "s1"
+
+
+# -- the backoff ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("drawn", "options", "delays"),
+    [
+        (0.5, "", [0.5, 1, 2, 4, 8, 15, 15, 15]),
+        (0.75, "", [0.75, 1.5, 3, 6, 12, 22.5, 22.5]),
+        (0.5, "minDelay: 2, maxDelay: 5", [1, 2, 2.5, 2.5]),
+        (0.5, "minDelay: 60, maxDelay: 600", [30, 60]),
+    ],
+)
+def test_delays_are_drawn_from_a_range_that_doubles_up_to_a_ceiling(
+    site: Site, page: Page, drawn: float, options: str, delays: list[float]
+) -> None:
+    page.clock.install()
+    page.goto(deserted(site, f"{GUARD}, {options}", str(drawn)))
+    tries = tries_in(page, 100)
+    waited = [later - earlier for earlier, later in pairwise(tries)][: len(delays)]
+    assert waited == pytest.approx(delays[: len(waited)], abs=0.01)
+    assert len(waited) >= 2
+    told = [detail["delay"] for _, detail in said(page, "offline")]
+    assert told[: len(delays)] == delays
+
+
+def test_there_is_no_thundering_herd(site: Site, page: Page) -> None:
+    """When the hub goes down, many guards come back, and each at a time of its own."""
+    many = 500
+    page.clock.install()
+    page.goto(deserted(site, GUARD))
+    tries = tries_in(page, 60, f"for (let n = 0; n < {many}; n++) make().start()")
+    again = tries[many:]
+    # In no twentieth of a second do more of them come than chance explains. The first round
+    # is spread over a second (25 expected), and each later one over twice the time.
+    for begin, most in ((0, 60), (3, 30), (15, 15)):
+        late = [time for time in again if time >= begin]
+        crowds = Counter(int(time * 20) for time in late)
+        assert max(crowds.values()) <= most, crowds.most_common(3)
+    # They do not give up either.
+    assert 5 < len(again) / many < 15
+
+
+def test_real_sockets_are_waited_for_as_long(page: Page, site: Site, sockets: list[str]) -> None:
+    site.pages["/client.js"] = ("text/javascript", CLIENT, {})
+    page.clock.install()
+    page.goto(
+        site.page(
+            "/",
+            """<script type="module">
+              import {SessionGuard} from "/client.js";
+              Math.random = () => 0.9;
+              window.log = [];
+              window.guard = new SessionGuard({url: "ws://127.0.0.1:9", room: "u1"});
+              guard.addEventListener("offline", ({detail}) => log.push(detail));
+            </script>""",
+        )
+    )
+    page.wait_for_function("window.guard")
+    page.clock.pause_at(page.evaluate("Date.now() + 1000"))
+    page.evaluate("guard.start()")
+    for number, delay in enumerate([0.9, 1.8, 3.6, 7.2, 14.4, 27, 27], 1):
+        page.wait_for_function("n => log.length === n", arg=number)
+        page.clock.run_for(round(1000 * delay) - 10)
+        assert len(sockets) == number
+        page.clock.run_for(20)
+        page.wait_for_function("n => log.length === n + 1", arg=number)
+        assert len(sockets) == number + 1
+
+
+def test_the_backoff_starts_anew_when_a_heartbeat_was_heard(
+    hub: HubProcess, site: Site, page: Page
+) -> None:
+    """To be admitted is not enough: a hub that falls over at once would be hammered."""
+    page.clock.install()
+    options = f"{GUARD}, minDelay: 1"
+    html = guarded(hub, options).replace(
+        "guard.start();", "Math.random = () => 0.5; guard.start();"
+    )
+    joined = '{"type": "joined", "room": "u1", "session": "s1", "epoch": 0, "heartbeat": 25}'
+    routes: list[WebSocketRoute] = []
+
+    def play(socket: WebSocketRoute) -> None:
+        routes.append(socket)
+        socket.on_message(lambda _: socket.send(joined))
+
+    page.route_web_socket("**", play)
+    page.goto(site.page("/", html))
+    delays = []
+    for beats in (0, 0, 1, 0):
+        wait_for(page, "joined")
+        if beats:
+            routes[-1].send('{"type": "heartbeat", "time": 1}')
+            page.wait_for_function("log.at(-1)[0] === 'heartbeat'")
+        routes[-1].close(code=1001)
+        wait_for(page, "offline")
+        delays.append(said(page, "offline")[-1][1]["delay"])
+        page.clock.run_for(4_000)
+    assert delays == [0.5, 1, 0.5, 1]
+
+
+def test_online_ends_the_waiting(site: Site, page: Page) -> None:
+    page.clock.install()
+    page.goto(deserted(site, GUARD, "0.5"))
+    assert len(tries_in(page, 20)) == 6
+    page.evaluate("() => { dispatchEvent(new Event('online')) }")
+    assert page.evaluate("tries.length") == 7
+    # And it is patient anew, beginning with short delays.
+    page.clock.run_for(4_000)
+    assert page.evaluate("tries.length") == 10
+
+
+def test_online_does_not_trust_the_old_connection(
+    hub: HubProcess, site: Site, page: Page, sockets: list[str]
+) -> None:
+    page.goto(site.page("/", guarded(hub, GUARD)))
+    wait_for(page, "joined")
+    page.evaluate("dispatchEvent(new Event('online'))")
+    page.wait_for_function("log.filter(([type]) => type === 'joined').length === 2")
+    assert len(sockets) == 2
+    while hub.members() != 1:
+        page.wait_for_timeout(10)
+
+
+# -- an attempt -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("play", "message"),
+    [
+        ("hub", "nothing was heard in time"),
+        ("ticket", "nothing was heard in time"),
+    ],
+)
+def test_an_attempt_that_hangs_is_given_up(
+    hub: HubProcess, site: Site, page: Page, play: str, message: str
+) -> None:
+    page.clock.install()
+    options = GUARD
+    if play == "hub":
+        play_the_hub(page, None)
+    else:
+        options = """ticket: ({signal}) => new Promise(() => {
+          signal.addEventListener("abort", () => { window.aborted = true; });
+        })"""
+    page.goto(site.page("/", guarded(hub, options)))
+    wait_for(page, "connecting")
+    page.clock.run_for(9_900)
+    assert kinds(page) == []
+    page.clock.run_for(200)
+    ((kind, detail), *_) = said(page)
+    assert (kind, detail["code"], detail["message"]) == ("offline", None, message)
+    assert page.evaluate("window.aborted") is (None if play == "hub" else True)
+
+
+def test_a_ticket_is_fetched_for_every_attempt(start_hub: StartHub, site: Site, page: Page) -> None:
+    hub = start_hub(join="ticket")
+    tickets = [hub.notify(room="u1", sender="s1")["ticket"] for _ in range(2)]
+    page.clock.install()
+    options = f"""ticket: async () => {{
+      const tickets = {tickets};
+      window.asked = (window.asked ?? 0) + 1;
+      if (window.asked === 2) throw new Error("the application is away");
+      return tickets[window.asked >> 1];
+    }}"""
+    page.goto(site.page("/", guarded(hub, options)))
+    wait_for(page, "joined")
+    hub.end()
+    wait_for(page, "offline")
+    hub.start()
+    page.clock.run_for(5_000)
+    wait_for(page, "joined")
+    assert page.evaluate("asked") == 3
+    messages = [detail["message"] for _, detail in said(page, "offline")]
+    assert messages[1:] == ["no ticket: Error: the application is away"]
+
+
+@pytest.mark.parametrize("nothing", ["null", "undefined", "''"])
+def test_no_ticket_is_the_end(hub: HubProcess, site: Site, page: Page, nothing: str) -> None:
+    page.goto(site.page("/", guarded(hub, f"ticket: async () => {nothing}")))
+    wait_for(page, "refused")
+    assert said(page) == [("error", {"code": None, "message": "there is no ticket"})]
+
+
+def test_a_ticket_for_another_session_is_refused(hub: HubProcess, site: Site, page: Page) -> None:
+    ticket = hub.notify(room="u1", sender="s2")["ticket"]
+    page.goto(site.page("/", guarded(hub, f'ticket: "{ticket}", session: "s1"')))
+    wait_for(page, "refused")
+    assert said(page) == [("error", {"code": None, "message": "the ticket is for another session"})]
+
+
+def test_a_session_that_the_hub_made_up_is_kept(hub: HubProcess, site: Site, page: Page) -> None:
+    """Or else to reconnect would be to escape: as somebody new."""
+    page.goto(site.page("/", guarded(hub, "room: 7")))
+    wait_for(page, "joined")
+    session = page.evaluate("guard.session")
+    page.context.set_offline(True)
+    hub.notify(room=7, sender="another")
+    page.context.set_offline(False)
+    wait_for(page, "terminated")
+    assert {d["session"] for _, d in said(page, "joined")} == {session}
+
+
+def test_messages_that_are_no_messages_are_passed_over(
+    hub: HubProcess, site: Site, page: Page
+) -> None:
+    page.goto(site.page("/", guarded(hub, GUARD)))
+    for nonsense in ("", "null", "7", "[]", "{}", '{"type": "novelty"}', "{"):
+        page.unroute_all()
+        play_the_hub(page, nonsense)
+        page.reload()
+        wait_for(page, "connecting")
+        page.wait_for_timeout(50)
+        assert (state(page), kinds(page)) == ("connecting", [])
+
+
+def test_stop_leaves_and_start_returns(
+    hub: HubProcess, site: Site, page: Page, sockets: list[str]
+) -> None:
+    page.goto(site.page("/", guarded(hub, GUARD)))
+    wait_for(page, "joined")
+    page.evaluate("guard.stop()")
+    assert state(page) == "stopped"
+    while hub.members():
+        page.wait_for_timeout(10)
+    page.evaluate("guard.start(); guard.start()")
+    wait_for(page, "joined")
+    assert len(sockets) == 2
+    assert kinds(page) == ["joined", "joined"]
+
+
+@pytest.mark.parametrize("when", ["joined", "heartbeat", "offline", "error"])
+def test_it_can_be_stopped_by_what_it_says(
+    start_hub: StartHub, site: Site, page: Page, when: str
+) -> None:
+    hub = start_hub(heartbeat_interval=0.1)
+    ticket = hub.notify(room="u1", sender="s1")["ticket"]
+    stop = f"guard.addEventListener('{when}', () => guard.stop()); guard.start();"
+    options = f"ticket: () => {'null' if when == 'error' else repr(ticket)}, maxDelay: 0"
+    page.goto(site.page("/", guarded(hub, options).replace("guard.start();", stop)))
+    if when == "offline":
+        wait_for(page, "joined")
+        hub.end()
+    page.wait_for_function("when => log.some(([type]) => type === when)", arg=when)
+    assert state(page) == "stopped"
+    page.wait_for_timeout(100)
+    assert kinds(page).count(when) == (when != "heartbeat")
+    assert state(page) == "stopped"
+
+
+@pytest.mark.parametrize(
+    ("options", "wrong"),
+    [
+        ("{}", "url is missing"),
+        ("{url: '/ws'}", "either room or ticket is needed"),
+        ("{url: '/ws', room: ''}", "either room or ticket is needed"),
+        ("{url: '/ws', room: 'u1', share: true}", "share needs the session's id"),
+        ("{url: 'wss://[', room: 'u1'}", "Invalid URL"),
+    ],
+)
+def test_options_that_are_wrong(site: Site, page: Page, options: str, wrong: str) -> None:
+    page.goto(deserted(site, GUARD))
+    page.wait_for_function("window.guard")
+    tried = f"""() => {{
+      try {{ new SessionGuard({options}); }} catch (error) {{ return String(error); }}
+    }}"""
+    told = page.evaluate(tried)
+    assert told.startswith("TypeError: ")
+    assert wrong in told
+
+
+@pytest.mark.parametrize("url", ["/ws", "{origin}/ws", "{ws}"])
+def test_the_address_may_be_relative_or_of_http(
+    hub: HubProcess, site: Site, page: Page, sockets: list[str], url: str
+) -> None:
+    address = url.format(origin=hub.origin, ws=hub.url)
+    page.goto(site.page("/", guarded(hub, f'{GUARD}, url: "{address}"')))
+    page.wait_for_function("window.guard?.state")
+    page.wait_for_function("guard.state !== 'connecting'")
+    assert sockets[0] == (hub.url if "{" in url else site.origin.replace("http", "ws") + "/ws")
