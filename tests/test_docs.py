@@ -441,11 +441,9 @@ def statuses() -> set[int]:
             match node:
                 case ast.Call(func=ast.Name(id="Problem"), args=[first, *_]):
                     value = first
-                case ast.Call(func=ast.Attribute(attr="_respond"), args=[first, *_]):
+                case ast.Call(func=ast.Name(id="Reply"), args=[first, *_]):
                     value = first
                 case ast.keyword(arg="status_code", value=first):
-                    value = first
-                case ast.Return(value=ast.Tuple(elts=[first, *_])):
                     value = first
             if isinstance(value, ast.Constant):
                 found.add(value.value)

@@ -87,9 +87,19 @@ export class SessionGuard extends EventTarget {
     listener: (this: SessionGuard, event: SessionGuardEventMap[K]) => unknown,
     options?: boolean | AddEventListenerOptions,
   ): void;
+  addEventListener(
+    type: string,
+    listener: EventListenerOrEventListenerObject | null,
+    options?: boolean | AddEventListenerOptions,
+  ): void;
   removeEventListener<K extends keyof SessionGuardEventMap>(
     type: K,
     listener: (this: SessionGuard, event: SessionGuardEventMap[K]) => unknown,
+    options?: boolean | EventListenerOptions,
+  ): void;
+  removeEventListener(
+    type: string,
+    listener: EventListenerOrEventListenerObject | null,
     options?: boolean | EventListenerOptions,
   ): void;
 }
@@ -106,7 +116,7 @@ declare global {
   interface HTMLElementTagNameMap {
     "session-guard": SessionGuardElement;
   }
-  interface HTMLElementEventMap {
+  interface GlobalEventHandlersEventMap {
     "session-expired": CustomEvent<TerminatedDetail>;
   }
 }

@@ -381,9 +381,9 @@ const STYLE = `
     font: var(--session-guard-font, 1rem/1.5 system-ui, sans-serif);
     box-shadow: 0 1rem 3rem rgb(0 0 0 / .3)
   }
-  dialog::backdrop { background: var(--session-guard-backdrop, rgb(0 0 0 / .6)) }
+  dialog::backdrop { background: var(--session-guard-backdrop, rgb(0 0 0 / .5)); backdrop-filter: blur(.4rem) }
   h2 { margin: 0 0 .5rem; font-size: 1.25em; line-height: 1.25 }
-  p { margin: 0 0 1.5rem }
+  p { margin: 0 0 1.5rem; text-wrap: balance }
   button {
     display: block; width: 100%; padding: .65em 1em; border: 1px solid transparent; border-radius: .5em;
     background: var(--session-guard-accent, #1d4ed8); color: var(--session-guard-accent-color, #fff);
@@ -499,6 +499,7 @@ export class SessionGuardElement extends (globalThis.HTMLElement ?? Object) {
   async #expire(detail) {
     const event = new CustomEvent("session-expired", {detail, bubbles: true, composed: true, cancelable: true});
     if (!this.dispatchEvent(event)) return;
+    if (this.hasAttribute("conceal")) this.#conceal();
     const loggedOut = this.#logOut(detail);
     if (this.hasAttribute("notice")) await this.#notify(detail);
     await loggedOut;
@@ -539,7 +540,7 @@ export class SessionGuardElement extends (globalThis.HTMLElement ?? Object) {
   #notify({reason}) {
     const words = {
       title: "You have been signed out",
-      message: reason === "login" ? "Your account was signed in somewhere else." : "Your session has ended.",
+      message: reason === "login" ? "Your account was used to sign in somewhere else." : "Your session has ended.",
       action: "Sign in again",
     };
     const make = (tag, part) => {

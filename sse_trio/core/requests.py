@@ -211,8 +211,9 @@ class _Headers:
         return b", ".join(values) if values else None
 
     def tokens(self, wanted: bytes) -> list[bytes]:
-        """Return a comma-separated list."""
-        return [token.strip() for token in (self.get(wanted) or b"").split(b",")]
+        """Return a comma-separated list (RFC 9110, section 5.6.1: empty elements are none)."""
+        tokens = map(bytes.strip, (self.get(wanted) or b"").split(b","))
+        return [token for token in tokens if token]
 
     def lists(self, wanted: bytes, token: bytes) -> bool:
         """Whether a case-insensitive list holds `token`."""

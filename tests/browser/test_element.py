@@ -139,7 +139,7 @@ def test_the_notice_is_a_modal_alert_that_leads_to_the_login(
     expect(notice(page)).to_be_visible()
     expect(notice(page)).to_have_accessible_name("You have been signed out")
     expect(notice(page)).to_have_accessible_description(
-        "Your account was signed in somewhere else."
+        "Your account was used to sign in somewhere else."
     )
     action = page.get_by_role("button", name="Sign in again")
     expect(action).to_be_focused()
@@ -219,17 +219,22 @@ def test_the_notice_takes_the_pages_style(hub: HubProcess, site: Site, page: Pag
     )
 
 
-def test_a_concealed_page_shows_its_notice(
-    hub: HubProcess, site: Site, page: Page, login: str
+@pytest.mark.parametrize("away", [False, True])
+def test_a_concealed_page_shows_its_notice_alone(
+    hub: HubProcess, site: Site, page: Page, login: str, away: bool
 ) -> None:
-    page.goto(site.page("/", marked_up(hub, element(hub, 'notice conceal redirect="/login"'))))
+    markup = element(hub, 'notice conceal redirect="/login"')
+    page.goto(site.page("/", marked_up(hub, markup, "<p>secret")))
     wait_for(page, "joined")
-    page.evaluate("() => { dispatchEvent(new Event('pagehide')) }")
+    if away:
+        page.evaluate("() => { dispatchEvent(new Event('pagehide')) }")
     hub.notify(room="u1", sender="s2")
-    page.evaluate("() => { dispatchEvent(new Event('pageshow')) }")
+    if away:
+        page.evaluate("() => { dispatchEvent(new Event('pageshow')) }")
     action = page.get_by_role("button", name="Sign in again")
     expect(action).to_be_focused()
     expect(action).to_have_css("visibility", "visible")
+    expect(page.get_by_text("secret")).not_to_be_visible()
     # Playwright's own idea of what is inert knows nothing of modal dialogs.
     box = action.bounding_box()
     assert box

@@ -577,6 +577,23 @@ def test_what_is_not_here_is_404(target: str) -> None:
     assert status(ask(post(NOTIFY, target=target))) == 404
 
 
+@pytest.mark.parametrize(
+    ("value", "known"),
+    [
+        ('"a"', {b'"a"'}),
+        ('W/"a"', {b'"a"'}),
+        ('"a", W/"b",,"c" ,', {b'"a"', b'"b"', b'"c"'}),
+        ("*", {b"*"}),
+        ("", set()),
+    ],
+)
+def test_the_versions_that_a_client_has_of_a_page(value: str, known: set[bytes]) -> None:
+    page = ask(http("GET", "/client.js", f"If-None-Match: {value}"))
+    assert page == Page("/client.js", frozenset(known))
+    assert page.is_known(b'"a"') is (b'"a"' in known or known == {b"*"})
+    assert not page.is_known(b'"d"') or known == {b"*"}
+
+
 @pytest.mark.parametrize("path", PAGES)
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 def test_pages_are_to_get_and_to_head(method: str, path: str) -> None:

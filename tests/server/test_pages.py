@@ -1,5 +1,7 @@
 """What can be GET, asked of a running server."""
 
+import base64
+import hashlib
 import json
 import re
 from functools import partial
@@ -11,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from trio.testing import wait_all_tasks_blocked
 
 import sse_trio
+from sse_trio.browser import INTEGRITY, SOURCE
 from sse_trio.server.statistics import FAN_OUT_BUCKETS
 
 from ..support import (
@@ -24,7 +27,7 @@ from ..support import (
     request,
 )
 
-PAGES = ["/", "/healthz", "/readyz", "/metrics"]
+PAGES = ["/", "/client.js", "/healthz", "/readyz", "/metrics"]
 
 
 async def samples(hub: sse_trio.Hub) -> dict[str, float]:
@@ -170,6 +173,69 @@ async def test_the_front_page(start: Start) -> None:
         assert (await request(hub, "GET", link)).status == 200
 
 
+async def test_the_client_is_for_every_site(start: Start) -> None:
+    response = await request(
+        await start(), "GET", "/client.js", headers={"Origin": "https://elsewhere.example"}
+    )
+    assert (response.status, response.body) == (200, SOURCE)
+    assert response.headers.pop("date")
+    assert response.headers == {
+        "content-type": "text/javascript; charset=utf-8",
+        "content-length": str(len(SOURCE)),
+        "etag": f'"{INTEGRITY}"',
+        "cache-control": "public, max-age=300",
+        "access-control-allow-origin": "*",
+        "cross-origin-resource-policy": "cross-origin",
+        "x-content-type-options": "nosniff",
+    }
+
+
+async def test_the_integrity_is_that_of_the_client(start: Start) -> None:
+    algorithm, _, digest = INTEGRITY.partition("-")
+    body = (await request(await start(), "GET", "/client.js")).body
+    assert base64.b64decode(digest) == hashlib.new(algorithm, body).digest()
+
+
+ETAG = f'"{INTEGRITY}"'
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("known", [ETAG, f"W/{ETAG}", f'"old", {ETAG}', f'W/"a",{ETAG}', "*"])
+async def test_a_client_that_is_known_is_not_sent_again(
+    start: Start, method: str, known: str
+) -> None:
+    hub = await start()
+    async with await connect(hub) as stream:
+        http = h11.Connection(h11.CLIENT)
+        for _ in range(2):  # the connection is still good for another request
+            head = h11.Request(
+                method=method,
+                target="/client.js",
+                headers=[("Host", "test"), ("If-None-Match", known)],
+            )
+            await stream.send_all((http.send(head) or b"") + (http.send(h11.EndOfMessage()) or b""))
+            response = await read_response(stream, http)
+            assert (response.status, response.body) == (304, b"")
+            assert response.headers["etag"] == ETAG
+            assert response.headers["cache-control"] == "public, max-age=300"
+            assert response.headers["access-control-allow-origin"] == "*"
+            assert "content-length" not in response.headers
+            http.start_next_cycle()
+
+
+@pytest.mark.parametrize("known", ['"old"', "", ETAG[1:-1], '"*"', f"{ETAG}x", f"w/{ETAG}"])
+async def test_another_version_of_the_client_is_replaced(start: Start, known: str) -> None:
+    hub = await start()
+    response = await request(hub, "GET", "/client.js", headers={"If-None-Match": known})
+    assert (response.status, response.body) == (200, SOURCE)
+
+
+@pytest.mark.parametrize("page", ["/", "/healthz", "/metrics"])
+async def test_other_pages_have_no_versions(start: Start, page: str) -> None:
+    response = await request(await start(), "GET", page, headers={"If-None-Match": "*"})
+    assert response.status == 200
+
+
 @pytest.mark.parametrize("page", PAGES)
 async def test_head_is_get_without_the_body(start: Start, page: str) -> None:
     hub = await start()
@@ -191,7 +257,7 @@ async def test_head_is_get_without_the_body(start: Start, page: str) -> None:
 @pytest.mark.parametrize(
     ("method", "target", "status"),
     [
-        *(("GET", page, 200) for page in PAGES),
+        *(("GET", page, 200) for page in PAGES if page != "/client.js"),
         ("GET", "/nothing", 404),
         ("OPTIONS", "/notify", 405),
         ("OPTIONS", "/metrics", 405),
