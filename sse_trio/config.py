@@ -16,6 +16,7 @@ import attrs
 
 from . import strict_json
 from .errors import ConfigError
+from .fields import choice, count, flag, kind_of, number
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -35,53 +36,11 @@ _LEDGER = re.compile(r"sqlite:///([^:\x00][^\x00]*)")
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^\s/?#@]+|null")
 
 
-def _number(
-    default: float,
-    about: str,
-    *,
-    low: float,
-    high: float,
-    unit: str = "s",
-    whole: bool = False,
-) -> Any:
-    def check(_: object, attribute: "attrs.Attribute[Any]", value: object) -> None:
-        kind = "a whole number" if whole else "a number"
-        if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
-            raise ConfigError(f"{attribute.name} must be {kind}, not {_kind(value)}")
-        if not low <= value <= high:
-            of = f" {unit}" if unit else ""
-            raise ConfigError(f"{attribute.name} must be from {low:g} to {high:g}{of}, not {value}")
-
-    return attrs.field(default=default, validator=check, metadata={"unit": unit, "about": about})
-
-
-def _count(default: int, about: str, *, low: int = 1, high: int = 10**9, unit: str = "") -> Any:
-    return _number(default, about, low=low, high=high, unit=unit, whole=True)
-
-
-def _choice(*choices: str, about: str) -> Any:
-    """Declare a key that is one of `choices`; the first is the default."""
-
-    def check(_: object, attribute: "attrs.Attribute[Any]", value: object) -> None:
-        if value not in choices:
-            quoted = " or ".join(f'"{choice}"' for choice in choices)
-            raise ConfigError(f"{attribute.name} must be {quoted}")
-
-    return attrs.field(default=choices[0], validator=check, metadata={"about": about})
-
-
-def _kind(value: object) -> str:
-    """Say what `value` is, in JSON's words; never the value itself, which may be a key."""
-    names = {bool: "a boolean", int: "a number", float: "a number", str: "a string"}
-    names |= {list: "a list", tuple: "a list", dict: "an object", type(None): "null"}
-    return names.get(type(value), type(value).__name__)
-
-
 def _to_strings(name: str, value: object) -> tuple[str, ...]:
     if isinstance(value, str):
         value = (value,)
     if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
-        raise ConfigError(f"{name} must be a string or a list of strings, not {_kind(value)}")
+        raise ConfigError(f"{name} must be a string or a list of strings, not {kind_of(value)}")
     return tuple(value)
 
 
@@ -130,12 +89,6 @@ def _to_networks(value: object) -> tuple[Network, ...]:
         raise ConfigError(f"trusted_proxies: {error}") from None
 
 
-def _to_flag(value: object) -> bool:
-    if not isinstance(value, bool):
-        raise ConfigError(f"metrics must be true or false, not {_kind(value)}")
-    return value
-
-
 @attrs.frozen(kw_only=True)
 class Config:
     """What one server may do and how long it waits. Seconds and bytes throughout.
@@ -145,7 +98,7 @@ class Config:
             names the key.
     """
 
-    port: int = _count(8080, "TCP port; 0 lets the system choose", low=0, high=65535)
+    port: int = count(8080, "TCP port; 0 lets the system choose", low=0, high=65535)
     ipaddr: str = attrs.field(
         default="127.0.0.1",
         converter=_to_address,
@@ -157,7 +110,7 @@ class Config:
         repr=False,
         metadata={"about": "the application servers' key, or a list of keys; the first one signs"},
     )
-    join: Literal["open", "ticket"] = _choice(
+    join: Literal["open", "ticket"] = choice(
         "open",
         "ticket",
         about="`open`: room and session as claimed; `ticket`: signed tickets alone",
@@ -176,68 +129,66 @@ class Config:
         },
     )
 
-    heartbeat_interval: float = _number(
+    heartbeat_interval: float = number(
         25, "between heartbeats; under the 30 s of the shortest common proxies", low=0.05, high=3600
     )
-    heartbeat_timeout: float = _number(
+    heartbeat_timeout: float = number(
         60, "without a sign of life until a member is dead", low=0.05, high=86400
     )
-    join_timeout: float = _number(5, "from the handshake to the join message", low=0.05, high=3600)
-    request_timeout: float = _number(
+    join_timeout: float = number(5, "from the handshake to the join message", low=0.05, high=3600)
+    request_timeout: float = number(
         10, "for a whole HTTP request to arrive, or an answer to leave", low=0.05, high=3600
     )
-    keep_alive: float = _number(
+    keep_alive: float = number(
         75, "an idle HTTP connection is kept (nginx 75, Node 5, Apache 5)", low=0.05, high=3600
     )
-    ledger_timeout: float = _number(
+    ledger_timeout: float = number(
         5, "a notify waits for the ledger; then it is answered 503", low=0.05, high=3600
     )
-    linger: float = _number(
+    linger: float = number(
         5, "a closing peer is given to acknowledge or close", low=0.05, high=3600
     )
-    shutdown_grace: float = _number(
+    shutdown_grace: float = number(
         10, "from the first signal until whatever is left is cancelled", low=0.05, high=3600
     )
 
-    max_sessions: int = _count(1, "logins of one room that stand at once", high=1000)
-    at_limit: Literal["end-oldest", "refuse-new"] = _choice(
+    max_sessions: int = count(1, "logins of one room that stand at once", high=1000)
+    at_limit: Literal["end-oldest", "refuse-new"] = choice(
         "end-oldest",
         "refuse-new",
         about="`end-oldest`: a new login ends the oldest; `refuse-new`: it is answered 409",
     )
-    max_connections: int = _count(100_000, "WebSockets at once; one more is closed with 1013")
-    max_connections_per_room: int = _count(
+    max_connections: int = count(100_000, "WebSockets at once; one more is closed with 1013")
+    max_connections_per_room: int = count(
         64, "members of one room; one more is closed with 4429", high=1_000_000
     )
     max_connections_per_address: int | None = attrs.field(
         default=None,
         metadata={"about": "WebSockets of one client address; one more is closed with 4429"},
     )
-    max_message: int = _count(
+    max_message: int = count(
         4096, "a WebSocket message; a longer one is closed with 1009", low=64, unit="B"
     )
-    max_body: int = _count(
-        16384, "a request's body; a longer one is answered 413", low=64, unit="B"
-    )
-    max_headers: int = _count(
+    max_body: int = count(16384, "a request's body; a longer one is answered 413", low=64, unit="B")
+    max_headers: int = count(
         16384,
         "a request's head; a longer one is answered 431 (Node 16 KiB, Apache 8 KiB a line)",
         low=256,
         unit="B",
     )
-    max_outbox: int = _count(
+    max_outbox: int = count(
         65536, "waiting for one slow member; one more is closed with 1013", low=1024, unit="B"
     )
-    max_wrong_keys: int = _count(
+    max_wrong_keys: int = count(
         10, "wrong keys a minute from one address; then its notifies are answered 429"
     )
-    max_remembered_rooms: int = _count(
+    max_remembered_rooms: int = count(
         1_000_000, "rooms whose standing is remembered; then the oldest is forgotten"
     )
-    max_remembered_sessions: int = _count(
+    max_remembered_sessions: int = count(
         64, "sessions remembered in one room; then its oldest is forgotten", low=2, high=65536
     )
-    ticket_lifetime: float = _number(
+    ticket_lifetime: float = number(
         30 * 86400, "a ticket is valid, and a standing is remembered", low=1, high=10 * 366 * 86400
     )
     trusted_proxies: tuple[Network, ...] = attrs.field(
@@ -245,15 +196,13 @@ class Config:
         converter=_to_networks,
         metadata={"about": "networks whose `X-Forwarded-For` names the client's address"},
     )
-    metrics: bool = attrs.field(
-        default=True, converter=_to_flag, metadata={"about": "false: `/metrics` answers 404"}
-    )
+    metrics: bool = flag("false: `/metrics` answers 404", default=True)
 
     @max_connections_per_address.validator
     def _check_per_address(self, _: object, value: object) -> None:
         if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
             raise ConfigError(
-                f"max_connections_per_address must be a whole number or null, not {_kind(value)}"
+                f"max_connections_per_address must be a whole number or null, not {kind_of(value)}"
             )
         if isinstance(value, int) and value < 1:
             raise ConfigError(f"max_connections_per_address must be at least 1, not {value}")
@@ -298,7 +247,7 @@ class Config:
             except (OSError, ValueError) as error:
                 raise ConfigError(f"{path}: {error}") from None
         if not isinstance(values, dict):
-            raise ConfigError(f"{path}: must be a JSON object, not {_kind(values)}")
+            raise ConfigError(f"{path}: must be a JSON object, not {kind_of(values)}")
         for key in values:
             if key not in KEYS:
                 near = difflib.get_close_matches(key.lower(), KEYS, n=1)
