@@ -8,7 +8,7 @@ from collections.abc import Container, Iterator
 
 from ..config import Config
 from .standing import Record, Standing
-from .tickets import LEEWAY
+from .tokens import LEEWAY
 
 
 class Standings:

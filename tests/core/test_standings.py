@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from sse_trio.core.standing import Standing
 from sse_trio.core.standings import Standings
-from sse_trio.core.tickets import LEEWAY
+from sse_trio.core.tokens import LEEWAY
 
 from .test_standing import LIFETIME, live, room_for, standings
 

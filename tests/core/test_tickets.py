@@ -13,11 +13,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sse_trio.config import Config
+from sse_trio.core import tickets
 from sse_trio.core.messages import Join, encode
-from sse_trio.core.tickets import AUDIENCE, ISSUER, LEEWAY, MAX_EPOCH, TYPE, Ticket, Tickets
+from sse_trio.core.tickets import MAX_EPOCH, Ticket, Tickets
+from sse_trio.core.tokens import ISSUER, LEEWAY
 from sse_trio.errors import RemoteProtocolError
 
 from .. import strategies
+
+TYPE, AUDIENCE = tickets.TICKET.type, tickets.TICKET.audience
 
 NOW = 1_812_345_678
 LIFETIME = 3600

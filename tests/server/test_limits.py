@@ -7,7 +7,7 @@ import trio
 from trio.testing import MockClock
 
 import sse_trio
-from sse_trio.core.tickets import LEEWAY
+from sse_trio.core.tokens import LEEWAY
 from sse_trio.server.hub import SWEEP, Hub
 
 from ..support import KEY, Response, Start, joined, post_notify, raw_websocket, request
