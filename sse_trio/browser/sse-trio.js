@@ -49,10 +49,15 @@ export class SessionGuard extends EventTarget {
 
   constructor({url, room, ticket, session, share = false, timeout = 10, minDelay = 1, maxDelay = 30}) {
     super();
+    const check = (right, why) => {
+      if (!right) throw new TypeError(`SessionGuard: ${why}`);
+    };
     const missing = (value) => value === undefined || value === null || value === "";
-    if (missing(url)) throw new TypeError("url is missing");
-    if (missing(room) && missing(ticket)) throw new TypeError("either room or ticket is needed");
-    if (share && missing(session)) throw new TypeError("share needs the session's id");
+    check(!missing(url), "url is missing");
+    check(!missing(room) || !missing(ticket), "either room or ticket is needed");
+    // Left out it is made up by the hub; left empty it is a template's mistake.
+    check(session !== "", "session is empty");
+    check(!share || !missing(session), "share needs the session's id");
     const address = new URL(url, globalThis.document?.baseURI);
     address.protocol = address.protocol.replace("http", "ws");
     this.#session = missing(session) ? undefined : String(session);
@@ -400,6 +405,7 @@ export class SessionGuardElement extends (globalThis.HTMLElement ?? Object) {
   #ticket;
   #wanted = [];
   #changing = false;
+  #joined = false; // since it was told whom to guard
   #reveal; // shows again what is concealed
   #dialog;
 
@@ -453,11 +459,13 @@ export class SessionGuardElement extends (globalThis.HTMLElement ?? Object) {
   #apply() {
     const [url, room, session] = ["src", "room", "session"].map((name) => this.getAttribute(name));
     const {ticket} = this;
-    const wanted = this.isConnected && (room || ticket) ? [url, room, session, ticket, this.hasAttribute("share")] : [];
+    const some = room !== null || ticket !== null;
+    const wanted = this.isConnected && some ? [url, room, session, ticket, this.hasAttribute("share")] : [];
     if (wanted.length === this.#wanted.length && wanted.every((value, index) => value === this.#wanted[index])) return;
     this.#wanted = wanted;
     this.#guard?.stop();
     this.#guard = undefined;
+    this.#joined = false;
     this.#reveal?.();
     this.#dialog?.remove();
     if (!wanted.length) return;
@@ -473,11 +481,19 @@ export class SessionGuardElement extends (globalThis.HTMLElement ?? Object) {
   }
 
   #react(type, detail) {
-    if (type === "joined") this.#reveal?.();
-    else if (type === "offline" && detail.delay === null && this.hasAttribute("conceal")) this.#conceal();
-    // The server of the page knows whether there is still a login, and has a new ticket.
-    else if (type === "error" && this.#reveal) location.reload();
-    else if (type === "terminated") this.#expire(detail);
+    if (type === "joined") {
+      this.#joined = true;
+      this.#reveal?.();
+    } else if (type === "offline") {
+      if (detail.delay === null && this.hasAttribute("conceal")) this.#conceal();
+    } else if (type === "terminated") {
+      this.#expire(detail);
+    } else if (type === "error") {
+      console.error(`<session-guard> is refused, and guards nothing: ${detail.message}`);
+      // The page's server knows whether there is still a login, and has a new ticket. Not so
+      // where it was refused from the start: that would go on for ever.
+      if (this.#joined || this.#reveal) location.reload();
+    }
   }
 
   /** Hide the element that this one is in, so that it comes back unusable. */
@@ -515,7 +531,7 @@ export class SessionGuardElement extends (globalThis.HTMLElement ?? Object) {
       await fetch(logout, {
         method: "POST",
         body: new URLSearchParams({session, reason}),
-        headers: csrf === null ? {} : {"X-CSRF-Token": csrf},
+        headers: csrf === null ? {} : {"X-CSRF-Token": csrf, "X-CSRFToken": csrf},
         redirect: "manual",
         keepalive: true,
         signal: AbortSignal.timeout(5000),
@@ -540,7 +556,7 @@ export class SessionGuardElement extends (globalThis.HTMLElement ?? Object) {
   #notify({reason}) {
     const words = {
       title: "You have been signed out",
-      message: reason === "login" ? "Your account was used to sign in somewhere else." : "Your session has ended.",
+      message: reason === "login" ? "Your account was used to sign in again, here or on another device." : "Your session has ended.",
       action: "Sign in again",
     };
     const make = (tag, part) => {

@@ -33,7 +33,7 @@ def test_the_quick_start(
     path = tmp_path / "page.html"
     path.write_text(html)
     page.goto(site.page("/", html) if opened == "from a server" else path.as_uri())
-    expect(page.get_by_text("You are signed in as u1.")).to_be_visible()
+    expect(page.get_by_text("You are signed in as demo.")).to_be_visible()
     page.wait_for_function("document.querySelector('session-guard').guard?.state === 'joined'")
     (command,) = curls(section(PAGE, "Quick start"))
     members = curl_data(command)

@@ -91,7 +91,7 @@ def test_it_logs_out_and_goes_to_the_login(
     page.wait_for_url(login)
     (posted,) = site.posted
     assert posted.path == "/logout"
-    assert posted.headers["X-CSRF-Token"] == "t0ken"
+    assert posted.headers["X-CSRF-Token"] == posted.headers["X-CSRFToken"] == "t0ken"
     assert parse_qs(posted.body) == {"session": ["s1"], "reason": ["login"]}
     # The page that was terminated is not one to go back to.
     assert page.evaluate("history.length") == 2
@@ -139,7 +139,7 @@ def test_the_notice_is_a_modal_alert_that_leads_to_the_login(
     expect(notice(page)).to_be_visible()
     expect(notice(page)).to_have_accessible_name("You have been signed out")
     expect(notice(page)).to_have_accessible_description(
-        "Your account was used to sign in somewhere else."
+        "Your account was used to sign in again, here or on another device."
     )
     action = page.get_by_role("button", name="Sign in again")
     expect(action).to_be_focused()
@@ -297,6 +297,54 @@ def test_it_is_a_member_as_long_as_it_is_in_the_page(
         page.wait_for_timeout(10)
     page.evaluate("document.body.append(element)")
     wait_for(page, "joined")
+
+
+@pytest.mark.parametrize(
+    ("attributes", "wrong"),
+    [
+        ('room="" session="s1"', "either room or ticket is needed"),
+        ('ticket=""', "either room or ticket is needed"),
+        ('room="u1" session=""', "session is empty"),
+        ('room="u1" share', "share needs the session's id"),
+    ],
+)
+def test_a_mistake_in_the_markup_is_an_error_of_the_page(
+    hub: HubProcess, site: Site, page: Page, attributes: str, wrong: str
+) -> None:
+    """An empty template variable must not go unnoticed: the page would be unguarded."""
+    with page.expect_event("pageerror") as error:
+        markup = f'<session-guard src="{hub.url}" {attributes}></session-guard>'
+        page.goto(site.page("/", marked_up(hub, markup)))
+    assert str(error.value) == f"SessionGuard: {wrong}"
+
+
+def test_refused_from_the_start_it_says_that_it_guards_nothing(
+    start_hub: StartHub, site: Site, page: Page
+) -> None:
+    hub = start_hub(join="ticket")
+    with page.expect_console_message() as message:
+        page.goto(site.page("/", marked_up(hub, element(hub))))
+    assert message.value.type == "error"
+    assert message.value.text.startswith("<session-guard> is refused, and guards nothing: ")
+    page.wait_for_timeout(100)
+    # To load it anew would go on for ever.
+    assert kinds(page) == ["error"]
+
+
+def test_refused_after_it_was_joined_the_page_is_loaded_anew(
+    hub: HubProcess, site: Site, page: Page
+) -> None:
+    """The application knows of no login any more, and has no ticket; its page must not stay."""
+    ticket = hub.notify(room="u1", sender="s1")["ticket"]
+    markup = f'<session-guard src="{hub.url}"></session-guard>'
+    url = site.page("/", marked_up(hub, markup))
+    page.goto(url)
+    page.evaluate("ticket => { window.now = ticket; element.ticket = () => now; }", ticket)
+    wait_for(page, "joined")
+    page.evaluate("() => { now = null; }")
+    site.page("/", "<!doctype html><title>sign in</title>")
+    page.evaluate("() => { dispatchEvent(new Event('online')) }")
+    page.wait_for_function("document.title === 'sign in'")
 
 
 def test_tabs_share(hub: HubProcess, site: Site, page: Page) -> None:

@@ -422,6 +422,7 @@ def test_it_can_be_stopped_by_what_it_says(
         ("{}", "url is missing"),
         ("{url: '/ws'}", "either room or ticket is needed"),
         ("{url: '/ws', room: ''}", "either room or ticket is needed"),
+        ("{url: '/ws', room: 'u1', session: ''}", "session is empty"),
         ("{url: '/ws', room: 'u1', share: true}", "share needs the session's id"),
         ("{url: 'wss://[', room: 'u1'}", "Invalid URL"),
     ],
