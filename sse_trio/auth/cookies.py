@@ -1,0 +1,156 @@
+"""The two cookies of a login, written and read. Pure: keys and times are arguments.
+
+    nr1<provider>   HttpOnly. A signed token: who, which session, of which login, since
+                    when, and when the store was last asked
+    nr2<provider>   readable by script. Who, and the CSRF token: ``crf=...&uid=...&unm=...``
+
+The first is bound to the second by a hash, so that those of two logins do not mix. A
+request proves that it comes from the application's own pages by sending the token as a header.
+"""
+
+import base64
+import hashlib
+from collections.abc import Iterable
+from urllib.parse import parse_qsl, quote, urlencode
+
+import attrs
+
+from ..core.messages import name
+from ..core.tickets import MAX_EPOCH
+from ..core.tokens import TokenKind, number
+from ..errors import LocalProtocolError
+from .keys import Keys
+from .settings import Kind, Settings
+
+# Name and value together, in every browser (RFC 6265, section 6.1).
+MAX_COOKIE = 4096
+
+LOGIN = TokenKind(
+    type="sse-trio-login+jwt",
+    audience="sse-trio/login",
+    claims=("sub", "sid", "kind", "app", "epoch", "iat", "chk", "nr2"),
+)
+
+
+def _id(value: object) -> str:
+    return name(value, "the user's id")
+
+
+def _name(value: object) -> str:
+    return name(value, "the user's name")
+
+
+@attrs.frozen
+class User:
+    """Somebody who can log in. Both are 1 to 256 characters."""
+
+    id: str = attrs.field(converter=_id)
+    name: str = attrs.field(converter=_name)
+
+
+@attrs.frozen(kw_only=True)
+class Claims:
+    """What a pair of cookies says. Times are Unix seconds."""
+
+    user: User
+    session: str = attrs.field(repr=False)
+    kind: Kind
+    app_type: str
+    epoch: int
+    """The login's, in its room."""
+    issued: float
+    """When the user logged in."""
+    checked: float
+    """When the store was last asked."""
+    csrf: str = attrs.field(repr=False)
+
+
+def names(settings: Settings) -> tuple[str, str]:
+    """Return the cookies' names."""
+    prefix = "__Host-" if settings.https and settings.host_prefix else ""
+    return f"{prefix}nr1{settings.user_provider}", f"{prefix}nr2{settings.user_provider}"
+
+
+def write(claims: Claims, settings: Settings, keys: Keys) -> list[str]:
+    """Return the values of the two ``Set-Cookie`` headers.
+
+    Raises:
+        LocalProtocolError: the user's id and name are too long for a cookie.
+    """
+    nr2 = urlencode(
+        {"crf": claims.csrf, "uid": claims.user.id, "unm": claims.user.name}, quote_via=quote
+    )
+    token = {
+        "sub": claims.user.id,
+        "sid": claims.session,
+        "kind": claims.kind.value,
+        "app": claims.app_type,
+        "epoch": claims.epoch,
+        "iat": claims.issued,
+        "chk": claims.checked,
+        "nr2": _digest(nr2),
+    }
+    nr1 = LOGIN.sign(token, kid=keys.signing.kid, key=keys.signing.secret)
+    pairs = list(zip(names(settings), (nr1, nr2), strict=True))
+    if any(len(key) + len(value) > MAX_COOKIE for key, value in pairs):
+        raise LocalProtocolError("the user's id and name are too long for a cookie")
+    age = f"; Max-Age={settings.cookie_lifetime:.0f}" if claims.kind is Kind.PERSISTENT else ""
+    return [f"{key}={value}{age}{_attributes(settings, key)}" for key, value in pairs]
+
+
+def delete(settings: Settings) -> list[str]:
+    """Return the values of the two ``Set-Cookie`` headers that delete the cookies.
+
+    A browser knows a cookie by its name, domain and path, and takes one whose name says
+    `__Host-` only with all that that demands, also to delete it.
+    """
+    gone = "; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT"
+    return [f"{key}={gone}{_attributes(settings, key)}" for key in names(settings)]
+
+
+def _attributes(settings: Settings, cookie: str) -> str:
+    script = "" if cookie == names(settings)[1] else "; HttpOnly"
+    secure = "; Secure" if settings.https else ""
+    return f"; Path=/{secure}{script}; SameSite={settings.same_site}"
+
+
+def find(headers: Iterable[bytes], settings: Settings) -> tuple[list[str], list[str]]:
+    """Return every value of either cookie in the ``Cookie`` headers, as they come."""
+    pairs = [
+        pair.strip().partition("=")
+        for header in headers
+        for pair in header.decode("latin-1").split(";")
+    ]
+    nr1, nr2 = names(settings)
+    return [v for k, _, v in pairs if k == nr1], [v for k, _, v in pairs if k == nr2]
+
+
+def read_untrusted(nr1: str, nr2: str, keys: Keys) -> Claims:
+    """Read a pair of cookies.
+
+    Raises:
+        ValueError: they are forged, or not of one login.
+    """
+    token = LOGIN.read_untrusted(nr1, keys.verifying)
+    # Signed by us as it is, to the byte: so nobody's spelling of it is of interest.
+    if token["nr2"] != _digest(nr2):
+        raise ValueError("the cookies are not of one login")
+    readable = dict(parse_qsl(nr2, strict_parsing=True))
+    epoch = token["epoch"]
+    if not isinstance(epoch, int) or number(epoch) > MAX_EPOCH:
+        raise ValueError("the login's epoch is not valid")
+    return Claims(
+        user=User(token["sub"], readable["unm"]),
+        session=name(token["sid"], "session"),
+        kind=Kind(token["kind"]),
+        app_type=str(token["app"]),
+        epoch=epoch,
+        issued=number(token["iat"]),
+        checked=number(token["chk"]),
+        csrf=readable["crf"],
+    )
+
+
+def _digest(nr2: str) -> str:
+    digest = hashlib.sha256(nr2.encode("utf-8", "surrogatepass")).digest()
+    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()

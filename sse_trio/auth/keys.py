@@ -1,0 +1,48 @@
+"""The keys that sign logins: several at a time, so that they can change while people work.
+
+The newest signs. The others verify what they have signed before; without them, whoever
+holds a cookie of theirs has to log in again.
+"""
+
+from collections.abc import Mapping
+from functools import cached_property
+
+import attrs
+
+# A key that this many newer ones have replaced verifies nothing any more.
+MAX_KEYS = 16
+
+
+@attrs.frozen
+class Key:
+    """A secret of 32 bytes, by its `kid`; `created` is Unix seconds."""
+
+    kid: str
+    secret: bytes = attrs.field(repr=False)
+    created: float
+
+
+@attrs.frozen(slots=False)
+class Keys:
+    """The newest first; never empty."""
+
+    keys: tuple[Key, ...] = attrs.field()
+
+    @keys.validator
+    def _check(self, _: object, keys: tuple[Key, ...]) -> None:
+        if not keys:
+            raise ValueError("there must be a key")
+
+    @property
+    def signing(self) -> Key:
+        """The key that signs."""
+        return self.keys[0]
+
+    @cached_property
+    def verifying(self) -> Mapping[str, bytes]:
+        """The secrets of all keys, by `kid`."""
+        return {key.kid: key.secret for key in self.keys}
+
+    def rotated(self, key: Key) -> "Keys":
+        """Return these keys with a new one that signs from now on."""
+        return Keys((key, *self.keys)[:MAX_KEYS])

@@ -1,0 +1,172 @@
+"""What a login may do and how long it lasts, in one frozen object.
+
+The names are the platform's, in snake case, and so are the units: days, minutes. What the
+rules need is given in seconds.
+"""
+
+import re
+from enum import Enum
+from typing import Any, Literal
+
+import attrs
+
+from ..errors import ConfigError
+from ..fields import choice, flag, kind_of, number
+
+MINUTE = 60.0
+DAY = 86400.0
+
+# What browsers cut the life of a cookie to (RFC 6265bis, section 5.5).
+MAX_COOKIE_DAYS = 400
+
+_WORD = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+class Kind(Enum):
+    """How a login ends by itself: with the browser, or after days ("remember me")."""
+
+    SESSION = "session"
+    PERSISTENT = "persistent"
+
+
+def _word(default: str, about: str) -> Any:
+    def check(_: object, attribute: "attrs.Attribute[Any]", value: object) -> None:
+        if not isinstance(value, str) or not _WORD.fullmatch(value):
+            raise ConfigError(
+                f"{attribute.name} must be 1 to 64 letters, digits, hyphens or underscores"
+            )
+
+    return attrs.field(default=default, validator=check, metadata={"about": about})
+
+
+def _is_a(wanted: type) -> Any:
+    def check(_: object, attribute: "attrs.Attribute[Any]", value: object) -> None:
+        if not isinstance(value, wanted):
+            raise ConfigError(f"{attribute.name} must be {wanted.__name__}, not {kind_of(value)}")
+
+    return check
+
+
+@attrs.frozen(kw_only=True)
+class PersistentSettings:
+    """Of a login that outlives the browser."""
+
+    max_idle_days: float = number(
+        30,
+        "without contact until a persistent login is void in the server",
+        low=0.01,
+        high=MAX_COOKIE_DAYS,
+        unit="days",
+    )
+    cookie_expiration_days: float = number(
+        30,
+        "until its cookies die, from the last check on",
+        low=0.01,
+        high=MAX_COOKIE_DAYS,
+        unit="days",
+    )
+
+
+@attrs.frozen(kw_only=True)
+class SessionSettings:
+    """Of a login that ends with the browser."""
+
+    max_idle_minutes: float = number(
+        20,
+        "without contact until a session login is void in the server",
+        low=0.1,
+        high=7 * 24 * 60,
+        unit="minutes",
+    )
+
+
+@attrs.frozen(kw_only=True)
+class Settings:
+    """What `sse_trio.auth` is told once.
+
+    Raises:
+        ConfigError: a value is of the wrong type or out of its range, or two contradict
+            each other; the message names them.
+    """
+
+    cache_time_minutes: float = number(
+        5,
+        "a cookie's own word is taken, without a look at the store; 0: never",
+        low=0,
+        high=24 * 60,
+        unit="minutes",
+    )
+    single_sign_on_between_app_types: bool = flag(
+        "whether a login in one app type is one in all; needs `https`", default=False
+    )
+    persistent: PersistentSettings = attrs.field(
+        factory=PersistentSettings, validator=_is_a(PersistentSettings)
+    )
+    session: SessionSettings = attrs.field(
+        factory=SessionSettings, validator=_is_a(SessionSettings)
+    )
+    user_provider: str = _word("Users", "names the cookies: `nr1Users` and `nr2Users`")
+    app_type: str = _word("web", "what kind of application this one is")
+    https: bool = flag("whether browsers come by HTTPS; makes the cookies `Secure`", default=True)
+    host_prefix: bool = flag(
+        "whether the cookies' names begin with `__Host-`, so that no other host can set them; "
+        "not without `https`",
+        default=True,
+    )
+    same_site: Literal["Lax", "Strict", "None"] = choice(
+        "Lax", "Strict", "None", about="the cookies' `SameSite`; `None` needs `https`"
+    )
+    navigations: bool = flag(
+        "whether GET and HEAD may do without the CSRF header, as page loads have none",
+        default=False,
+    )
+    absolute_lifetime_hours: float | None = attrs.field(
+        default=None,
+        metadata={"unit": "hours", "about": "from the login to its end, whatever happens"},
+    )
+
+    @absolute_lifetime_hours.validator
+    def _check_lifetime(self, _: object, value: object) -> None:
+        if value is None:
+            return
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise ConfigError(
+                f"absolute_lifetime_hours must be a number or null, not {kind_of(value)}"
+            )
+        if not 0.01 <= value <= 24 * MAX_COOKIE_DAYS:
+            raise ConfigError(f"absolute_lifetime_hours must be from 0.01 to 9600, not {value}")
+
+    def __attrs_post_init__(self) -> None:
+        if self.single_sign_on_between_app_types and not self.https:
+            raise ConfigError("single_sign_on_between_app_types needs https")
+        if self.same_site == "None" and not self.https:
+            raise ConfigError('same_site "None" needs https: browsers refuse such a cookie without')
+        for kind in Kind:
+            if self.cache_time > self.max_idle(kind):
+                raise ConfigError(
+                    f"cache_time_minutes ({self.cache_time_minutes:g}) must not be longer than "
+                    f"the idle time of a {kind.value} login "
+                    f"({self.max_idle(kind) / MINUTE:g} minutes): it would outlast it unnoticed"
+                )
+
+    @property
+    def cache_time(self) -> float:
+        """Seconds."""
+        return self.cache_time_minutes * MINUTE
+
+    @property
+    def cookie_lifetime(self) -> float:
+        """Of persistent cookies, in seconds."""
+        return self.persistent.cookie_expiration_days * DAY
+
+    @property
+    def absolute_lifetime(self) -> float:
+        """In seconds; infinite where there is none."""
+        hours = self.absolute_lifetime_hours
+        return float("inf") if hours is None else hours * 60 * MINUTE
+
+    def max_idle(self, kind: Kind) -> float:
+        """In seconds, for one kind of login."""
+        if kind is Kind.PERSISTENT:
+            return self.persistent.max_idle_days * DAY
+        return self.session.max_idle_minutes * MINUTE

@@ -1,0 +1,156 @@
+"""The verdict: whose request this is. Pure: time, the room's word and the store's are arguments.
+
+A request is authenticated if it has
+
+1. the CSRF header (page loads, GET and HEAD, may do without, by option),
+2. both cookies,
+3. and these are authentic, of one login, and of this type of application,
+4. whose login has not ended: not superseded, not logged out, not idle for too long, not
+   too old.
+
+Otherwise it is anonymous, with a reason for the log; nothing a client sends is an error.
+
+`recognise` looks at the request alone. `judge` then needs to know whether the login
+stands in its room, which is in memory; and the store, but only where the cookies were last
+checked against it longer ago than the cache time, or the room knows nothing of the login.
+"""
+
+import enum
+import hmac
+from collections.abc import Iterable
+from typing import Final, Literal
+
+import attrs
+
+from ..core.tokens import LEEWAY
+from . import cookies
+from .cookies import Claims, User
+from .keys import Keys
+from .settings import Kind, Settings
+
+# As the platform spells it, and as Django does.
+CSRF_HEADERS: Final = (b"x-csrf-token", b"x-csrftoken")
+
+SAFE_METHODS: Final = ("GET", "HEAD")
+
+Headers = Iterable[tuple[bytes, bytes]]
+
+
+class Reason(enum.Enum):
+    """Why a request is anonymous, in the log's words."""
+
+    NO_COOKIES = "no cookies"
+    ONE_COOKIE = "one cookie without the other"
+    DUPLICATE_COOKIES = "a cookie comes twice"
+    FORGED = "the cookies are not authentic"
+    OTHER_APP_TYPE = "the login is of another type of application"
+    NO_CSRF = "no CSRF header"
+    WRONG_CSRF = "wrong CSRF header"
+    SUPERSEDED = "the login has been superseded or logged out"
+    ENDED = "the store knows no such login"
+    IDLE = "the login was idle for too long"
+    EXPIRED = "the login is too old"
+
+
+@attrs.frozen
+class Anonymous:
+    """Nobody's request."""
+
+    reason: Reason
+
+
+@attrs.frozen
+class Authenticated:
+    """A user's request."""
+
+    user: User
+    session: str = attrs.field(repr=False)
+    claims: Claims = attrs.field(repr=False)
+    checked: bool
+    """Whether the store was asked: then the cookies are to be renewed."""
+
+
+class Ask(enum.Enum):
+    """There is no verdict without the store."""
+
+    STORE = "the store"
+
+
+ASK_STORE: Final = Ask.STORE
+
+
+@attrs.frozen(kw_only=True)
+class Session:
+    """What the store knows of a login. Times are Unix seconds."""
+
+    id: str = attrs.field(repr=False)
+    user: User
+    room: str
+    kind: Kind
+    app_type: str
+    epoch: int
+    created: float
+    seen: float
+    """The last contact at which the store was asked."""
+    user_agent: str = ""
+    address: str = ""
+
+
+def recognise(
+    method: str, headers: Headers, *, settings: Settings, keys: Keys, now: float
+) -> Claims | Anonymous:
+    """Read what a request shows; `headers` have lower-case names."""
+    headers = list(headers)
+    found = cookies.find((value for key, value in headers if key == b"cookie"), settings)
+    counts = [len(values) for values in found]
+    if max(counts) > 1:
+        return Anonymous(Reason.DUPLICATE_COOKIES)
+    if min(counts) == 0:
+        return Anonymous(Reason.NO_COOKIES if max(counts) == 0 else Reason.ONE_COOKIE)
+    try:
+        claims = cookies.read_untrusted(found[0][0], found[1][0], keys)
+    except (ValueError, KeyError):
+        return Anonymous(Reason.FORGED)
+    if max(claims.issued, claims.checked) > now + LEEWAY:
+        return Anonymous(Reason.FORGED)
+    if claims.app_type != settings.app_type and not settings.single_sign_on_between_app_types:
+        return Anonymous(Reason.OTHER_APP_TYPE)
+    tokens = [value for key, value in headers if key in CSRF_HEADERS]
+    if not tokens and not (settings.navigations and method in SAFE_METHODS):
+        return Anonymous(Reason.NO_CSRF)
+    right = claims.csrf.encode()
+    matches = [hmac.compare_digest(token, right) for token in tokens]
+    if not all(matches):
+        return Anonymous(Reason.WRONG_CSRF)
+    return claims
+
+
+def judge(
+    claims: Claims,
+    *,
+    stands: bool | None,
+    store: Session | None | Literal[Ask.STORE] = ASK_STORE,
+    settings: Settings,
+    now: float,
+) -> Authenticated | Anonymous | Literal[Ask.STORE]:
+    """Decide; or say that the store is to be asked first.
+
+    `stands` is the room's word: whether the login stands, or None where the room does not
+    know it. `store` is the store's: the session, or None where it knows none.
+    """
+    if stands is False:
+        return Anonymous(Reason.SUPERSEDED)
+    if now - claims.issued > settings.absolute_lifetime:
+        return Anonymous(Reason.EXPIRED)
+    if claims.kind is Kind.PERSISTENT and now - claims.checked > settings.cookie_lifetime:
+        return Anonymous(Reason.EXPIRED)
+    if store is ASK_STORE:
+        if stands and now - claims.checked < settings.cache_time:
+            return Authenticated(claims.user, claims.session, claims, checked=False)
+        return ASK_STORE
+    if store is None or (store.user, store.epoch) != (claims.user, claims.epoch):
+        return Anonymous(Reason.ENDED)
+    if now - store.seen > settings.max_idle(claims.kind):
+        return Anonymous(Reason.IDLE)
+    renewed = attrs.evolve(claims, checked=max(now, claims.checked))
+    return Authenticated(claims.user, claims.session, renewed, checked=True)

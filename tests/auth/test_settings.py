@@ -1,0 +1,93 @@
+"""What the authentication can be told, and what it refuses to be told."""
+
+from typing import Any
+
+import pytest
+
+from sse_trio.auth.settings import Kind, PersistentSettings, SessionSettings, Settings
+from sse_trio.errors import ConfigError
+
+
+def test_the_defaults() -> None:
+    settings = Settings()
+    assert settings.cache_time == 5 * 60
+    assert settings.max_idle(Kind.SESSION) == 20 * 60
+    assert settings.max_idle(Kind.PERSISTENT) == 30 * 86400
+    assert settings.cookie_lifetime == 30 * 86400
+    assert settings.absolute_lifetime == float("inf")
+    assert not settings.single_sign_on_between_app_types
+    assert settings.https
+
+
+def test_units() -> None:
+    settings = Settings(
+        cache_time_minutes=1,
+        persistent=PersistentSettings(max_idle_days=2, cookie_expiration_days=3),
+        session=SessionSettings(max_idle_minutes=4),
+        absolute_lifetime_hours=5,
+    )
+    assert settings.cache_time == 60
+    assert settings.max_idle(Kind.PERSISTENT) == 2 * 24 * 3600
+    assert settings.cookie_lifetime == 3 * 24 * 3600
+    assert settings.max_idle(Kind.SESSION) == 4 * 60
+    assert settings.absolute_lifetime == 5 * 3600
+
+
+@pytest.mark.parametrize(
+    ("settings", "members", "wrong"),
+    [
+        (Settings, {"cache_time_minutes": -1}, "cache_time_minutes must be from 0 to 1440"),
+        (Settings, {"cache_time_minutes": "5"}, "cache_time_minutes must be a number, not"),
+        (Settings, {"cache_time_minutes": True}, "cache_time_minutes must be a number, not"),
+        (Settings, {"user_provider": "a;b"}, "user_provider must be 1 to 64 letters"),
+        (Settings, {"user_provider": ""}, "user_provider must be 1 to 64 letters"),
+        (Settings, {"app_type": "mobile app"}, "app_type must be 1 to 64 letters"),
+        (Settings, {"https": 1}, "https must be true or false, not a number"),
+        (Settings, {"same_site": "lax"}, 'same_site must be "Lax" or "Strict" or "None"'),
+        (Settings, {"session": 20}, "session must be SessionSettings, not a number"),
+        (Settings, {"persistent": {}}, "persistent must be PersistentSettings, not an object"),
+        (Settings, {"absolute_lifetime_hours": "8"}, "absolute_lifetime_hours must be a number"),
+        (Settings, {"absolute_lifetime_hours": 0}, "absolute_lifetime_hours must be from 0.01"),
+        (
+            PersistentSettings,
+            {"cookie_expiration_days": 401},
+            "cookie_expiration_days must be from 0.01 to 400 days, not 401",
+        ),
+        (
+            SessionSettings,
+            {"max_idle_minutes": float("nan")},
+            "max_idle_minutes must be from 0.1 to 10080 minutes",
+        ),
+    ],
+)
+def test_what_is_out_of_range(settings: Any, members: dict[str, Any], wrong: str) -> None:
+    with pytest.raises(ConfigError, match=wrong):
+        settings(**members)
+
+
+@pytest.mark.parametrize(
+    ("settings", "wrong"),
+    [
+        ({"cache_time_minutes": 21}, "must not be longer than the idle time of a session login"),
+        (
+            {
+                "cache_time_minutes": 20,
+                "persistent": PersistentSettings(max_idle_days=0.01),
+            },
+            "must not be longer than the idle time of a persistent login",
+        ),
+        (
+            {"single_sign_on_between_app_types": True, "https": False},
+            "single_sign_on_between_app_types needs https",
+        ),
+        ({"same_site": "None", "https": False}, "needs https"),
+    ],
+)
+def test_contradictions(settings: dict[str, Any], wrong: str) -> None:
+    with pytest.raises(ConfigError, match=wrong):
+        Settings(**settings)
+
+
+def test_at_the_edge_of_a_contradiction() -> None:
+    assert Settings(cache_time_minutes=20).cache_time == Settings().max_idle(Kind.SESSION)
+    assert Settings(single_sign_on_between_app_types=True).https
