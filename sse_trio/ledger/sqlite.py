@@ -10,10 +10,10 @@ import contextlib
 import logging
 import math
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Hashable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import attrs
 import trio
@@ -21,7 +21,7 @@ import trio
 from ..core.notify import REMEMBERED_NOTIFIES, Answer
 from ..core.standing import Record
 from ..errors import LedgerError
-from .sqlite_file import LedgerFile, words
+from .sqlite_file import Change, LedgerFile, words
 
 T = TypeVar("T")
 
@@ -40,6 +40,8 @@ class Group:
 
     records: dict[str, Record | None] = attrs.field(factory=dict, repr=False)
     answers: dict[str, Answer] = attrs.field(factory=dict, repr=False)
+    changes: dict[Hashable, Change] = attrs.field(factory=dict, repr=False)
+    """What others keep in the file, the last change of each thing, in their order."""
     error: str | None = None
     _tried: trio.Event = attrs.Factory(trio.Event)
 
@@ -71,6 +73,10 @@ class Group:
         while len(self.answers) > REMEMBERED_NOTIFIES:
             del self.answers[next(iter(self.answers))]
         later.records, later.answers = self.records, self.answers
+        for thing, change in later.changes.items():
+            self.changes.pop(thing, None)
+            self.changes[thing] = change
+        later.changes = self.changes
 
 
 class SqliteLedger:
@@ -85,6 +91,7 @@ class SqliteLedger:
         self._since = math.inf
         # Of its own, so that a program's other threads cannot keep the ledger waiting.
         self._limiter = trio.CapacityLimiter(1)
+        self._readers = trio.CapacityLimiter(1)
 
     @classmethod
     @contextlib.asynccontextmanager
@@ -158,6 +165,27 @@ class SqliteLedger:
         self._noted.set()
         return self._next
 
+    def change(self, thing: Hashable, sql: str, *parameters: Any) -> Group:
+        """Put a change of something that is not a room's into the next group.
+
+        It takes the place of an earlier change of the same `thing` that is not written yet, and
+        is committed together with what is noted in the same step.
+        """
+        self._next.changes.pop(thing, None)
+        self._next.changes[thing] = (sql, parameters)
+        self._noted.set()
+        return self._next
+
+    async def query(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        """Read what has been committed.
+
+        Raises:
+            LedgerError: it cannot be read.
+        """
+        return await trio.to_thread.run_sync(
+            self._file.query, sql, parameters, abandon_on_cancel=True, limiter=self._readers
+        )
+
     def pending(self, room: str) -> Group | None:
         """Return the group that the room's last record is in, if that is not written yet."""
         groups = [group for group in self._unwritten() if room in group.records]
@@ -166,7 +194,7 @@ class SqliteLedger:
     def _unwritten(self) -> Iterator[Group]:
         """Yield the groups that have not been tried, and hold something, in their order."""
         for group in (self._current, self._next):
-            if group.records and not group.tried:
+            if (group.records or group.changes) and not group.tried:
                 yield group
 
     async def _write(self, scope: trio.CancelScope) -> None:
@@ -187,8 +215,9 @@ class SqliteLedger:
     async def _attempt(self, group: Group) -> str | None:
         """Write a group; return what went wrong."""
         self._since = trio.current_time()
+        answers, changes = group.answers.values(), group.changes.values()
         try:
-            await self._in_thread(partial(self._file.commit, group.records, group.answers.values()))
+            await self._in_thread(partial(self._file.commit, group.records, answers, changes))
         except (sqlite3.Error, OSError) as error:
             return words(error)
         finally:

@@ -48,6 +48,27 @@ MIGRATIONS = (
     ) WITHOUT ROWID;
     CREATE INDEX answers_by_time ON answers (at);
     """,
+    """
+    CREATE TABLE sessions (
+        id TEXT PRIMARY KEY,
+        user TEXT NOT NULL,
+        name TEXT NOT NULL,
+        room TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        app_type TEXT NOT NULL,
+        epoch INTEGER NOT NULL,
+        created REAL NOT NULL,      -- Unix seconds
+        seen REAL NOT NULL,
+        user_agent TEXT NOT NULL,
+        address TEXT NOT NULL
+    ) WITHOUT ROWID;
+    CREATE INDEX sessions_by_user ON sessions (user);
+    CREATE TABLE keys (
+        kid TEXT PRIMARY KEY,
+        secret BLOB NOT NULL,
+        created REAL NOT NULL
+    ) WITHOUT ROWID;
+    """,
 )
 
 _REMEDY = "restore a copy, or move it away with its -wal and -shm and begin with none"
@@ -63,6 +84,9 @@ _DROP_STANDING = "DELETE FROM standings WHERE room = ?"
 _PUT_ANSWER = "INSERT OR REPLACE INTO answers VALUES (?, ?, ?)"
 _DROP_ANSWERS = "DELETE FROM answers WHERE at < ?"
 
+Change = tuple[str, tuple[Any, ...]]
+"""A statement of SQL that changes something, and its parameters."""
+
 
 class LedgerFile:
     """The open file, for calls from any thread. `is_new` is whether there was none.
@@ -75,6 +99,7 @@ class LedgerFile:
     def __init__(self, path: Path) -> None:
         self.path = path.resolve()
         self._mutex = threading.Lock()
+        self._reading = threading.Lock()
         with contextlib.ExitStack() as stack:
             try:
                 stack.enter_context(_locked(self.path))
@@ -86,6 +111,8 @@ class LedgerFile:
                 self._hide()
                 self._prepare()
                 self._inodes = self._present_inodes()
+                self._reader = stack.enter_context(contextlib.closing(_connect(self.path)))
+                self._reader.execute("PRAGMA query_only = TRUE")
             except (OSError, sqlite3.OperationalError) as error:
                 raise LedgerError(f"cannot open the ledger {self.path}: {words(error)}") from None
             except sqlite3.DatabaseError as error:
@@ -139,6 +166,10 @@ class LedgerFile:
     def load(self) -> tuple[list[tuple[str, Record]], list[Answer]]:
         """Read everything, the oldest first."""
         try:
+            # Also of pages that nothing below reads.
+            [found] = self._db.execute("PRAGMA quick_check(1)").fetchone()
+            if found != "ok":
+                raise sqlite3.DatabaseError
             standings = self._db.execute(
                 "SELECT room, epoch, floor, touched, notified, logins, terminations "
                 "FROM standings ORDER BY touched"
@@ -151,7 +182,24 @@ class LedgerFile:
                 f"the ledger {self.path} is damaged ({type(error).__name__}): {_REMEDY}"
             ) from None
 
-    def commit(self, records: Mapping[str, Record | None], answers: Collection[Answer]) -> None:
+    def query(self, sql: str, parameters: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+        """Read what has been committed; a commit in progress keeps nobody waiting.
+
+        Raises:
+            LedgerError: it cannot be read.
+        """
+        try:
+            with self._reading:
+                return self._reader.execute(sql, parameters).fetchall()
+        except sqlite3.Error as error:
+            raise LedgerError(f"cannot read the ledger {self.path}: {words(error)}") from None
+
+    def commit(
+        self,
+        records: Mapping[str, Record | None],
+        answers: Collection[Answer],
+        changes: Collection[Change] = (),
+    ) -> None:
         """Write all of it in one transaction, or nothing.
 
         Raises:
@@ -160,9 +208,14 @@ class LedgerFile:
         with self._mutex:
             if self._present_inodes() != self._inodes:
                 raise OSError("it has been replaced; put it back, or restart the server")
-            self._commit(records, answers)
+            self._commit(records, answers, changes)
 
-    def _commit(self, records: Mapping[str, Record | None], answers: Collection[Answer]) -> None:
+    def _commit(
+        self,
+        records: Mapping[str, Record | None],
+        answers: Collection[Answer],
+        changes: Collection[Change],
+    ) -> None:
         self._db.execute("BEGIN IMMEDIATE")
         try:
             for room, record in records.items():
@@ -174,6 +227,8 @@ class LedgerFile:
             if answers:
                 newest = max(answer.at for answer in answers)
                 self._db.execute(_DROP_ANSWERS, (newest - REMEMBERED_SECONDS,))
+            for sql, parameters in changes:
+                self._db.execute(sql, parameters)
             self._db.execute("COMMIT")
         except BaseException:
             with contextlib.suppress(sqlite3.Error):  # a full disk has rolled back by itself
@@ -182,7 +237,7 @@ class LedgerFile:
 
     def close(self) -> None:
         """Close the file, once nothing is being written, and let others have it."""
-        with self._mutex:
+        with self._mutex, self._reading:
             self._stack.close()
 
     def _present_inodes(self) -> list[tuple[int, int]]:

@@ -23,7 +23,7 @@ from sse_trio.core.notify import Answer
 from sse_trio.core.standing import Login, Record, Termination
 from sse_trio.ledger import open_ledger
 from sse_trio.ledger.sqlite import CLOSING, RETRY, STUCK, Group
-from sse_trio.ledger.sqlite_file import LedgerFile
+from sse_trio.ledger.sqlite_file import Change, LedgerFile
 
 # Real seconds, for a thread to do what it has been started for.
 DEADLINE = 20
@@ -42,12 +42,17 @@ class Disk(LedgerFile):
         self.answering.set()
         self.closed = threading.Event()
 
-    def _commit(self, records: Mapping[str, Record | None], answers: Collection[Answer]) -> None:
+    def _commit(
+        self,
+        records: Mapping[str, Record | None],
+        answers: Collection[Answer],
+        changes: Collection[Change],
+    ) -> None:
         self.attempts += 1
         assert self.answering.wait(DEADLINE)
         if self.error is not None:
             raise self.error
-        super()._commit(records, answers)
+        super()._commit(records, answers, changes)
         self.sizes.append(len(records))
 
     def close(self) -> None:

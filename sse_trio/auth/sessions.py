@@ -1,0 +1,235 @@
+"""The sessions that are logged in, and the keys that sign for them: what a restart must keep.
+
+A store is told of every change as it is decided; what it returns says when that is durable.
+The one in a file is the hub's ledger: what is noted of a room and of its sessions in one
+step is one transaction, so that neither is ever seen without the other.
+"""
+
+import json
+from collections.abc import Collection
+from typing import Any, Protocol
+
+import attrs
+import trio
+
+from ..ledger import Commit, SqliteLedger
+from .cookies import User
+from .keys import Key, Keys
+from .settings import Kind
+from .verdict import Session
+
+
+class Sessions(Protocol):
+    """The store. Times are Unix seconds; users are named by their id."""
+
+    def create(self, session: Session) -> Commit:
+        """Keep a new session."""
+        ...
+
+    async def get(self, id: str) -> Session | None:
+        """Return a session; None if there is none.
+
+        Raises:
+            LedgerError: the store cannot be read.
+        """
+        ...
+
+    def touch(self, id: str, seen: float) -> Commit:
+        """Note the last contact with a session, if there is that session."""
+        ...
+
+    def revoke(self, id: str) -> Commit:
+        """Drop a session."""
+        ...
+
+    def revoke_others(self, user: str, keep: Collection[str]) -> Commit:
+        """Drop all of a user's sessions but those."""
+        ...
+
+    async def of_user(self, user: str) -> list[Session]:
+        """Return a user's sessions, the newest first.
+
+        Raises:
+            LedgerError: the store cannot be read.
+        """
+        ...
+
+    def sweep(self, kind: Kind, before: float) -> Commit:
+        """Drop the sessions of a kind that were last seen before then."""
+        ...
+
+    async def load_keys(self) -> Keys | None:
+        """Return the keys; None if there are none yet.
+
+        Raises:
+            LedgerError: the store cannot be read.
+        """
+        ...
+
+    def store_keys(self, keys: Keys) -> Commit:
+        """Keep these keys and no others."""
+        ...
+
+
+class _Done:
+    """The commit of what is as durable as it will ever be."""
+
+    async def wait(self) -> None:
+        await trio.lowlevel.checkpoint()
+
+
+_DONE = _Done()
+
+
+class MemorySessions:
+    """Sessions and keys that last as long as the process."""
+
+    def __init__(self) -> None:
+        self._sessions: dict[str, Session] = {}
+        self._keys: Keys | None = None
+
+    def create(self, session: Session) -> Commit:
+        """Keep a new session."""
+        self._sessions[session.id] = session
+        return _DONE
+
+    async def get(self, id: str) -> Session | None:
+        """Return a session, if there is one."""
+        await trio.lowlevel.checkpoint()
+        return self._sessions.get(id)
+
+    def touch(self, id: str, seen: float) -> Commit:
+        """Note the last contact with a session."""
+        if known := self._sessions.get(id):
+            self._sessions[id] = attrs.evolve(known, seen=seen)
+        return _DONE
+
+    def revoke(self, id: str) -> Commit:
+        """Drop a session."""
+        self._sessions.pop(id, None)
+        return _DONE
+
+    def revoke_others(self, user: str, keep: Collection[str]) -> Commit:
+        """Drop all of a user's sessions but those."""
+        for session in self._of_user(user):
+            if session.id not in keep:
+                del self._sessions[session.id]
+        return _DONE
+
+    async def of_user(self, user: str) -> list[Session]:
+        """Return a user's sessions, the newest first."""
+        await trio.lowlevel.checkpoint()
+        return self._of_user(user)
+
+    def sweep(self, kind: Kind, before: float) -> Commit:
+        """Drop the sessions of a kind that were last seen before then."""
+        for session in list(self._sessions.values()):
+            if session.kind is kind and session.seen < before:
+                del self._sessions[session.id]
+        return _DONE
+
+    async def load_keys(self) -> Keys | None:
+        """Return the keys."""
+        await trio.lowlevel.checkpoint()
+        return self._keys
+
+    def store_keys(self, keys: Keys) -> Commit:
+        """Keep these keys."""
+        self._keys = keys
+        return _DONE
+
+    def _of_user(self, user: str) -> list[Session]:
+        found = [session for session in self._sessions.values() if session.user.id == user]
+        return sorted(found, key=lambda session: (session.created, session.id), reverse=True)
+
+
+_COLUMNS = "id, user, name, room, kind, app_type, epoch, created, seen, user_agent, address"
+_SELECT = f"SELECT {_COLUMNS} FROM sessions"  # noqa: S608
+_CREATE = f"INSERT OR REPLACE INTO sessions ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608
+_TOUCH = "UPDATE sessions SET seen = ? WHERE id = ?"
+_REVOKE = "DELETE FROM sessions WHERE id = ?"
+_REVOKE_OTHERS = (
+    "DELETE FROM sessions WHERE user = ? AND id NOT IN (SELECT value FROM json_each(?))"
+)
+_SWEEP = "DELETE FROM sessions WHERE kind = ? AND seen < ?"
+_PUT_KEY = "INSERT OR REPLACE INTO keys (kid, secret, created) VALUES (?, ?, ?)"
+_DROP_KEYS = "DELETE FROM keys WHERE kid NOT IN (SELECT value FROM json_each(?))"
+
+
+class SqliteSessions:
+    """Sessions and keys in the file of the hub's ledger, written by the ledger's one task."""
+
+    def __init__(self, ledger: SqliteLedger) -> None:
+        self._ledger = ledger
+
+    def create(self, session: Session) -> Commit:
+        """Keep a new session."""
+        return self._ledger.change(("session", session.id), _CREATE, *_from_session(session))
+
+    async def get(self, id: str) -> Session | None:
+        """Return a session as it was last committed, if there is one."""
+        rows = await self._ledger.query(f"{_SELECT} WHERE id = ?", id)
+        return _to_session(*rows[0]) if rows else None
+
+    def touch(self, id: str, seen: float) -> Commit:
+        """Note the last contact with a session."""
+        return self._ledger.change(("seen", id), _TOUCH, seen, id)
+
+    def revoke(self, id: str) -> Commit:
+        """Drop a session."""
+        return self._ledger.change(("session", id), _REVOKE, id)
+
+    def revoke_others(self, user: str, keep: Collection[str]) -> Commit:
+        """Drop all of a user's sessions but those."""
+        kept = json.dumps(sorted(keep))
+        return self._ledger.change(("others", user, kept), _REVOKE_OTHERS, user, kept)
+
+    async def of_user(self, user: str) -> list[Session]:
+        """Return a user's sessions as they were last committed, the newest first."""
+        newest_first = f"{_SELECT} WHERE user = ? ORDER BY created DESC, id DESC"
+        return [_to_session(*row) for row in await self._ledger.query(newest_first, user)]
+
+    def sweep(self, kind: Kind, before: float) -> Commit:
+        """Drop the sessions of a kind that were last seen before then."""
+        return self._ledger.change(("sweep", kind, before), _SWEEP, kind.value, before)
+
+    async def load_keys(self) -> Keys | None:
+        """Return the keys as they were last committed."""
+        rows = await self._ledger.query(
+            "SELECT kid, secret, created FROM keys ORDER BY created DESC"
+        )
+        return Keys(tuple(Key(*row) for row in rows)) if rows else None
+
+    def store_keys(self, keys: Keys) -> Commit:
+        """Keep these keys and no others."""
+        for key in keys.keys:
+            self._ledger.change(("key", key.kid), _PUT_KEY, *attrs.astuple(key))
+        kids = json.dumps([key.kid for key in keys.keys])
+        return self._ledger.change("keys", _DROP_KEYS, kids)
+
+
+def _from_session(session: Session) -> tuple[Any, ...]:
+    return (
+        session.id,
+        session.user.id,
+        session.user.name,
+        session.room,
+        session.kind.value,
+        session.app_type,
+        session.epoch,
+        session.created,
+        session.seen,
+        session.user_agent,
+        session.address,
+    )
+
+
+def _to_session(id: str, user: str, user_name: str, room: str, kind: str, *more: Any) -> Session:
+    names = ("app_type", "epoch", "created", "seen", "user_agent", "address")
+    return Session(
+        id=id,
+        user=User(user, user_name),
+        room=room,
+        kind=Kind(kind),
+        **dict(zip(names, more, strict=True)),
+    )

@@ -1,0 +1,253 @@
+"""The store of sessions and keys: in memory, and in the ledger's file."""
+
+import os
+import stat
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+import trio
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sse_trio.auth.cookies import User
+from sse_trio.auth.keys import Key, Keys
+from sse_trio.auth.sessions import MemorySessions, Sessions, SqliteSessions
+from sse_trio.auth.settings import Kind
+from sse_trio.auth.verdict import Session
+from sse_trio.core.standing import Record
+from sse_trio.errors import LedgerError
+from sse_trio.ledger import SqliteLedger
+
+from .fixtures import KEYS, short
+
+Open = Callable[[], AbstractAsyncContextManager[Sessions]]
+
+
+def session(id: str, user: str = "7", **more: Any) -> Session:
+    made = Session(
+        id=id,
+        user=User(user, "Ada"),
+        room=user,
+        kind=Kind.SESSION,
+        app_type="web",
+        epoch=1,
+        created=100.0,
+        seen=100.0,
+    )
+    return attrs.evolve(made, **more)
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def opens(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
+    """``async with opens() as store``: what it keeps is there when it is opened again."""
+    memory = MemorySessions()
+
+    @asynccontextmanager
+    async def opens() -> AsyncIterator[Sessions]:
+        if request.param == "memory":
+            yield memory
+        else:
+            async with SqliteLedger.open(tmp_path / "test.db") as ledger:
+                yield SqliteSessions(ledger)
+
+    return opens
+
+
+async def test_what_is_kept_is_found(opens: Open) -> None:
+    kept = session(
+        "s1",
+        kind=Kind.PERSISTENT,
+        app_type="mobile",
+        epoch=2**53,
+        created=1.25,
+        seen=2.5,
+        user_agent="Firefox \u2603",
+        address="2001:db8::1",
+    )
+    async with opens() as store:
+        await store.create(kept).wait()
+        await store.create(session("s2", "8")).wait()
+        assert await store.get("s1") == kept
+        assert await store.get("s3") is None
+    async with opens() as store:
+        assert await store.get("s1") == kept
+        assert await store.of_user("7") == [kept]
+
+
+async def test_a_users_sessions_the_newest_first(opens: Open) -> None:
+    async with opens() as store:
+        for number, created in enumerate([3.0, 1.0, 2.0, 2.0]):
+            store.create(session(f"s{number}", created=created))
+        await store.create(session("other", "8")).wait()
+        assert [found.id for found in await store.of_user("7")] == ["s0", "s3", "s2", "s1"]
+        assert await store.of_user("9") == []
+
+
+async def test_the_last_contact(opens: Open) -> None:
+    async with opens() as store:
+        await store.create(session("s1")).wait()
+        await store.touch("s1", 300.0).wait()
+        await store.touch("s2", 300.0).wait()
+        assert await store.get("s1") == session("s1", seen=300.0)
+        assert await store.get("s2") is None
+
+
+async def test_revoking(opens: Open) -> None:
+    async with opens() as store:
+        for name in ("s1", "s2", "s3", "s4"):
+            store.create(session(name))
+        await store.create(session("other", "8")).wait()
+        await store.revoke("s1").wait()
+        assert {found.id for found in await store.of_user("7")} == {"s2", "s3", "s4"}
+        await store.revoke_others("7", {"s3", "s9"}).wait()
+        assert [found.id for found in await store.of_user("7")] == ["s3"]
+        await store.revoke_others("7", ()).wait()
+        assert await store.of_user("7") == []
+        assert await store.get("other") is not None
+        await store.revoke("s1").wait()
+
+
+async def test_a_touch_revives_nothing(opens: Open) -> None:
+    async with opens() as store:
+        store.create(session("s1"))
+        store.revoke("s1")
+        await store.touch("s1", 500.0).wait()
+        assert await store.get("s1") is None
+
+
+async def test_sweeping(opens: Open) -> None:
+    async with opens() as store:
+        for name, kind, seen in [
+            ("s1", Kind.SESSION, 99.0),
+            ("s2", Kind.SESSION, 100.0),
+            ("s3", Kind.PERSISTENT, 1.0),
+        ]:
+            store.create(session(name, kind=kind, seen=seen))
+        await store.sweep(Kind.SESSION, 100.0).wait()
+        assert {found.id for found in await store.of_user("7")} == {"s2", "s3"}
+        await store.sweep(Kind.PERSISTENT, 2.0).wait()
+        assert {found.id for found in await store.of_user("7")} == {"s2"}
+
+
+async def test_keys(opens: Open) -> None:
+    async with opens() as store:
+        assert await store.load_keys() is None
+        await store.store_keys(KEYS).wait()
+        assert await store.load_keys() == KEYS
+        rotated = KEYS.rotated(Key("k3", os.urandom(32), KEYS.signing.created + 1))
+        await store.store_keys(rotated).wait()
+    async with opens() as store:
+        assert await store.load_keys() == rotated
+        new = Keys((Key("k4", bytes(32), 0),))
+        await store.store_keys(new).wait()
+        assert await store.load_keys() == new
+
+
+STEPS = st.one_of(
+    st.tuples(st.just("create"), st.sampled_from(["7", "8"]), st.sampled_from(Kind)),
+    st.tuples(st.just("touch"), st.integers(0, 9)),
+    st.tuples(st.just("revoke"), st.integers(0, 9)),
+    st.tuples(st.just("revoke_others"), st.sampled_from(["7", "8"]), st.sets(st.integers(0, 9))),
+    st.tuples(st.just("sweep"), st.sampled_from(Kind), st.integers(0, 9)),
+    st.tuples(st.just("wait")),
+)
+
+
+Step = tuple[Any, ...]
+
+
+async def tell(store: Sessions, step: Step, now: int, created: list[str]) -> None:
+    """Carry out one step at this time; numbers stand for sessions that were created."""
+
+    def name(number: int) -> str:
+        return created[number % len(created)]
+
+    match step:
+        case ("create", user, kind):
+            store.create(session(f"s{now}", user, kind=kind, seen=now, created=now))
+        case ("touch", number):
+            store.touch(name(number), now)
+        case ("revoke", number):
+            store.revoke(name(number))
+        case ("revoke_others", user, numbers):
+            store.revoke_others(user, set(map(name, numbers)))
+        case ("sweep", kind, age):
+            store.sweep(kind, now - age)
+        case _:
+            await store.touch("none", now).wait()
+
+
+def test_random_steps_end_alike(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The file's store is told the same as the naive one, in groups of any size."""
+
+    async def run(steps: list[Step], path: Path) -> None:
+        memory = MemorySessions()
+        created: list[str] = []
+        async with SqliteLedger.open(path) as ledger:
+            store = SqliteSessions(ledger)
+            for now, step in enumerate(steps):
+                for told in (memory, store):
+                    await tell(told, step, now, created or ["none"])
+                if step[0] == "create":
+                    created.append(f"s{now}")
+            await store.touch("none", 0).wait()
+            for user in ("7", "8"):
+                assert await store.of_user(user) == await memory.of_user(user)
+
+    @given(st.lists(STEPS, max_size=20))
+    def compare(steps: list[Step]) -> None:
+        path = tmp_path_factory.mktemp("ledger") / "test.db"
+        trio.run(run, steps, path)
+
+    compare()
+
+
+@given(short, short, short)
+def test_any_text_comes_back(id: str, name: str, agent: str) -> None:
+    async def run() -> None:
+        made = session(id, name, user_agent=agent)
+        memory = MemorySessions()
+        memory.create(made)
+        assert await memory.get(id) == made
+
+    trio.run(run)
+
+
+# -- in the ledger's file -------------------------------------------------------------------
+
+
+async def test_a_room_and_its_sessions_are_one_transaction(tmp_path: Path) -> None:
+    """Whatever is noted in one step is committed together, or not at all."""
+    path = tmp_path / "test.db"
+    record = Record(1, 1, {}, (), 1.0, 1.0)
+    async with SqliteLedger.open(path) as ledger:
+        store = SqliteSessions(ledger)
+        committed = store.create(session("s1"))
+        assert ledger.note("7", record) is committed
+        assert store.revoke_others("7", {"s1"}) is committed
+        await committed.wait()
+    # And where one of them cannot be written, neither is the other.
+    async with SqliteLedger.open(path) as ledger:
+        store = SqliteSessions(ledger)
+        ledger.change("broken", "INSERT INTO sessions (id) VALUES ('x')")
+        with pytest.raises(LedgerError):
+            await ledger.note("8", record).wait()
+        records, _ = await ledger.load()
+        assert [room for room, _ in records] == ["7"]
+        assert await store.get("s1") == session("s1")
+        ledger.change("broken", "SELECT 1")
+
+
+async def test_the_file_is_nobody_elses(tmp_path: Path) -> None:
+    path = tmp_path / "test.db"
+    async with SqliteLedger.open(path) as ledger:
+        await SqliteSessions(ledger).store_keys(KEYS).wait()
+        assert modes(tmp_path) == {0o600}
+
+
+def modes(directory: Path) -> set[int]:
+    return {stat.S_IMODE(file.stat().st_mode) for file in directory.iterdir()}
