@@ -42,8 +42,8 @@ class Sessions(Protocol):
         """Drop a session."""
         ...
 
-    def revoke_others(self, user: str, keep: Collection[str]) -> Commit:
-        """Drop all of a user's sessions but those."""
+    def revoke_others(self, room: str, keep: Collection[str]) -> Commit:
+        """Drop all sessions of a room but those."""
         ...
 
     async def of_user(self, user: str) -> list[Session]:
@@ -109,17 +109,18 @@ class MemorySessions:
         self._sessions.pop(id, None)
         return _DONE
 
-    def revoke_others(self, user: str, keep: Collection[str]) -> Commit:
-        """Drop all of a user's sessions but those."""
-        for session in self._of_user(user):
-            if session.id not in keep:
+    def revoke_others(self, room: str, keep: Collection[str]) -> Commit:
+        """Drop all sessions of a room but those."""
+        for session in list(self._sessions.values()):
+            if session.room == room and session.id not in keep:
                 del self._sessions[session.id]
         return _DONE
 
     async def of_user(self, user: str) -> list[Session]:
         """Return a user's sessions, the newest first."""
         await trio.lowlevel.checkpoint()
-        return self._of_user(user)
+        found = [session for session in self._sessions.values() if session.user.id == user]
+        return sorted(found, key=lambda session: (session.created, session.id), reverse=True)
 
     def sweep(self, kind: Kind, before: float) -> Commit:
         """Drop the sessions of a kind that were last seen before then."""
@@ -138,10 +139,6 @@ class MemorySessions:
         self._keys = keys
         return _DONE
 
-    def _of_user(self, user: str) -> list[Session]:
-        found = [session for session in self._sessions.values() if session.user.id == user]
-        return sorted(found, key=lambda session: (session.created, session.id), reverse=True)
-
 
 _COLUMNS = "id, user, name, room, kind, app_type, epoch, created, seen, user_agent, address"
 _SELECT = f"SELECT {_COLUMNS} FROM sessions"  # noqa: S608
@@ -149,7 +146,7 @@ _CREATE = f"INSERT OR REPLACE INTO sessions ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, 
 _TOUCH = "UPDATE sessions SET seen = ? WHERE id = ?"
 _REVOKE = "DELETE FROM sessions WHERE id = ?"
 _REVOKE_OTHERS = (
-    "DELETE FROM sessions WHERE user = ? AND id NOT IN (SELECT value FROM json_each(?))"
+    "DELETE FROM sessions WHERE room = ? AND id NOT IN (SELECT value FROM json_each(?))"
 )
 _SWEEP = "DELETE FROM sessions WHERE kind = ? AND seen < ?"
 _PUT_KEY = "INSERT OR REPLACE INTO keys (kid, secret, created) VALUES (?, ?, ?)"
@@ -179,10 +176,10 @@ class SqliteSessions:
         """Drop a session."""
         return self._ledger.change(("session", id), _REVOKE, id)
 
-    def revoke_others(self, user: str, keep: Collection[str]) -> Commit:
-        """Drop all of a user's sessions but those."""
+    def revoke_others(self, room: str, keep: Collection[str]) -> Commit:
+        """Drop all sessions of a room but those."""
         kept = json.dumps(sorted(keep))
-        return self._ledger.change(("others", user, kept), _REVOKE_OTHERS, user, kept)
+        return self._ledger.change(("others", room, kept), _REVOKE_OTHERS, room, kept)
 
     async def of_user(self, user: str) -> list[Session]:
         """Return a user's sessions as they were last committed, the newest first."""

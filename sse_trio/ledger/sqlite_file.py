@@ -63,6 +63,7 @@ MIGRATIONS = (
         address TEXT NOT NULL
     ) WITHOUT ROWID;
     CREATE INDEX sessions_by_user ON sessions (user);
+    CREATE INDEX sessions_by_room ON sessions (room);
     CREATE TABLE keys (
         kid TEXT PRIMARY KEY,
         secret BLOB NOT NULL,

@@ -33,6 +33,8 @@ SLICE = 64
 # Seconds between two looks for what has been remembered long enough.
 SWEEP = 60
 
+Together = Callable[[int], object]
+
 
 class Hub:
     """The rooms of one server. Made by `serve`; an embedder calls `notify` and the rest.
@@ -83,12 +85,16 @@ class Hub:
         reason: str = "login",
         detail: dict[str, Any] | None = None,
         id: str | None = None,
+        together: Together | None = None,
     ) -> Outcome:
         """End every session of `room` but the sender's; return once that is durable.
 
         Without `sender` the session that joined last stays; with None nobody does. With
         `max_sessions` above 1, the newest others stay too. The same `id` within ten minutes
         has one effect and the same outcome, also over a restart.
+
+        `together` is called with the epoch in the step that decides: what it notes in the
+        ledger is committed with it. It must neither await nor raise.
 
         Raises:
             LocalProtocolError: a value is outside the protocol's limits.
@@ -99,9 +105,11 @@ class Hub:
         """
         with _callers_mistakes():
             wanted = Notify(room=room, sender=sender, reason=reason, detail=detail, id=id)
-        return await self.accept(wanted)
+        return await self.accept(wanted, together=together)
 
-    async def release(self, room: str | int, session: str | int) -> Outcome:
+    async def release(
+        self, room: str | int, session: str | int, *, together: Together | None = None
+    ) -> Outcome:
         """End one session of `room`, which has logged out; return once that is durable.
 
         A session that has been superseded is ended already: to release it changes nothing,
@@ -114,7 +122,36 @@ class Hub:
         """
         with _callers_mistakes():
             wanted = Release(room=room, session=session)
-        return await self.accept(wanted)
+        return await self.accept(wanted, together=together)
+
+    async def log_out(
+        self, room: str | int, session: str | int, *, together: Together | None = None
+    ) -> Outcome:
+        """End every session of `room`, as one of them asks; return once that is durable.
+
+        One that has ended can end nobody: then this is its :meth:`release`, and changes
+        nothing. `together` is as for :meth:`notify`.
+
+        Raises:
+            LocalProtocolError: a value is outside the protocol's limits.
+            Draining: the hub is shutting down.
+            LedgerError: the members were told, but it could not be made durable.
+        """
+        with _callers_mistakes():
+            wanted = Notify(room=room, sender=None, reason="logout")
+            by = Release(room=room, session=session)
+        return await self.accept(wanted, by=by, together=together)
+
+    def stands(self, room: str, session: str, epoch: int) -> bool | None:
+        """Whether a login stands, as far as memory goes; None where the room knows nothing of it.
+
+        `epoch` is the login's.
+        """
+        return self.recognition.stands(room, session, epoch)
+
+    def standing(self, room: str) -> frozenset[str]:
+        """Return the sessions of `room` that stand."""
+        return self.recognition.sessions(room)
 
     def ticket(self, room: str | int, session: str | int) -> str | None:
         """Sign a ticket for the login of `session`; None without an authkey.
@@ -140,11 +177,20 @@ class Hub:
         """Return the counts and sizes as they are now."""
         return self.membership.statistics()
 
-    async def accept(self, wanted: Notify | Release) -> Outcome:
-        """Carry out what has been checked. Raises as :meth:`notify` and :meth:`release` do."""
+    async def accept(
+        self,
+        wanted: Notify | Release,
+        *,
+        by: Release | None = None,
+        together: Together | None = None,
+    ) -> Outcome:
+        """Carry out what has been checked. Raises as :meth:`notify` and :meth:`release` do.
+
+        Where the session of `by` does not stand, that is carried out instead.
+        """
         try:
             with self._in_time():
-                outcome, repeated = await self._decide(wanted)
+                outcome, repeated = await self._decide(wanted, by, together)
         except Draining:
             self._count(wanted, "draining")
             raise
@@ -161,13 +207,19 @@ class Hub:
         self._count(wanted, "duplicate" if repeated else "accepted")
         return outcome
 
-    async def _decide(self, wanted: Notify | Release) -> tuple[Outcome, bool]:
+    async def _decide(
+        self, wanted: Notify | Release, by: Release | None, together: Together | None
+    ) -> tuple[Outcome, bool]:
         """Carry out when it is its turn, and wait until that is durable; say if it was repeated."""
         self._refuse_while_draining()
         async with self._serially(wanted.room):
             self._refuse_while_draining()
+            if by is not None and by.session not in self.standing(by.room):
+                wanted = by
             repeated = self._answers.get(wanted)
             answer, outcome = repeated or self._begin(wanted)
+            if together is not None and not repeated:
+                together(outcome.epoch)
             if not outcome.durable:
                 # Noted in the same step as it was decided; or again, if that had failed.
                 await self.recognition.note(wanted.room, answer).wait()

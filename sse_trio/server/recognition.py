@@ -54,6 +54,20 @@ class Recognition:
             self._note_looked_at(looked_at, now)
         return standing
 
+    def stands(self, room: str, session: str, epoch: int) -> bool | None:
+        """Whether a login of that epoch stands; None where the room knows nothing of it."""
+        standing = self._standings.get(room)
+        if standing is None:
+            return None
+        if session in standing.logins:
+            return standing.stands(session)
+        return False if epoch < standing.floor else None
+
+    def sessions(self, room: str) -> frozenset[str]:
+        """Return the sessions of a room that stand."""
+        standing = self._standings.get(room)
+        return frozenset(filter(standing.stands, standing.logins) if standing else ())
+
     def note(self, room: str, answer: Answer | None = None) -> Commit:
         """Have the ledger remember the room as it is now, and `answer` with it."""
         return self._note(room, self._standings.touch(room, self._wall()), answer)

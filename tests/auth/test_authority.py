@@ -1,0 +1,551 @@
+"""The authority on a real hub: what logins, logouts and requests come to, against a naive model."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+import trio
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import sse_trio
+from sse_trio.auth import cookies
+from sse_trio.auth.authority import MAX_USER_AGENT, Authority, LoggedIn
+from sse_trio.auth.cookies import User
+from sse_trio.auth.sessions import MemorySessions, Sessions, SqliteSessions
+from sse_trio.auth.settings import Kind, PersistentSettings, SessionSettings, Settings
+from sse_trio.auth.verdict import Anonymous, Authenticated, Reason
+from sse_trio.errors import LedgerError, LimitReached, LocalProtocolError
+from sse_trio.ledger import Ledger, SqliteLedger
+from sse_trio.server.hub import Hub
+
+from ..server.fakes import HeldLedger
+from ..support import KEY
+from .fixtures import NOW, cookie_header, pair
+
+ADA, BOB = User("7", "Ada"), User("8", "Bob")
+
+
+@attrs.define(eq=False)
+class World:
+    """One authority on one hub; `now` is what their clocks show."""
+
+    hub: Hub
+    authority: Authority
+    sessions: Sessions
+    now: float = NOW
+
+    async def login(self, user: User = ADA, **options: Any) -> LoggedIn:
+        return await self.authority.login(user, **options)
+
+    async def request(
+        self, login: LoggedIn | list[str], method: str = "POST", **options: Any
+    ) -> Authenticated | Anonymous:
+        """A page's request, with the cookies of a login or those that were set since."""
+        written = login.cookies if isinstance(login, LoggedIn) else login
+        nr1, nr2 = pair(written)
+        csrf = nr2.partition("&")[0].removeprefix("crf=")
+        headers = [
+            (b"cookie", cookie_header(nr1, nr2, self.authority.settings)),
+            (b"x-csrf-token", csrf.encode()),
+        ]
+        return await self.authority.authenticate(method, headers, **options)
+
+    async def authenticated(self, login: LoggedIn | list[str]) -> bool:
+        return isinstance(await self.request(login), Authenticated)
+
+    async def identity(self, login: LoggedIn) -> Authenticated:
+        found = await self.request(login)
+        assert isinstance(found, Authenticated)
+        return found
+
+
+NewWorld = Callable[..., AbstractAsyncContextManager[World]]
+
+
+@asynccontextmanager
+async def open_world(
+    ledger: Ledger,
+    sessions: Sessions,
+    config: dict[str, Any] | None = None,
+    now: float = NOW,
+    **options: Any,
+) -> AsyncIterator[World]:
+    world = World.__new__(World)
+    world.now = now
+
+    def wall() -> float:
+        return world.now
+
+    async with trio.open_nursery() as nursery:
+        hub = Hub(
+            sse_trio.Config(authkey=KEY, **(config or {})), ledger, nursery.start_soon, wall=wall
+        )
+        hub.restore(*await ledger.load())
+        authority = await Authority.open(hub, sessions, Settings(**options), wall=wall)
+        world.__init__(hub, authority, sessions, now)  # type: ignore[misc]
+        yield world
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def new_world(request: pytest.FixtureRequest, tmp_path: Path) -> NewWorld:
+    """``async with new_world(...) as world``; the same ledger and store each time."""
+    memory, sessions = sse_trio.MemoryLedger(), MemorySessions()
+
+    @asynccontextmanager
+    async def new(**options: Any) -> AsyncIterator[World]:
+        if request.param == "memory":
+            async with open_world(memory, sessions, **options) as world:
+                yield world
+        else:
+            async with (
+                SqliteLedger.open(tmp_path / "test.db") as ledger,
+                open_world(ledger, SqliteSessions(ledger), **options) as world,
+            ):
+                yield world
+
+    return new
+
+
+# -- logging in -----------------------------------------------------------------------------
+
+
+async def test_a_login_is_authenticated(new_world: NewWorld) -> None:
+    async with new_world() as world:
+        login = await world.login(user_agent="x" * 1000, address="192.0.2.1")
+        found = await world.identity(login)
+        assert (found.user, found.session) == (ADA, login.claims.session)
+        assert world.authority.renew(found) == []
+        (kept,) = await world.authority.sessions(ADA)
+        assert (kept.id, kept.user, kept.epoch) == (login.claims.session, ADA, 1)
+        assert (kept.user_agent, kept.address) == ("x" * MAX_USER_AGENT, "192.0.2.1")
+        assert login.ticket is not None
+
+
+async def test_a_new_login_ends_the_others_at_once(new_world: NewWorld) -> None:
+    """Also within the cache time, where nobody asks the store."""
+    async with new_world() as world:
+        bob = await world.login(BOB)
+        first = await world.login()
+        assert await world.authenticated(first)
+        second = await world.login(remember_login=True)
+        assert second.outcome.epoch == 2
+        assert await world.request(first) == Anonymous(Reason.SUPERSEDED)
+        assert await world.authenticated(second)
+        assert await world.authenticated(bob)
+        assert [kept.id for kept in await world.authority.sessions(ADA)] == [second.claims.session]
+        # Nor does the store know it any more.
+        assert await world.sessions.get(first.claims.session) is None
+
+
+async def test_what_the_hub_is_told_elsewhere_counts_too(new_world: NewWorld) -> None:
+    async with new_world() as world:
+        login = await world.login()
+        await world.hub.notify(ADA.id, sender="of another application")
+        assert await world.request(login) == Anonymous(Reason.SUPERSEDED)
+
+
+async def test_several_logins_where_the_hub_allows_them(new_world: NewWorld) -> None:
+    async with new_world(config={"max_sessions": 2}) as world:
+        first, second, third = [await world.login() for _ in range(3)]
+        assert [await world.authenticated(login) for login in (first, second, third)] == [
+            False,
+            True,
+            True,
+        ]
+        await world.authority.logout(await world.identity(third))
+        assert not await world.authenticated(second)
+
+
+async def test_a_login_that_is_refused_changes_nothing(new_world: NewWorld) -> None:
+    async with new_world(config={"at_limit": "refuse-new"}) as world:
+        first = await world.login()
+        with pytest.raises(LimitReached):
+            await world.login()
+        assert await world.authenticated(first)
+        assert len(await world.authority.sessions(ADA)) == 1
+
+
+async def test_a_user_who_does_not_fit_into_a_cookie_ends_nobody(new_world: NewWorld) -> None:
+    async with new_world() as world:
+        first = await world.login(User("\U0001f600" * 100, "Ada"))
+        with pytest.raises(LocalProtocolError):
+            await world.login(User("\U0001f600" * 100, "\U0001f600" * 256))
+        assert await world.authenticated(first)
+
+
+async def test_rooms_may_be_named_by_user_name() -> None:
+    async with open_world(sse_trio.MemoryLedger(), MemorySessions()) as world:
+        authority = await Authority.open(
+            world.hub, MemorySessions(), room=lambda user: user.name, wall=lambda: NOW
+        )
+        await authority.login(ADA)
+        assert world.hub.standing("Ada")
+        assert not world.hub.standing("7")
+
+
+# -- logging out ----------------------------------------------------------------------------
+
+
+async def test_a_logout_ends_all_sessions_of_the_user(new_world: NewWorld) -> None:
+    async with new_world(config={"max_sessions": 3}) as world:
+        logins = [await world.login(remember_login=remember) for remember in (True, False, True)]
+        bob = await world.login(BOB)
+        await world.authority.logout(await world.identity(logins[0]))
+        for login in logins:
+            assert await world.request(login) == Anonymous(Reason.SUPERSEDED)
+        assert await world.sessions.of_user(ADA.id) == []
+        assert await world.authenticated(bob)
+
+
+async def test_the_logout_of_a_superseded_session_ends_nobody(new_world: NewWorld) -> None:
+    """The trap: the evicted browser runs its logout, and must not end its successor."""
+    async with new_world() as world:
+        first = await world.login(remember_login=True)
+        identity = await world.identity(first)
+        second = await world.login()
+        outcome = await world.authority.logout(identity)
+        assert outcome.terminated == 0
+        assert await world.authenticated(second)
+        assert not await world.authenticated(first)
+        await world.authority.end(ADA, first.claims.session)
+        assert await world.authenticated(second)
+
+
+async def test_ending_one_session_ends_no_other(new_world: NewWorld) -> None:
+    async with new_world(config={"max_sessions": 2}) as world:
+        first, second = await world.login(), await world.login()
+        await world.authority.end(ADA, first.claims.session)
+        assert await world.request(first) == Anonymous(Reason.SUPERSEDED)
+        assert await world.authenticated(second)
+        assert [kept.id for kept in await world.authority.sessions(ADA)] == [second.claims.session]
+
+
+async def test_what_has_ended_stays_so_over_a_restart(new_world: NewWorld) -> None:
+    async with new_world() as world:
+        first = await world.login(remember_login=True)
+        second = await world.login(remember_login=True)
+        bob = await world.login(BOB)
+        await world.authority.logout(await world.identity(bob))
+    async with new_world() as world:
+        assert not await world.authenticated(first)
+        assert await world.authenticated(second)
+        assert not await world.authenticated(bob)
+
+
+async def test_a_login_that_is_not_durable_is_none() -> None:
+    """Room and session are one commit: before it there is neither, after it both."""
+    ledger = HeldLedger()
+    async with open_world(ledger, MemorySessions()) as world, trio.open_nursery() as nursery:
+        done = []
+
+        async def login() -> None:
+            done.append(await world.login())
+
+        nursery.start_soon(login)
+        await trio.testing.wait_all_tasks_blocked()
+        assert not done
+        assert len(world.hub.standing(ADA.id)) == 1
+        nursery.cancel_scope.cancel()
+
+
+# -- requests -------------------------------------------------------------------------------
+
+
+async def test_the_store_is_asked_after_the_cache_time_and_the_cookies_renewed(
+    new_world: NewWorld,
+) -> None:
+    async with new_world(cache_time_minutes=5) as world:
+        login = await world.login(remember_login=True)
+        world.now += 299
+        assert world.authority.renew(await world.identity(login)) == []
+        world.now += 1
+        found = await world.identity(login)
+        renewed = world.authority.renew(found)
+        assert len(renewed) == 2
+        assert all("Max-Age=2592000" in header for header in renewed)
+        # The CSRF token stays, for the requests that are under way in other tabs.
+        assert pair(renewed)[1] == pair(login.cookies)[1]
+        world.now += 299
+        assert isinstance(await world.request(renewed), Authenticated)
+
+
+async def test_idle_time_counts_from_the_last_checked_contact(new_world: NewWorld) -> None:
+    async with new_world(
+        cache_time_minutes=5, session=SessionSettings(max_idle_minutes=20)
+    ) as world:
+        login = await world.login()
+        world.now += 299
+        assert await world.authenticated(login)  # taken at its word: no contact in the store
+        world.now += 20 * 60 - 299 + 1
+        assert await world.request(login) == Anonymous(Reason.IDLE)
+
+
+async def test_a_contact_that_is_checked_keeps_the_login_alive(new_world: NewWorld) -> None:
+    async with new_world(cache_time_minutes=5) as world:
+        login = await world.login()
+        for _ in range(3):
+            world.now += 19 * 60
+            assert await world.authenticated(login)
+            await world.sessions.touch("none", 0).wait()
+
+
+async def test_what_a_page_asks_by_itself_is_no_activity(new_world: NewWorld) -> None:
+    async with new_world(cache_time_minutes=0) as world:
+        login = await world.login()
+        for _ in range(4):
+            world.now += 5 * 60
+            found = await world.request(login, activity=False)
+            assert isinstance(found, Authenticated)
+            assert world.authority.renew(found) == []
+        world.now += 1
+        assert await world.request(login, activity=False) == Anonymous(Reason.IDLE)
+
+
+async def test_a_login_that_is_superseded_while_the_store_is_asked() -> None:
+    class SlowSessions(MemorySessions):
+        async def get(self, id: str) -> Any:
+            found = await super().get(id)
+            await world.login()
+            return found
+
+    async with open_world(sse_trio.MemoryLedger(), SlowSessions(), cache_time_minutes=0) as world:
+        login = await world.login()
+        assert await world.request(login) == Anonymous(Reason.SUPERSEDED)
+
+
+async def test_a_store_that_cannot_be_read_is_no_verdict() -> None:
+    class BrokenSessions(MemorySessions):
+        async def get(self, id: str) -> Any:
+            raise LedgerError("cannot read")
+
+    async with open_world(sse_trio.MemoryLedger(), BrokenSessions(), cache_time_minutes=0) as world:
+        login = await world.login()
+        with pytest.raises(LedgerError):
+            await world.request(login)
+
+
+async def test_a_room_that_has_forgotten_leaves_it_to_the_store(new_world: NewWorld) -> None:
+    days = {"persistent": PersistentSettings(max_idle_days=400, cookie_expiration_days=400)}
+    async with new_world(config={"ticket_lifetime": 3600}, **days) as world:
+        first = await world.login(remember_login=True)
+        world.now += 7200
+        for _ in world.hub.recognition.sweep():
+            pass
+        assert world.hub.stands(ADA.id, first.claims.session, 1) is None
+        assert await world.authenticated(first)
+        # And a login that the room counts from one again ends it all the same.
+        second = await world.login(remember_login=True)
+        assert second.claims.epoch == first.claims.epoch
+        assert await world.request(first) == Anonymous(Reason.ENDED)
+
+
+async def test_a_login_that_a_full_room_has_forgotten_has_ended(new_world: NewWorld) -> None:
+    async with new_world(config={"max_remembered_sessions": 2}) as world:
+        first = await world.login()
+        await world.login()
+        await world.login()
+        assert world.hub.stands(ADA.id, first.claims.session, first.claims.epoch) is False
+        assert await world.request(first) == Anonymous(Reason.SUPERSEDED)
+
+
+async def test_what_is_idle_is_swept(new_world: NewWorld) -> None:
+    async with new_world() as world:
+        await world.login(ADA)
+        kept = await world.login(BOB, remember_login=True)
+        world.now += 21 * 60
+        await world.login(User("9", "Cy"))
+        await world.sessions.touch("none", 0).wait()
+        assert await world.sessions.of_user(ADA.id) == []
+        assert await world.authenticated(kept)
+
+
+# -- keys -----------------------------------------------------------------------------------
+
+
+async def test_keys_outlive_a_restart(new_world: NewWorld) -> None:
+    async with new_world() as world:
+        login = await world.login()
+    async with new_world() as world:
+        assert await world.authenticated(login)
+        await world.authority.rotate_keys()
+        assert await world.authenticated(login)
+        later = await world.login(BOB)
+    async with new_world() as world:
+        assert await world.authenticated(login)
+        assert await world.authenticated(later)
+        await world.authority.generate_new_keys()
+        assert await world.request(login) == Anonymous(Reason.FORGED)
+    async with new_world() as world:
+        assert await world.request(later) == Anonymous(Reason.FORGED)
+        assert await world.authenticated(await world.login())
+
+
+async def test_the_cookies_are_deleted_with_their_own_attributes(new_world: NewWorld) -> None:
+    async with new_world() as world:
+        assert world.authority.forget() == cookies.delete(world.authority.settings)
+
+
+# -- histories ------------------------------------------------------------------------------
+
+OPTIONS: dict[str, Any] = {
+    "cache_time_minutes": 5,
+    "session": SessionSettings(max_idle_minutes=20),
+    "persistent": PersistentSettings(max_idle_days=2, cookie_expiration_days=3),
+    "absolute_lifetime_hours": 24 * 5,
+}
+
+jars = st.integers(0, 7)
+
+STEPS = st.one_of(
+    st.tuples(st.just("login"), st.sampled_from([ADA, BOB]), st.sampled_from(Kind)),
+    st.tuples(st.just("request"), jars, st.integers(0, 2)),
+    st.tuples(st.just("request"), jars, st.just(0)),
+    st.tuples(st.just("wait"), st.sampled_from([1, 100, 299, 600, 1199, 86400, 2 * 86400])),
+    st.tuples(st.just("logout"), jars),
+    st.tuples(st.just("end"), jars),
+    st.tuples(st.just("notify"), st.sampled_from([ADA, BOB])),
+    st.tuples(st.just("rotate")),
+    st.tuples(st.just("generate")),
+    st.tuples(st.just("restart")),
+)
+
+Step = tuple[Any, ...]
+
+
+@attrs.define(eq=False)
+class Naive:
+    """A browser: every pair of cookies it ever had, and what should become of them."""
+
+    user: User
+    kind: Kind
+    session: str
+    identity: Authenticated
+    issued: float
+    seen: float
+    alive: bool = True
+    cookies: list[tuple[list[str], float, int]] = attrs.Factory(list)
+    """The newest last: what was set, when it was checked, and in which generation of keys."""
+
+
+@attrs.define(eq=False)
+class History:
+    """The real world beside the naive one, which looks at everything each time."""
+
+    world: World
+    browsers: list[Naive] = attrs.Factory(list)
+    generation: int = 0
+
+    def expect(self, browser: Naive, checked: float, generation: int) -> bool:
+        now, options = self.world.now, self.world.authority.settings
+        idle = options.max_idle(browser.kind)
+        persistent = browser.kind is Kind.PERSISTENT
+        return (
+            generation == self.generation
+            and browser.alive
+            and now - browser.issued <= options.absolute_lifetime
+            and not (persistent and now - checked > options.cookie_lifetime)
+            and (now - checked < options.cache_time or now - browser.seen <= idle)
+        )
+
+    async def step(self, step: Step) -> None:
+        match step:
+            case ("login", user, kind):
+                await self.login(user, kind)
+            case ("request", number, age) if self.browsers:
+                await self.request(self.browsers[-1 - number % len(self.browsers)], age)
+            case ("wait", seconds):
+                self.world.now += seconds
+            case ("logout", number) if self.browsers:
+                browser = self.browsers[-1 - number % len(self.browsers)]
+                stood = browser.alive
+                await self.world.authority.logout(browser.identity)
+                if stood:
+                    self.end(browser.user)
+            case ("end", number) if self.browsers:
+                browser = self.browsers[-1 - number % len(self.browsers)]
+                await self.world.authority.end(browser.user, browser.session)
+                browser.alive = False
+            case ("notify", user):
+                await self.world.hub.notify(user.id, sender="of another application")
+                self.end(user)
+            case ("rotate",):
+                await self.world.authority.rotate_keys()
+            case ("generate",):
+                await self.world.authority.generate_new_keys()
+                self.generation += 1
+
+    def end(self, user: User) -> None:
+        for browser in self.browsers:
+            if browser.user == user:
+                browser.alive = False
+
+    async def login(self, user: User, kind: Kind) -> None:
+        made = await self.world.login(user, remember_login=kind is Kind.PERSISTENT)
+        self.end(user)
+        now = self.world.now
+        identity = Authenticated(user, made.claims.session, made.claims, checked=False)
+        browser = Naive(user, kind, made.claims.session, identity, now, now)
+        browser.cookies.append((made.cookies, now, self.generation))
+        self.browsers.append(browser)
+
+    async def request(self, browser: Naive, age: int) -> None:
+        """Send the newest cookies, or some that have been replaced since."""
+        sent, checked, generation = browser.cookies[-1 - age % len(browser.cookies)]
+        expected = self.expect(browser, checked, generation)
+        found = await self.world.request(sent)
+        assert isinstance(found, Authenticated) is expected, (found, browser)
+        if isinstance(found, Authenticated):
+            assert (found.user, found.session) == (browser.user, browser.session)
+            assert found.checked is (self.world.now - checked >= 300)
+            if found.checked:
+                browser.seen = self.world.now
+                renewed = self.world.authority.renew(found)
+                browser.cookies.append((renewed, self.world.now, self.generation))
+                # The next request finds in the store what this one has left there.
+                await self.world.sessions.touch("none", 0).wait()
+
+
+async def live(steps: list[Step], open_ledger: Callable[[], Any]) -> None:
+    history, now = None, NOW
+    while steps:
+        async with (
+            open_ledger() as (ledger, sessions),
+            open_world(ledger, sessions, now=now, **OPTIONS) as world,
+        ):
+            history = history or History(world)
+            history.world = world
+            while steps and (step := steps.pop(0)) != ("restart",):
+                await history.step(step)
+            now = world.now
+
+
+@settings(max_examples=200)
+@given(st.lists(STEPS, max_size=30))
+def test_random_histories(steps: list[Step]) -> None:
+    ledger, sessions = sse_trio.MemoryLedger(), MemorySessions()
+
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[tuple[Ledger, Sessions]]:
+        yield ledger, sessions
+
+    trio.run(live, list(steps), opened)
+
+
+def test_random_histories_in_a_file(tmp_path_factory: pytest.TempPathFactory) -> None:
+    @asynccontextmanager
+    async def opened(path: Path) -> AsyncIterator[tuple[Ledger, Sessions]]:
+        async with SqliteLedger.open(path) as ledger:
+            yield ledger, SqliteSessions(ledger)
+
+    @settings(max_examples=50)
+    @given(st.lists(STEPS, max_size=20))
+    def run(steps: list[Step]) -> None:
+        path = tmp_path_factory.mktemp("ledger") / "test.db"
+        trio.run(live, list(steps), partial(opened, path))
+
+    run()
