@@ -21,11 +21,11 @@ interface Connection {
 
 /** Without a `session` the server makes one up. With a ticket, `session` is what it must be for. */
 type Identity =
-  | {room: string | number; session?: string | number | null; ticket?: null}
+  | {room: string | number; session?: string | number | null; ticket?: null | undefined}
   | {ticket: Ticket; session?: string | number | null; room?: string | number | null};
 
 /** One connection for all tabs of the session. */
-type Sharing = {share?: false} | {share: boolean; session: string | number};
+type Sharing = {share?: false} | {share: boolean; room: string | number; session: string | number};
 
 export type SessionGuardOptions = Connection & Identity & Sharing;
 
@@ -110,7 +110,21 @@ export class SessionGuardElement extends HTMLElement {
   readonly guard: SessionGuard | null;
   /** The attribute, or what was set here. */
   ticket: Ticket | null;
+  addEventListener<K extends keyof SessionGuardElementEventMap>(
+    type: K,
+    listener: (this: SessionGuardElement, event: SessionGuardElementEventMap[K]) => unknown,
+    options?: boolean | AddEventListenerOptions,
+  ): void;
+  removeEventListener<K extends keyof SessionGuardElementEventMap>(
+    type: K,
+    listener: (this: SessionGuardElement, event: SessionGuardElementEventMap[K]) => unknown,
+    options?: boolean | EventListenerOptions,
+  ): void;
 }
+
+/** Of the element: the guard's events, and all that other elements have. */
+export type SessionGuardElementEventMap = Omit<HTMLElementEventMap, keyof SessionGuardEventMap> &
+  SessionGuardEventMap;
 
 declare global {
   interface HTMLElementTagNameMap {

@@ -32,9 +32,16 @@ const REFUSED = [1002, 1007, 1009, 4400, 4401, 4403];
 /** Timers stand still while a machine sleeps. So the clocks are looked at this often, in ms. */
 const TICK = 5000;
 
+// A page's forms and images can take the place of a document's or window's own functions, by
+// their names. So these are called as they are.
+const {addEventListener} = EventTarget.prototype;
+const isHidden = () => Object.getOwnPropertyDescriptor(Document.prototype, "hidden").get.call(document);
+const make = (tag) => Document.prototype.createElement.call(document, tag);
+
 /** A member of a room: joins it, stays joined, and tells what happens. */
 export class SessionGuard extends EventTarget {
   #options;
+  #room;
   #session;
   #state = "stopped";
   #termination; // what it was terminated with
@@ -57,11 +64,12 @@ export class SessionGuard extends EventTarget {
     check(!missing(room) || !missing(ticket), "either room or ticket is needed");
     // Left out it is made up by the hub; left empty it is a template's mistake.
     check(session !== "", "session is empty");
-    check(!share || !missing(session), "share needs the session's id");
-    const address = new URL(url, globalThis.document?.baseURI);
+    check(!share || (!missing(room) && !missing(session)), "share needs room and session");
+    const address = new URL(url, globalThis.location?.href);
     address.protocol = address.protocol.replace("http", "ws");
     this.#session = missing(session) ? undefined : String(session);
-    this.#options = {url: address.href, room, ticket, share, timeout, minDelay, maxDelay};
+    this.#room = missing(room) ? undefined : String(room);
+    this.#options = {url: address.href, ticket, share, timeout, minDelay, maxDelay};
   }
 
   get state() {
@@ -76,16 +84,21 @@ export class SessionGuard extends EventTarget {
     if (this.#state !== "stopped" && this.#state !== "refused") return;
     this.stop();
     this.#page = new AbortController();
+    const listeners = {
+      online: () => this.#retry(),
+      pagehide: () => this.#sleep(),
+      freeze: () => this.#sleep(),
+      pageshow: ({persisted}) => this.#wake(persisted),
+      resume: () => this.#wake(),
+      visibilitychange: () => isHidden() || this.#wake(),
+      focus: () => this.#wake(),
+    };
     const {signal} = this.#page;
-    const {document} = globalThis;
-    addEventListener("online", () => this.#retry(), {signal});
-    addEventListener("pagehide", () => this.#sleep(), {signal});
-    addEventListener("pageshow", ({persisted}) => this.#wake(persisted), {signal});
-    addEventListener("focus", () => this.#wake(), {signal});
-    document.addEventListener("freeze", () => this.#sleep(), {signal});
-    document.addEventListener("resume", () => this.#wake(), {signal});
-    document.addEventListener("visibilitychange", () => document.hidden || this.#wake(), {signal});
-    this.#open();
+    for (const type in listeners) {
+      // Of the document's events too, on their way down.
+      addEventListener.call(globalThis, type, listeners[type], {signal, capture: true});
+    }
+    this.#open(false);
   }
 
   stop() {
@@ -109,7 +122,7 @@ export class SessionGuard extends EventTarget {
   }
 
   #wake(persisted) {
-    if (this.#asleep) this.#open();
+    if (this.#asleep) this.#open(true);
     else if (this.#live) this.#tick();
     // The page that comes back is the one that was to be left.
     else if (this.#termination && persisted) this.#dispatch("terminated", this.#termination);
@@ -147,7 +160,7 @@ export class SessionGuard extends EventTarget {
   #miss() {
     if (this.#state === "joined") {
       this.#hear({type: "offline", code: null, message: "nothing was heard in time", delay: 0});
-      this.#tabs.ask();
+      this.#tabs?.ask();
     } else {
       this.#expect(this.#options.timeout);
       this.#tabs.stand(true);
@@ -156,21 +169,30 @@ export class SessionGuard extends EventTarget {
 
   // -- The connection: this tab's own, or one that is shared -------------------------------
 
-  #open() {
+  /** Join; `anew` where the page was put away, so that what a tab that leads has heard is no proof. */
+  #open(anew) {
     this.#asleep = false;
     this.#attempt = 0;
-    const {url, room, share} = this.#options;
+    const {url, share} = this.#options;
     if (share && navigator.locks && globalThis.BroadcastChannel) {
-      this.#state = "connecting";
-      this.#tabs = new Tabs(JSON.stringify(["sse-trio", url, room, this.#session]), {
-        lead: () => this.#connect(),
-        follow: () => this.#link?.abort(),
-        hear: (message) => this.#hear(message),
-      });
-      this.#expect(this.#patience);
-    } else {
-      this.#connect();
+      try {
+        this.#tabs = new Tabs(JSON.stringify(["sse-trio", url, this.#room, this.#session]), {
+          lead: () => this.#connect(),
+          follow: () => {
+            this.#link?.abort();
+            this.#hear({type: "connecting"});
+          },
+          hear: (message) => this.#hear(message),
+          check: () => this.#tick(),
+        });
+        this.#hear({type: "connecting"});
+        this.#tabs.ask(anew);
+        return;
+      } catch {
+        // A context that has no channels, such as some frames of other sites.
+      }
     }
+    this.#connect();
   }
 
   #close() {
@@ -194,9 +216,8 @@ export class SessionGuard extends EventTarget {
     this.#link?.abort();
     this.#link = new AbortController();
     const {signal} = this.#link;
-    const {url, room, ticket: source, timeout} = this.#options;
-    this.#state = "connecting";
-    this.#expect(timeout);
+    const {url, ticket: source} = this.#options;
+    this.#say({type: "connecting"});
 
     let ticket = source;
     try {
@@ -218,14 +239,19 @@ export class SessionGuard extends EventTarget {
     signal.addEventListener("abort", () => socket.close());
     let complaint;
     const listeners = {
-      open: () => socket.send(JSON.stringify({type: "join", ...(ticket ? {ticket} : {room, session: this.#session})})),
+      open: () => {
+        const who = ticket ? {ticket} : {room: this.#room, session: this.#session};
+        socket.send(JSON.stringify({type: "join", ...who}));
+      },
       message: ({data}) => {
         const message = parse(data);
         if (message.type === "error") {
           complaint = message.message;
-        } else if (message.type === "joined" && message.session !== (this.#session ?? message.session)) {
-          this.#refuse(null, "the ticket is for another session");
-        } else {
+        } else if (message.type === "joined" && !this.#isOurs(message)) {
+          // A page that has been joined belongs to a login, and now there is another one.
+          if (this.#interval) this.#say({type: "terminate", reason: "login"});
+          else this.#refuse(null, "the ticket is for another room or session");
+        } else if (["joined", "heartbeat", "terminate"].includes(message.type)) {
           if (message.type === "terminate") socket.send(JSON.stringify({type: "terminated", epoch: message.epoch}));
           this.#say(message);
         }
@@ -237,6 +263,10 @@ export class SessionGuard extends EventTarget {
       },
     };
     for (const type in listeners) socket.addEventListener(type, listeners[type], {signal});
+  }
+
+  #isOurs({room, session}) {
+    return room === (this.#room ?? room) && session === (this.#session ?? session);
   }
 
   /** Try again after a random time, whose bound doubles with each failure. */
@@ -266,7 +296,12 @@ export class SessionGuard extends EventTarget {
 
   #hear({type, ...detail}) {
     switch (type) {
+      case "connecting":
+        this.#state = "connecting";
+        this.#expect(this.#following ? this.#patience : this.#options.timeout);
+        break;
       case "joined":
+        this.#room = detail.room;
         this.#session = detail.session;
         this.#interval = detail.heartbeat;
         this.#state = "joined";
@@ -274,7 +309,8 @@ export class SessionGuard extends EventTarget {
         this.#dispatch(type, detail);
         break;
       case "heartbeat":
-        if (this.#state !== "joined") return;
+        // From a tab that leads, and whose word that it has joined was not heard.
+        if (this.#state !== "joined") return this.#tabs?.ask();
         this.#attempt = 0;
         this.#expect(2 * this.#interval);
         this.#dispatch(type, detail);
@@ -316,27 +352,37 @@ class Tabs {
   #on;
   #channel;
   #candidacy; // an AbortController of the place in the queue, or of the lead
-  #last; // what the tab that leads answers
+  #last; // what the tab that leads has said last of how things are
   #me = Math.random();
+  #asked = false; // and not heard of how things are since
 
   constructor(name, on) {
     this.#name = name;
     this.#on = on;
     this.#channel = new BroadcastChannel(name);
-    this.#channel.onmessage = ({data: {ask, to = this.#me, message}}) => {
+    this.#channel.onmessage = ({data: {ask, anew, to, message}}) => {
       if (this.leading) {
-        if (ask && this.#last) this.#channel.postMessage({to: ask, message: this.#last});
-      } else if (message && to === this.#me) {
+        if (ask) this.#answer(ask, anew);
+      } else if (message && (!to || (to === this.#me && this.#asked))) {
+        this.#asked &&= message.type === "heartbeat";
         on.hear(message);
       }
     };
-    this.ask();
     this.stand();
   }
 
-  /** Ask the tab that leads how things are. */
-  ask() {
-    this.#channel.postMessage({ask: this.#me});
+  /** Ask the tab that leads how things are, or to find out anew. */
+  ask(anew) {
+    this.#asked = true;
+    this.#channel.postMessage({ask: this.#me, anew});
+  }
+
+  #answer(to, anew) {
+    const last = this.#last;
+    if (anew) this.#on.lead();
+    else this.#on.check();
+    // What has changed by that has been told to all.
+    if (last === this.#last) this.#channel.postMessage({to, message: last});
   }
 
   post(message) {
@@ -352,7 +398,6 @@ class Tabs {
     const lead = () => {
       if (signal.aborted) return;
       this.leading = true;
-      this.#last = undefined;
       this.#on.lead();
       return new Promise((resolve) => signal.addEventListener("abort", resolve));
     };
@@ -397,6 +442,15 @@ const STYLE = `
   button:focus-visible { outline: 3px solid var(--session-guard-accent, #1d4ed8); outline-offset: 2px }
 `;
 
+/** Override styles of an element; return how to undo that. */
+function override({style}, values) {
+  const before = Object.keys(values).map((name) => [name, style.getPropertyValue(name), style.getPropertyPriority(name)]);
+  for (const name in values) style.setProperty(name, values[name], "important");
+  return () => {
+    for (const property of before) style.setProperty(...property);
+  };
+}
+
 /** `<session-guard>`: a guard as long as it is in the page, and what a page does when it is terminated. */
 export class SessionGuardElement extends (globalThis.HTMLElement ?? Object) {
   static observedAttributes = ["src", "room", "session", "ticket", "share"];
@@ -412,7 +466,10 @@ export class SessionGuardElement extends (globalThis.HTMLElement ?? Object) {
   constructor() {
     super();
     // Without a slot its children are not shown: they are the words of the notice.
-    this.attachShadow({mode: "open"});
+    const root = this.attachShadow({mode: "open"});
+    const sheet = new CSSStyleSheet();
+    sheet.replaceSync(STYLE);
+    root.adoptedStyleSheets = [sheet];
     if (Object.hasOwn(this, "ticket")) {
       // Set before this class was there to take it.
       const {ticket} = this;
@@ -436,6 +493,8 @@ export class SessionGuardElement extends (globalThis.HTMLElement ?? Object) {
 
   connectedCallback() {
     this.#change();
+    // To be moved has taken it out of the top layer.
+    if (this.#dialog) this.#show();
   }
 
   disconnectedCallback() {
@@ -459,17 +518,18 @@ export class SessionGuardElement extends (globalThis.HTMLElement ?? Object) {
   #apply() {
     const [url, room, session] = ["src", "room", "session"].map((name) => this.getAttribute(name));
     const {ticket} = this;
-    const some = room !== null || ticket !== null;
-    const wanted = this.isConnected && some ? [url, room, session, ticket, this.hasAttribute("share")] : [];
+    const share = this.hasAttribute("share");
+    const wanted = this.isConnected && (room !== null || ticket !== null) ? [url, room, session, ticket, share] : [];
     if (wanted.length === this.#wanted.length && wanted.every((value, index) => value === this.#wanted[index])) return;
     this.#wanted = wanted;
     this.#guard?.stop();
     this.#guard = undefined;
     this.#joined = false;
-    this.#reveal?.();
     this.#dialog?.remove();
-    if (!wanted.length) return;
-    const guard = new SessionGuard({url, room, session, ticket, share: this.hasAttribute("share")});
+    this.#dialog = undefined;
+    if (!wanted.length) return this.#reveal?.();
+    // What is concealed stays so until the new one has joined.
+    const guard = new SessionGuard({url, room, session, ticket, share});
     for (const type of ["joined", "heartbeat", "offline", "error", "terminated"]) {
       guard.addEventListener(type, ({detail}) => {
         this.dispatchEvent(new CustomEvent(type, {detail}));
@@ -500,35 +560,37 @@ export class SessionGuardElement extends (globalThis.HTMLElement ?? Object) {
   #conceal() {
     const host = this.parentElement ?? this.getRootNode().host;
     if (!host || this.#reveal) return;
-    const {inert, style} = host;
-    const before = style.cssText;
+    // At once, and also what is on top of all and would be seen by a style of its own.
+    const undo = [override(host, {transition: "none", visibility: "hidden", opacity: "0"})];
+    for (const top of host.querySelectorAll(":modal")) undo.push(override(top, {display: "none"}));
+    const {inert} = host;
     host.inert = true;
-    style.setProperty("visibility", "hidden", "important");
-    style.setProperty("opacity", "0", "important");
     this.#reveal = () => {
       host.inert = inert;
-      style.cssText = before;
+      for (const step of undo) step();
       this.#reveal = undefined;
     };
   }
 
   async #expire(detail) {
+    const guard = this.#guard;
+    // The page may have taken another login, or this element away, in the meantime.
+    const isOver = () => guard !== this.#guard || !this.isConnected;
     const event = new CustomEvent("session-expired", {detail, bubbles: true, composed: true, cancelable: true});
-    if (!this.dispatchEvent(event)) return;
+    if (!this.dispatchEvent(event) || isOver()) return;
     if (this.hasAttribute("conceal")) this.#conceal();
-    const loggedOut = this.#logOut(detail);
+    const loggedOut = this.#logOut(guard, detail);
     if (this.hasAttribute("notice")) await this.#notify(detail);
     await loggedOut;
-    this.#leave();
+    if (!isOver()) this.#leave();
   }
 
   /** Ask the application to end this login, and wait no longer than is polite. */
-  async #logOut({reason}) {
-    const [logout, csrf] = ["logout", "csrf"].map((name) => this.getAttribute(name));
-    if (logout === null) return;
-    const {session = ""} = this.#guard;
+  async #logOut({session = ""}, {reason}) {
+    const csrf = this.getAttribute("csrf");
+    if (!this.hasAttribute("logout")) return;
     try {
-      await fetch(logout, {
+      await fetch(this.#address("logout"), {
         method: "POST",
         body: new URLSearchParams({session, reason}),
         headers: csrf === null ? {} : {"X-CSRF-Token": csrf, "X-CSRFToken": csrf},
@@ -541,51 +603,75 @@ export class SessionGuardElement extends (globalThis.HTMLElement ?? Object) {
     }
   }
 
-  #leave() {
-    const redirect = this.getAttribute("redirect");
-    if (redirect === null) {
-      if (this.hasAttribute("notice")) location.reload();
-      return;
+  #address(attribute) {
+    try {
+      return new URL(this.getAttribute(attribute) ?? "none:", this.baseURI);
+    } catch {
+      return {};
     }
-    const {protocol, href} = new URL(redirect, document.baseURI);
-    // Not javascript:. And not back to this page.
-    if (/^https?:$/.test(protocol)) location.replace(href);
+  }
+
+  #leave() {
+    const {protocol, href} = this.#address("redirect");
+    const page = (address) => address.split("#")[0];
+    // A page, and not javascript:. It takes the place of this one, which is none to go back to.
+    if (/^https?:$/.test(protocol)) {
+      location.replace(href);
+      // What differs in the fragment alone is still this page.
+      if (page(href) === page(location.href)) location.reload();
+    } else if (this.hasAttribute("notice")) {
+      location.reload();
+    }
   }
 
   /** Say so, and wait until that is acknowledged. */
   #notify({reason}) {
     const words = {
       title: "You have been signed out",
-      message: reason === "login" ? "Your account was used to sign in again, here or on another device." : "Your session has ended.",
+      message:
+        reason === "login"
+          ? "Your account was used to sign in again, here or on another device."
+          : "Your session has ended.",
       action: "Sign in again",
     };
-    const make = (tag, part) => {
-      const made = document.createElement(tag);
-      made.part = made.id = part;
-      const slot = document.createElement("slot");
-      slot.name = part;
-      slot.textContent = words[part];
+    const dialog = make("dialog");
+    const part = (tag, name) => {
+      const made = make(tag);
+      made.part = made.id = name;
+      const slot = make("slot");
+      slot.name = name;
+      slot.lang = "en";
+      slot.textContent = words[name];
       made.append(slot);
+      dialog.append(made);
       return made;
     };
-    const dialog = document.createElement("dialog");
     dialog.part = "dialog";
     dialog.setAttribute("role", "alertdialog");
     dialog.setAttribute("aria-labelledby", "title");
     dialog.setAttribute("aria-describedby", "message");
-    const button = make("button", "action");
-    dialog.append(make("h2", "title"), make("p", "message"), button);
-    const sheet = new CSSStyleSheet();
-    sheet.replaceSync(STYLE);
-    this.shadowRoot.adoptedStyleSheets = [sheet];
+    part("h2", "title");
+    part("p", "message");
+    const button = part("button", "action");
     this.shadowRoot.replaceChildren(dialog);
     this.#dialog = dialog;
     return new Promise((resolve) => {
+      // It stays until the page is left: what is behind it is not to be used any more.
+      button.addEventListener("click", resolve);
       dialog.addEventListener("cancel", (event) => event.preventDefault());
-      dialog.addEventListener("close", resolve);
-      button.addEventListener("click", () => dialog.close());
-      dialog.showModal();
+      dialog.addEventListener("close", () => {
+        this.#show();
+        resolve();
+      });
+      this.#show();
+      // Where the element is hidden nobody could answer.
+      if (!dialog.getClientRects().length) resolve();
     });
+  }
+
+  #show() {
+    this.#dialog.open = false;
+    if (this.isConnected) this.#dialog.showModal();
   }
 }
 

@@ -177,24 +177,25 @@ class Connection:
 
     async def _respond(self, answer: Reply | Problem) -> bool:
         """Send a response; True if the connection can take another request."""
-        fields = {
+        usual = {
             b"Date": email.utils.formatdate(usegmt=True).encode(),
             b"Content-Type": answer.content_type.encode(),
             b"Content-Length": str(len(answer.body)).encode(),
             b"Cache-Control": b"no-store",
             b"X-Content-Type-Options": b"nosniff",
-            **dict(answer.headers),
         }
-        close = isinstance(answer, Problem) and answer.close
-        if close or self._hub.draining.is_set():
-            fields[b"Connection"] = b"close"
         if answer.status == http.HTTPStatus.NOT_MODIFIED:
             # It would have to be the length of what is not sent (RFC 9110, section 8.6).
-            del fields[b"Content-Length"]
+            del usual[b"Content-Length"]
+        fields = [*(usual | dict(answer.headers)).items()]
+        close = isinstance(answer, Problem) and answer.close
+        if close or self._hub.draining.is_set():
+            # A 426 has a Connection of its own beside it.
+            fields.append((b"Connection", b"close"))
         head = h11.Response(
             status_code=answer.status,
             reason=http.HTTPStatus(answer.status).phrase,
-            headers=list(fields.items()),
+            headers=fields,
         )
         parts = [self._http.send(head)]
         if not self._head_only:

@@ -1,11 +1,12 @@
 """Pages with a guard, and what tests ask of them."""
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 from playwright.sync_api import Page
 
-from .processes import HubProcess
+from .processes import DEADLINE, HubProcess
 
 EVENTS = ("joined", "heartbeat", "offline", "error", "terminated")
 
@@ -53,6 +54,21 @@ def marked_up(hub: HubProcess, element: str, body: str = "") -> str:
 def wait_for(page: Page, state: str, timeout: float = 20_000) -> None:
     """Wait until the page's guard is in this state; for so many ms."""
     page.wait_for_function("state => window.guard?.state === state", arg=state, timeout=timeout)
+
+
+def stop_the_clock(page: Page) -> None:
+    """Let the pages' time go by only where a test says so."""
+    page.clock.install(time=datetime(2030, 1, 1, tzinfo=UTC))
+    page.clock.pause_at(datetime(2030, 1, 1, 0, 0, 1, tzinfo=UTC))
+
+
+def wait_for_members(page: Page, hub: HubProcess, number: int) -> None:
+    """Wait until the hub has so many members."""
+    for _ in range(100 * DEADLINE):
+        if hub.members() == number:
+            return
+        page.wait_for_timeout(10)
+    raise AssertionError(f"the hub has {hub.members()} members, not {number}")
 
 
 def state(page: Page) -> Any:

@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from .conftest import StartHub
-from .pages import guarded, kinds, said, state, wait_for
+from .pages import guarded, kinds, said, state, stop_the_clock, wait_for, wait_for_members
 from .processes import HubProcess, Site, run_cable
 from .tabs import open_tabs
 
@@ -25,7 +25,7 @@ def away_and_back(page: Page) -> list[str]:
 
 
 def test_offline_during_the_notify(hub: HubProcess, site: Site, page: Page) -> None:
-    page.clock.install()
+    stop_the_clock(page)
     page.goto(site.page("/", guarded(hub, GUARD)))
     wait_for(page, "joined")
     page.context.set_offline(True)
@@ -58,7 +58,7 @@ def test_a_restart_between_the_notify_and_the_return(
 
 
 def test_a_machine_that_slept(hub: HubProcess, site: Site, page: Page) -> None:
-    page.clock.install()
+    stop_the_clock(page)
     with run_cable(hub.port) as cable:
         page.goto(site.page("/", guarded(hub, f'{GUARD}, url: "ws://127.0.0.1:{cable.port}/ws"')))
         wait_for(page, "joined")
@@ -67,6 +67,8 @@ def test_a_machine_that_slept(hub: HubProcess, site: Site, page: Page) -> None:
         hub.notify(room="u1", sender="s2")
         assert state(page) == "joined"
         page.clock.fast_forward("08:00:00")
+        assert state(page) == "offline"
+        page.clock.run_for(1_000)
         wait_for(page, "terminated")
     assert away_and_back(page) == ["terminated"]
     (lost,) = said(page, "offline")
@@ -78,7 +80,7 @@ def test_what_wakes_the_page_makes_it_look_at_the_clock(
     hub: HubProcess, site: Site, page: Page, event: str
 ) -> None:
     """The timers have stood still, and only the time of day has gone on."""
-    page.clock.install()
+    stop_the_clock(page)
     with run_cable(hub.port) as cable:
         page.goto(site.page("/", guarded(hub, f'{GUARD}, url: "ws://127.0.0.1:{cable.port}/ws"')))
         wait_for(page, "joined")
@@ -99,7 +101,7 @@ def test_what_wakes_the_page_makes_it_look_at_the_clock(
 def test_a_heartbeat_that_is_late_but_comes_keeps_it_alive(
     hub: HubProcess, site: Site, page: Page
 ) -> None:
-    page.clock.install()
+    stop_the_clock(page)
     page.goto(site.page("/", guarded(hub, GUARD)))
     wait_for(page, "joined")
     page.clock.run_for(49_000)
@@ -116,8 +118,7 @@ def test_a_frozen_page(start_hub: StartHub, site: Site, browser: Browser, page: 
         assert hub.members() == 1
         tab.send("Page.setWebLifecycleState", state="frozen")
         # It has left, rather than be told things that it does not hear.
-        while hub.members():
-            page.wait_for_timeout(10)
+        wait_for_members(page, hub, 0)
         assert hub.notify(room="u1", sender="s2")["terminated"] == 0
         tab.send("Page.setWebLifecycleState", state="active")
         tab.wait_for("guard.state === 'terminated'")
@@ -133,8 +134,7 @@ def test_a_frozen_page_that_nobody_has_ended_joins_again(
     with open_tabs(browser, page, url, "about:blank") as (tab, _):
         tab.wait_for("window.guard?.state === 'joined' && document.hidden")
         tab.send("Page.setWebLifecycleState", state="frozen")
-        while hub.members():
-            page.wait_for_timeout(10)
+        wait_for_members(page, hub, 0)
         tab.send("Page.setWebLifecycleState", state="active")
         tab.wait_for("guard.state === 'joined'")
         assert [kind for kind, _ in tab.evaluate("log")] == ["joined", "offline", "joined"]

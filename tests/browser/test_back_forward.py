@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Page
 
 from .conftest import StartHub
-from .pages import guarded, kinds, marked_up, said, wait_for
+from .pages import guarded, kinds, marked_up, said, wait_for, wait_for_members
 from .processes import HubProcess, Site
 
 # From the moment it comes back, and in every frame until its guard has decided: what could
@@ -59,8 +59,7 @@ def test_terminated_on_its_return(hub: HubProcess, site: Site, page: Page, share
     page.goto(site.page("/", guarded(hub, options, WATCH)))
     wait_for(page, "joined")
     leave(page, site)
-    while hub.members():
-        page.wait_for_timeout(10)
+    wait_for_members(page, hub, 0)
     assert hub.notify(room="u1", sender="s2")["terminated"] == 0
     go_back(page)
     wait_for(page, "terminated")
@@ -137,3 +136,53 @@ def test_a_page_that_was_terminated_says_so_again_when_it_comes_back(
 
 def looked(state: str, *, usable: bool) -> dict[str, Any]:
     return {"state": state, "visible": usable, "under": usable, "focused": usable}
+
+
+@pytest.mark.parametrize("around", ["", "transition: all 1s"])
+def test_nothing_shines_through(hub: HubProcess, site: Site, page: Page, around: str) -> None:
+    """Neither what fades, nor what is on top of all and would be seen by a style of its own."""
+    element = MARKUP.format(url=hub.url, more="")
+    dialog = "<dialog style='visibility: visible'><button id='buy'>Buy</button></dialog>"
+    html = f'<div style="{around}">{element}{WATCH}{dialog}</div>'
+    page.goto(site.page("/", marked_up(hub, html)))
+    wait_for(page, "joined")
+    if not around:
+        page.evaluate("document.querySelector('dialog').showModal()")
+    page.evaluate("() => { dispatchEvent(new Event('pagehide')) }")
+    page.evaluate("look()")
+    assert page.evaluate("seen") == [looked("offline", usable=False)]
+    assert page.evaluate("getComputedStyle(document.querySelector('div')).opacity") == "0"
+    assert not page.evaluate("document.querySelector('#buy').checkVisibility()")
+    page.evaluate("() => { dispatchEvent(new Event('pageshow')) }")
+    wait_for(page, "joined")
+    assert page.evaluate("document.querySelector('#buy').checkVisibility()") is (not around)
+
+
+def test_a_fresh_ticket_at_its_return_does_not_show_it(
+    hub: HubProcess, site: Site, page: Page
+) -> None:
+    ticket = hub.notify(room="u1", sender="s1")["ticket"]
+    markup = f'<session-guard src="{hub.url}" ticket="{ticket}" conceal></session-guard>'
+    page.goto(site.page("/", marked_up(hub, markup, WATCH)))
+    wait_for(page, "joined")
+    page.evaluate("() => { dispatchEvent(new Event('pagehide')) }")
+    never = "() => new Promise(() => {})"
+    page.evaluate(f"async () => {{ element.ticket = {never}; await null; await null; look(); }}")
+    assert page.evaluate("seen") == [looked("connecting", usable=False)]
+    page.evaluate("ticket => { element.ticket = ticket }", ticket)
+    wait_for(page, "joined")
+    page.evaluate("look()")
+    assert page.evaluate("seen")[-1] == looked("joined", usable=True)
+
+
+def test_where_pages_do_not_freeze(hub: HubProcess, site: Site, page: Page) -> None:
+    """Firefox and Safari have no such event, only `pagehide`."""
+    page.add_init_script("addEventListener('freeze', (e) => e.stopImmediatePropagation(), true)")
+    page.goto(site.page("/", guarded(hub, 'room: "u1", session: "s1"', WATCH)))
+    wait_for(page, "joined")
+    leave(page, site)
+    wait_for_members(page, hub, 0)
+    hub.notify(room="u1", sender="s2")
+    go_back(page)
+    wait_for(page, "terminated")
+    assert kinds(page) == ["joined", "offline", "terminated"]

@@ -43,7 +43,7 @@ def test_the_quick_start(
 
 def attributes_in_the_code() -> set[str]:
     listed = re.findall(r"\[([^\[\]]+)\]\.map\(\(name\) => this\.getAttribute", SOURCE)
-    single = re.findall(r'(?:get|has)Attribute\("(\w+)"\)', SOURCE)
+    single = re.findall(r'(?:(?:get|has)Attribute|this\.#address)\("(\w+)"\)', SOURCE)
     return {*single, *re.findall(r'"(\w+)"', " ".join(listed))}
 
 

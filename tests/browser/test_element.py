@@ -3,10 +3,19 @@
 from urllib.parse import parse_qs
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from .conftest import StartHub
-from .pages import guarded, kinds, marked_up, said, state, wait_for
+from .pages import (
+    guarded,
+    kinds,
+    marked_up,
+    said,
+    state,
+    stop_the_clock,
+    wait_for,
+    wait_for_members,
+)
 from .processes import HubProcess, Site
 
 
@@ -100,10 +109,12 @@ def test_it_logs_out_and_goes_to_the_login(
 def test_a_logout_that_fails_or_hangs_keeps_nobody(
     hub: HubProcess, site: Site, page: Page, login: str
 ) -> None:
-    page.clock.install()
+    stop_the_clock(page)
     page.route("**/hangs", lambda _: None)
-    terminated(page, site, hub, element(hub, 'logout="/hangs" redirect="/login"'))
-    page.wait_for_url(login)  # AbortSignal.timeout is real: 5 s
+    with page.expect_request("**/hangs"):
+        terminated(page, site, hub, element(hub, 'logout="/hangs" redirect="/login"'))
+    page.clock.run_for(5_000)
+    page.wait_for_url(login)
 
     hub.notify(room="u1", sender="s1")
     page.route("**/fails", lambda route: route.abort())
@@ -293,8 +304,7 @@ def test_it_is_a_member_as_long_as_it_is_in_the_page(
     assert (state(page), kinds(page)) == ("joined", ["joined"])
     page.evaluate("element.remove()")
     page.wait_for_function("element.guard === null")
-    while hub.members():
-        page.wait_for_timeout(10)
+    wait_for_members(page, hub, 0)
     page.evaluate("document.body.append(element)")
     wait_for(page, "joined")
 
@@ -305,7 +315,7 @@ def test_it_is_a_member_as_long_as_it_is_in_the_page(
         ('room="" session="s1"', "either room or ticket is needed"),
         ('ticket=""', "either room or ticket is needed"),
         ('room="u1" session=""', "session is empty"),
-        ('room="u1" share', "share needs the session's id"),
+        ('room="u1" share', "share needs room and session"),
     ],
 )
 def test_a_mistake_in_the_markup_is_an_error_of_the_page(
@@ -365,3 +375,88 @@ def test_the_module_may_be_there_twice(hub: HubProcess, site: Site, page: Page) 
     page.goto(site.page("/", html))
     wait_for(page, "joined")
     assert errors == []
+
+
+# -- what could go wrong --------------------------------------------------------------------
+
+
+def test_a_page_that_has_logged_in_again_meanwhile_is_not_sent_away(
+    hub: HubProcess, site: Site, page: Page, login: str
+) -> None:
+    held: list[Route] = []
+    page.route("**/logout", lambda route: held.append(route))
+    terminated(page, site, hub, element(hub, 'logout="/logout" redirect="/login"'))
+    wait_for(page, "terminated")
+    page.evaluate("element.setAttribute('session', 's3'); element.setAttribute('room', 'u2')")
+    wait_for(page, "joined")
+    held[0].fulfill(status=204)
+    page.wait_for_timeout(100)
+    assert page.url == site.origin + "/"
+    assert state(page) == "joined"
+
+
+def test_a_listener_may_take_the_element_away(hub: HubProcess, site: Site, page: Page) -> None:
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.add_init_script("addEventListener('session-expired', () => element.remove())")
+    terminated(page, site, hub, element(hub, 'notice logout="/logout"'))
+    page.wait_for_function("log.some(([type]) => type === 'session-expired')")
+    page.wait_for_timeout(100)
+    assert (errors, site.posted) == ([], [])
+
+
+def test_names_in_the_page_do_not_take_the_place_of_functions(
+    hub: HubProcess, site: Site, page: Page
+) -> None:
+    """DOM clobbering: markup that some user has written."""
+    names = ("addEventListener", "createElement", "hidden", "baseURI", "querySelector")
+    body = "".join(f'<form name="{name}" id="{name}"></form><img name="{name}">' for name in names)
+    body += element(hub, "notice")
+    page.goto(site.page("/", body + f'<script type="module" src="{hub.client}"></script>'))
+    joined = "document.getElementsByTagName('session-guard')[0].guard?.state === 'joined'"
+    page.wait_for_function(joined)
+    hub.notify(room="u1", sender="s2")
+    expect(notice(page)).to_be_visible()
+
+
+def test_a_redirect_within_the_page_loads_it_anew(hub: HubProcess, site: Site, page: Page) -> None:
+    terminated(page, site, hub, element(hub, 'conceal redirect="#/login"'))
+    page.wait_for_url(site.origin + "/#/login")
+    site.page("/", "<!doctype html><title>again</title>")
+    page.wait_for_function("window.guard === undefined || guard.state === 'terminated'")
+
+
+@pytest.mark.parametrize(
+    "hidden", ["<style>session-guard { display: none }</style>", "<div hidden>"]
+)
+def test_a_notice_that_nobody_can_see_keeps_nobody(
+    hub: HubProcess, site: Site, page: Page, login: str, hidden: str
+) -> None:
+    terminated(page, site, hub, hidden + element(hub, 'notice redirect="/login"'))
+    page.wait_for_url(login)
+
+
+def test_a_notice_that_is_moved_stays_modal(hub: HubProcess, site: Site, page: Page) -> None:
+    terminated(page, site, hub, element(hub, "notice"))
+    expect(notice(page)).to_be_visible()
+    page.evaluate("() => { document.body.prepend(element) }")
+    page.wait_for_function("!!element.shadowRoot.querySelector('dialog:modal')")
+    expect(page.get_by_role("button", name="Sign in again")).to_be_focused()
+
+
+def test_the_notice_stays_until_the_page_is_left(
+    hub: HubProcess, site: Site, page: Page, login: str
+) -> None:
+    terminated(page, site, hub, element(hub, 'notice redirect="/login"'))
+    expect(notice(page)).to_be_visible()
+    page.evaluate(
+        """() => addEventListener("pagehide", () => {
+          const dialog = element.shadowRoot.querySelector("dialog");
+          navigator.sendBeacon("/left", dialog.matches(":modal") ? "modal" : "usable");
+        })"""
+    )
+    page.get_by_role("button", name="Sign in again").click()
+    page.wait_for_url(login)
+    while not site.posted:
+        page.wait_for_timeout(10)
+    assert [(posted.path, posted.body) for posted in site.posted] == [("/left", "modal")]

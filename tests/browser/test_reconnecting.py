@@ -12,7 +12,7 @@ from playwright.sync_api import Page, WebSocketRoute
 from sse_trio.core.messages import CloseCode
 
 from .conftest import StartHub
-from .pages import guarded, kinds, said, state, wait_for
+from .pages import guarded, kinds, said, state, stop_the_clock, wait_for, wait_for_members
 from .processes import CLIENT, HubProcess, Site
 
 GUARD = 'room: "u1", session: "s1"'
@@ -74,7 +74,6 @@ def deserted(site: Site, options: str, drawn: str = "Math.random()") -> str:
 def tries_in(page: Page, seconds: int, start: str = "guard.start()") -> list[float]:
     """Start, let virtual time go by, and return when it was tried, from the first try on."""
     page.wait_for_function("window.guard")
-    page.clock.pause_at(page.evaluate("Date.now() + 1000"))
     page.evaluate(f"() => {{ {start} }}")
     page.clock.run_for(1000 * seconds)
     tries: list[float] = page.evaluate("tries")
@@ -105,7 +104,7 @@ def play_the_hub(page: Page, answer: str | None, code: int | None = None) -> lis
 def test_after_a_termination_it_never_comes_back(
     hub: HubProcess, site: Site, page: Page, sockets: list[str]
 ) -> None:
-    page.clock.install()
+    stop_the_clock(page)
     page.goto(site.page("/", guarded(hub, GUARD)))
     wait_for(page, "joined")
     hub.notify(room="u1", sender="s2")
@@ -123,7 +122,7 @@ def test_after_a_termination_it_never_comes_back(
 
 def test_4001_alone_is_a_termination_too(hub: HubProcess, site: Site, page: Page) -> None:
     """As when the server's words are lost on the way."""
-    page.clock.install()
+    stop_the_clock(page)
     joins = play_the_hub(page, None, 4001)
     page.goto(site.page("/", guarded(hub, GUARD)))
     wait_for(page, "terminated")
@@ -138,7 +137,7 @@ def test_4001_alone_is_a_termination_too(hub: HubProcess, site: Site, page: Page
 def test_the_close_code_says_whether_to_come_back(
     hub: HubProcess, site: Site, page: Page, code: int, again: bool
 ) -> None:
-    page.clock.install()
+    stop_the_clock(page)
     joins = play_the_hub(page, '{"type": "error", "code": 1, "message": "the reason"}', code)
     page.goto(site.page("/", guarded(hub, GUARD)))
     wait_for(page, "offline" if again else "refused")
@@ -182,7 +181,7 @@ def test_a_guard_that_was_refused_can_be_started_again(
 def test_delays_are_drawn_from_a_range_that_doubles_up_to_a_ceiling(
     site: Site, page: Page, drawn: float, options: str, delays: list[float]
 ) -> None:
-    page.clock.install()
+    stop_the_clock(page)
     page.goto(deserted(site, f"{GUARD}, {options}", str(drawn)))
     tries = tries_in(page, 100)
     waited = [later - earlier for earlier, later in pairwise(tries)][: len(delays)]
@@ -195,7 +194,7 @@ def test_delays_are_drawn_from_a_range_that_doubles_up_to_a_ceiling(
 def test_there_is_no_thundering_herd(site: Site, page: Page) -> None:
     """When the hub goes down, many guards come back, and each at a time of its own."""
     many = 500
-    page.clock.install()
+    stop_the_clock(page)
     page.goto(deserted(site, GUARD))
     tries = tries_in(page, 60, f"for (let n = 0; n < {many}; n++) make().start()")
     again = tries[many:]
@@ -211,7 +210,7 @@ def test_there_is_no_thundering_herd(site: Site, page: Page) -> None:
 
 def test_real_sockets_are_waited_for_as_long(page: Page, site: Site, sockets: list[str]) -> None:
     site.pages["/client.js"] = ("text/javascript", CLIENT, {})
-    page.clock.install()
+    stop_the_clock(page)
     page.goto(
         site.page(
             "/",
@@ -225,7 +224,6 @@ def test_real_sockets_are_waited_for_as_long(page: Page, site: Site, sockets: li
         )
     )
     page.wait_for_function("window.guard")
-    page.clock.pause_at(page.evaluate("Date.now() + 1000"))
     page.evaluate("guard.start()")
     for number, delay in enumerate([0.9, 1.8, 3.6, 7.2, 14.4, 27, 27], 1):
         page.wait_for_function("n => log.length === n", arg=number)
@@ -240,7 +238,7 @@ def test_the_backoff_starts_anew_when_a_heartbeat_was_heard(
     hub: HubProcess, site: Site, page: Page
 ) -> None:
     """To be admitted is not enough: a hub that falls over at once would be hammered."""
-    page.clock.install()
+    stop_the_clock(page)
     options = f"{GUARD}, minDelay: 1"
     html = guarded(hub, options).replace(
         "guard.start();", "Math.random = () => 0.5; guard.start();"
@@ -268,7 +266,7 @@ def test_the_backoff_starts_anew_when_a_heartbeat_was_heard(
 
 
 def test_online_ends_the_waiting(site: Site, page: Page) -> None:
-    page.clock.install()
+    stop_the_clock(page)
     page.goto(deserted(site, GUARD, "0.5"))
     assert len(tries_in(page, 20)) == 6
     page.evaluate("() => { dispatchEvent(new Event('online')) }")
@@ -286,8 +284,7 @@ def test_online_does_not_trust_the_old_connection(
     page.evaluate("dispatchEvent(new Event('online'))")
     page.wait_for_function("log.filter(([type]) => type === 'joined').length === 2")
     assert len(sockets) == 2
-    while hub.members() != 1:
-        page.wait_for_timeout(10)
+    wait_for_members(page, hub, 1)
 
 
 # -- an attempt -------------------------------------------------------------------------
@@ -303,7 +300,7 @@ def test_online_does_not_trust_the_old_connection(
 def test_an_attempt_that_hangs_is_given_up(
     hub: HubProcess, site: Site, page: Page, play: str, message: str
 ) -> None:
-    page.clock.install()
+    stop_the_clock(page)
     options = GUARD
     if play == "hub":
         play_the_hub(page, None)
@@ -324,7 +321,7 @@ def test_an_attempt_that_hangs_is_given_up(
 def test_a_ticket_is_fetched_for_every_attempt(start_hub: StartHub, site: Site, page: Page) -> None:
     hub = start_hub(join="ticket")
     tickets = [hub.notify(room="u1", sender="s1")["ticket"] for _ in range(2)]
-    page.clock.install()
+    stop_the_clock(page)
     options = f"""ticket: async () => {{
       const tickets = {tickets};
       window.asked = (window.asked ?? 0) + 1;
@@ -354,7 +351,24 @@ def test_a_ticket_for_another_session_is_refused(hub: HubProcess, site: Site, pa
     ticket = hub.notify(room="u1", sender="s2")["ticket"]
     page.goto(site.page("/", guarded(hub, f'ticket: "{ticket}", session: "s1"')))
     wait_for(page, "refused")
-    assert said(page) == [("error", {"code": None, "message": "the ticket is for another session"})]
+    message = "the ticket is for another room or session"
+    assert said(page) == [("error", {"code": None, "message": message})]
+
+
+def test_a_page_whose_browser_has_logged_in_again_is_terminated(
+    hub: HubProcess, site: Site, page: Page
+) -> None:
+    """Its cookie is the new login's, and so is the ticket; the page is still the old one's."""
+    old = hub.notify(room="u1", sender="s1")["ticket"]
+    page.goto(site.page("/", guarded(hub, f'ticket: () => window.now ?? "{old}"')))
+    wait_for(page, "joined")
+    hub.end()
+    wait_for(page, "offline")
+    hub.start()
+    page.evaluate("t => { window.now = t }", hub.notify(room="u1", sender="s2")["ticket"])
+    page.evaluate("() => { dispatchEvent(new Event('online')) }")
+    wait_for(page, "terminated")
+    assert said(page, "terminated")[0][1]["reason"] == "login"
 
 
 def test_a_session_that_the_hub_made_up_is_kept(hub: HubProcess, site: Site, page: Page) -> None:
@@ -389,8 +403,7 @@ def test_stop_leaves_and_start_returns(
     wait_for(page, "joined")
     page.evaluate("guard.stop()")
     assert state(page) == "stopped"
-    while hub.members():
-        page.wait_for_timeout(10)
+    wait_for_members(page, hub, 0)
     page.evaluate("guard.start(); guard.start()")
     wait_for(page, "joined")
     assert len(sockets) == 2
@@ -423,7 +436,7 @@ def test_it_can_be_stopped_by_what_it_says(
         ("{url: '/ws'}", "either room or ticket is needed"),
         ("{url: '/ws', room: ''}", "either room or ticket is needed"),
         ("{url: '/ws', room: 'u1', session: ''}", "session is empty"),
-        ("{url: '/ws', room: 'u1', share: true}", "share needs the session's id"),
+        ("{url: '/ws', room: 'u1', share: true}", "share needs room and session"),
         ("{url: 'wss://[', room: 'u1'}", "Invalid URL"),
     ],
 )

@@ -1,6 +1,5 @@
 """One connection for all tabs of a session: who leads, who follows, and what becomes of it."""
 
-import json
 from typing import Any
 
 import pytest
@@ -8,7 +7,7 @@ from playwright.sync_api import BrowserContext, Page
 
 from .conftest import StartHub
 from .pages import guarded, kinds, said, state, wait_for
-from .processes import CLIENT, HubProcess, Site
+from .processes import CLIENT, HubProcess, Site, run_cable
 
 SHARED = 'room: "u1", session: "s1", share: true'
 
@@ -24,10 +23,6 @@ def open_tabs(context: BrowserContext, url: str, number: int) -> list[Page]:
         tab.goto(url)
         wait_for(tab, "joined")
     return tabs
-
-
-def lock(hub: HubProcess, session: str = "s1") -> str:
-    return json.dumps(["sse-trio", hub.url, "u1", session], separators=(",", ":"))
 
 
 def holds(tab: Page) -> Any:
@@ -143,6 +138,88 @@ def test_a_tab_that_sleeps_alone_asks_the_one_that_leads(
     assert hub.members() == 1
 
 
+def test_tabs_do_not_take_the_lead_from_one_another(
+    start_hub: StartHub, site: Site, context: BrowserContext
+) -> None:
+    """Where a join takes long, the others wait for it, once they know that there is one."""
+    hub = start_hub(heartbeat_interval=0.2)
+    ticket = hub.notify(room="u1", sender="s1")["ticket"]
+    slow = f"new Promise((resolve) => setTimeout(resolve, 600, '{ticket}'))"
+    count = "window.asked = (window.asked ?? 0) + 1"
+    options = f"{SHARED}, timeout: 1, ticket: () => {{ {count}; return {slow}; }}"
+    leader, *followers = open_tabs(context, site.page("/", guarded(hub, options)), 6)
+    leader.evaluate("BroadcastChannel.prototype.postMessage = () => {}")
+    for tab in followers:
+        wait_for(tab, "offline")
+    for tab in followers:
+        wait_for(tab, "joined")
+    assert sum(tab.evaluate("window.asked ?? 0") for tab in followers) <= 3
+    assert hub.members() == 1
+
+
+AWAKE = "Date.now = ((now) => () => now() + 8 * 3600_000)(Date.now)"
+
+
+@pytest.mark.parametrize(
+    "away",
+    [
+        [AWAKE, "dispatchEvent(new Event('focus'))"],
+        ["dispatchEvent(new Event('pagehide'))", "dispatchEvent(new Event('pageshow'))"],
+    ],
+    ids=["asleep", "put away"],
+)
+def test_a_tab_that_was_away_does_not_trust_what_another_has_heard(
+    start_hub: StartHub, site: Site, context: BrowserContext, away: list[str]
+) -> None:
+    """Because that may be as dead, and not know it: its connection is, without a word."""
+    hub = start_hub()
+    with run_cable(hub.port) as cable:
+        options = f'{SHARED}, url: "ws://127.0.0.1:{cable.port}/ws"'
+        leader, follower = open_tabs(context, site.page("/", guarded(hub, options)), 2)
+        cable.unplug()
+        hub.notify(room="u1", sender="s2")
+        for step in away:
+            if step is AWAKE:
+                leader.evaluate(step)
+            follower.evaluate(f"() => {{ {step} }}")
+        wait_for(follower, "terminated")
+        wait_for(leader, "terminated")
+    assert kinds(follower).count("joined") == 1
+
+
+def test_a_tab_whose_question_was_lost_asks_again(
+    hub: HubProcess, site: Site, context: BrowserContext
+) -> None:
+    leader, follower = open_tabs(context, site.page("/", guarded(hub, SHARED)), 2)
+    leader.evaluate(
+        """() => {
+          const post = BroadcastChannel.prototype.postMessage;
+          BroadcastChannel.prototype.postMessage = function (data) {
+            if (data.to && !window.lost) window.lost = true;
+            else post.call(this, data);
+          };
+        }"""
+    )
+    follower.evaluate(AWAKE)
+    follower.evaluate("() => { dispatchEvent(new Event('focus')) }")
+    wait_for(follower, "joined")
+    assert leader.evaluate("window.lost") is True
+    assert holds(leader)
+
+
+def test_a_tab_may_stop_when_it_hears_nothing(
+    hub: HubProcess, site: Site, context: BrowserContext
+) -> None:
+    _, follower = open_tabs(context, site.page("/", guarded(hub, SHARED)), 2)
+    errors: list[str] = []
+    follower.on("pageerror", lambda error: errors.append(str(error)))
+    follower.evaluate("() => { guard.addEventListener('offline', () => guard.stop()) }")
+    follower.evaluate(AWAKE)
+    follower.evaluate("() => { dispatchEvent(new Event('focus')) }")
+    wait_for(follower, "stopped")
+    assert errors == []
+
+
 def test_followers_know_when_the_connection_is_lost(
     hub: HubProcess, site: Site, context: BrowserContext
 ) -> None:
@@ -203,6 +280,17 @@ def test_where_either_api_is_missing_each_tab_has_a_connection(
         wait_for(tab, "terminated")
 
 
+def test_where_there_may_be_no_channel_a_tab_is_on_its_own(
+    hub: HubProcess, site: Site, context: BrowserContext
+) -> None:
+    """As in frames of other sites, in some browsers."""
+    context.add_init_script(
+        "BroadcastChannel = class { constructor() { throw new DOMException('', 'SecurityError') } }"
+    )
+    open_tabs(context, site.page("/", guarded(hub, SHARED)), 2)
+    assert hub.members() == 2
+
+
 def test_where_locks_are_refused_a_tab_is_on_its_own(
     hub: HubProcess, site: Site, page: Page
 ) -> None:
@@ -224,8 +312,23 @@ def test_a_ticket_of_another_session_is_not_shared(
     for number, (claimed, ticket, fate) in enumerate(
         [("s1", "s1", "joined"), ("s2", "s1", "refused"), ("s1", "s1", "joined")]
     ):
-        options = f'ticket: "{tickets[ticket]}", session: "{claimed}", share: true'
+        who = f'room: "{claimed}", session: "{claimed}"'
+        options = f'ticket: "{tickets[ticket]}", {who}, share: true'
         tab = context.new_page()
         tab.goto(site.page(f"/{number}", guarded(hub, options)))
         wait_for(tab, fate)
     assert hub.members() == 1
+
+
+def test_rooms_do_not_share(start_hub: StartHub, site: Site, context: BrowserContext) -> None:
+    """Two users of one browser, whose sessions have the same name."""
+    hub = start_hub(join="ticket")
+    tabs = []
+    for room in ("alice", "bob"):
+        ticket = hub.notify(room=room, sender="1")["ticket"]
+        options = f'ticket: "{ticket}", room: "{room}", session: 1, share: true'
+        tabs += open_tabs(context, site.page(f"/{room}", guarded(hub, options)), 1)
+    assert hub.members() == 2
+    hub.notify(room="bob", sender=None)
+    wait_for(tabs[1], "terminated")
+    assert state(tabs[0]) == "joined"

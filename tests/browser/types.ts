@@ -11,7 +11,7 @@ new SessionGuard({url, ticket: "a ticket"});
 new SessionGuard({url, ticket: () => null});
 new SessionGuard({url, ticket: async ({signal}) => (await fetch("/ticket", {signal})).text()});
 new SessionGuard({url, room: "u1", session: "s1", share: true});
-new SessionGuard({url, ticket: "a ticket", session: "s1", share: true});
+new SessionGuard({url, ticket: "a ticket", room: "u1", session: "s1", share: true});
 
 // @ts-expect-error
 new SessionGuard();
@@ -21,6 +21,8 @@ new SessionGuard({room: "u1"});
 new SessionGuard({url});
 // @ts-expect-error
 new SessionGuard({url, room: "u1", share: true});
+// @ts-expect-error
+new SessionGuard({url, ticket: "a ticket", session: "s1", share: true});
 // @ts-expect-error
 new SessionGuard({url, room: "u1", heartbeat: 5});
 
@@ -51,6 +53,9 @@ guard.state = "joined";
 const element = document.createElement("session-guard");
 element.ticket = async () => "a ticket";
 void element.guard?.state;
+element.addEventListener("joined", ({detail}) => detail.room.trim());
+element.addEventListener("error", ({detail}) => detail.message.trim());
+element.addEventListener("click", (event) => event.clientX);
 element.addEventListener("session-expired", (event) => {
   event.preventDefault();
   void event.detail.reason.trim();

@@ -236,6 +236,18 @@ async def test_other_pages_have_no_versions(start: Start, page: str) -> None:
     assert response.status == 200
 
 
+async def test_an_answer_that_upgrades_and_closes_says_both(start: Start) -> None:
+    """RFC 9110, section 7.8: who sends Upgrade names it in Connection."""
+    hub = await start()
+    async with await connect(hub) as stream:
+        await stream.send_all(b"GET /ws HTTP/1.1\r\nHost: test\r\nExpect: 100-continue\r\n")
+        await stream.send_all(b"Content-Length: 1\r\n\r\n")
+        head = b"".join([bytes(data) async for data in stream]).lower()
+    assert head.startswith(b"http/1.1 426 ")
+    assert b"\r\nconnection: upgrade\r\n" in head
+    assert b"\r\nconnection: close\r\n" in head
+
+
 @pytest.mark.parametrize("page", PAGES)
 async def test_head_is_get_without_the_body(start: Start, page: str) -> None:
     hub = await start()
