@@ -98,6 +98,29 @@ def test_what_wakes_the_page_makes_it_look_at_the_clock(
     assert away_and_back(page) == ["terminated"]
 
 
+def test_a_sleep_is_noticed_within_five_seconds(hub: HubProcess, site: Site, page: Page) -> None:
+    """Where nothing wakes the page: its timers have stood still, and the time of day has not."""
+    stop_the_clock(page)
+    page.goto(site.page("/", guarded(hub, GUARD)))
+    wait_for(page, "joined")
+    page.evaluate("Date.now = ((now) => () => now() + 8 * 3600_000)(Date.now)")
+    page.clock.run_for(5_000)
+    assert kinds(page)[:2] == ["joined", "offline"]
+
+
+def test_a_clock_that_is_set_back_does_not_keep_a_dead_connection_alive(
+    hub: HubProcess, site: Site, page: Page
+) -> None:
+    stop_the_clock(page)
+    page.goto(site.page("/", guarded(hub, GUARD)))
+    wait_for(page, "joined")
+    page.evaluate("Date.now = ((now) => () => now() - 8 * 3600_000)(Date.now)")
+    page.clock.run_for(49_000)
+    assert state(page) == "joined"
+    page.clock.run_for(1_000)
+    assert kinds(page)[:2] == ["joined", "offline"]
+
+
 def test_a_heartbeat_that_is_late_but_comes_keeps_it_alive(
     hub: HubProcess, site: Site, page: Page
 ) -> None:

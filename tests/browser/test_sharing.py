@@ -121,6 +121,7 @@ def test_a_tab_that_leads_and_falls_silent_is_replaced(
     assert holds(follower)
     leader.wait_for_function("async () => (await navigator.locks.query()).pending.length === 1")
     assert hub.members() == 1
+    assert not holds(leader)
     hub.notify(room="u1", sender="s2")
     for tab in (leader, follower):
         wait_for(tab, "terminated")
