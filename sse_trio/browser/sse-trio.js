@@ -35,8 +35,9 @@ const TICK = 5000;
 // A page's forms and images can take the place of a document's or window's own functions, by
 // their names. So these are called as they are.
 const {addEventListener} = EventTarget.prototype;
-const isHidden = () => Object.getOwnPropertyDescriptor(Document.prototype, "hidden").get.call(document);
+const own = (type, name, of) => Object.getOwnPropertyDescriptor(type.prototype, name).get.call(of);
 const make = (tag) => Document.prototype.createElement.call(document, tag);
+const find = (within, selector) => Element.prototype.querySelectorAll.call(within, selector);
 
 /** A member of a room: joins it, stays joined, and tells what happens. */
 export class SessionGuard extends EventTarget {
@@ -46,7 +47,7 @@ export class SessionGuard extends EventTarget {
   #state = "stopped";
   #termination; // what it was terminated with
   #attempt = 0; // failures since the last heartbeat
-  #interval; // between heartbeats, in seconds
+  #admission; // the message by which it has joined
   #due; // when the present state has lasted too long, by [wall clock, monotonic clock], in ms
   #timer;
   #page; // from start() to stop(): an AbortController of what listens to the page
@@ -65,11 +66,11 @@ export class SessionGuard extends EventTarget {
     // Left out it is made up by the hub; left empty it is a template's mistake.
     check(session !== "", "session is empty");
     check(!share || (!missing(room) && !missing(session)), "share needs room and session");
-    const address = new URL(url, globalThis.location?.href);
+    const address = new URL(url, globalThis.document && own(Node, "baseURI", document));
     address.protocol = address.protocol.replace("http", "ws");
-    this.#session = missing(session) ? undefined : String(session);
-    this.#room = missing(room) ? undefined : String(room);
-    this.#options = {url: address.href, ticket, share, timeout, minDelay, maxDelay};
+    const name = (value) => (missing(value) ? undefined : String(value));
+    this.#options = {url: address.href, ticket, share, timeout, minDelay, maxDelay, room: name(room), session: name(session)};
+    this.#session = this.#options.session;
   }
 
   get state() {
@@ -83,6 +84,11 @@ export class SessionGuard extends EventTarget {
   start() {
     if (this.#state !== "stopped" && this.#state !== "refused") return;
     this.stop();
+    const {ticket, room, session} = this.#options;
+    this.#room = room;
+    // One that the hub has made up is this page's, but the next ticket may be another login's.
+    if (ticket) this.#session = session;
+    this.#admission = undefined;
     this.#page = new AbortController();
     const listeners = {
       online: () => this.#retry(),
@@ -90,13 +96,14 @@ export class SessionGuard extends EventTarget {
       freeze: () => this.#sleep(),
       pageshow: ({persisted}) => this.#wake(persisted),
       resume: () => this.#wake(),
-      visibilitychange: () => isHidden() || this.#wake(),
+      visibilitychange: () => own(Document, "hidden", document) || this.#wake(),
       focus: () => this.#wake(),
     };
     const {signal} = this.#page;
     for (const type in listeners) {
-      // Of the document's events too, on their way down.
-      addEventListener.call(globalThis, type, listeners[type], {signal, capture: true});
+      // Also of the document's, on their way down; but not of what else there is in the page.
+      const listener = (event) => [globalThis, document].includes(event.target) && listeners[type](event);
+      addEventListener.call(globalThis, type, listener, {signal, capture: true});
     }
     this.#open(false);
   }
@@ -169,30 +176,41 @@ export class SessionGuard extends EventTarget {
 
   // -- The connection: this tab's own, or one that is shared -------------------------------
 
-  /** Join; `anew` where the page was put away, so that what a tab that leads has heard is no proof. */
-  #open(anew) {
+  /**
+   * Join: by what another tab has heard, if there is one. But to a page that was put away that is
+   * no proof, so it joins by itself, and shares when it has been joined.
+   */
+  #open(putAway) {
     this.#asleep = false;
     this.#attempt = 0;
+    if (putAway || !this.#share()) this.#connect();
+    else this.#hear({type: "connecting"});
+  }
+
+  #share() {
     const {url, share} = this.#options;
-    if (share && navigator.locks && globalThis.BroadcastChannel) {
-      try {
-        this.#tabs = new Tabs(JSON.stringify(["sse-trio", url, this.#room, this.#session]), {
-          lead: () => this.#connect(),
-          follow: () => {
-            this.#link?.abort();
-            this.#hear({type: "connecting"});
-          },
-          hear: (message) => this.#hear(message),
-          check: () => this.#tick(),
-        });
-        this.#hear({type: "connecting"});
-        this.#tabs.ask(anew);
-        return;
-      } catch {
-        // A context that has no channels, such as some frames of other sites.
-      }
+    if (!share || !navigator.locks || !globalThis.BroadcastChannel) return false;
+    try {
+      this.#tabs = new Tabs(JSON.stringify(["sse-trio", url, this.#room, this.#session]), {
+        lead: () => {
+          if (this.#state === "joined" && this.#link?.signal.aborted === false) this.#tabs.post(this.#admission);
+          else this.#connect();
+        },
+        follow: () => {
+          this.#link?.abort();
+          this.#hear({type: "connecting"});
+          this.#tabs.ask();
+        },
+        hear: (message) => {
+          this.#link?.abort();
+          this.#hear(message);
+        },
+        check: () => this.#tick(),
+      });
+      return true;
+    } catch {
+      return false; // a context that has no channels, such as some frames of other sites
     }
-    this.#connect();
   }
 
   #close() {
@@ -249,7 +267,7 @@ export class SessionGuard extends EventTarget {
           complaint = message.message;
         } else if (message.type === "joined" && !this.#isOurs(message)) {
           // A page that has been joined belongs to a login, and now there is another one.
-          if (this.#interval) this.#say({type: "terminate", reason: "login"});
+          if (this.#admission) this.#say({type: "terminate", reason: "login"});
           else this.#refuse(null, "the ticket is for another room or session");
         } else if (["joined", "heartbeat", "terminate"].includes(message.type)) {
           if (message.type === "terminate") socket.send(JSON.stringify({type: "terminated", epoch: message.epoch}));
@@ -290,8 +308,9 @@ export class SessionGuard extends EventTarget {
   // -- What is said, by the server or by the tab that leads ---------------------------------
 
   #say(message) {
-    this.#tabs?.post(message);
+    if (!this.#following) this.#tabs?.post(message);
     this.#hear(message);
+    if (message.type === "joined" && !this.#tabs && this.#state === "joined") this.#share();
   }
 
   #hear({type, ...detail}) {
@@ -301,18 +320,18 @@ export class SessionGuard extends EventTarget {
         this.#expect(this.#following ? this.#patience : this.#options.timeout);
         break;
       case "joined":
+        this.#admission = {type, ...detail};
         this.#room = detail.room;
         this.#session = detail.session;
-        this.#interval = detail.heartbeat;
         this.#state = "joined";
-        this.#expect(2 * this.#interval);
+        this.#expect(2 * this.#admission.heartbeat);
         this.#dispatch(type, detail);
         break;
       case "heartbeat":
         // From a tab that leads, and whose word that it has joined was not heard.
         if (this.#state !== "joined") return this.#tabs?.ask();
         this.#attempt = 0;
-        this.#expect(2 * this.#interval);
+        this.#expect(2 * this.#admission.heartbeat);
         this.#dispatch(type, detail);
         break;
       case "offline":
@@ -360,27 +379,28 @@ class Tabs {
     this.#name = name;
     this.#on = on;
     this.#channel = new BroadcastChannel(name);
-    this.#channel.onmessage = ({data: {ask, anew, to, message}}) => {
+    this.#channel.onmessage = ({data: {ask, to, message}}) => {
       if (this.leading) {
-        if (ask) this.#answer(ask, anew);
+        if (ask) this.#answer(ask);
       } else if (message && (!to || (to === this.#me && this.#asked))) {
         this.#asked &&= message.type === "heartbeat";
         on.hear(message);
       }
     };
+    this.ask();
     this.stand();
   }
 
-  /** Ask the tab that leads how things are, or to find out anew. */
-  ask(anew) {
+  /** Ask the tab that leads how things are. */
+  ask() {
     this.#asked = true;
-    this.#channel.postMessage({ask: this.#me, anew});
+    this.#channel.postMessage({ask: this.#me});
   }
 
-  #answer(to, anew) {
+  #answer(to) {
     const last = this.#last;
-    if (anew) this.#on.lead();
-    else this.#on.check();
+    // It may have slept, and not know it yet.
+    this.#on.check();
     // What has changed by that has been told to all.
     if (last === this.#last) this.#channel.postMessage({to, message: last});
   }
@@ -422,28 +442,30 @@ class Tabs {
 }
 
 const STYLE = `
-  :host { display: contents }
-  dialog {
-    visibility: visible; box-sizing: border-box; width: min(26rem, 100vw - 2rem); padding: 1.5rem;
-    border: 1px solid var(--session-guard-border, color-mix(in srgb, CanvasText 15%, Canvas));
-    border-radius: var(--session-guard-radius, .75rem);
-    background: var(--session-guard-background, Canvas); color: var(--session-guard-color, CanvasText);
-    font: var(--session-guard-font, 1rem/1.5 system-ui, sans-serif);
-    box-shadow: 0 1rem 3rem rgb(0 0 0 / .3)
-  }
-  dialog::backdrop { background: var(--session-guard-backdrop, rgb(0 0 0 / .5)); backdrop-filter: blur(.4rem) }
-  h2 { margin: 0 0 .5rem; font-size: 1.25em; line-height: 1.25 }
-  p { margin: 0 0 1.5rem; text-wrap: balance }
-  button {
-    display: block; width: 100%; padding: .65em 1em; border: 1px solid transparent; border-radius: .5em;
-    background: var(--session-guard-accent, #1d4ed8); color: var(--session-guard-accent-color, #fff);
-    font: inherit; font-weight: 600; cursor: pointer
-  }
-  button:focus-visible { outline: 3px solid var(--session-guard-accent, #1d4ed8); outline-offset: 2px }
+:host { display: contents }
+dialog {
+visibility: visible; max-width: 26rem; padding: 1.5rem;
+border: 1px solid var(--session-guard-border, #8888);
+border-radius: var(--session-guard-radius, .75rem);
+background: var(--session-guard-background, Canvas);
+color: var(--session-guard-color, CanvasText);
+font: var(--session-guard-font, 1rem/1.5 system-ui, sans-serif);
+}
+dialog::backdrop { background: var(--session-guard-backdrop, #0008); backdrop-filter: blur(.4rem) }
+h2 { margin: 0 0 .5rem; font-size: 1.25em }
+p { margin: 0 0 1.5rem; text-wrap: balance }
+button {
+width: 100%; padding: .65em; border: 1px solid transparent; border-radius: .5em;
+background: var(--session-guard-accent, #1d4ed8);
+color: var(--session-guard-accent-color, #fff);
+font: inherit; font-weight: 600; cursor: pointer
+}
+button:focus-visible { outline: 3px solid var(--session-guard-accent, #1d4ed8); outline-offset: 2px }
 `;
 
 /** Override styles of an element; return how to undo that. */
-function override({style}, values) {
+function override(element, values) {
+  const style = own(HTMLElement, "style", element);
   const before = Object.keys(values).map((name) => [name, style.getPropertyValue(name), style.getPropertyPriority(name)]);
   for (const name in values) style.setProperty(name, values[name], "important");
   return () => {
@@ -561,12 +583,19 @@ export class SessionGuardElement extends (globalThis.HTMLElement ?? Object) {
     const host = this.parentElement ?? this.getRootNode().host;
     if (!host || this.#reveal) return;
     // At once, and also what is on top of all and would be seen by a style of its own.
-    const undo = [override(host, {transition: "none", visibility: "hidden", opacity: "0"})];
-    for (const top of host.querySelectorAll(":modal")) undo.push(override(top, {display: "none"}));
-    const {inert} = host;
-    host.inert = true;
+    const undo = [override(host, {"transition-property": "none", visibility: "hidden", opacity: "0"})];
+    for (const selector of [":modal", ":popover-open"]) {
+      try {
+        for (const top of find(host, selector)) undo.push(override(top, {display: "none"}));
+      } catch {
+        // This browser has no such thing.
+      }
+    }
+    const inert = (on) => Element.prototype.toggleAttribute.call(host, "inert", on);
+    const before = own(Element, "attributes", host).getNamedItem("inert") !== null;
+    inert(true);
     this.#reveal = () => {
-      host.inert = inert;
+      inert(before);
       for (const step of undo) step();
       this.#reveal = undefined;
     };
@@ -580,9 +609,12 @@ export class SessionGuardElement extends (globalThis.HTMLElement ?? Object) {
     if (!this.dispatchEvent(event) || isOver()) return;
     if (this.hasAttribute("conceal")) this.#conceal();
     const loggedOut = this.#logOut(guard, detail);
-    if (this.hasAttribute("notice")) await this.#notify(detail);
+    const seen = this.hasAttribute("notice") && (await this.#notify(detail));
     await loggedOut;
-    if (!isOver()) this.#leave();
+    if (isOver()) return;
+    this.#leave(seen);
+    // The user may have chosen to stay, and cannot.
+    this.#dialog?.addEventListener("click", () => this.#leave(seen));
   }
 
   /** Ask the application to end this login, and wait no longer than is polite. */
@@ -611,20 +643,19 @@ export class SessionGuardElement extends (globalThis.HTMLElement ?? Object) {
     }
   }
 
-  #leave() {
+  #leave(seen) {
     const {protocol, href} = this.#address("redirect");
-    const page = (address) => address.split("#")[0];
     // A page, and not javascript:. It takes the place of this one, which is none to go back to.
     if (/^https?:$/.test(protocol)) {
       location.replace(href);
       // What differs in the fragment alone is still this page.
-      if (page(href) === page(location.href)) location.reload();
-    } else if (this.hasAttribute("notice")) {
+      if (href.split("#")[0] === location.href.split("#")[0]) location.reload();
+    } else if (seen) {
       location.reload();
     }
   }
 
-  /** Say so, and wait until that is acknowledged. */
+  /** Say so, and wait until that is acknowledged; false where nobody can see it. */
   #notify({reason}) {
     const words = {
       title: "You have been signed out",
@@ -657,15 +688,14 @@ export class SessionGuardElement extends (globalThis.HTMLElement ?? Object) {
     this.#dialog = dialog;
     return new Promise((resolve) => {
       // It stays until the page is left: what is behind it is not to be used any more.
-      button.addEventListener("click", resolve);
+      button.addEventListener("click", () => resolve(true));
       dialog.addEventListener("cancel", (event) => event.preventDefault());
       dialog.addEventListener("close", () => {
-        this.#show();
-        resolve();
+        if (dialog === this.#dialog) this.#show();
+        resolve(true);
       });
       this.#show();
-      // Where the element is hidden nobody could answer.
-      if (!dialog.getClientRects().length) resolve();
+      if (!dialog.getClientRects().length) resolve(false);
     });
   }
 

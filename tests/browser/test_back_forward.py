@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 from .conftest import StartHub
 from .pages import guarded, kinds, marked_up, said, wait_for, wait_for_members
@@ -136,6 +136,41 @@ def test_a_page_that_was_terminated_says_so_again_when_it_comes_back(
 
 def looked(state: str, *, usable: bool) -> dict[str, Any]:
     return {"state": state, "visible": usable, "under": usable, "focused": usable}
+
+
+def test_a_popover_is_hidden_too(hub: HubProcess, site: Site, page: Page) -> None:
+    element = MARKUP.format(url=hub.url, more="")
+    popover = "<p id='secret' popover='manual' style='visibility: visible'>secret</p>"
+    page.goto(site.page("/", marked_up(hub, f"<div>{element}{popover}</div>")))
+    wait_for(page, "joined")
+    page.evaluate("() => document.querySelector('#secret').showPopover()")
+    page.evaluate("() => { dispatchEvent(new Event('pagehide')) }")
+    expect(page.locator("#secret")).to_have_css("display", "none")
+    page.evaluate("() => { dispatchEvent(new Event('pageshow')) }")
+    expect(page.locator("#secret")).to_have_css("display", "block")
+
+
+def test_the_names_of_a_forms_fields_uncover_nothing(
+    hub: HubProcess, site: Site, page: Page
+) -> None:
+    """DOM clobbering: a form's own properties give way to its fields."""
+    element = MARKUP.format(url=hub.url, more="")
+    fields = "".join(
+        f'<input name="{name}">'
+        for name in ("style", "inert", "querySelectorAll", "attributes", "toggleAttribute")
+    )
+    style = 'style="transition-duration: 2s; transition-property: opacity"'
+    page.goto(site.page("/", marked_up(hub, f"<form {style}>{element}{fields}secret</form>")))
+    wait_for(page, "joined")
+    page.evaluate("() => { dispatchEvent(new Event('pagehide')) }")
+    form = page.locator("form")
+    expect(form).to_have_css("visibility", "hidden")
+    expect(form).to_have_attribute("inert", "")
+    page.evaluate("() => { dispatchEvent(new Event('pageshow')) }")
+    expect(form).to_have_css("visibility", "visible")
+    expect(form).not_to_have_attribute("inert", "")
+    # And what the page has said of its transitions is as it was.
+    expect(form).to_have_css("transition", "opacity 2s")
 
 
 @pytest.mark.parametrize("around", ["", "transition: all 1s"])

@@ -3,7 +3,7 @@
 from urllib.parse import parse_qs
 
 import pytest
-from playwright.sync_api import Locator, Page, Route, expect
+from playwright.sync_api import Dialog, Locator, Page, Route, expect
 
 from .conftest import StartHub
 from .pages import (
@@ -434,6 +434,58 @@ def test_a_notice_that_nobody_can_see_keeps_nobody(
 ) -> None:
     terminated(page, site, hub, hidden + element(hub, 'notice redirect="/login"'))
     page.wait_for_url(login)
+
+
+def test_a_notice_that_nobody_can_see_loads_nothing_anew(
+    hub: HubProcess, site: Site, page: Page
+) -> None:
+    """It would be terminated at the door, and load itself again, and so for ever."""
+    loads: list[str] = []
+    page.on("load", lambda page: loads.append(page.url))
+    terminated(page, site, hub, "<div hidden>" + element(hub, "notice"))
+    wait_for(page, "terminated")
+    page.wait_for_timeout(100)
+    assert len(loads) == 1
+
+
+def test_a_user_who_chose_to_stay_can_leave_later(
+    hub: HubProcess, site: Site, page: Page, login: str
+) -> None:
+    answers = iter(["stay", "leave"])
+
+    def answer(dialog: Dialog) -> None:
+        if next(answers) == "stay":
+            dialog.dismiss()
+        else:
+            dialog.accept()
+
+    page.on("dialog", answer)
+    body = "<script>addEventListener('beforeunload', (event) => event.preventDefault())</script>"
+    terminated(page, site, hub, body + element(hub, 'notice redirect="/login"'))
+    action = page.get_by_role("button", name="Sign in again")
+    box = action.bounding_box()
+    assert box
+    for _ in range(2):
+        page.mouse.click(box["x"] + 5, box["y"] + 5)
+        page.wait_for_timeout(200)
+    page.wait_for_url(login)
+
+
+def test_a_notice_that_is_closed_and_outdated(hub: HubProcess, site: Site, page: Page) -> None:
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    terminated(page, site, hub, element(hub, "notice"))
+    expect(notice(page)).to_be_visible()
+    page.evaluate(
+        """() => {
+          element.shadowRoot.querySelector("dialog").close();
+          element.setAttribute("session", "s3");
+          element.setAttribute("room", "u2");
+        }"""
+    )
+    wait_for(page, "joined")
+    page.wait_for_timeout(50)
+    assert errors == []
 
 
 def test_a_notice_that_is_moved_stays_modal(hub: HubProcess, site: Site, page: Page) -> None:

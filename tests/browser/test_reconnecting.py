@@ -410,6 +410,40 @@ def test_stop_leaves_and_start_returns(
     assert kinds(page) == ["joined", "joined"]
 
 
+def test_what_has_been_stopped_may_start_for_another_login(
+    hub: HubProcess, site: Site, page: Page
+) -> None:
+    tickets = [hub.notify(room=room, sender=room)["ticket"] for room in ("alice", "bob")]
+    page.goto(site.page("/", guarded(hub, f"ticket: () => {tickets}[window.who ?? 0]")))
+    wait_for(page, "joined")
+    page.evaluate("guard.stop(); window.who = 1; guard.start()")
+    wait_for(page, "joined")
+    assert page.evaluate("guard.session") == "bob"
+    assert kinds(page) == ["joined", "joined"]
+
+
+def test_events_of_other_things_in_the_page_are_not_its_own(
+    hub: HubProcess, site: Site, page: Page, sockets: list[str]
+) -> None:
+    page.goto(site.page("/", guarded(hub, GUARD, "<p>")))
+    wait_for(page, "joined")
+    for event in ("freeze", "pagehide", "online"):
+        page.evaluate("e => { document.querySelector('p').dispatchEvent(new Event(e)) }", event)
+    assert (state(page), len(sockets)) == ("joined", 1)
+
+
+def test_a_relative_address_in_a_document_that_has_none(
+    hub: HubProcess, site: Site, page: Page, sockets: list[str]
+) -> None:
+    """A frame of `srcdoc` is at about:srcdoc; its base is its parent's."""
+    page.goto(site.page("/", "<!doctype html><iframe></iframe>"))
+    html = guarded(hub, f'{GUARD}, url: "/ws"')
+    page.evaluate("html => { document.querySelector('iframe').srcdoc = html }", html)
+    frame = page.frames[1]
+    frame.wait_for_function("window.guard && guard.state !== 'connecting'")
+    assert sockets[0] == site.origin.replace("http", "ws") + "/ws"
+
+
 @pytest.mark.parametrize("when", ["joined", "heartbeat", "offline", "error"])
 def test_it_can_be_stopped_by_what_it_says(
     start_hub: StartHub, site: Site, page: Page, when: str

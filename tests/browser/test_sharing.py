@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import BrowserContext, Page
 
 from .conftest import StartHub
-from .pages import guarded, kinds, said, state, wait_for
+from .pages import guarded, kinds, said, state, wait_for, wait_for_members
 from .processes import CLIENT, HubProcess, Site, run_cable
 
 SHARED = 'room: "u1", session: "s1", share: true'
@@ -184,8 +184,53 @@ def test_a_tab_that_was_away_does_not_trust_what_another_has_heard(
                 leader.evaluate(step)
             follower.evaluate(f"() => {{ {step} }}")
         wait_for(follower, "terminated")
-        wait_for(leader, "terminated")
     assert kinds(follower).count("joined") == 1
+
+
+def test_a_tab_that_comes_back_and_is_refused_disturbs_nobody(
+    start_hub: StartHub, site: Site, context: BrowserContext
+) -> None:
+    """It joins by itself; the connection of the others is left alone."""
+    hub = start_hub(join="ticket", ticket_lifetime=1)
+    ticket = hub.notify(room="u1", sender="s1")["ticket"]
+    options = f'{SHARED}, ticket: () => window.none ? null : "{ticket}"'
+    leader, other, back = open_tabs(context, site.page("/", guarded(hub, options)), 3)
+    back.evaluate("() => { window.none = true; dispatchEvent(new Event('pagehide')) }")
+    back.evaluate("() => { dispatchEvent(new Event('pageshow')) }")
+    wait_for(back, "refused")
+    for tab in (leader, other):
+        assert (state(tab), kinds(tab)) == ("joined", ["joined"])
+    assert hub.members() == 1
+
+
+def test_a_tab_that_comes_back_shares_again(
+    hub: HubProcess, site: Site, context: BrowserContext
+) -> None:
+    tabs = open_tabs(context, site.page("/", guarded(hub, SHARED)), 3)
+    for tab in tabs[1:]:
+        tab.evaluate("() => { dispatchEvent(new Event('pagehide')) }")
+        tab.evaluate("() => { dispatchEvent(new Event('pageshow')) }")
+        wait_for(tab, "joined")
+    wait_for_members(tabs[0], hub, 1)
+    assert holds(tabs[0])
+    for tab in tabs:
+        hears_a_heartbeat(tab)
+        assert state(tab) == "joined"
+    hub.notify(room="u1", sender="s2")
+    for tab in tabs:
+        wait_for(tab, "terminated")
+
+
+def test_a_tab_that_led_comes_back(hub: HubProcess, site: Site, context: BrowserContext) -> None:
+    """Alone: it keeps the connection by which it has joined."""
+    (tab,) = open_tabs(context, site.page("/", guarded(hub, SHARED)), 1)
+    tab.evaluate("() => { dispatchEvent(new Event('pagehide')) }")
+    tab.evaluate("() => { dispatchEvent(new Event('pageshow')) }")
+    wait_for(tab, "joined")
+    tab.wait_for_function("async () => (await navigator.locks.query()).held.length === 1")
+    hears_a_heartbeat(tab)
+    assert kinds(tab) == ["joined", "offline", "joined"]
+    assert hub.members() == 1
 
 
 def test_a_tab_whose_question_was_lost_asks_again(
