@@ -13,12 +13,13 @@ import attrs
 
 from ..core.tickets import MAX_EPOCH
 from ..server.member import Outcome
+from ..server.recognition import View
 from . import cookies
 from .cookies import Claims, User
 from .keys import Key, Keys
 from .sessions import Sessions
 from .settings import Kind, Settings
-from .verdict import ASK_STORE, Anonymous, Authenticated, Headers, Session, judge, recognise
+from .verdict import ASK_STORE, Anonymous, Authenticated, Headers, Reason, Session, judge, recognise
 
 # Bytes of randomness: in a session's id, which is no secret but must not be guessed; in
 # the CSRF token; in a key.
@@ -29,19 +30,28 @@ KEY_BYTES = 32
 # Seconds between two looks for sessions that have been idle for too long.
 SWEEP = 60.0
 
-# Characters of a user agent that are kept.
+# Characters that are kept.
 MAX_USER_AGENT = 256
+MAX_ADDRESS = 64
 
 
 class Rooms(Protocol):
-    """What the authority needs of a hub."""
+    """What the authority needs of a hub. Times are Unix seconds; a login is of an epoch."""
 
-    def stands(self, room: str, session: str, epoch: int) -> bool | None:
-        """Whether a login stands; None where the room knows nothing of it."""
+    def stands(self, room: str, session: str, *, epoch: int, issued: float) -> bool | None:
+        """Whether a login stands, as far as memory goes; None where that does not know it."""
         ...
 
-    def standing(self, room: str) -> Collection[str]:
-        """Return the sessions of the room that stand."""
+    def recall(self, room: str, session: str, *, epoch: int, issued: float) -> bool:
+        """Take up a login that the store has proved; False if it has ended."""
+        ...
+
+    def view(self, room: str) -> View:
+        """Return who stands in a room."""
+        ...
+
+    def follow(self, follower: Callable[[str, Collection[str]], object]) -> None:
+        """Have `follower` called, at every decision, with the room and who has ended."""
         ...
 
     async def notify(
@@ -56,15 +66,11 @@ class Rooms(Protocol):
         """Carry out that `sender` has logged in."""
         ...
 
-    async def log_out(
-        self, room: str, session: str, *, together: Callable[[int], object]
-    ) -> Outcome:
+    async def log_out(self, room: str, session: str) -> Outcome:
         """Carry out that a session logs everybody out; one that has ended ends nobody."""
         ...
 
-    async def release(
-        self, room: str, session: str, *, together: Callable[[int], object]
-    ) -> Outcome:
+    async def release(self, room: str, session: str) -> Outcome:
         """Carry out that one session has logged out."""
         ...
 
@@ -92,7 +98,6 @@ class Authority:
         self,
         rooms: Rooms,
         sessions: Sessions,
-        keys: Keys,
         settings: Settings,
         *,
         room: Callable[[User], str],
@@ -101,10 +106,10 @@ class Authority:
         self.settings = settings
         self._rooms = rooms
         self._sessions = sessions
-        self._keys = keys
         self._room = room
         self._wall = wall
         self._swept = wall()
+        rooms.follow(self._follow)
 
     @classmethod
     async def open(
@@ -121,11 +126,20 @@ class Authority:
         Raises:
             LedgerError: the store cannot be read, or not be written.
         """
-        keys = await sessions.load_keys()
-        if keys is None:
-            keys = Keys((_new_key(wall()),))
-            await sessions.store_keys(keys).wait()
-        return cls(rooms, sessions, keys, settings or Settings(), room=room, wall=wall)
+        authority = cls(rooms, sessions, settings or Settings(), room=room, wall=wall)
+        if sessions.keys is None:
+            stored = await sessions.load_keys()
+            # Another authority may have been quicker.
+            if sessions.keys is None and stored is not None:
+                sessions.keys = stored
+            elif sessions.keys is None:
+                await authority.generate_new_keys()
+        return authority
+
+    @property
+    def _keys(self) -> Keys:
+        assert self._sessions.keys is not None
+        return self._sessions.keys
 
     async def login(
         self,
@@ -133,8 +147,8 @@ class Authority:
         *,
         remember_login: bool = False,
         detail: dict[str, Any] | None = None,
-        user_agent: str = "",
-        address: str = "",
+        user_agent: str | None = None,
+        address: str | None = None,
     ) -> LoggedIn:
         """Log a user in, whom the caller has authenticated; end the user's other sessions.
 
@@ -160,26 +174,27 @@ class Authority:
         # What cannot be written, at whatever epoch, is found before anybody is ended.
         cookies.write(claims, self.settings, self._keys)
         room = self._room(user)
+        session = Session(
+            id=claims.session,
+            user=user,
+            room=room,
+            kind=claims.kind,
+            app_type=claims.app_type,
+            epoch=claims.epoch,
+            created=now,
+            seen=now,
+            user_agent=_printable(user_agent, MAX_USER_AGENT),
+            address=_printable(address, MAX_ADDRESS),
+        )
 
         def create(epoch: int) -> None:
-            session = Session(
-                id=claims.session,
-                user=user,
-                room=room,
-                kind=claims.kind,
-                app_type=claims.app_type,
-                epoch=epoch,
-                created=now,
-                seen=now,
-                user_agent=user_agent[:MAX_USER_AGENT],
-                address=address,
-            )
-            self._sessions.create(session)
-            self._follow(room)
+            self._sessions.create(attrs.evolve(session, epoch=epoch))
 
+        await self._recall(room)
         outcome = await self._rooms.notify(
             room, sender=claims.session, reason="login", detail=detail, together=create
         )
+        await self._end_elsewhere(user, room)
         self._sweep(now)
         claims = attrs.evolve(claims, epoch=outcome.epoch)
         written = cookies.write(claims, self.settings, self._keys)
@@ -210,6 +225,12 @@ class Authority:
         assert verdict is not ASK_STORE
         if isinstance(verdict, Anonymous):
             return verdict
+        assert known is not None
+        if known.room != self._room(claims.user):
+            return Anonymous(Reason.ENDED)
+        # The room knows it from now on.
+        if not self._rooms.recall(known.room, known.id, epoch=known.epoch, issued=known.created):
+            return Anonymous(Reason.SUPERSEDED)
         if not activity:
             return attrs.evolve(verdict, checked=False)
         self._sessions.touch(claims.session, now)
@@ -217,8 +238,16 @@ class Authority:
         return verdict
 
     def renew(self, identity: Authenticated) -> list[str]:
-        """Return the ``Set-Cookie`` values that go with the answer to a request; mostly none."""
-        return cookies.write(identity.claims, self.settings, self._keys) if identity.checked else []
+        """Return the ``Set-Cookie`` values that go with the answer to a request; mostly none.
+
+        Never for a login that has ended since, or whose key is not in use any more.
+        """
+        claims = identity.claims
+        if not identity.checked or claims.kid not in self._keys.verifying:
+            return []
+        if self._stands(claims) is False:
+            return []
+        return cookies.write(claims, self.settings, self._keys)
 
     def forget(self) -> list[str]:
         """Return the ``Set-Cookie`` values that delete the cookies."""
@@ -232,20 +261,23 @@ class Authority:
             LedgerError: it could not be made durable.
         """
         room = self._room(identity.user)
-        return await self._rooms.log_out(
-            room, identity.session, together=lambda _: self._follow(room)
-        )
+        await self._recall(room)
+        outcome = await self._rooms.log_out(room, identity.session)
+        if not self._rooms.view(room).sessions:
+            await self._end_elsewhere(identity.user, room)
+        return outcome
 
-    async def end(self, user: User, session: str) -> Outcome:
-        """End one session of a user, and no other.
+    async def end(self, user: User, session: str) -> Outcome | None:
+        """End one session of a user, and no other; None if the user has no such session.
 
         Raises:
-            LocalProtocolError: this is no name of a session.
             Draining: the hub is shutting down.
-            LedgerError: it could not be made durable.
+            LedgerError: it could not be made durable, or the store not be read.
         """
-        room = self._room(user)
-        return await self._rooms.release(room, session, together=lambda _: self._follow(room))
+        for known in await self._sessions.of_user(user.id):
+            if known.id == session and known.room == self._room(user):
+                return await self._rooms.release(known.room, session)
+        return None
 
     async def sessions(self, user: User) -> list[Session]:
         """Return a user's sessions that stand, the newest first.
@@ -253,12 +285,9 @@ class Authority:
         Raises:
             LedgerError: the store cannot be read.
         """
-        now = self._wall()
+        room = self._room(user)
         return [
-            session
-            for session in await self._sessions.of_user(user.id)
-            if self._rooms.stands(session.room, session.id, session.epoch) is not False
-            and now - session.seen <= self.settings.max_idle(session.kind)
+            s for s in await self._sessions.of_user(user.id) if s.room == room and self._is_alive(s)
         ]
 
     async def rotate_keys(self) -> None:
@@ -267,7 +296,7 @@ class Authority:
         Raises:
             LedgerError: it could not be made durable.
         """
-        await self._use(self._keys.rotated(_new_key(self._wall())))
+        await self._use(self._keys.rotated(self._new_key()))
 
     async def generate_new_keys(self) -> None:
         """Make everyone log in again, at their next request.
@@ -275,25 +304,54 @@ class Authority:
         Raises:
             LedgerError: it could not be made durable; it has its effect all the same.
         """
-        await self._use(Keys((_new_key(self._wall()),)))
+        await self._use(Keys((self._new_key(),)))
 
     async def _use(self, keys: Keys) -> None:
-        self._keys = keys
+        self._sessions.keys = keys
         await self._sessions.store_keys(keys).wait()
 
-    def _stands(self, claims: Claims) -> bool | None:
-        return self._rooms.stands(self._room(claims.user), claims.session, claims.epoch)
+    def _new_key(self) -> Key:
+        # The newest of all, whichever way the clock was put.
+        keys = self._sessions.keys
+        created = max(self._wall(), keys.signing.created + 0.001 if keys else 0.0)
+        return Key(secrets.token_hex(8), secrets.token_bytes(KEY_BYTES), created)
 
-    def _follow(self, room: str) -> None:
-        """Drop from the store what does not stand in the room."""
-        self._sessions.revoke_others(room, self._rooms.standing(room))
+    def _stands(self, claims: Claims) -> bool | None:
+        return self._rooms.stands(
+            self._room(claims.user), claims.session, epoch=claims.epoch, issued=claims.issued
+        )
+
+    def _is_alive(self, session: Session) -> bool:
+        stands = self._rooms.stands(
+            session.room, session.id, epoch=session.epoch, issued=session.created
+        )
+        is_idle = self._wall() - session.seen > self.settings.max_idle(session.kind)
+        return stands is not False and not is_idle
+
+    async def _recall(self, room: str) -> None:
+        """Tell a room of the logins that it has forgotten, so that it decides about all of them."""
+        for known in reversed(await self._sessions.of_room(room)):
+            if self._is_alive(known):
+                self._rooms.recall(room, known.id, epoch=known.epoch, issued=known.created)
+
+    async def _end_elsewhere(self, user: User, room: str) -> None:
+        """End a user's sessions of other rooms: where the room is named by what has changed."""
+        for known in await self._sessions.of_user(user.id):
+            if known.room != room:
+                await self._rooms.release(known.room, known.id)
+
+    def _follow(self, room: str, ended: Collection[str]) -> None:
+        """Drop from the store what has ended in a room, in the step that has decided it."""
+        for session in ended:
+            self._sessions.revoke(session)
+        self._sessions.revoke_superseded(room, self._rooms.view(room))
 
     def _sweep(self, now: float) -> None:
-        if now - self._swept >= SWEEP:
+        if abs(now - self._swept) >= SWEEP:
             self._swept = now
             for kind in Kind:
                 self._sessions.sweep(kind, now - self.settings.max_idle(kind))
 
 
-def _new_key(now: float) -> Key:
-    return Key(secrets.token_hex(8), secrets.token_bytes(KEY_BYTES), now)
+def _printable(text: str | None, limit: int) -> str:
+    return "".join(filter(str.isprintable, text or ""))[:limit]

@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from urllib.parse import parse_qsl, quote, urlencode
 
 import attrs
+import jwt
 
 from ..core.messages import name
 from ..core.tickets import MAX_EPOCH
@@ -28,7 +29,7 @@ MAX_COOKIE = 4096
 LOGIN = TokenKind(
     type="sse-trio-login+jwt",
     audience="sse-trio/login",
-    claims=("sub", "sid", "kind", "app", "epoch", "iat", "chk", "nr2"),
+    claims=("prv", "sub", "sid", "kind", "app", "epoch", "iat", "chk", "nr2"),
 )
 
 
@@ -63,6 +64,8 @@ class Claims:
     checked: float
     """When the store was last asked."""
     csrf: str = attrs.field(repr=False)
+    kid: str = attrs.field(default="", eq=False)
+    """Of the key that has signed this."""
 
 
 def names(settings: Settings) -> tuple[str, str]:
@@ -81,6 +84,7 @@ def write(claims: Claims, settings: Settings, keys: Keys) -> list[str]:
         {"crf": claims.csrf, "uid": claims.user.id, "unm": claims.user.name}, quote_via=quote
     )
     token = {
+        "prv": settings.user_provider,
         "sub": claims.user.id,
         "sid": claims.session,
         "kind": claims.kind.value,
@@ -117,7 +121,8 @@ def _attributes(settings: Settings, cookie: str) -> str:
 def find(headers: Iterable[bytes], settings: Settings) -> tuple[list[str], list[str]]:
     """Return every value of either cookie in the ``Cookie`` headers, as they come."""
     pairs = [
-        pair.strip().partition("=")
+        # Of space and tab alone: what else Python strips could make another name one of ours.
+        pair.strip(" \t").partition("=")
         for header in headers
         for pair in header.decode("latin-1").split(";")
     ]
@@ -125,13 +130,16 @@ def find(headers: Iterable[bytes], settings: Settings) -> tuple[list[str], list[
     return [v for k, _, v in pairs if k == nr1], [v for k, _, v in pairs if k == nr2]
 
 
-def read_untrusted(nr1: str, nr2: str, keys: Keys) -> Claims:
+def read_untrusted(nr1: str, nr2: str, settings: Settings, keys: Keys) -> Claims:
     """Read a pair of cookies.
 
     Raises:
-        ValueError: they are forged, or not of one login.
+        ValueError: they are forged, of another user provider, or not of one login.
     """
     token = LOGIN.read_untrusted(nr1, keys.verifying)
+    # Their names say so too, but a client sends whatever names it likes.
+    if token["prv"] != settings.user_provider:
+        raise ValueError("the cookies are of another user provider")
     # Signed by us as it is, to the byte: so nobody's spelling of it is of interest.
     if token["nr2"] != _digest(nr2):
         raise ValueError("the cookies are not of one login")
@@ -148,6 +156,7 @@ def read_untrusted(nr1: str, nr2: str, keys: Keys) -> Claims:
         issued=number(token["iat"]),
         checked=number(token["chk"]),
         csrf=readable["crf"],
+        kid=jwt.get_unverified_header(nr1)["kid"],
     )
 
 

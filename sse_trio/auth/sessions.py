@@ -6,13 +6,14 @@ step is one transaction, so that neither is ever seen without the other.
 """
 
 import json
-from collections.abc import Collection
+from collections.abc import Iterable
 from typing import Any, Protocol
 
 import attrs
 import trio
 
 from ..ledger import Commit, SqliteLedger
+from ..server.recognition import View
 from .cookies import User
 from .keys import Key, Keys
 from .settings import Kind
@@ -20,7 +21,13 @@ from .verdict import Session
 
 
 class Sessions(Protocol):
-    """The store. Times are Unix seconds; users are named by their id."""
+    """The store. Times are Unix seconds; users are named by their id.
+
+    Authorities of one application, of several providers or app types, share one.
+    """
+
+    keys: Keys | None
+    """The keys in use; None until they are loaded."""
 
     def create(self, session: Session) -> Commit:
         """Keep a new session."""
@@ -42,12 +49,20 @@ class Sessions(Protocol):
         """Drop a session."""
         ...
 
-    def revoke_others(self, room: str, keep: Collection[str]) -> Commit:
-        """Drop all sessions of a room but those."""
+    def revoke_superseded(self, room: str, view: View) -> Commit:
+        """Drop the sessions of a room that it would call superseded, also unknown ones."""
         ...
 
     async def of_user(self, user: str) -> list[Session]:
         """Return a user's sessions, the newest first.
+
+        Raises:
+            LedgerError: the store cannot be read.
+        """
+        ...
+
+    async def of_room(self, room: str) -> list[Session]:
+        """Return a room's sessions, the newest first.
 
         Raises:
             LedgerError: the store cannot be read.
@@ -86,7 +101,8 @@ class MemorySessions:
 
     def __init__(self) -> None:
         self._sessions: dict[str, Session] = {}
-        self._keys: Keys | None = None
+        self.keys: Keys | None = None
+        self._kept: Keys | None = None
 
     def create(self, session: Session) -> Commit:
         """Keep a new session."""
@@ -109,18 +125,25 @@ class MemorySessions:
         self._sessions.pop(id, None)
         return _DONE
 
-    def revoke_others(self, room: str, keep: Collection[str]) -> Commit:
-        """Drop all sessions of a room but those."""
+    def revoke_superseded(self, room: str, view: View) -> Commit:
+        """Drop the sessions of a room that it would call superseded."""
         for session in list(self._sessions.values()):
-            if session.room == room and session.id not in keep:
+            epoch = session.epoch
+            if session.created < view.notified:
+                epoch = min(epoch, view.epoch - 1)
+            if session.room == room and session.id not in view.sessions and epoch < view.floor:
                 del self._sessions[session.id]
         return _DONE
 
     async def of_user(self, user: str) -> list[Session]:
         """Return a user's sessions, the newest first."""
         await trio.lowlevel.checkpoint()
-        found = [session for session in self._sessions.values() if session.user.id == user]
-        return sorted(found, key=lambda session: (session.created, session.id), reverse=True)
+        return _newest_first(s for s in self._sessions.values() if s.user.id == user)
+
+    async def of_room(self, room: str) -> list[Session]:
+        """Return a room's sessions, the newest first."""
+        await trio.lowlevel.checkpoint()
+        return _newest_first(s for s in self._sessions.values() if s.room == room)
 
     def sweep(self, kind: Kind, before: float) -> Commit:
         """Drop the sessions of a kind that were last seen before then."""
@@ -132,11 +155,11 @@ class MemorySessions:
     async def load_keys(self) -> Keys | None:
         """Return the keys."""
         await trio.lowlevel.checkpoint()
-        return self._keys
+        return self._kept
 
     def store_keys(self, keys: Keys) -> Commit:
         """Keep these keys."""
-        self._keys = keys
+        self._kept = keys
         return _DONE
 
 
@@ -145,8 +168,9 @@ _SELECT = f"SELECT {_COLUMNS} FROM sessions"  # noqa: S608
 _CREATE = f"INSERT OR REPLACE INTO sessions ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608
 _TOUCH = "UPDATE sessions SET seen = ? WHERE id = ?"
 _REVOKE = "DELETE FROM sessions WHERE id = ?"
-_REVOKE_OTHERS = (
-    "DELETE FROM sessions WHERE room = ? AND id NOT IN (SELECT value FROM json_each(?))"
+_REVOKE_SUPERSEDED = (
+    "DELETE FROM sessions WHERE room = ? AND id NOT IN (SELECT value FROM json_each(?)) "
+    "AND CASE WHEN created < ? THEN min(epoch, ?) ELSE epoch END < ?"
 )
 _SWEEP = "DELETE FROM sessions WHERE kind = ? AND seen < ?"
 _PUT_KEY = "INSERT OR REPLACE INTO keys (kid, secret, created) VALUES (?, ?, ?)"
@@ -157,6 +181,7 @@ class SqliteSessions:
     """Sessions and keys in the file of the hub's ledger, written by the ledger's one task."""
 
     def __init__(self, ledger: SqliteLedger) -> None:
+        self.keys: Keys | None = None
         self._ledger = ledger
 
     def create(self, session: Session) -> Commit:
@@ -165,8 +190,8 @@ class SqliteSessions:
 
     async def get(self, id: str) -> Session | None:
         """Return a session as it was last committed, if there is one."""
-        rows = await self._ledger.query(f"{_SELECT} WHERE id = ?", id)
-        return _to_session(*rows[0]) if rows else None
+        found = await self._query("id = ?", id)
+        return found[0] if found else None
 
     def touch(self, id: str, seen: float) -> Commit:
         """Note the last contact with a session."""
@@ -174,21 +199,42 @@ class SqliteSessions:
 
     def revoke(self, id: str) -> Commit:
         """Drop a session."""
-        return self._ledger.change(("session", id), _REVOKE, id)
+        return self._ledger.change(("session", id), _REVOKE, id, last=True)
 
-    def revoke_others(self, room: str, keep: Collection[str]) -> Commit:
-        """Drop all sessions of a room but those."""
-        kept = json.dumps(sorted(keep))
-        return self._ledger.change(("others", room, kept), _REVOKE_OTHERS, room, kept)
+    def revoke_superseded(self, room: str, view: View) -> Commit:
+        """Drop the sessions of a room that it would call superseded."""
+        kept = json.dumps(sorted(view.sessions))
+        return self._ledger.change(
+            ("superseded", room),
+            _REVOKE_SUPERSEDED,
+            room,
+            kept,
+            view.notified,
+            view.epoch - 1,
+            view.floor,
+            last=True,
+        )
 
     async def of_user(self, user: str) -> list[Session]:
-        """Return a user's sessions as they were last committed, the newest first."""
-        newest_first = f"{_SELECT} WHERE user = ? ORDER BY created DESC, id DESC"
-        return [_to_session(*row) for row in await self._ledger.query(newest_first, user)]
+        """Return a user's sessions, the newest first."""
+        return await self._query("user = ?", user)
+
+    async def of_room(self, room: str) -> list[Session]:
+        """Return a room's sessions, the newest first."""
+        return await self._query("room = ?", room)
+
+    async def _query(self, condition: str, value: str) -> list[Session]:
+        rows = await self._ledger.query(f"{_SELECT} WHERE {condition}", value)
+        return _newest_first(self._as_seen(_to_session(*row)) for row in rows)
+
+    def _as_seen(self, session: Session) -> Session:
+        """Add the last contact, where that waits for the disk."""
+        seen = self._ledger.changing(("seen", session.id))
+        return session if seen is None else attrs.evolve(session, seen=seen[0])
 
     def sweep(self, kind: Kind, before: float) -> Commit:
         """Drop the sessions of a kind that were last seen before then."""
-        return self._ledger.change(("sweep", kind, before), _SWEEP, kind.value, before)
+        return self._ledger.change(("sweep", kind), _SWEEP, kind.value, before, last=True)
 
     async def load_keys(self) -> Keys | None:
         """Return the keys as they were last committed."""
@@ -202,7 +248,11 @@ class SqliteSessions:
         for key in keys.keys:
             self._ledger.change(("key", key.kid), _PUT_KEY, *attrs.astuple(key))
         kids = json.dumps([key.kid for key in keys.keys])
-        return self._ledger.change("keys", _DROP_KEYS, kids)
+        return self._ledger.change("keys", _DROP_KEYS, kids, last=True)
+
+
+def _newest_first(sessions: Iterable[Session]) -> list[Session]:
+    return sorted(sessions, key=lambda session: (session.created, session.id), reverse=True)
 
 
 def _from_session(session: Session) -> tuple[Any, ...]:

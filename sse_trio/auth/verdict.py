@@ -108,7 +108,7 @@ def recognise(
     if min(counts) == 0:
         return Anonymous(Reason.NO_COOKIES if max(counts) == 0 else Reason.ONE_COOKIE)
     try:
-        claims = cookies.read_untrusted(found[0][0], found[1][0], keys)
+        claims = cookies.read_untrusted(found[0][0], found[1][0], settings, keys)
     except (ValueError, KeyError):
         return Anonymous(Reason.FORGED)
     if max(claims.issued, claims.checked) > now + LEEWAY:
@@ -145,7 +145,7 @@ def judge(
     if claims.kind is Kind.PERSISTENT and now - claims.checked > settings.cookie_lifetime:
         return Anonymous(Reason.EXPIRED)
     if store is ASK_STORE:
-        if stands and now - claims.checked < settings.cache_time:
+        if stands and settings.cache_time and now - claims.checked < settings.cache_time:
             return Authenticated(claims.user, claims.session, claims, checked=False)
         return ASK_STORE
     if store is None or (store.user, store.epoch) != (claims.user, claims.epoch):

@@ -9,6 +9,7 @@ Nothing is read but at the start: the server's memory has it all.
 import contextlib
 import logging
 import math
+import re
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Hashable, Iterable, Iterator
 from functools import partial
@@ -20,10 +21,12 @@ import trio
 
 from ..core.notify import REMEMBERED_NOTIFIES, Answer
 from ..core.standing import Record
-from ..errors import LedgerError
+from ..errors import LedgerError, LocalProtocolError
 from .sqlite_file import Change, LedgerFile, words
 
 T = TypeVar("T")
+
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 logger = logging.getLogger("sse_trio")
 
@@ -42,6 +45,8 @@ class Group:
     answers: dict[str, Answer] = attrs.field(factory=dict, repr=False)
     changes: dict[Hashable, Change] = attrs.field(factory=dict, repr=False)
     """What others keep in the file, the last change of each thing, in their order."""
+    last: set[Hashable] = attrs.field(factory=set, repr=False)
+    """Those of them that go behind all others when they are changed again."""
     error: str | None = None
     _tried: trio.Event = attrs.Factory(trio.Event)
 
@@ -74,9 +79,11 @@ class Group:
             del self.answers[next(iter(self.answers))]
         later.records, later.answers = self.records, self.answers
         for thing, change in later.changes.items():
-            self.changes.pop(thing, None)
+            if thing in later.last:
+                self.changes.pop(thing, None)
             self.changes[thing] = change
         later.changes = self.changes
+        later.last |= self.last
 
 
 class SqliteLedger:
@@ -165,13 +172,22 @@ class SqliteLedger:
         self._noted.set()
         return self._next
 
-    def change(self, thing: Hashable, sql: str, *parameters: Any) -> Group:
+    def change(self, thing: Hashable, sql: str, *parameters: Any, last: bool = False) -> Group:
         """Put a change of something that is not a room's into the next group.
 
-        It takes the place of an earlier change of the same `thing` that is not written yet, and
-        is committed together with what is noted in the same step.
+        It takes the place of an earlier change of the same `thing` that is not written yet, but
+        with `last`, which goes behind all others. It is committed together with what is noted
+        in the same step.
+
+        Raises:
+            LocalProtocolError: a parameter is not text, a number or bytes. What cannot be
+                stored would be tried for ever, and keep everything else from being written.
         """
-        self._next.changes.pop(thing, None)
+        if not all(map(_is_storable, parameters)):
+            raise LocalProtocolError("only text, numbers and bytes can be stored")
+        if last:
+            self._next.changes.pop(thing, None)
+            self._next.last.add(thing)
         self._next.changes[thing] = (sql, parameters)
         self._noted.set()
         return self._next
@@ -180,11 +196,22 @@ class SqliteLedger:
         """Read what has been committed.
 
         Raises:
-            LedgerError: it cannot be read.
+            LedgerError: it cannot be read, or not within `STUCK` seconds.
         """
-        return await trio.to_thread.run_sync(
-            self._file.query, sql, parameters, abandon_on_cancel=True, limiter=self._readers
-        )
+        try:
+            with trio.fail_after(STUCK):
+                return await trio.to_thread.run_sync(
+                    self._file.query, sql, parameters, abandon_on_cancel=True, limiter=self._readers
+                )
+        except trio.TooSlowError:
+            raise LedgerError(f"the ledger {self._file.path} takes too long to read") from None
+
+    def changing(self, thing: Hashable) -> tuple[Any, ...] | None:
+        """Return the parameters of the last change of `thing`, if that is not written yet."""
+        for group in (self._next, self._current):
+            if not group.tried and thing in group.changes:
+                return group.changes[thing][1]
+        return None
 
     def pending(self, room: str) -> Group | None:
         """Return the group that the room's last record is in, if that is not written yet."""
@@ -243,10 +270,21 @@ class SqliteLedger:
                 await group.wait()
 
     def _report_lost(self) -> None:
-        if lost := {room for group in self._unwritten() for room in group.records}:
+        rooms = {room for group in self._unwritten() for room in group.records}
+        changes = {thing for group in self._unwritten() for thing in group.changes}
+        if rooms or changes:
             logger.error(
-                "the ledger %s could not be written to the end: the last of %d rooms is lost; "
-                "repeat what was answered 503",
+                "the ledger %s could not be written to the end: the last of %d rooms and of %d "
+                "other things is lost; repeat what was answered 503",
                 self._file.path,
-                len(lost),
+                len(rooms),
+                len(changes),
             )
+
+
+def _is_storable(value: object) -> bool:
+    if isinstance(value, str):
+        return _SURROGATE.search(value) is None
+    if isinstance(value, int):
+        return -(2**63) <= value < 2**63
+    return isinstance(value, float | bytes)

@@ -9,7 +9,7 @@ import contextlib
 import itertools
 import random
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator
 from typing import Any, Literal
 
 import trio
@@ -19,11 +19,13 @@ from ..core.messages import name
 from ..core.notify import LAST_JOINED, Answer, Last, Notify, Release
 from ..core.recent import WrongKeys
 from ..core.standing import Record
+from ..core.tickets import Ticket
 from ..errors import Conflict, Draining, LedgerError, LimitReached, LocalProtocolError
 from ..ledger import Ledger
 from .answers import Answers
 from .member import Ending, Member, Outcome, Spawn
 from .membership import Membership
+from .recognition import View
 from .statistics import Statistics
 
 # Whatever goes through many members gives way to everybody else after this many: it costs
@@ -34,6 +36,7 @@ SLICE = 64
 SWEEP = 60
 
 Together = Callable[[int], object]
+Follower = Callable[[str, Collection[str]], object]
 
 
 class Hub:
@@ -70,6 +73,7 @@ class Hub:
         self._alarm = trio.Event()
         self._locks: dict[str, tuple[trio.Lock, int]] = {}
         self._quiet = trio.Event()
+        self._followers: list[Follower] = []
         self._answers = Answers(self.recognition, clock=clock, wall=wall)
 
     def restore(self, records: Iterable[tuple[str, Record]], answers: Iterable[Answer]) -> None:
@@ -94,7 +98,8 @@ class Hub:
         has one effect and the same outcome, also over a restart.
 
         `together` is called with the epoch in the step that decides: what it notes in the
-        ledger is committed with it. It must neither await nor raise.
+        ledger is committed with it. It must neither await nor raise, and so must what
+        :meth:`follow` was given.
 
         Raises:
             LocalProtocolError: a value is outside the protocol's limits.
@@ -142,16 +147,30 @@ class Hub:
             by = Release(room=room, session=session)
         return await self.accept(wanted, by=by, together=together)
 
-    def stands(self, room: str, session: str, epoch: int) -> bool | None:
-        """Whether a login stands, as far as memory goes; None where the room knows nothing of it.
+    def stands(self, room: str, session: str, *, epoch: int, issued: float) -> bool | None:
+        """Whether a login stands, as far as memory goes; None where that does not know it.
 
-        `epoch` is the login's.
+        `epoch` is the login's, and `issued` when it was made, in Unix seconds.
         """
-        return self.recognition.stands(room, session, epoch)
+        return self.recognition.stands(room, Ticket(room, session, epoch, issued))
 
-    def standing(self, room: str) -> frozenset[str]:
-        """Return the sessions of `room` that stand."""
-        return self.recognition.sessions(room)
+    def recall(self, room: str, session: str, *, epoch: int, issued: float) -> bool:
+        """Take up a login that the caller's own records prove; False if it has ended.
+
+        As a join with a ticket does: the room knows it from now on, and counts it as seen.
+        """
+        return self.recognition.recall(room, Ticket(room, session, epoch, issued))
+
+    def view(self, room: str) -> View:
+        """Return who stands in a room."""
+        return self.recognition.view(room)
+
+    def follow(self, follower: Follower) -> None:
+        """Have `follower` called with the room and the sessions that have ended, at every decision.
+
+        In the step that decides, whoever asked for it.
+        """
+        self._followers.append(follower)
 
     def ticket(self, room: str | int, session: str | int) -> str | None:
         """Sign a ticket for the login of `session`; None without an authkey.
@@ -214,12 +233,10 @@ class Hub:
         self._refuse_while_draining()
         async with self._serially(wanted.room):
             self._refuse_while_draining()
-            if by is not None and by.session not in self.standing(by.room):
+            if by is not None and by.session not in self.view(by.room).sessions:
                 wanted = by
             repeated = self._answers.get(wanted)
-            answer, outcome = repeated or self._begin(wanted)
-            if together is not None and not repeated:
-                together(outcome.epoch)
+            answer, outcome = repeated or self._begin(wanted, together)
             if not outcome.durable:
                 # Noted in the same step as it was decided; or again, if that had failed.
                 await self.recognition.note(wanted.room, answer).wait()
@@ -253,10 +270,17 @@ class Hub:
         counter = self.counters.notifies if isinstance(wanted, Notify) else self.counters.releases
         counter[result] += 1
 
-    def _begin(self, wanted: Notify | Release) -> tuple[Answer | None, Outcome]:
+    def _begin(
+        self, wanted: Notify | Release, together: Together | None
+    ) -> tuple[Answer | None, Outcome]:
         """Decide, and tell the first of the members that it ends."""
         started = self._clock()
+        before = self.view(wanted.room).sessions if self._followers else frozenset()
         ending = self.membership.decide(wanted)
+        if together is not None:
+            together(ending.outcome.epoch)
+        for follower in self._followers:
+            follower(wanted.room, before - self.view(wanted.room).sessions)
         # A short fan-out is over before anything awaits. A long one goes on in the hub's
         # nursery, whatever becomes of the caller.
         if len(list(itertools.islice(ending.telling, SLICE))) < SLICE:

@@ -9,6 +9,8 @@ import itertools
 import secrets
 from collections.abc import Callable, Container, Generator, Iterable
 
+import attrs
+
 from ..config import Config
 from ..core.notify import Answer
 from ..core.standing import Record, Standing
@@ -18,6 +20,18 @@ from ..ledger import Commit, Ledger
 
 # How often at most, in a `ticket_lifetime`, a room is noted for nothing but its being used.
 NOTES_A_LIFETIME = 30
+
+
+@attrs.frozen
+class View:
+    """One room at one moment."""
+
+    sessions: frozenset[str] = attrs.field(default=frozenset(), repr=False)
+    """Those that stand."""
+    epoch: int = 0
+    floor: int = 0
+    notified: float = 0.0
+    """Unix seconds of the last notify. An older login counts as of an epoch before it."""
 
 
 class Recognition:
@@ -54,19 +68,44 @@ class Recognition:
             self._note_looked_at(looked_at, now)
         return standing
 
-    def stands(self, room: str, session: str, epoch: int) -> bool | None:
-        """Whether a login of that epoch stands; None where the room knows nothing of it."""
+    def stands(self, room: str, login: Ticket) -> bool | None:
+        """Whether a login stands, as far as memory goes; None where that does not know it.
+
+        A session that has merely joined under this name is no proof.
+        """
         standing = self._standings.get(room)
         if standing is None:
             return None
-        if session in standing.logins:
-            return standing.stands(session)
-        return False if epoch < standing.floor else None
+        if standing.superseded(standing.login(login.session, login)):
+            return False
+        known = standing.logins.get(login.session)
+        return True if known and known.named and known.epoch == login.epoch else None
 
-    def sessions(self, room: str) -> frozenset[str]:
-        """Return the sessions of a room that stand."""
+    def recall(self, room: str, login: Ticket) -> bool:
+        """Take up a login that is proved, as a ticket would be; False if it has ended."""
+        standing = self.standing(room)
+        found = standing.login(login.session, login)
+        if standing.superseded(found):
+            return False
+        if not found.named:
+            found = attrs.evolve(found, epoch=login.epoch, named=True)
+        if standing.admit(login.session, found):
+            self.note(room)
+        else:
+            self.see(room, login.session)
+        return True
+
+    def view(self, room: str) -> View:
+        """Return who stands in a room, and what ends those that it does not know."""
         standing = self._standings.get(room)
-        return frozenset(filter(standing.stands, standing.logins) if standing else ())
+        if standing is None:
+            return View()
+        return View(
+            frozenset(filter(standing.stands, standing.logins)),
+            standing.epoch,
+            standing.floor,
+            standing.notified,
+        )
 
     def note(self, room: str, answer: Answer | None = None) -> Commit:
         """Have the ledger remember the room as it is now, and `answer` with it."""

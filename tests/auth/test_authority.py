@@ -23,7 +23,6 @@ from sse_trio.errors import LedgerError, LimitReached, LocalProtocolError
 from sse_trio.ledger import Ledger, SqliteLedger
 from sse_trio.server.hub import Hub
 
-from ..server.fakes import HeldLedger
 from ..support import KEY
 from .fixtures import NOW, cookie_header, pair
 
@@ -184,8 +183,8 @@ async def test_rooms_may_be_named_by_user_name() -> None:
             world.hub, MemorySessions(), room=lambda user: user.name, wall=lambda: NOW
         )
         await authority.login(ADA)
-        assert world.hub.standing("Ada")
-        assert not world.hub.standing("7")
+        assert world.hub.view("Ada").sessions
+        assert not world.hub.view("7").sessions
 
 
 # -- logging out ----------------------------------------------------------------------------
@@ -237,20 +236,19 @@ async def test_what_has_ended_stays_so_over_a_restart(new_world: NewWorld) -> No
         assert not await world.authenticated(bob)
 
 
-async def test_a_login_that_is_not_durable_is_none() -> None:
-    """Room and session are one commit: before it there is neither, after it both."""
-    ledger = HeldLedger()
-    async with open_world(ledger, MemorySessions()) as world, trio.open_nursery() as nursery:
-        done = []
-
-        async def login() -> None:
-            done.append(await world.login())
-
-        nursery.start_soon(login)
-        await trio.testing.wait_all_tasks_blocked()
-        assert not done
-        assert len(world.hub.standing(ADA.id)) == 1
-        nursery.cancel_scope.cancel()
+async def test_room_and_session_are_one_commit(tmp_path: Path) -> None:
+    """Before it there is neither, after it both: whatever is on the disk belongs together."""
+    async with SqliteLedger.open(tmp_path / "test.db") as ledger:
+        store = SqliteSessions(ledger)
+        async with open_world(ledger, store) as world, trio.open_nursery() as nursery:
+            nursery.start_soon(world.login)
+            # The login has been decided when the store has been read and the task waits.
+            while not world.hub.view(ADA.id).sessions:
+                await trio.lowlevel.checkpoint()
+            (session,) = world.hub.view(ADA.id).sessions
+            assert ledger.pending(ADA.id) is not None
+            assert ledger.changing(("session", session)) is not None
+            nursery.cancel_scope.cancel()
 
 
 # -- requests -------------------------------------------------------------------------------
@@ -330,18 +328,174 @@ async def test_a_store_that_cannot_be_read_is_no_verdict() -> None:
 
 
 async def test_a_room_that_has_forgotten_leaves_it_to_the_store(new_world: NewWorld) -> None:
-    days = {"persistent": PersistentSettings(max_idle_days=400, cookie_expiration_days=400)}
-    async with new_world(config={"ticket_lifetime": 3600}, **days) as world:
+    async with new_world(**FOR_LONG) as world:
         first = await world.login(remember_login=True)
         world.now += 7200
         for _ in world.hub.recognition.sweep():
             pass
-        assert world.hub.stands(ADA.id, first.claims.session, 1) is None
+        assert stands(world, first) is None
         assert await world.authenticated(first)
-        # And a login that the room counts from one again ends it all the same.
+        # Then the room knows it, and a new login ends it.
+        assert stands(world, first) is True
         second = await world.login(remember_login=True)
-        assert second.claims.epoch == first.claims.epoch
-        assert await world.request(first) == Anonymous(Reason.ENDED)
+        assert await world.request(first) == Anonymous(Reason.SUPERSEDED)
+        assert await world.authenticated(second)
+
+
+FOR_LONG = {
+    "config": {"ticket_lifetime": 3600},
+    "persistent": PersistentSettings(max_idle_days=400, cookie_expiration_days=400),
+}
+
+
+def stands(world: World, login: LoggedIn) -> bool | None:
+    claims = login.claims
+    return world.hub.stands(ADA.id, claims.session, epoch=claims.epoch, issued=claims.issued)
+
+
+def forget(world: World) -> None:
+    """Let so much time go by that the rooms remember nothing."""
+    world.now += 7200
+    for _ in world.hub.recognition.sweep():
+        pass
+    assert not world.hub.view(ADA.id).sessions
+
+
+async def test_the_trap_in_a_room_that_has_forgotten(new_world: NewWorld) -> None:
+    async with new_world(**FOR_LONG) as world:
+        first = await world.login(remember_login=True)
+        identity = await world.identity(first)
+        second = await world.login(remember_login=True)
+        forget(world)
+        await world.authority.logout(identity)
+        assert await world.authenticated(second)
+        forget(world)
+        assert await world.authority.end(ADA, first.claims.session) is None
+        assert await world.authenticated(second)
+        assert not await world.authenticated(first)
+
+
+async def test_what_was_ended_elsewhere_does_not_come_back_when_it_is_forgotten(
+    new_world: NewWorld,
+) -> None:
+    async with new_world(**FOR_LONG) as world:
+        for released in (False, True):
+            login = await world.login(remember_login=True)
+            if released:
+                await world.hub.release(ADA.id, login.claims.session)
+            else:
+                await world.hub.notify(ADA.id, sender=None)
+            assert await world.request(login) == Anonymous(Reason.SUPERSEDED)
+            forget(world)
+            assert await world.request(login) == Anonymous(Reason.ENDED)
+
+
+async def test_a_notify_in_a_room_that_has_forgotten_ends_what_it_does_not_know(
+    new_world: NewWorld,
+) -> None:
+    async with new_world(**FOR_LONG) as world:
+        login = await world.login(remember_login=True)
+        forget(world)
+        await world.hub.notify(ADA.id, sender=None)
+        assert not await world.authenticated(login)
+        forget(world)
+        assert not await world.authenticated(login)
+
+
+async def test_ending_one_session_of_a_room_that_has_forgotten_ends_no_other(
+    new_world: NewWorld,
+) -> None:
+    options = {**FOR_LONG, "config": {"ticket_lifetime": 3600, "max_sessions": 2}}
+    async with new_world(**options) as world:
+        first = await world.login(remember_login=True)
+        second = await world.login(remember_login=True)
+        forget(world)
+        assert await world.authority.end(ADA, "no such session") is None
+        await world.authority.end(ADA, first.claims.session)
+        assert not await world.authenticated(first)
+        assert await world.authenticated(second)
+        # And a login leaves as many as there may be, the forgotten ones among them.
+        forget(world)
+        third = await world.login(remember_login=True)
+        assert await world.authenticated(second)
+        await world.authority.logout(await world.identity(third))
+        assert not await world.authenticated(second)
+
+
+async def test_a_name_that_somebody_joined_under_is_no_login(new_world: NewWorld) -> None:
+    async with new_world(**FOR_LONG) as world:
+        login = await world.login(remember_login=True)
+        await world.authority.logout(await world.identity(login))
+        forget(world)
+        standing = world.hub.recognition.standing(ADA.id)
+        standing.admit(login.claims.session, standing.login(login.claims.session))
+        assert await world.request(login) == Anonymous(Reason.ENDED)
+
+
+async def test_providers_do_not_mix(new_world: NewWorld) -> None:
+    async with new_world() as world:
+        staff = await Authority.open(
+            world.hub,
+            world.sessions,
+            Settings(user_provider="Staff"),
+            room=lambda user: f"staff {user.id}",
+            wall=lambda: world.now,
+        )
+        login = await world.login()
+        nr1, nr2 = pair(login.cookies)
+        headers = [
+            (b"cookie", cookie_header(nr1, nr2, staff.settings)),
+            (b"x-csrf-token", login.claims.csrf.encode()),
+        ]
+        assert await staff.authenticate("POST", headers) == Anonymous(Reason.FORGED)
+        assert await staff.sessions(ADA) == []
+        assert await world.authenticated(login)
+
+
+async def test_authorities_of_one_store_have_the_same_keys(new_world: NewWorld) -> None:
+    async with new_world() as world:
+        other = await Authority.open(world.hub, world.sessions, wall=lambda: world.now)
+        login = await world.login()
+        await other.generate_new_keys()
+        assert await world.request(login) == Anonymous(Reason.FORGED)
+        await world.authority.rotate_keys()
+        assert await world.request(login) == Anonymous(Reason.FORGED)
+
+
+async def test_a_request_in_flight_does_not_survive_new_keys_or_a_logout(
+    new_world: NewWorld,
+) -> None:
+    async with new_world(cache_time_minutes=0) as world:
+        login = await world.login()
+        identity = await world.identity(login)
+        assert world.authority.renew(identity)
+        await world.authority.generate_new_keys()
+        assert world.authority.renew(identity) == []
+        login = await world.login()
+        identity = await world.identity(login)
+        await world.login()
+        assert world.authority.renew(identity) == []
+
+
+async def test_a_user_whose_room_is_named_otherwise_now(new_world: NewWorld) -> None:
+    async with new_world() as world:
+        by_name = await Authority.open(
+            world.hub, world.sessions, room=lambda user: user.name, wall=lambda: world.now
+        )
+        old = await by_name.login(ADA)
+        await by_name.login(User(ADA.id, "Ada Byron"))
+        assert not world.hub.view("Ada").sessions
+        assert await world.sessions.get(old.claims.session) is None
+
+
+@pytest.mark.parametrize("wrong", [None, "\udcff\x00\nFirefox", ""])
+async def test_what_a_client_says_of_itself_is_cleaned(
+    new_world: NewWorld, wrong: str | None
+) -> None:
+    async with new_world() as world:
+        await world.login(user_agent=wrong, address=wrong)
+        (kept,) = await world.authority.sessions(ADA)
+        assert kept.user_agent == kept.address == ("Firefox" if wrong else "")
 
 
 async def test_a_login_that_a_full_room_has_forgotten_has_ended(new_world: NewWorld) -> None:
@@ -349,7 +503,7 @@ async def test_a_login_that_a_full_room_has_forgotten_has_ended(new_world: NewWo
         first = await world.login()
         await world.login()
         await world.login()
-        assert world.hub.stands(ADA.id, first.claims.session, first.claims.epoch) is False
+        assert stands(world, first) is False
         assert await world.request(first) == Anonymous(Reason.SUPERSEDED)
 
 

@@ -22,12 +22,12 @@ from .fixtures import CLAIMS, KEYS, NOW, SETTINGS, changed, claims, cookies_of
 
 def refused(nr1: str, nr2: str, keys: Keys = KEYS) -> None:
     with pytest.raises((ValueError, KeyError)):
-        cookies.read_untrusted(nr1, nr2, keys)
+        cookies.read_untrusted(nr1, nr2, SETTINGS, keys)
 
 
 @given(claims)
 def test_what_was_written_is_what_is_read(some: Claims) -> None:
-    assert cookies.read_untrusted(*cookies_of(some), KEYS) == some
+    assert cookies.read_untrusted(*cookies_of(some), SETTINGS, KEYS) == some
 
 
 @given(claims)
@@ -58,6 +58,7 @@ def test_the_token_byte_by_byte() -> None:
     assert body == {
         "iss": "sse-trio",
         "aud": "sse-trio/login",
+        "prv": "Users",
         "sub": "7",
         "sid": "s1",
         "kind": "session",
@@ -189,7 +190,7 @@ def test_rubbish_is_refused(some: Claims, rubbish: str, more: str) -> None:
 def test_a_key_that_is_gone_verifies_nothing() -> None:
     written = cookies_of(CLAIMS)
     rotated = KEYS.rotated(Key("k3", b"3" * 32, NOW))
-    assert cookies.read_untrusted(*written, rotated) == CLAIMS
+    assert cookies.read_untrusted(*written, SETTINGS, rotated) == CLAIMS
     refused(*written, Keys((Key("k3", b"3" * 32, NOW),)))
     refused(*written, Keys((Key("k2", b"3" * 32, NOW),)))
 
@@ -213,6 +214,7 @@ def test_a_ticket_is_no_login() -> None:
         {"sid": ""},
         {"sid": 1.5},
         {"sub": None},
+        {"prv": "Staff"},
         {"nr2": "x" * 43},
     ],
 )
@@ -226,6 +228,7 @@ def test_claims_that_we_would_not_sign(wrong: dict[str, object]) -> None:
     assert attrs.evolve(CLAIMS) == cookies.read_untrusted(
         cookies.LOGIN.sign({**claims_, **{k: token[k] for k in wrong}}, kid="k2", key=b"2" * 32),
         nr2,
+        SETTINGS,
         KEYS,
     )
 
@@ -244,6 +247,7 @@ def test_claims_that_we_would_not_sign(wrong: dict[str, object]) -> None:
         ([b"__host-nr1users=x; nr1Users=y; x__Host-nr1Users=z"], ([], [])),
         ([b"__Host-nr1Users; __Host-nr2Users="], ([""], [""])),
         ([b"__Host-nr1Users=a=b=c"], (["a=b=c"], [])),
+        ([b"\xa0__Host-nr1Users=x; \x85__Host-nr2Users=y\xa0; \t__Host-nr2Users=z\t"], ([], ["z"])),
         ([b"\xff=\xfe;;; ; __Host-nr1Users=\xff"], (["ÿ"], [])),
     ],
 )

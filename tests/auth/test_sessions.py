@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 import pytest
 import trio
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sse_trio.auth.cookies import User
@@ -19,9 +19,11 @@ from sse_trio.auth.sessions import MemorySessions, Sessions, SqliteSessions
 from sse_trio.auth.settings import Kind
 from sse_trio.auth.verdict import Session
 from sse_trio.core.standing import Record
-from sse_trio.errors import LedgerError
+from sse_trio.errors import LedgerError, LocalProtocolError
 from sse_trio.ledger import SqliteLedger
+from sse_trio.server.recognition import View
 
+from .. import strategies
 from .fixtures import KEYS, short
 
 Open = Callable[[], AbstractAsyncContextManager[Sessions]]
@@ -103,12 +105,31 @@ async def test_revoking(opens: Open) -> None:
         await store.create(session("other", "8")).wait()
         await store.revoke("s1").wait()
         assert {found.id for found in await store.of_user("7")} == {"s2", "s3", "s4"}
-        await store.revoke_others("7", {"s3", "s9"}).wait()
-        assert [found.id for found in await store.of_user("7")] == ["s3"]
-        await store.revoke_others("7", ()).wait()
+        await store.revoke_superseded("7", View(frozenset({"s3", "s9"}), 2, 2, 150.0)).wait()
+        assert [found.id for found in await store.of_room("7")] == ["s3"]
+        await store.revoke_superseded("7", View(frozenset(), 3, 3, 150.0)).wait()
         assert await store.of_user("7") == []
         assert await store.get("other") is not None
         await store.revoke("s1").wait()
+
+
+@pytest.mark.parametrize(
+    ("epoch", "created", "floor", "goes"),
+    [
+        (1, 200.0, 2, True),  # below the floor
+        (2, 200.0, 2, False),
+        (9, 200.0, 2, False),  # from beyond the epoch, and younger than the last notify
+        (9, 100.0, 3, True),  # from before the last notify, so of an epoch before it
+        (9, 100.0, 2, False),
+    ],
+)
+async def test_what_a_room_does_not_know_is_judged_as_by_a_ticket(
+    opens: Open, epoch: int, created: float, floor: int, goes: bool
+) -> None:
+    async with opens() as store:
+        store.create(session("s1", epoch=epoch, created=created))
+        await store.revoke_superseded("7", View(frozenset(), 3, floor, 150.0)).wait()
+        assert (await store.get("s1") is None) is goes
 
 
 async def test_a_touch_revives_nothing(opens: Open) -> None:
@@ -151,7 +172,7 @@ STEPS = st.one_of(
     st.tuples(st.just("create"), st.sampled_from(["7", "8"]), st.sampled_from(Kind)),
     st.tuples(st.just("touch"), st.integers(0, 9)),
     st.tuples(st.just("revoke"), st.integers(0, 9)),
-    st.tuples(st.just("revoke_others"), st.sampled_from(["7", "8"]), st.sets(st.integers(0, 9))),
+    st.tuples(st.just("notify"), st.sampled_from(["7", "8"]), st.integers(0, 9)),
     st.tuples(st.just("sweep"), st.sampled_from(Kind), st.integers(0, 9)),
     st.tuples(st.just("wait")),
 )
@@ -160,7 +181,7 @@ STEPS = st.one_of(
 Step = tuple[Any, ...]
 
 
-async def tell(store: Sessions, step: Step, now: int, created: list[str]) -> None:
+async def tell(store: Sessions, step: Step, now: int, created: list[str], alive: set[str]) -> None:
     """Carry out one step at this time; numbers stand for sessions that were created."""
 
     def name(number: int) -> str:
@@ -169,15 +190,16 @@ async def tell(store: Sessions, step: Step, now: int, created: list[str]) -> Non
     match step:
         case ("create", user, kind):
             store.create(session(f"s{now}", user, kind=kind, seen=now, created=now))
-        case ("touch", number):
+        case ("touch", number) if name(number) in alive:
             store.touch(name(number), now)
         case ("revoke", number):
             store.revoke(name(number))
-        case ("revoke_others", user, numbers):
-            store.revoke_others(user, set(map(name, numbers)))
+        case ("notify", user, number):
+            view = View(frozenset({name(number)}), now, now, now)
+            store.revoke_superseded(user, view)
         case ("sweep", kind, age):
             store.sweep(kind, now - age)
-        case _:
+        case ("wait",):
             await store.touch("none", now).wait()
 
 
@@ -190,8 +212,11 @@ def test_random_steps_end_alike(tmp_path_factory: pytest.TempPathFactory) -> Non
         async with SqliteLedger.open(path) as ledger:
             store = SqliteSessions(ledger)
             for now, step in enumerate(steps):
+                # What is gone has no contacts: the verdict on it is that it has ended.
+                kept = [*await memory.of_user("7"), *await memory.of_user("8")]
+                alive = {found.id for found in kept}
                 for told in (memory, store):
-                    await tell(told, step, now, created or ["none"])
+                    await tell(told, step, now, created or ["none"], alive)
                 if step[0] == "create":
                     created.append(f"s{now}")
             await store.touch("none", 0).wait()
@@ -206,15 +231,50 @@ def test_random_steps_end_alike(tmp_path_factory: pytest.TempPathFactory) -> Non
     compare()
 
 
-@given(short, short, short)
-def test_any_text_comes_back(id: str, name: str, agent: str) -> None:
-    async def run() -> None:
-        made = session(id, name, user_agent=agent)
-        memory = MemorySessions()
-        memory.create(made)
-        assert await memory.get(id) == made
+def test_any_text_comes_back(tmp_path_factory: pytest.TempPathFactory) -> None:
+    async def run(made: Session, path: Path) -> None:
+        async with SqliteLedger.open(path) as ledger:
+            await SqliteSessions(ledger).create(made).wait()
+        async with SqliteLedger.open(path) as ledger:
+            assert await SqliteSessions(ledger).get(made.id) == made
 
-    trio.run(run)
+    @settings(max_examples=50)
+    @given(short, short, strategies.texts)
+    def compare(id: str, name: str, agent: str) -> None:
+        path = tmp_path_factory.mktemp("ledger") / "test.db"
+        trio.run(run, session(id, name, user_agent=agent.replace("\0", "")), path)
+
+    compare()
+
+
+async def test_what_cannot_be_stored_is_refused_before_it_is_in_the_way(tmp_path: Path) -> None:
+    async with SqliteLedger.open(tmp_path / "test.db") as ledger:
+        store = SqliteSessions(ledger)
+        for wrong in (None, ("192.0.2.1", 80), "\udcff", 2**63):
+            with pytest.raises(LocalProtocolError, match="only text, numbers and bytes"):
+                store.create(session("s1", address=wrong))
+        await store.create(session("s2")).wait()
+        assert ledger.ready
+
+
+async def test_a_contact_counts_before_it_is_on_the_disk(tmp_path: Path) -> None:
+    """A full disk must not make everybody idle."""
+    async with SqliteLedger.open(tmp_path / "test.db") as ledger:
+        store = SqliteSessions(ledger)
+        await store.create(session("s1")).wait()
+        store.touch("s1", 300.0)
+        assert await store.get("s1") == session("s1", seen=300.0)
+
+
+async def test_a_contact_that_is_repeated_keeps_its_place(tmp_path: Path) -> None:
+    """Behind a sweep it would come too late."""
+    async with SqliteLedger.open(tmp_path / "test.db") as ledger:
+        store = SqliteSessions(ledger)
+        await store.create(session("s1", seen=40.0)).wait()
+        store.touch("s1", 100.0)
+        store.sweep(Kind.SESSION, 50.0)
+        await store.touch("s1", 200.0).wait()
+        assert await store.get("s1") == session("s1", seen=200.0)
 
 
 # -- in the ledger's file -------------------------------------------------------------------
@@ -228,12 +288,12 @@ async def test_a_room_and_its_sessions_are_one_transaction(tmp_path: Path) -> No
         store = SqliteSessions(ledger)
         committed = store.create(session("s1"))
         assert ledger.note("7", record) is committed
-        assert store.revoke_others("7", {"s1"}) is committed
+        assert store.revoke_superseded("7", View()) is committed
         await committed.wait()
     # And where one of them cannot be written, neither is the other.
     async with SqliteLedger.open(path) as ledger:
         store = SqliteSessions(ledger)
-        ledger.change("broken", "INSERT INTO sessions (id) VALUES ('x')")
+        ledger.change("broken", "INSERT INTO nowhere VALUES (1)")
         with pytest.raises(LedgerError):
             await ledger.note("8", record).wait()
         records, _ = await ledger.load()

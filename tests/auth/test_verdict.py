@@ -164,8 +164,16 @@ def test_within_the_cache_time_the_cookies_word_is_taken() -> None:
     assert isinstance(ask(now=at - LEEWAY), Authenticated)
 
 
+def test_a_login_of_one_user_provider_is_none_of_another() -> None:
+    """Whatever the cookies are called: the client chooses their names."""
+    staff = Settings(user_provider="Staff")
+    renamed = COOKIES.replace(b"Users", b"Staff")
+    found = recognise((b"cookie", renamed), CSRF, settings=staff)
+    assert found == Anonymous(Reason.FORGED)
+
+
 def test_no_cache_time_is_no_cache() -> None:
-    for now in (CLAIMS.checked, CLAIMS.checked + 1):
+    for now in (CLAIMS.checked - 1, CLAIMS.checked, CLAIMS.checked + 1):
         assert ask(settings=Settings(cache_time_minutes=0), now=now) is ASK_STORE
 
 
