@@ -30,14 +30,33 @@ def chromium() -> str | None:
     return os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
 
 
+MISSING = "no Chromium: apt-get install chromium, or say where it is in CHROMIUM"
+
+_skipped = pytest.StashKey[int]()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip what needs a browser where there is none, but not in CI."""
+    if chromium() is None and not os.environ.get("CI"):
+        wanting = [item for item in items if "browser" in getattr(item, "fixturenames", ())]
+        for item in wanting:
+            item.add_marker(pytest.mark.skip(reason=MISSING))
+        config.stash[_skipped] = len(wanting)
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Say so in one line."""
+    if number := config.stash.get(_skipped, 0):
+        terminalreporter.write_line(f"{number} tests of the browser client are skipped: {MISSING}")
+
+
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     path = chromium()
     if path is None:
-        missing = "no Chromium: apt-get install chromium, or say where it is in CHROMIUM"
-        if os.environ.get("CI"):
-            pytest.fail(missing)
-        pytest.skip(missing)
+        pytest.fail(MISSING)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=path,
