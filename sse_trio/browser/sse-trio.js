@@ -192,16 +192,15 @@ export class SessionGuard extends EventTarget {
     if (!share || !navigator.locks || !globalThis.BroadcastChannel) return false;
     try {
       this.#tabs = new Tabs(JSON.stringify(["sse-trio", url, this.#room, this.#session]), {
-        lead: () => {
-          if (this.#state === "joined" && this.#link?.signal.aborted === false) this.#tabs.post(this.#admission);
-          else this.#connect();
-        },
+        lead: () => (this.#connected ? this.#tabs.post(this.#admission) : this.#connect()),
         follow: () => {
           this.#link?.abort();
           this.#hear({type: "connecting"});
           this.#tabs.ask();
         },
         hear: (message) => {
+          // A tab that has joined by itself leaves that only for one that has joined too.
+          if (this.#connected && message.type !== "joined") return;
           this.#link?.abort();
           this.#hear(message);
         },
@@ -219,6 +218,10 @@ export class SessionGuard extends EventTarget {
     this.#tabs?.close();
     this.#tabs = undefined;
     this.#asleep = false;
+  }
+
+  get #connected() {
+    return this.#state === "joined" && this.#link?.signal.aborted === false;
   }
 
   get #following() {
@@ -458,7 +461,7 @@ button {
 width: 100%; padding: .65em; border: 1px solid transparent; border-radius: .5em;
 background: var(--session-guard-accent, #1d4ed8);
 color: var(--session-guard-accent-color, #fff);
-font: inherit; font-weight: 600; cursor: pointer
+font: inherit; font-weight: 600
 }
 button:focus-visible { outline: 3px solid var(--session-guard-accent, #1d4ed8); outline-offset: 2px }
 `;
@@ -571,7 +574,7 @@ export class SessionGuardElement extends (globalThis.HTMLElement ?? Object) {
     } else if (type === "terminated") {
       this.#expire(detail);
     } else if (type === "error") {
-      console.error(`<session-guard> is refused, and guards nothing: ${detail.message}`);
+      console.error(`<session-guard> guards nothing: ${detail.message}`);
       // The page's server knows whether there is still a login, and has a new ticket. Not so
       // where it was refused from the start: that would go on for ever.
       if (this.#joined || this.#reveal) location.reload();
@@ -661,7 +664,7 @@ export class SessionGuardElement extends (globalThis.HTMLElement ?? Object) {
       title: "You have been signed out",
       message:
         reason === "login"
-          ? "Your account was used to sign in again, here or on another device."
+          ? "Your account was used to sign in again, here or elsewhere."
           : "Your session has ended.",
       action: "Sign in again",
     };

@@ -150,7 +150,7 @@ def test_the_notice_is_a_modal_alert_that_leads_to_the_login(
     expect(notice(page)).to_be_visible()
     expect(notice(page)).to_have_accessible_name("You have been signed out")
     expect(notice(page)).to_have_accessible_description(
-        "Your account was used to sign in again, here or on another device."
+        "Your account was used to sign in again, here or elsewhere."
     )
     action = page.get_by_role("button", name="Sign in again")
     expect(action).to_be_focused()
@@ -335,7 +335,7 @@ def test_refused_from_the_start_it_says_that_it_guards_nothing(
     with page.expect_console_message() as message:
         page.goto(site.page("/", marked_up(hub, element(hub))))
     assert message.value.type == "error"
-    assert message.value.text.startswith("<session-guard> is refused, and guards nothing: ")
+    assert message.value.text.startswith("<session-guard> guards nothing: ")
     page.wait_for_timeout(100)
     # To load it anew would go on for ever.
     assert kinds(page) == ["error"]
