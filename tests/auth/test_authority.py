@@ -422,8 +422,47 @@ async def test_ending_one_session_of_a_room_that_has_forgotten_ends_no_other(
         assert not await world.authenticated(second)
 
 
+async def test_what_a_room_has_forgotten_counts_when_it_decides(new_world: NewWorld) -> None:
+    options = {**FOR_LONG, "config": {"ticket_lifetime": 3600, "max_sessions": 2}}
+    async with new_world(**options) as world:
+        first, second = [await world.login(remember_login=True) for _ in range(2)]
+        forget(world)
+        third = await world.login(remember_login=True)
+        assert [await world.authenticated(login) for login in (first, second, third)] == [
+            False,
+            True,
+            True,
+        ]
+        identity = await world.identity(second)
+        forget(world)
+        await world.authority.logout(identity)
+        assert not await world.authenticated(second)
+        assert not await world.authenticated(third)
+
+
+async def test_a_session_of_a_room_that_is_not_its_users_is_none(new_world: NewWorld) -> None:
+    """As after a change of what rooms are named by."""
+    async with new_world(cache_time_minutes=0) as world:
+        login = await world.login()
+        by_name = await Authority.open(
+            world.hub,
+            world.sessions,
+            world.authority.settings,
+            room=lambda user: user.name,
+            wall=lambda: world.now,
+        )
+        nr1, nr2 = pair(login.cookies)
+        headers = [
+            (b"cookie", cookie_header(nr1, nr2)),
+            (b"x-csrf-token", login.claims.csrf.encode()),
+        ]
+        assert await by_name.authenticate("POST", headers) == Anonymous(Reason.ENDED)
+
+
 async def test_a_name_that_somebody_joined_under_is_no_login(new_world: NewWorld) -> None:
-    async with new_world(**FOR_LONG) as world:
+    """Not within the cache time either."""
+    cached = {"cache_time_minutes": 1440, "session": SessionSettings(max_idle_minutes=2880)}
+    async with new_world(**FOR_LONG, **cached) as world:
         login = await world.login(remember_login=True)
         await world.authority.logout(await world.identity(login))
         forget(world)
