@@ -25,9 +25,6 @@ ENVIRONMENT_KEY = "SSE_TRIO_AUTHKEY"
 # `sse-trio serve` remembers over a restart; a program that embeds the server says where.
 COMMAND_LEDGER = "sqlite:///sse-trio.db"
 
-# What the environment's bytes become where they are not UTF-8 (PEP 383).
-_SURROGATE = re.compile(r"[\ud800-\udfff]")
-
 # As SQLAlchemy writes it: what comes after the third slash is the path. (SQLite would take
 # a path that begins with a colon for a database in memory.)
 _LEDGER = re.compile(r"sqlite:///([^:\x00][^\x00]*)")
@@ -48,7 +45,8 @@ def _to_authkeys(value: object) -> tuple[str, ...]:
     keys = () if value is None else _to_strings("authkey", value)
     if not all(keys):
         raise ConfigError("authkey must not be empty")
-    if any(_SURROGATE.search(key) for key in keys):
+    # What the environment's bytes become where they are not UTF-8 (PEP 383).
+    if any(map(strict_json.has_lone_surrogates, keys)):
         raise ConfigError("authkey must be UTF-8")
     return keys
 

@@ -24,6 +24,15 @@ MAX_DIGITS = 640
 _STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*"?|[\[{]|[\]}]', re.DOTALL)
 
 
+# Half of a character: Python's strings can hold it, and nothing else can.
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
+
+
+def has_lone_surrogates(text: str) -> bool:
+    """Whether `text` cannot be written as UTF-8, nor as JSON (RFC 8259, section 8.2)."""
+    return _SURROGATE.search(text) is not None
+
+
 def loads_untrusted(document: bytes | str) -> Any:
     """Decode one JSON document.
 

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import attrs
 
-from ..core.tickets import MAX_EPOCH
+from ..core.tokens import MAX_EPOCH
 from ..server.member import Outcome
 from ..server.recognition import View
 from . import cookies
@@ -82,10 +82,8 @@ class LoggedIn:
     claims: Claims = attrs.field(repr=False)
     cookies: list[str] = attrs.field(repr=False)
     """Values of ``Set-Cookie`` headers."""
-    ticket: str | None = attrs.field(repr=False)
-    """What the login's pages join with."""
     outcome: Outcome
-    """Who was ended by it."""
+    """Who was ended by it; with the ticket that the login's pages join with."""
 
 
 class Authority:
@@ -198,7 +196,7 @@ class Authority:
         self._sweep(now)
         claims = attrs.evolve(claims, epoch=outcome.epoch)
         written = cookies.write(claims, self.settings, self._keys)
-        return LoggedIn(claims, written, outcome.ticket, outcome)
+        return LoggedIn(claims, written, outcome)
 
     async def authenticate(
         self, method: str, headers: Headers, *, activity: bool = True
@@ -325,8 +323,7 @@ class Authority:
         stands = self._rooms.stands(
             session.room, session.id, epoch=session.epoch, issued=session.created
         )
-        is_idle = self._wall() - session.seen > self.settings.max_idle(session.kind)
-        return stands is not False and not is_idle
+        return stands is not False and not session.is_idle(self.settings, self._wall())
 
     async def _recall(self, room: str) -> None:
         """Tell a room of the logins that it has forgotten, so that it decides about all of them."""

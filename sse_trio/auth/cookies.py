@@ -14,11 +14,9 @@ from collections.abc import Iterable
 from urllib.parse import parse_qsl, quote, urlencode
 
 import attrs
-import jwt
 
 from ..core.messages import name
-from ..core.tickets import MAX_EPOCH
-from ..core.tokens import TokenKind, number
+from ..core.tokens import TokenKind, epoch, number
 from ..errors import LocalProtocolError
 from .keys import Keys
 from .settings import Kind, Settings
@@ -136,7 +134,7 @@ def read_untrusted(nr1: str, nr2: str, settings: Settings, keys: Keys) -> Claims
     Raises:
         ValueError: they are forged, of another user provider, or not of one login.
     """
-    token = LOGIN.read_untrusted(nr1, keys.verifying)
+    kid, token = LOGIN.read_untrusted(nr1, keys.verifying)
     # Their names say so too, but a client sends whatever names it likes.
     if token["prv"] != settings.user_provider:
         raise ValueError("the cookies are of another user provider")
@@ -144,19 +142,16 @@ def read_untrusted(nr1: str, nr2: str, settings: Settings, keys: Keys) -> Claims
     if token["nr2"] != _digest(nr2):
         raise ValueError("the cookies are not of one login")
     readable = dict(parse_qsl(nr2, strict_parsing=True))
-    epoch = token["epoch"]
-    if not isinstance(epoch, int) or number(epoch) > MAX_EPOCH:
-        raise ValueError("the login's epoch is not valid")
     return Claims(
         user=User(token["sub"], readable["unm"]),
         session=name(token["sid"], "session"),
         kind=Kind(token["kind"]),
         app_type=str(token["app"]),
-        epoch=epoch,
+        epoch=epoch(token["epoch"]),
         issued=number(token["iat"]),
         checked=number(token["chk"]),
         csrf=readable["crf"],
-        kid=jwt.get_unverified_header(nr1)["kid"],
+        kid=kid,
     )
 
 

@@ -12,7 +12,9 @@ from typing import Any, Protocol
 import attrs
 import trio
 
+from ..core.standing import epoch_of
 from ..ledger import Commit, SqliteLedger
+from ..ledger.memory import DONE
 from ..server.recognition import View
 from .cookies import User
 from .keys import Key, Keys
@@ -86,16 +88,6 @@ class Sessions(Protocol):
         ...
 
 
-class _Done:
-    """The commit of what is as durable as it will ever be."""
-
-    async def wait(self) -> None:
-        await trio.lowlevel.checkpoint()
-
-
-_DONE = _Done()
-
-
 class MemorySessions:
     """Sessions and keys that last as long as the process."""
 
@@ -107,7 +99,7 @@ class MemorySessions:
     def create(self, session: Session) -> Commit:
         """Keep a new session."""
         self._sessions[session.id] = session
-        return _DONE
+        return DONE
 
     async def get(self, id: str) -> Session | None:
         """Return a session, if there is one."""
@@ -118,22 +110,20 @@ class MemorySessions:
         """Note the last contact with a session."""
         if known := self._sessions.get(id):
             self._sessions[id] = attrs.evolve(known, seen=seen)
-        return _DONE
+        return DONE
 
     def revoke(self, id: str) -> Commit:
         """Drop a session."""
         self._sessions.pop(id, None)
-        return _DONE
+        return DONE
 
     def revoke_superseded(self, room: str, view: View) -> Commit:
         """Drop the sessions of a room that it would call superseded."""
         for session in list(self._sessions.values()):
-            epoch = session.epoch
-            if session.created < view.notified:
-                epoch = min(epoch, view.epoch - 1)
+            epoch = epoch_of(session.epoch, session.created, view.epoch, view.notified)
             if session.room == room and session.id not in view.sessions and epoch < view.floor:
                 del self._sessions[session.id]
-        return _DONE
+        return DONE
 
     async def of_user(self, user: str) -> list[Session]:
         """Return a user's sessions, the newest first."""
@@ -150,7 +140,7 @@ class MemorySessions:
         for session in list(self._sessions.values()):
             if session.kind is kind and session.seen < before:
                 del self._sessions[session.id]
-        return _DONE
+        return DONE
 
     async def load_keys(self) -> Keys | None:
         """Return the keys."""
@@ -160,7 +150,7 @@ class MemorySessions:
     def store_keys(self, keys: Keys) -> Commit:
         """Keep these keys."""
         self._kept = keys
-        return _DONE
+        return DONE
 
 
 _COLUMNS = "id, user, name, room, kind, app_type, epoch, created, seen, user_agent, address"

@@ -63,11 +63,19 @@ class Anonymous:
 class Authenticated:
     """A user's request."""
 
-    user: User
-    session: str = attrs.field(repr=False)
     claims: Claims = attrs.field(repr=False)
     checked: bool
     """Whether the store was asked: then the cookies are to be renewed."""
+
+    @property
+    def user(self) -> User:
+        """Whose it is."""
+        return self.claims.user
+
+    @property
+    def session(self) -> str:
+        """Of which login."""
+        return self.claims.session
 
 
 class Ask(enum.Enum):
@@ -94,6 +102,10 @@ class Session:
     """The last contact at which the store was asked."""
     user_agent: str = ""
     address: str = ""
+
+    def is_idle(self, settings: Settings, now: float) -> bool:
+        """Whether the last contact is too long ago."""
+        return now - self.seen > settings.max_idle(self.kind)
 
 
 def recognise(
@@ -146,11 +158,10 @@ def judge(
         return Anonymous(Reason.EXPIRED)
     if store is ASK_STORE:
         if stands and settings.cache_time and now - claims.checked < settings.cache_time:
-            return Authenticated(claims.user, claims.session, claims, checked=False)
+            return Authenticated(claims, checked=False)
         return ASK_STORE
     if store is None or (store.user, store.epoch) != (claims.user, claims.epoch):
         return Anonymous(Reason.ENDED)
-    if now - store.seen > settings.max_idle(claims.kind):
+    if store.is_idle(settings, now):
         return Anonymous(Reason.IDLE)
-    renewed = attrs.evolve(claims, checked=max(now, claims.checked))
-    return Authenticated(claims.user, claims.session, renewed, checked=True)
+    return Authenticated(attrs.evolve(claims, checked=max(now, claims.checked)), checked=True)

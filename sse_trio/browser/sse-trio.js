@@ -217,7 +217,6 @@ export class SessionGuard extends EventTarget {
     this.#link?.abort();
     this.#tabs?.close();
     this.#tabs = undefined;
-    this.#asleep = false;
   }
 
   get #connected() {
@@ -595,7 +594,7 @@ export class SessionGuardElement extends (globalThis.HTMLElement ?? Object) {
       }
     }
     const inert = (on) => Element.prototype.toggleAttribute.call(host, "inert", on);
-    const before = own(Element, "attributes", host).getNamedItem("inert") !== null;
+    const before = Element.prototype.hasAttribute.call(host, "inert");
     inert(true);
     this.#reveal = () => {
       inert(before);

@@ -20,7 +20,6 @@ SUBPROTOCOL = "sse-trio.v1"
 MAX_NAME = 256
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-_SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
 class CloseCode(enum.IntEnum):
@@ -184,7 +183,7 @@ def name(value: object, what: str) -> str:
         raise ValueError(f"{what} must have 1 to {MAX_NAME} characters")
     if _CONTROL.search(value):
         raise ValueError(f"{what} must not hold control characters")
-    if _SURROGATE.search(value):
+    if strict_json.has_lone_surrogates(value):
         raise ValueError(f"{what} must not hold lone surrogates")
     return value
 

@@ -58,6 +58,15 @@ class Login:
     """The epoch of the notify that ended it, or `RELEASED`."""
 
 
+def epoch_of(proved: int, issued: float, epoch: int, notified: float) -> int:
+    """Return the epoch that a login counts as of, where something else has proved it.
+
+    A login that was `issued` before the room was last `notified` is of an epoch before that,
+    whatever it proves: the room may have forgotten, and begun to count anew.
+    """
+    return min(proved, epoch - 1) if issued < notified else proved
+
+
 @attrs.frozen
 class Record:
     """One room's standing as a value, for the ledger."""
@@ -97,9 +106,7 @@ class Standing:
         known = self.logins.get(session)
         if ticket is None:
             return known or Login(self.epoch, self.touched, self.touched, named=False)
-        epoch = ticket.epoch
-        if ticket.issued < self.notified:
-            epoch = min(epoch, self.epoch - 1)
+        epoch = epoch_of(ticket.epoch, ticket.issued, self.epoch, self.notified)
         is_over = known and known.ended == RELEASED and ticket.issued < known.seen
         if known and (epoch <= self.epoch or is_over):
             return known

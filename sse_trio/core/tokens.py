@@ -17,6 +17,9 @@ import jwt
 ALGORITHM = "HS256"
 ISSUER = "sse-trio"
 
+# What every JSON parser reads exactly (RFC 8259, section 6), and a ledger can hold.
+MAX_EPOCH = 2**53
+
 # Seconds by which two machines' clocks may differ.
 LEEWAY = 30
 
@@ -40,15 +43,16 @@ class TokenKind:
             json_encoder=_Utf8Encoder,
         )
 
-    def read_untrusted(self, token: str, keys: Mapping[str, bytes]) -> dict[str, Any]:
-        """Return the claims of a token that one of `keys`, by `kid`, has signed.
+    def read_untrusted(self, token: str, keys: Mapping[str, bytes]) -> tuple[str, dict[str, Any]]:
+        """Return the `kid` of the one of `keys` that has signed a token, and its claims.
 
         Raises:
             ValueError: it is forged, or of another kind. Which of these is not said.
         """
         try:
             header = jwt.get_unverified_header(token)
-            key = keys.get(str(header.get("kid")))
+            kid = str(header.get("kid"))
+            key = keys.get(kid)
             if key is None or header.get("typ") != self.type or not _is_canonical(token):
                 raise ValueError
             claims: dict[str, Any] = jwt.decode(
@@ -67,7 +71,18 @@ class TokenKind:
             )
         except (jwt.PyJWTError, ValueError, RecursionError):
             raise ValueError("the token is not valid") from None
-        return claims
+        return kid, claims
+
+
+def epoch(value: object) -> int:
+    """Check the epoch of a login.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    if not isinstance(value, int) or number(value) > MAX_EPOCH:
+        raise ValueError
+    return value
 
 
 def number(value: object) -> float:

@@ -12,14 +12,15 @@ from ..core.notify import REMEMBERED_NOTIFIES, Answer
 from ..core.standing import Record
 
 
-class _Done:
+class Done:
     """The commit of what is as durable as it will ever be."""
 
     async def wait(self) -> None:
+        """Return at once, after a checkpoint."""
         await trio.lowlevel.checkpoint()
 
 
-_DONE = _Done()
+DONE = Done()
 
 
 class MemoryLedger:
@@ -40,7 +41,7 @@ class MemoryLedger:
         await trio.lowlevel.checkpoint()
         return list(self._records.items()), list(self._answers.values())
 
-    def note(self, room: str, record: Record | None, answer: Answer | None = None) -> _Done:
+    def note(self, room: str, record: Record | None, answer: Answer | None = None) -> Done:
         """Keep `record` and `answer`."""
         self._records.pop(room, None)
         if record is not None:
@@ -50,7 +51,7 @@ class MemoryLedger:
             self._answers[answer.id] = answer
             while len(self._answers) > REMEMBERED_NOTIFIES:
                 del self._answers[next(iter(self._answers))]
-        return _DONE
+        return DONE
 
     def pending(self, _: str) -> None:
         """Nothing ever waits."""

@@ -9,7 +9,6 @@ Nothing is read but at the start: the server's memory has it all.
 import contextlib
 import logging
 import math
-import re
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Hashable, Iterable, Iterator
 from functools import partial
@@ -22,11 +21,10 @@ import trio
 from ..core.notify import REMEMBERED_NOTIFIES, Answer
 from ..core.standing import Record
 from ..errors import LedgerError, LocalProtocolError
+from ..strict_json import has_lone_surrogates
 from .sqlite_file import Change, LedgerFile, words
 
 T = TypeVar("T")
-
-_SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 logger = logging.getLogger("sse_trio")
 
@@ -65,6 +63,13 @@ class Group:
         if self.error is not None:
             raise LedgerError(self.error)
 
+    def put(self, thing: Hashable, change: Change, *, last: bool) -> None:
+        """Put a change in the place of an earlier one of the same thing, or behind all others."""
+        if last:
+            self.changes.pop(thing, None)
+            self.last.add(thing)
+        self.changes[thing] = change
+
     def settle(self, error: str | None) -> None:
         """Wake everyone who waits."""
         self.error = error
@@ -79,11 +84,8 @@ class Group:
             del self.answers[next(iter(self.answers))]
         later.records, later.answers = self.records, self.answers
         for thing, change in later.changes.items():
-            if thing in later.last:
-                self.changes.pop(thing, None)
-            self.changes[thing] = change
-        later.changes = self.changes
-        later.last |= self.last
+            self.put(thing, change, last=thing in later.last)
+        later.changes, later.last = self.changes, self.last
 
 
 class SqliteLedger:
@@ -185,10 +187,7 @@ class SqliteLedger:
         """
         if not all(map(_is_storable, parameters)):
             raise LocalProtocolError("only text, numbers and bytes can be stored")
-        if last:
-            self._next.changes.pop(thing, None)
-            self._next.last.add(thing)
-        self._next.changes[thing] = (sql, parameters)
+        self._next.put(thing, (sql, parameters), last=last)
         self._noted.set()
         return self._next
 
@@ -208,10 +207,8 @@ class SqliteLedger:
 
     def changing(self, thing: Hashable) -> tuple[Any, ...] | None:
         """Return the parameters of the last change of `thing`, if that is not written yet."""
-        for group in (self._next, self._current):
-            if not group.tried and thing in group.changes:
-                return group.changes[thing][1]
-        return None
+        changes = [g.changes[thing] for g in self._unwritten() if thing in g.changes]
+        return changes[-1][1] if changes else None
 
     def pending(self, room: str) -> Group | None:
         """Return the group that the room's last record is in, if that is not written yet."""
@@ -284,7 +281,7 @@ class SqliteLedger:
 
 def _is_storable(value: object) -> bool:
     if isinstance(value, str):
-        return _SURROGATE.search(value) is None
+        return not has_lone_surrogates(value)
     if isinstance(value, int):
         return -(2**63) <= value < 2**63
     return isinstance(value, float | bytes)

@@ -112,9 +112,7 @@ class Hub:
             wanted = Notify(room=room, sender=sender, reason=reason, detail=detail, id=id)
         return await self.accept(wanted, together=together)
 
-    async def release(
-        self, room: str | int, session: str | int, *, together: Together | None = None
-    ) -> Outcome:
+    async def release(self, room: str | int, session: str | int) -> Outcome:
         """End one session of `room`, which has logged out; return once that is durable.
 
         A session that has been superseded is ended already: to release it changes nothing,
@@ -127,15 +125,13 @@ class Hub:
         """
         with _callers_mistakes():
             wanted = Release(room=room, session=session)
-        return await self.accept(wanted, together=together)
+        return await self.accept(wanted)
 
-    async def log_out(
-        self, room: str | int, session: str | int, *, together: Together | None = None
-    ) -> Outcome:
+    async def log_out(self, room: str | int, session: str | int) -> Outcome:
         """End every session of `room`, as one of them asks; return once that is durable.
 
         One that has ended can end nobody: then this is its :meth:`release`, and changes
-        nothing. `together` is as for :meth:`notify`.
+        nothing.
 
         Raises:
             LocalProtocolError: a value is outside the protocol's limits.
@@ -145,21 +141,21 @@ class Hub:
         with _callers_mistakes():
             wanted = Notify(room=room, sender=None, reason="logout")
             by = Release(room=room, session=session)
-        return await self.accept(wanted, by=by, together=together)
+        return await self.accept(wanted, by=by)
 
     def stands(self, room: str, session: str, *, epoch: int, issued: float) -> bool | None:
         """Whether a login stands, as far as memory goes; None where that does not know it.
 
         `epoch` is the login's, and `issued` when it was made, in Unix seconds.
         """
-        return self.recognition.stands(room, Ticket(room, session, epoch, issued))
+        return self.recognition.stands(Ticket(room, session, epoch, issued))
 
     def recall(self, room: str, session: str, *, epoch: int, issued: float) -> bool:
         """Take up a login that the caller's own records prove; False if it has ended.
 
         As a join with a ticket does: the room knows it from now on, and counts it as seen.
         """
-        return self.recognition.recall(room, Ticket(room, session, epoch, issued))
+        return self.recognition.recall(Ticket(room, session, epoch, issued))
 
     def view(self, room: str) -> View:
         """Return who stands in a room."""
@@ -279,8 +275,10 @@ class Hub:
         ending = self.membership.decide(wanted)
         if together is not None:
             together(ending.outcome.epoch)
-        for follower in self._followers:
-            follower(wanted.room, before - self.view(wanted.room).sessions)
+        if self._followers:
+            ended = before - self.view(wanted.room).sessions
+            for follower in self._followers:
+                follower(wanted.room, ended)
         # A short fan-out is over before anything awaits. A long one goes on in the hub's
         # nursery, whatever becomes of the caller.
         if len(list(itertools.islice(ending.telling, SLICE))) < SLICE:

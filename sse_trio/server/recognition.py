@@ -68,12 +68,12 @@ class Recognition:
             self._note_looked_at(looked_at, now)
         return standing
 
-    def stands(self, room: str, login: Ticket) -> bool | None:
+    def stands(self, login: Ticket) -> bool | None:
         """Whether a login stands, as far as memory goes; None where that does not know it.
 
         A session that has merely joined under this name is no proof.
         """
-        standing = self._standings.get(room)
+        standing = self._standings.get(login.room)
         if standing is None:
             return None
         if standing.superseded(standing.login(login.session, login)):
@@ -81,18 +81,18 @@ class Recognition:
         known = standing.logins.get(login.session)
         return True if known and known.named and known.epoch == login.epoch else None
 
-    def recall(self, room: str, login: Ticket) -> bool:
+    def recall(self, login: Ticket) -> bool:
         """Take up a login that is proved, as a ticket would be; False if it has ended."""
-        standing = self.standing(room)
+        standing = self.standing(login.room)
         found = standing.login(login.session, login)
         if standing.superseded(found):
             return False
         if not found.named:
             found = attrs.evolve(found, epoch=login.epoch, named=True)
         if standing.admit(login.session, found):
-            self.note(room)
+            self.note(login.room)
         else:
-            self.see(room, login.session)
+            self.see(login.room, login.session)
         return True
 
     def view(self, room: str) -> View:

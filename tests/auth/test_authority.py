@@ -122,7 +122,7 @@ async def test_a_login_is_authenticated(new_world: NewWorld) -> None:
         (kept,) = await world.authority.sessions(ADA)
         assert (kept.id, kept.user, kept.epoch) == (login.claims.session, ADA, 1)
         assert (kept.user_agent, kept.address) == ("x" * MAX_USER_AGENT, "192.0.2.1")
-        assert login.ticket is not None
+        assert login.outcome.ticket is not None
 
 
 async def test_a_new_login_ends_the_others_at_once(new_world: NewWorld) -> None:
@@ -681,7 +681,7 @@ class History:
         made = await self.world.login(user, remember_login=kind is Kind.PERSISTENT)
         self.end(user)
         now = self.world.now
-        identity = Authenticated(user, made.claims.session, made.claims, checked=False)
+        identity = Authenticated(made.claims, checked=False)
         browser = Naive(user, kind, made.claims.session, identity, now, now)
         browser.cookies.append((made.cookies, now, self.generation))
         self.browsers.append(browser)

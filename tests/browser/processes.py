@@ -25,8 +25,6 @@ import attrs
 
 KEY = "a key of the browser's tests"
 
-CLIENT = (Path(__file__).parents[2] / "sse_trio" / "browser" / "sse-trio.js").read_bytes()
-
 DEADLINE = 20
 
 _LISTENING = re.compile(r"^listening on http://127\.0\.0\.1:(\d+) and")

@@ -35,7 +35,7 @@ WATCH = """
   });
 </script>"""
 
-MARKUP = '<session-guard src="{url}" room="u1" session="s1" conceal {more}></session-guard>'
+MARKUP = '<session-guard src="{url}" room="u1" session="s1" conceal></session-guard>'
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def test_terminated_on_its_return(hub: HubProcess, site: Site, page: Page, share
 def test_terminated_before_anything_of_it_can_be_used(
     hub: HubProcess, site: Site, page: Page
 ) -> None:
-    element = MARKUP.format(url=hub.url, more="")
+    element = MARKUP.format(url=hub.url)
     page.goto(site.page("/", marked_up(hub, element, WATCH)))
     wait_for(page, "joined")
     page.evaluate("look()")
@@ -87,7 +87,7 @@ def test_terminated_before_anything_of_it_can_be_used(
 
 
 def test_usable_again_once_it_has_joined(hub: HubProcess, site: Site, page: Page) -> None:
-    element = MARKUP.format(url=hub.url, more="")
+    element = MARKUP.format(url=hub.url)
     styled = f'<div style="opacity: 0.9; color: green">{element}{WATCH}</div>'
     page.goto(site.page("/", marked_up(hub, styled)))
     wait_for(page, "joined")
@@ -139,7 +139,7 @@ def looked(state: str, *, usable: bool) -> dict[str, Any]:
 
 
 def test_a_popover_is_hidden_too(hub: HubProcess, site: Site, page: Page) -> None:
-    element = MARKUP.format(url=hub.url, more="")
+    element = MARKUP.format(url=hub.url)
     popover = "<p id='secret' popover='manual' style='visibility: visible'>secret</p>"
     page.goto(site.page("/", marked_up(hub, f"<div>{element}{popover}</div>")))
     wait_for(page, "joined")
@@ -154,7 +154,7 @@ def test_the_names_of_a_forms_fields_uncover_nothing(
     hub: HubProcess, site: Site, page: Page
 ) -> None:
     """DOM clobbering: a form's own properties give way to its fields."""
-    element = MARKUP.format(url=hub.url, more="")
+    element = MARKUP.format(url=hub.url)
     fields = "".join(
         f'<input name="{name}">'
         for name in ("style", "inert", "querySelectorAll", "attributes", "toggleAttribute")
@@ -176,7 +176,7 @@ def test_the_names_of_a_forms_fields_uncover_nothing(
 @pytest.mark.parametrize("around", ["", "transition: all 1s"])
 def test_nothing_shines_through(hub: HubProcess, site: Site, page: Page, around: str) -> None:
     """Neither what fades, nor what is on top of all and would be seen by a style of its own."""
-    element = MARKUP.format(url=hub.url, more="")
+    element = MARKUP.format(url=hub.url)
     dialog = "<dialog style='visibility: visible'><button id='buy'>Buy</button></dialog>"
     html = f'<div style="{around}">{element}{WATCH}{dialog}</div>'
     page.goto(site.page("/", marked_up(hub, html)))

@@ -6,15 +6,16 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
+import sse_trio.browser
 from sse_trio.core.messages import CloseCode
 
 from ..test_docs import ROOT, code, curl_data, curls, fences, section, table
 from .conftest import StartHub
 from .pages import EVENTS
-from .processes import CLIENT, HubProcess, Site
+from .processes import HubProcess, Site
 
 PAGE = ROOT / "docs" / "browser.md"
-SOURCE = CLIENT.decode()
+SOURCE = sse_trio.browser.SOURCE.decode()
 TYPES = (ROOT / "sse_trio" / "browser" / "sse-trio.d.ts").read_text()
 
 

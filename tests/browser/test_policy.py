@@ -3,11 +3,11 @@
 import pytest
 from playwright.sync_api import Page, expect
 
-from sse_trio.browser import INTEGRITY
+from sse_trio.browser import INTEGRITY, SOURCE
 
 from .conftest import StartHub
 from .pages import wait_for
-from .processes import CLIENT, HubProcess, Site
+from .processes import HubProcess, Site
 
 PAGE = """<!doctype html><html lang="en"><title>strict</title>
 <script nonce="n0nce">
@@ -119,7 +119,7 @@ def test_an_import_map_names_it(hub: HubProcess, site: Site, page: Page) -> None
 
 
 def test_a_copy_on_the_pages_own_server(hub: HubProcess, site: Site, page: Page) -> None:
-    site.pages["/static/sse-trio.js"] = ("text/javascript", CLIENT, {})
+    site.pages["/static/sse-trio.js"] = ("text/javascript", SOURCE, {})
     html = PAGE % {"client": "/static/sse-trio.js", "url": hub.url, "more": ""}
     page.goto(site.page("/", html))
     wait_for(page, "joined")

@@ -9,11 +9,12 @@ from itertools import pairwise
 import pytest
 from playwright.sync_api import Page, WebSocketRoute
 
+from sse_trio.browser import SOURCE
 from sse_trio.core.messages import CloseCode
 
 from .conftest import StartHub
 from .pages import guarded, kinds, said, state, stop_the_clock, wait_for, wait_for_members
-from .processes import CLIENT, HubProcess, Site
+from .processes import HubProcess, Site
 
 GUARD = 'room: "u1", session: "s1"'
 
@@ -42,7 +43,7 @@ def deserted(site: Site, options: str, drawn: str = "Math.random()") -> str:
 
     Its WebSockets fail at once, so that nothing but the clock makes time go by.
     """
-    site.pages["/client.js"] = ("text/javascript", CLIENT, {})
+    site.pages["/client.js"] = ("text/javascript", SOURCE, {})
     return site.page(
         "/",
         f"""<!doctype html><title>deserted</title><link rel="icon" href="data:,">
@@ -209,7 +210,7 @@ def test_there_is_no_thundering_herd(site: Site, page: Page) -> None:
 
 
 def test_real_sockets_are_waited_for_as_long(page: Page, site: Site, sockets: list[str]) -> None:
-    site.pages["/client.js"] = ("text/javascript", CLIENT, {})
+    site.pages["/client.js"] = ("text/javascript", SOURCE, {})
     stop_the_clock(page)
     page.goto(
         site.page(

@@ -5,9 +5,11 @@ from typing import Any
 import pytest
 from playwright.sync_api import BrowserContext, Page
 
+from sse_trio.browser import SOURCE
+
 from .conftest import StartHub
 from .pages import guarded, kinds, said, state, wait_for, wait_for_members
-from .processes import CLIENT, HubProcess, Site, run_cable
+from .processes import HubProcess, Site, run_cable
 
 SHARED = 'room: "u1", session: "s1", share: true'
 
@@ -289,7 +291,7 @@ def test_a_tab_that_is_opened_while_there_is_no_connection(
     wait_for(leader, "offline")
     # The client comes from the hub, so this page has its own copy of it.
     latecomer = context.new_page()
-    site.pages["/copy.js"] = ("text/javascript", CLIENT, {})
+    site.pages["/copy.js"] = ("text/javascript", SOURCE, {})
     html = guarded(hub, SHARED).replace(hub.client, site.origin + "/copy.js")
     latecomer.goto(site.page("/late", html))
     wait_for(latecomer, "offline")

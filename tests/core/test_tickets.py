@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from sse_trio.config import Config
 from sse_trio.core import tickets
 from sse_trio.core.messages import Join, encode
-from sse_trio.core.tickets import MAX_EPOCH, Ticket, Tickets
-from sse_trio.core.tokens import ISSUER, LEEWAY
+from sse_trio.core.tickets import Ticket, Tickets
+from sse_trio.core.tokens import ISSUER, LEEWAY, MAX_EPOCH
 from sse_trio.errors import RemoteProtocolError
 
 from .. import strategies
