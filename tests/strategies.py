@@ -59,6 +59,9 @@ notify_bodies: SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
 
 release_bodies: SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
     {"room": names | st.integers(-(10**20), 10**20), "session": names | st.integers()},
-    optional={"wait": st.integers(0, 10) | st.floats(0, 10)},
+    optional={
+        "reason": printable,
+        "wait": st.integers(0, 10) | st.floats(0, 10),
+    },
 )
 """The members of a right `POST /release`, but for the key."""

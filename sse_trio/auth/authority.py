@@ -6,20 +6,30 @@ step and are committed together, so that no request finds the one without the ot
 
 import secrets
 import time
-from collections.abc import Callable, Collection
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any
 
 import attrs
 
 from ..core.tokens import MAX_EPOCH
 from ..server.member import Outcome
-from ..server.recognition import View
 from . import cookies
 from .cookies import Claims, User
 from .keys import Key, Keys
-from .sessions import Sessions
+from .records import Records, Rooms
+from .sessions import Sessions, store_in
 from .settings import Kind, Settings
-from .verdict import ASK_STORE, Anonymous, Authenticated, Headers, Reason, Session, judge, recognise
+from .verdict import (
+    ASK_STORE,
+    Anonymous,
+    Authenticated,
+    Headers,
+    Reason,
+    Session,
+    judge,
+    read_cookies,
+    recognise,
+)
 
 # Bytes of randomness: in a session's id, which is no secret but must not be guessed; in
 # the CSRF token; in a key.
@@ -27,52 +37,9 @@ SESSION_BYTES = 24
 CSRF_BYTES = 24
 KEY_BYTES = 32
 
-# Seconds between two looks for sessions that have been idle for too long.
-SWEEP = 60.0
-
 # Characters that are kept.
 MAX_USER_AGENT = 256
 MAX_ADDRESS = 64
-
-
-class Rooms(Protocol):
-    """What the authority needs of a hub. Times are Unix seconds; a login is of an epoch."""
-
-    def stands(self, room: str, session: str, *, epoch: int, issued: float) -> bool | None:
-        """Whether a login stands, as far as memory goes; None where that does not know it."""
-        ...
-
-    def recall(self, room: str, session: str, *, epoch: int, issued: float) -> bool:
-        """Take up a login that the store has proved; False if it has ended."""
-        ...
-
-    def view(self, room: str) -> View:
-        """Return who stands in a room."""
-        ...
-
-    def follow(self, follower: Callable[[str, Collection[str]], object]) -> None:
-        """Have `follower` called, at every decision, with the room and who has ended."""
-        ...
-
-    async def notify(
-        self,
-        room: str,
-        *,
-        sender: str | None,
-        reason: str,
-        detail: dict[str, Any] | None,
-        together: Callable[[int], object],
-    ) -> Outcome:
-        """Carry out that `sender` has logged in."""
-        ...
-
-    async def log_out(self, room: str, session: str) -> Outcome:
-        """Carry out that a session logs everybody out; one that has ended ends nobody."""
-        ...
-
-    async def release(self, room: str, session: str) -> Outcome:
-        """Carry out that one session has logged out."""
-        ...
 
 
 @attrs.frozen
@@ -87,57 +54,54 @@ class LoggedIn:
 
 
 class Authority:
-    """Whose request is this? Made by :meth:`open`.
-
-    `room` names a user's room; `wall` is Unix time in seconds.
-    """
+    """Whose request is this? Made by :meth:`open`."""
 
     def __init__(
         self,
         rooms: Rooms,
-        sessions: Sessions,
+        store: Sessions,
         settings: Settings,
         *,
         room: Callable[[User], str],
         wall: Callable[[], float],
     ) -> None:
         self.settings = settings
+        self.store = store
+        """The sessions, and the keys that sign."""
         self._rooms = rooms
-        self._sessions = sessions
         self._room = room
-        self._wall = wall
-        self._swept = wall()
-        rooms.follow(self._follow)
+        self._records = Records(rooms, store, settings, room, wall)
+        rooms.follow(self._records)
 
     @classmethod
     async def open(
         cls,
         rooms: Rooms,
-        sessions: Sessions,
         settings: Settings | None = None,
         *,
         room: Callable[[User], str] = lambda user: user.id,
+        store: Sessions | None = None,
         wall: Callable[[], float] = time.time,
     ) -> "Authority":
         """Take up the stored keys, or make the first one.
 
+        `rooms` is the hub. `room` names a user's room. Without a `store` the sessions are kept
+        as the hub's ledger is, in its file or in memory; authorities of one hub, of several
+        providers or app types, have to share one. `wall` is Unix time in seconds.
+
         Raises:
             LedgerError: the store cannot be read, or not be written.
         """
-        authority = cls(rooms, sessions, settings or Settings(), room=room, wall=wall)
-        if sessions.keys is None:
-            stored = await sessions.load_keys()
+        store = store or store_in(rooms.ledger)
+        authority = cls(rooms, store, settings or Settings(), room=room, wall=wall)
+        if store.keys is None:
+            stored = await store.load_keys()
             # Another authority may have been quicker.
-            if sessions.keys is None and stored is not None:
-                sessions.keys = stored
-            elif sessions.keys is None:
+            if store.keys is None and stored is not None:
+                store.keys = stored
+            elif store.keys is None:
                 await authority.generate_new_keys()
         return authority
-
-    @property
-    def _keys(self) -> Keys:
-        assert self._sessions.keys is not None
-        return self._sessions.keys
 
     async def login(
         self,
@@ -145,20 +109,23 @@ class Authority:
         *,
         remember_login: bool = False,
         detail: dict[str, Any] | None = None,
-        user_agent: str | None = None,
+        headers: Headers = (),
         address: str | None = None,
     ) -> LoggedIn:
         """Log a user in, whom the caller has authenticated; end the user's other sessions.
 
-        `detail` is handed to those; `user_agent` and `address` are for the list of sessions.
+        `detail` is handed to those. With the request's `headers`, whose names are lower-case,
+        the login that this browser has been in so far ends too, whoever's it is: its cookies
+        are overwritten. The browser's name and `address` are for the list of sessions.
 
         Raises:
             LocalProtocolError: the user's id and name are too long, or no name of a room.
-            LimitReached: the room is full, and `at_limit` is ``refuse-new``; nothing changed.
+            LimitReached: the room is full, and `at_limit` is ``refuse-new``; nobody is ended.
             Draining: the hub is shutting down.
             LedgerError: it could not be made durable; nobody is logged in by it.
         """
-        now = self._wall()
+        headers = list(headers)
+        now = self._records.now()
         claims = Claims(
             user=user,
             session=secrets.token_urlsafe(SESSION_BYTES),
@@ -170,32 +137,39 @@ class Authority:
             csrf=secrets.token_urlsafe(CSRF_BYTES),
         )
         # What cannot be written, at whatever epoch, is found before anybody is ended.
-        cookies.write(claims, self.settings, self._keys)
+        cookies.write(claims, self.settings, self._records.keys)
         room = self._room(user)
         session = Session(
             id=claims.session,
             user=user,
+            provider=self.settings.user_provider,
             room=room,
             kind=claims.kind,
             app_type=claims.app_type,
             epoch=claims.epoch,
             created=now,
             seen=now,
-            user_agent=_printable(user_agent, MAX_USER_AGENT),
+            user_agent=_printable(_header(headers, b"user-agent"), MAX_USER_AGENT),
             address=_printable(address, MAX_ADDRESS),
         )
 
         def create(epoch: int) -> None:
-            self._sessions.create(attrs.evolve(session, epoch=epoch))
+            self.store.create(attrs.evolve(session, epoch=epoch))
 
-        await self._recall(room)
-        outcome = await self._rooms.notify(
-            room, sender=claims.session, reason="login", detail=detail, together=create
-        )
-        await self._end_elsewhere(user, room)
-        self._sweep(now)
+        await self._leave(headers, now)
+        await self._records.recall(room)
+        try:
+            outcome = await self._rooms.notify(
+                room, sender=claims.session, reason="login", detail=detail, together=create
+            )
+            await self._records.end_elsewhere(user, room)
+        except BaseException:
+            # Nobody will get these cookies, so nobody's place is taken by them.
+            if claims.session in self._rooms.view(room).sessions:
+                self._rooms.abandon(room, claims.session)
+            raise
         claims = attrs.evolve(claims, epoch=outcome.epoch)
-        written = cookies.write(claims, self.settings, self._keys)
+        written = cookies.write(claims, self.settings, self._records.keys)
         return LoggedIn(claims, written, outcome)
 
     async def authenticate(
@@ -208,17 +182,25 @@ class Authority:
         Raises:
             LedgerError: the store cannot be read.
         """
-        now = self._wall()
-        claims = recognise(method, headers, settings=self.settings, keys=self._keys, now=now)
+        now = self._records.now()
+        claims = recognise(
+            method, headers, settings=self.settings, keys=self._records.keys, now=now
+        )
         if isinstance(claims, Anonymous):
             return claims
-        verdict = judge(claims, stands=self._stands(claims), settings=self.settings, now=now)
+        verdict = judge(
+            claims, stands=self._records.stands(claims), settings=self.settings, now=now
+        )
         if verdict is not ASK_STORE:
             return verdict
-        known = await self._sessions.get(claims.session)
+        known = await self.store.get(claims.session)
         # Much may have happened meanwhile, and memory knows it.
         verdict = judge(
-            claims, stands=self._stands(claims), store=known, settings=self.settings, now=now
+            claims,
+            stands=self._records.stands(claims),
+            store=known,
+            settings=self.settings,
+            now=now,
         )
         assert verdict is not ASK_STORE
         if isinstance(verdict, Anonymous):
@@ -231,8 +213,7 @@ class Authority:
             return Anonymous(Reason.SUPERSEDED)
         if not activity:
             return attrs.evolve(verdict, checked=False)
-        self._sessions.touch(claims.session, now)
-        self._sweep(now)
+        self.store.touch(claims.session, now)
         return verdict
 
     def renew(self, identity: Authenticated) -> list[str]:
@@ -241,15 +222,19 @@ class Authority:
         Never for a login that has ended since, or whose key is not in use any more.
         """
         claims = identity.claims
-        if not identity.checked or claims.kid not in self._keys.verifying:
+        if not identity.checked or claims.kid not in self._records.keys.verifying:
             return []
-        if self._stands(claims) is False:
+        if self._records.stands(claims) is False:
             return []
-        return cookies.write(claims, self.settings, self._keys)
+        return cookies.write(claims, self.settings, self._records.keys)
 
     def forget(self) -> list[str]:
         """Return the ``Set-Cookie`` values that delete the cookies."""
         return cookies.delete(self.settings)
+
+    def ticket(self, identity: Authenticated) -> str | None:
+        """Sign what this login's pages join with; None if the hub has no authkey."""
+        return self._rooms.ticket(self._room(identity.user), identity.session)
 
     async def logout(self, identity: Authenticated) -> Outcome:
         """End all of a user's sessions; a session that was superseded meanwhile ends nobody.
@@ -259,10 +244,10 @@ class Authority:
             LedgerError: it could not be made durable.
         """
         room = self._room(identity.user)
-        await self._recall(room)
+        await self._records.recall(room)
         outcome = await self._rooms.log_out(room, identity.session)
         if not self._rooms.view(room).sessions:
-            await self._end_elsewhere(identity.user, room)
+            await self._records.end_elsewhere(identity.user, room)
         return outcome
 
     async def end(self, user: User, session: str) -> Outcome | None:
@@ -272,7 +257,7 @@ class Authority:
             Draining: the hub is shutting down.
             LedgerError: it could not be made durable, or the store not be read.
         """
-        for known in await self._sessions.of_user(user.id):
+        for known in await self._records.of_user(user):
             if known.id == session and known.room == self._room(user):
                 return await self._rooms.release(known.room, session)
         return None
@@ -284,9 +269,8 @@ class Authority:
             LedgerError: the store cannot be read.
         """
         room = self._room(user)
-        return [
-            s for s in await self._sessions.of_user(user.id) if s.room == room and self._is_alive(s)
-        ]
+        found = await self._records.of_user(user)
+        return [known for known in found if known.room == room and self._records.is_alive(known)]
 
     async def rotate_keys(self) -> None:
         """Sign with a new key from now on; what the others have signed stays valid.
@@ -294,10 +278,10 @@ class Authority:
         Raises:
             LedgerError: it could not be made durable.
         """
-        await self._use(self._keys.rotated(self._new_key()))
+        await self._use(self._records.keys.rotated(self._new_key()))
 
     async def generate_new_keys(self) -> None:
-        """Make everyone log in again, at their next request.
+        """Make everyone log in again, at their next request. Pages are told at the next sweep.
 
         Raises:
             LedgerError: it could not be made durable; it has its effect all the same.
@@ -305,49 +289,24 @@ class Authority:
         await self._use(Keys((self._new_key(),)))
 
     async def _use(self, keys: Keys) -> None:
-        self._sessions.keys = keys
-        await self._sessions.store_keys(keys).wait()
+        self.store.keys = keys
+        await self.store.store_keys(keys).wait()
 
     def _new_key(self) -> Key:
-        # The newest of all, whichever way the clock was put.
-        keys = self._sessions.keys
-        created = max(self._wall(), keys.signing.created + 0.001 if keys else 0.0)
+        created = self._records.now()
+        if self.store.keys:
+            created += 0.001  # newer than all that has been signed so far
         return Key(secrets.token_hex(8), secrets.token_bytes(KEY_BYTES), created)
 
-    def _stands(self, claims: Claims) -> bool | None:
-        return self._rooms.stands(
-            self._room(claims.user), claims.session, epoch=claims.epoch, issued=claims.issued
-        )
+    async def _leave(self, headers: Headers, now: float) -> None:
+        """End the login that a browser has been in, which it has no cookies of any more."""
+        left = read_cookies(headers, settings=self.settings, keys=self._records.keys, now=now)
+        if not isinstance(left, Anonymous) and self._records.stands(left) is not False:
+            await self._rooms.release(self._room(left.user), left.session, reason="login")
 
-    def _is_alive(self, session: Session) -> bool:
-        stands = self._rooms.stands(
-            session.room, session.id, epoch=session.epoch, issued=session.created
-        )
-        return stands is not False and not session.is_idle(self.settings, self._wall())
 
-    async def _recall(self, room: str) -> None:
-        """Tell a room of the logins that it has forgotten, so that it decides about all of them."""
-        for known in reversed(await self._sessions.of_room(room)):
-            if self._is_alive(known):
-                self._rooms.recall(room, known.id, epoch=known.epoch, issued=known.created)
-
-    async def _end_elsewhere(self, user: User, room: str) -> None:
-        """End a user's sessions of other rooms: where the room is named by what has changed."""
-        for known in await self._sessions.of_user(user.id):
-            if known.room != room:
-                await self._rooms.release(known.room, known.id)
-
-    def _follow(self, room: str, ended: Collection[str]) -> None:
-        """Drop from the store what has ended in a room, in the step that has decided it."""
-        for session in ended:
-            self._sessions.revoke(session)
-        self._sessions.revoke_superseded(room, self._rooms.view(room))
-
-    def _sweep(self, now: float) -> None:
-        if abs(now - self._swept) >= SWEEP:
-            self._swept = now
-            for kind in Kind:
-                self._sessions.sweep(kind, now - self.settings.max_idle(kind))
+def _header(headers: Headers, name: bytes) -> str:
+    return next((value.decode("latin-1") for key, value in headers if key == name), "")
 
 
 def _printable(text: str | None, limit: int) -> str:

@@ -5,6 +5,7 @@ The one in a file is the hub's ledger: what is noted of a room and of its sessio
 step is one transaction, so that neither is ever seen without the other.
 """
 
+import itertools
 import json
 from collections.abc import Iterable
 from typing import Any, Protocol
@@ -13,7 +14,7 @@ import attrs
 import trio
 
 from ..core.standing import epoch_of
-from ..ledger import Commit, SqliteLedger
+from ..ledger import Commit, Ledger, SqliteLedger
 from ..ledger.memory import DONE
 from ..server.recognition import View
 from .cookies import User
@@ -21,9 +22,12 @@ from .keys import Key, Keys
 from .settings import Kind
 from .verdict import Session
 
+# Sessions that are looked at at a time.
+SOME = 1000
+
 
 class Sessions(Protocol):
-    """The store. Times are Unix seconds; users are named by their id.
+    """The store. Times are Unix seconds; users are named by their provider and their id.
 
     Authorities of one application, of several providers or app types, share one.
     """
@@ -55,7 +59,7 @@ class Sessions(Protocol):
         """Drop the sessions of a room that it would call superseded, also unknown ones."""
         ...
 
-    async def of_user(self, user: str) -> list[Session]:
+    async def of_user(self, provider: str, user: str) -> list[Session]:
         """Return a user's sessions, the newest first.
 
         Raises:
@@ -71,8 +75,16 @@ class Sessions(Protocol):
         """
         ...
 
-    def sweep(self, kind: Kind, before: float) -> Commit:
-        """Drop the sessions of a kind that were last seen before then."""
+    async def seen_before(
+        self, provider: str, app_type: str | None, kind: Kind, then: float
+    ) -> list[Session]:
+        """Return sessions of a kind that were last seen before then, at most `SOME`.
+
+        Of one type of application, or of any.
+
+        Raises:
+            LedgerError: the store cannot be read.
+        """
         ...
 
     async def load_keys(self) -> Keys | None:
@@ -125,22 +137,31 @@ class MemorySessions:
                 del self._sessions[session.id]
         return DONE
 
-    async def of_user(self, user: str) -> list[Session]:
+    async def of_user(self, provider: str, user: str) -> list[Session]:
         """Return a user's sessions, the newest first."""
         await trio.lowlevel.checkpoint()
-        return _newest_first(s for s in self._sessions.values() if s.user.id == user)
+        found = (s for s in self._sessions.values() if (s.provider, s.user.id) == (provider, user))
+        return _newest_first(found)
 
     async def of_room(self, room: str) -> list[Session]:
         """Return a room's sessions, the newest first."""
         await trio.lowlevel.checkpoint()
         return _newest_first(s for s in self._sessions.values() if s.room == room)
 
-    def sweep(self, kind: Kind, before: float) -> Commit:
-        """Drop the sessions of a kind that were last seen before then."""
-        for session in list(self._sessions.values()):
-            if session.kind is kind and session.seen < before:
-                del self._sessions[session.id]
-        return DONE
+    async def seen_before(
+        self, provider: str, app_type: str | None, kind: Kind, then: float
+    ) -> list[Session]:
+        """Return some of the sessions that were last seen before then."""
+        await trio.lowlevel.checkpoint()
+        old = (
+            s
+            for s in self._sessions.values()
+            if s.provider == provider
+            and s.app_type == (app_type or s.app_type)
+            and s.kind is kind
+            and s.seen < then
+        )
+        return list(itertools.islice(old, SOME))
 
     async def load_keys(self) -> Keys | None:
         """Return the keys."""
@@ -153,16 +174,19 @@ class MemorySessions:
         return DONE
 
 
-_COLUMNS = "id, user, name, room, kind, app_type, epoch, created, seen, user_agent, address"
+_COLUMNS = (
+    "id, user, name, provider, room, kind, app_type, epoch, created, seen, user_agent, address"
+)
 _SELECT = f"SELECT {_COLUMNS} FROM sessions"  # noqa: S608
-_CREATE = f"INSERT OR REPLACE INTO sessions ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608
+_CREATE = (
+    f"INSERT OR REPLACE INTO sessions ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608
+)
 _TOUCH = "UPDATE sessions SET seen = ? WHERE id = ?"
 _REVOKE = "DELETE FROM sessions WHERE id = ?"
 _REVOKE_SUPERSEDED = (
     "DELETE FROM sessions WHERE room = ? AND id NOT IN (SELECT value FROM json_each(?)) "
     "AND CASE WHEN created < ? THEN min(epoch, ?) ELSE epoch END < ?"
 )
-_SWEEP = "DELETE FROM sessions WHERE kind = ? AND seen < ?"
 _PUT_KEY = "INSERT OR REPLACE INTO keys (kid, secret, created) VALUES (?, ?, ?)"
 _DROP_KEYS = "DELETE FROM keys WHERE kid NOT IN (SELECT value FROM json_each(?))"
 
@@ -180,7 +204,7 @@ class SqliteSessions:
 
     async def get(self, id: str) -> Session | None:
         """Return a session as it was last committed, if there is one."""
-        found = await self._query("id = ?", id)
+        found = await self._query("WHERE id = ?", id)
         return found[0] if found else None
 
     def touch(self, id: str, seen: float) -> Commit:
@@ -205,26 +229,33 @@ class SqliteSessions:
             last=True,
         )
 
-    async def of_user(self, user: str) -> list[Session]:
+    async def of_user(self, provider: str, user: str) -> list[Session]:
         """Return a user's sessions, the newest first."""
-        return await self._query("user = ?", user)
+        return _newest_first(await self._query("WHERE provider = ? AND user = ?", provider, user))
 
     async def of_room(self, room: str) -> list[Session]:
         """Return a room's sessions, the newest first."""
-        return await self._query("room = ?", room)
+        return _newest_first(await self._query("WHERE room = ?", room))
 
-    async def _query(self, condition: str, value: str) -> list[Session]:
-        rows = await self._ledger.query(f"{_SELECT} WHERE {condition}", value)
-        return _newest_first(self._as_seen(_to_session(*row)) for row in rows)
+    async def seen_before(
+        self, provider: str, app_type: str | None, kind: Kind, then: float
+    ) -> list[Session]:
+        """Return some of the sessions that were last seen before then."""
+        where = (
+            "WHERE provider = ? AND app_type = coalesce(?, app_type) AND kind = ? AND seen < ? "
+            f"LIMIT {SOME}"
+        )
+        found = await self._query(where, provider, app_type, kind.value, then)
+        return [session for session in found if session.seen < then]
+
+    async def _query(self, where: str, *values: Any) -> list[Session]:
+        rows = await self._ledger.query(f"{_SELECT} {where}", *values)
+        return [self._as_seen(_to_session(*row)) for row in rows]
 
     def _as_seen(self, session: Session) -> Session:
         """Add the last contact, where that waits for the disk."""
         seen = self._ledger.changing(("seen", session.id))
         return session if seen is None else attrs.evolve(session, seen=seen[0])
-
-    def sweep(self, kind: Kind, before: float) -> Commit:
-        """Drop the sessions of a kind that were last seen before then."""
-        return self._ledger.change(("sweep", kind), _SWEEP, kind.value, before, last=True)
 
     async def load_keys(self) -> Keys | None:
         """Return the keys as they were last committed."""
@@ -241,6 +272,11 @@ class SqliteSessions:
         return self._ledger.change("keys", _DROP_KEYS, kids, last=True)
 
 
+def store_in(ledger: Ledger) -> Sessions:
+    """Return a store that lasts as long as what this ledger keeps."""
+    return SqliteSessions(ledger) if isinstance(ledger, SqliteLedger) else MemorySessions()
+
+
 def _newest_first(sessions: Iterable[Session]) -> list[Session]:
     return sorted(sessions, key=lambda session: (session.created, session.id), reverse=True)
 
@@ -250,6 +286,7 @@ def _from_session(session: Session) -> tuple[Any, ...]:
         session.id,
         session.user.id,
         session.user.name,
+        session.provider,
         session.room,
         session.kind.value,
         session.app_type,
@@ -261,11 +298,14 @@ def _from_session(session: Session) -> tuple[Any, ...]:
     )
 
 
-def _to_session(id: str, user: str, user_name: str, room: str, kind: str, *more: Any) -> Session:
+def _to_session(
+    id: str, user: str, user_name: str, provider: str, room: str, kind: str, *more: Any
+) -> Session:
     names = ("app_type", "epoch", "created", "seen", "user_agent", "address")
     return Session(
         id=id,
         user=User(user, user_name),
+        provider=provider,
         room=room,
         kind=Kind(kind),
         **dict(zip(names, more, strict=True)),

@@ -93,13 +93,14 @@ class Session:
 
     id: str = attrs.field(repr=False)
     user: User
+    provider: str
     room: str
     kind: Kind
     app_type: str
     epoch: int
     created: float
     seen: float
-    """The last contact at which the store was asked."""
+    """The last contact at which the store was asked, and the cookies signed."""
     user_agent: str = ""
     address: str = ""
 
@@ -107,12 +108,35 @@ class Session:
         """Whether the last contact is too long ago."""
         return now - self.seen > settings.max_idle(self.kind)
 
+    def has_lapsed(self, settings: Settings, keys: Keys, now: float) -> bool:
+        """Whether there can be no cookies of it that are worth anything."""
+        return (
+            self.is_idle(settings, now)
+            or _is_expired(self.kind, self.created, self.seen, settings, now)
+            or self.seen < keys.oldest.created
+        )
+
 
 def recognise(
     method: str, headers: Headers, *, settings: Settings, keys: Keys, now: float
 ) -> Claims | Anonymous:
     """Read what a request shows; `headers` have lower-case names."""
     headers = list(headers)
+    claims = read_cookies(headers, settings=settings, keys=keys, now=now)
+    if isinstance(claims, Anonymous):
+        return claims
+    tokens = [value for key, value in headers if key in CSRF_HEADERS]
+    if not tokens and not (settings.navigations and method in SAFE_METHODS):
+        return Anonymous(Reason.NO_CSRF)
+    right = claims.csrf.encode()
+    matches = [hmac.compare_digest(token, right) for token in tokens]
+    return claims if all(matches) else Anonymous(Reason.WRONG_CSRF)
+
+
+def read_cookies(
+    headers: Headers, *, settings: Settings, keys: Keys, now: float
+) -> Claims | Anonymous:
+    """Read the login that a browser is in, whichever site has made it send the request."""
     found = cookies.find((value for key, value in headers if key == b"cookie"), settings)
     counts = [len(values) for values in found]
     if max(counts) > 1:
@@ -127,13 +151,6 @@ def recognise(
         return Anonymous(Reason.FORGED)
     if claims.app_type != settings.app_type and not settings.single_sign_on_between_app_types:
         return Anonymous(Reason.OTHER_APP_TYPE)
-    tokens = [value for key, value in headers if key in CSRF_HEADERS]
-    if not tokens and not (settings.navigations and method in SAFE_METHODS):
-        return Anonymous(Reason.NO_CSRF)
-    right = claims.csrf.encode()
-    matches = [hmac.compare_digest(token, right) for token in tokens]
-    if not all(matches):
-        return Anonymous(Reason.WRONG_CSRF)
     return claims
 
 
@@ -152,16 +169,20 @@ def judge(
     """
     if stands is False:
         return Anonymous(Reason.SUPERSEDED)
-    if now - claims.issued > settings.absolute_lifetime:
-        return Anonymous(Reason.EXPIRED)
-    if claims.kind is Kind.PERSISTENT and now - claims.checked > settings.cookie_lifetime:
+    if _is_expired(claims.kind, claims.issued, claims.checked, settings, now):
         return Anonymous(Reason.EXPIRED)
     if store is ASK_STORE:
         if stands and settings.cache_time and now - claims.checked < settings.cache_time:
             return Authenticated(claims, checked=False)
         return ASK_STORE
-    if store is None or (store.user, store.epoch) != (claims.user, claims.epoch):
+    known = store and (store.provider, store.user, store.epoch)
+    if store is None or known != (settings.user_provider, claims.user, claims.epoch):
         return Anonymous(Reason.ENDED)
     if store.is_idle(settings, now):
         return Anonymous(Reason.IDLE)
     return Authenticated(attrs.evolve(claims, checked=max(now, claims.checked)), checked=True)
+
+
+def _is_expired(kind: Kind, issued: float, checked: float, settings: Settings, now: float) -> bool:
+    is_old = now - issued > settings.absolute_lifetime
+    return is_old or (kind is Kind.PERSISTENT and now - checked > settings.cookie_lifetime)

@@ -63,6 +63,10 @@ def _sender(value: Any) -> Sender:
     return value if value is None or value is LAST_JOINED else name(value, "sender")
 
 
+def _check_reason(_: object, __: object, value: object) -> None:
+    _check_text("reason", value, 0, MAX_REASON)
+
+
 def _check_text(what: str, value: object, low: int, high: int) -> None:
     if not isinstance(value, str) or not low <= len(value) <= high or not value.isprintable():
         raise ValueError(f"{what} must be a string of {low} to {high} printable characters")
@@ -85,16 +89,12 @@ class Notify:
 
     room: str = attrs.field(converter=_room, repr=False)
     sender: Sender = attrs.field(default=LAST_JOINED, converter=_sender, repr=False)
-    reason: str = attrs.field(default="login")
+    reason: str = attrs.field(default="login", validator=_check_reason)
     detail: dict[str, Any] | None = attrs.field(default=None, converter=_detail)
     """A JSON object of at most `MAX_DETAIL` bytes, handed to the terminated as it is."""
     id: str | None = attrs.field(default=None)
     wait: float = attrs.field(default=0.0, validator=_check_wait)
     """Seconds to hold the answer for acknowledgements."""
-
-    @reason.validator
-    def _check_reason(self, _: object, value: object) -> None:
-        _check_text("reason", value, 0, MAX_REASON)
 
     @id.validator
     def _check_id(self, _: object, value: object) -> None:
@@ -104,7 +104,7 @@ class Notify:
 
 @attrs.frozen(kw_only=True)
 class Release:
-    """`session` of `room` has logged itself out: it is to be ended, and no other.
+    """`session` of `room` has logged out, or has lapsed: it is to be ended, and no other.
 
     Raises:
         ValueError: a value is outside the limits of `docs/protocol.md`.
@@ -112,6 +112,7 @@ class Release:
 
     room: str = attrs.field(converter=_room, repr=False)
     session: str = attrs.field(converter=_session, repr=False)
+    reason: str = attrs.field(default="logout", validator=_check_reason)
     wait: float = attrs.field(default=0.0, validator=_check_wait)
     """Seconds to hold the answer for acknowledgements."""
 

@@ -191,13 +191,13 @@ class Standing:
         self._end_oldest(keep=0 if sender is None else self.config.max_sessions)
         return termination
 
-    def release(self, session: str) -> Termination:
+    def release(self, session: str, reason: str = "logout") -> Termination:
         """End the session, unless something has already: it logs out. No other is concerned."""
         login = self.login(session)
         if ended := self.superseded(login):
             return ended
         self._remember(session, attrs.evolve(login, ended=RELEASED, seen=self.touched))
-        return self._released()
+        return attrs.evolve(self._released(), reason=reason)
 
     def record(self) -> Record:
         """Return the standing as it is now, unaffected by what comes after."""

@@ -70,6 +70,13 @@ MIGRATIONS = (
         created REAL NOT NULL
     ) WITHOUT ROWID;
     """,
+    # No release has written any session before this.
+    """
+    ALTER TABLE sessions ADD COLUMN provider TEXT NOT NULL DEFAULT '';
+    DROP INDEX sessions_by_user;
+    CREATE INDEX sessions_by_user ON sessions (provider, user);
+    CREATE INDEX sessions_by_contact ON sessions (provider, kind, seen);
+    """,
 )
 
 _REMEDY = "restore a copy, or move it away with its -wal and -shm and begin with none"

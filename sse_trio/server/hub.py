@@ -10,7 +10,7 @@ import itertools
 import random
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import trio
 
@@ -36,7 +36,18 @@ SLICE = 64
 SWEEP = 60
 
 Together = Callable[[int], object]
-Follower = Callable[[str, Collection[str]], object]
+
+
+class Follower(Protocol):
+    """Whoever keeps records of their own about the sessions of the rooms."""
+
+    def decided(self, room: str, ended: Collection[str]) -> object:
+        """Take note that these sessions of a room have ended; neither await nor raise."""
+        ...
+
+    async def sweep(self) -> object:
+        """Forget what is too old; called now and then in the hub's own task."""
+        ...
 
 
 class Hub:
@@ -73,8 +84,13 @@ class Hub:
         self._alarm = trio.Event()
         self._locks: dict[str, tuple[trio.Lock, int]] = {}
         self._quiet = trio.Event()
-        self._followers: list[Follower] = []
+        self.followers: list[Follower] = []
         self._answers = Answers(self.recognition, clock=clock, wall=wall)
+
+    @property
+    def ledger(self) -> Ledger:
+        """What the hub is mirrored in."""
+        return self.recognition.ledger
 
     def restore(self, records: Iterable[tuple[str, Record]], answers: Iterable[Answer]) -> None:
         """Take up what the ledger remembers, before anybody joins."""
@@ -98,8 +114,7 @@ class Hub:
         has one effect and the same outcome, also over a restart.
 
         `together` is called with the epoch in the step that decides: what it notes in the
-        ledger is committed with it. It must neither await nor raise, and so must what
-        :meth:`follow` was given.
+        ledger is committed with it. It must neither await nor raise.
 
         Raises:
             LocalProtocolError: a value is outside the protocol's limits.
@@ -112,7 +127,9 @@ class Hub:
             wanted = Notify(room=room, sender=sender, reason=reason, detail=detail, id=id)
         return await self.accept(wanted, together=together)
 
-    async def release(self, room: str | int, session: str | int) -> Outcome:
+    async def release(
+        self, room: str | int, session: str | int, *, reason: str = "logout"
+    ) -> Outcome:
         """End one session of `room`, which has logged out; return once that is durable.
 
         A session that has been superseded is ended already: to release it changes nothing,
@@ -124,8 +141,20 @@ class Hub:
             LedgerError: the members were told, but it could not be made durable.
         """
         with _callers_mistakes():
-            wanted = Release(room=room, session=session)
+            wanted = Release(room=room, session=session, reason=reason)
         return await self.accept(wanted)
+
+    def abandon(self, room: str, session: str) -> None:
+        """Release a session that nobody waits for any more, as soon as that can be.
+
+        What cannot be made durable is tried again by the ledger, as always.
+        """
+        if not self.draining.is_set():
+            self._spawn(self._abandon, room, session)
+
+    async def _abandon(self, room: str, session: str) -> None:
+        with contextlib.suppress(Draining, LedgerError):
+            await self.release(room, session)
 
     async def log_out(self, room: str | int, session: str | int) -> Outcome:
         """End every session of `room`, as one of them asks; return once that is durable.
@@ -162,11 +191,11 @@ class Hub:
         return self.recognition.view(room)
 
     def follow(self, follower: Follower) -> None:
-        """Have `follower` called with the room and the sessions that have ended, at every decision.
+        """Have `follower` told of every decision, in the step that decides, whoever asked for it.
 
-        In the step that decides, whoever asked for it.
+        And called every `SWEEP` seconds.
         """
-        self._followers.append(follower)
+        self.followers.append(follower)
 
     def ticket(self, room: str | int, session: str | int) -> str | None:
         """Sign a ticket for the login of `session`; None without an authkey.
@@ -271,14 +300,14 @@ class Hub:
     ) -> tuple[Answer | None, Outcome]:
         """Decide, and tell the first of the members that it ends."""
         started = self._clock()
-        before = self.view(wanted.room).sessions if self._followers else frozenset()
+        before = self.view(wanted.room).sessions if self.followers else frozenset()
         ending = self.membership.decide(wanted)
         if together is not None:
             together(ending.outcome.epoch)
-        if self._followers:
+        if self.followers:
             ended = before - self.view(wanted.room).sessions
-            for follower in self._followers:
-                follower(wanted.room, ended)
+            for follower in self.followers:
+                follower.decided(wanted.room, ended)
         # A short fan-out is over before anything awaits. A long one goes on in the hub's
         # nursery, whatever becomes of the caller.
         if len(list(itertools.islice(ending.telling, SLICE))) < SLICE:
@@ -328,6 +357,8 @@ class Hub:
         while True:
             await trio.sleep(SWEEP)
             await _gently(self.recognition.sweep())
+            for follower in self.followers:
+                await follower.sweep()
 
     async def say_goodbye(self) -> None:
         """Close every WebSocket with 1001, and every HTTP connection that is idle."""

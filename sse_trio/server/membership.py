@@ -97,7 +97,7 @@ class Membership:
 
     def _release(self, release: Release) -> Ending:
         standing = self.recognition.standing(release.room)
-        termination = standing.release(release.session)
+        termination = standing.release(release.session, release.reason)
         outcome = Outcome(release.room, standing.epoch)
         others = (s for s in self.rooms.sessions(release.room) if s != release.session)
         return self._end(others, termination, outcome)

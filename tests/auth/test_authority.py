@@ -54,6 +54,12 @@ class World:
         ]
         return await self.authority.authenticate(method, headers, **options)
 
+    async def sweep(self) -> None:
+        """What the hub does now and then; and what was noted before is on the disk by then."""
+        await self.sessions.touch("none", 0).wait()
+        for follower in self.hub.followers:
+            await follower.sweep()
+
     async def authenticated(self, login: LoggedIn | list[str]) -> bool:
         return isinstance(await self.request(login), Authenticated)
 
@@ -85,7 +91,7 @@ async def open_world(
             sse_trio.Config(authkey=KEY, **(config or {})), ledger, nursery.start_soon, wall=wall
         )
         hub.restore(*await ledger.load())
-        authority = await Authority.open(hub, sessions, Settings(**options), wall=wall)
+        authority = await Authority.open(hub, Settings(**options), store=sessions, wall=wall)
         world.__init__(hub, authority, sessions, now)  # type: ignore[misc]
         yield world
 
@@ -115,7 +121,7 @@ def new_world(request: pytest.FixtureRequest, tmp_path: Path) -> NewWorld:
 
 async def test_a_login_is_authenticated(new_world: NewWorld) -> None:
     async with new_world() as world:
-        login = await world.login(user_agent="x" * 1000, address="192.0.2.1")
+        login = await world.login(headers=[(b"user-agent", b"x" * 1000)], address="192.0.2.1")
         found = await world.identity(login)
         assert (found.user, found.session) == (ADA, login.claims.session)
         assert world.authority.renew(found) == []
@@ -180,7 +186,7 @@ async def test_a_user_who_does_not_fit_into_a_cookie_ends_nobody(new_world: NewW
 async def test_rooms_may_be_named_by_user_name() -> None:
     async with open_world(sse_trio.MemoryLedger(), MemorySessions()) as world:
         authority = await Authority.open(
-            world.hub, MemorySessions(), room=lambda user: user.name, wall=lambda: NOW
+            world.hub, room=lambda user: user.name, store=MemorySessions(), wall=lambda: NOW
         )
         await authority.login(ADA)
         assert world.hub.view("Ada").sessions
@@ -197,7 +203,7 @@ async def test_a_logout_ends_all_sessions_of_the_user(new_world: NewWorld) -> No
         await world.authority.logout(await world.identity(logins[0]))
         for login in logins:
             assert await world.request(login) == Anonymous(Reason.SUPERSEDED)
-        assert await world.sessions.of_user(ADA.id) == []
+        assert await world.sessions.of_user("Users", ADA.id) == []
         assert await world.authenticated(bob)
 
 
@@ -446,9 +452,9 @@ async def test_a_session_of_a_room_that_is_not_its_users_is_none(new_world: NewW
         login = await world.login()
         by_name = await Authority.open(
             world.hub,
-            world.sessions,
             world.authority.settings,
             room=lambda user: user.name,
+            store=world.sessions,
             wall=lambda: world.now,
         )
         nr1, nr2 = pair(login.cookies)
@@ -475,9 +481,9 @@ async def test_providers_do_not_mix(new_world: NewWorld) -> None:
     async with new_world() as world:
         staff = await Authority.open(
             world.hub,
-            world.sessions,
             Settings(user_provider="Staff"),
             room=lambda user: f"staff {user.id}",
+            store=world.sessions,
             wall=lambda: world.now,
         )
         login = await world.login()
@@ -493,7 +499,7 @@ async def test_providers_do_not_mix(new_world: NewWorld) -> None:
 
 async def test_authorities_of_one_store_have_the_same_keys(new_world: NewWorld) -> None:
     async with new_world() as world:
-        other = await Authority.open(world.hub, world.sessions, wall=lambda: world.now)
+        other = await Authority.open(world.hub, store=world.sessions, wall=lambda: world.now)
         login = await world.login()
         await other.generate_new_keys()
         assert await world.request(login) == Anonymous(Reason.FORGED)
@@ -519,7 +525,7 @@ async def test_a_request_in_flight_does_not_survive_new_keys_or_a_logout(
 async def test_a_user_whose_room_is_named_otherwise_now(new_world: NewWorld) -> None:
     async with new_world() as world:
         by_name = await Authority.open(
-            world.hub, world.sessions, room=lambda user: user.name, wall=lambda: world.now
+            world.hub, room=lambda user: user.name, store=world.sessions, wall=lambda: world.now
         )
         old = await by_name.login(ADA)
         await by_name.login(User(ADA.id, "Ada Byron"))
@@ -527,14 +533,13 @@ async def test_a_user_whose_room_is_named_otherwise_now(new_world: NewWorld) -> 
         assert await world.sessions.get(old.claims.session) is None
 
 
-@pytest.mark.parametrize("wrong", [None, "\udcff\x00\nFirefox", ""])
-async def test_what_a_client_says_of_itself_is_cleaned(
-    new_world: NewWorld, wrong: str | None
-) -> None:
+@pytest.mark.parametrize("wrong", [b"", b"\x00\n\x9fFirefox"])
+async def test_what_a_client_says_of_itself_is_cleaned(new_world: NewWorld, wrong: bytes) -> None:
     async with new_world() as world:
-        await world.login(user_agent=wrong, address=wrong)
+        await world.login(headers=[(b"user-agent", wrong)], address="\udcff\x00" * bool(wrong))
         (kept,) = await world.authority.sessions(ADA)
-        assert kept.user_agent == kept.address == ("Firefox" if wrong else "")
+        assert kept.user_agent == ("Firefox" if wrong else "")
+        assert kept.address == ""
 
 
 async def test_a_login_that_a_full_room_has_forgotten_has_ended(new_world: NewWorld) -> None:
@@ -546,15 +551,122 @@ async def test_a_login_that_a_full_room_has_forgotten_has_ended(new_world: NewWo
         assert await world.request(first) == Anonymous(Reason.SUPERSEDED)
 
 
-async def test_what_is_idle_is_swept(new_world: NewWorld) -> None:
+# -- what nobody has logged out ---------------------------------------------------------------
+
+
+async def test_what_has_lapsed_is_swept_and_its_room_is_told(new_world: NewWorld) -> None:
     async with new_world() as world:
-        await world.login(ADA)
+        idle = await world.login(ADA)
         kept = await world.login(BOB, remember_login=True)
-        world.now += 21 * 60
-        await world.login(User("9", "Cy"))
-        await world.sessions.touch("none", 0).wait()
-        assert await world.sessions.of_user(ADA.id) == []
+        world.now += 20 * 60
+        await world.sweep()
+        assert stands(world, idle) is True
+        world.now += 1
+        await world.sweep()
+        assert stands(world, idle) is False
+        assert await world.sessions.of_user("Users", ADA.id) == []
         assert await world.authenticated(kept)
+
+
+async def test_each_authority_sweeps_its_own(new_world: NewWorld) -> None:
+    """The settings of another one may be more patient."""
+    async with new_world(session=SessionSettings(max_idle_minutes=60)) as world:
+        await Authority.open(
+            world.hub,
+            Settings(app_type="mobile", session=SessionSettings(max_idle_minutes=5)),
+            store=world.sessions,
+            wall=lambda: world.now,
+        )
+        login = await world.login()
+        world.now += 3000
+        await world.sweep()
+        assert await world.authenticated(login)
+
+
+async def test_a_sweep_that_cannot_be_done_is_put_off() -> None:
+    class BrokenSessions(MemorySessions):
+        async def seen_before(self, *_: Any) -> Any:
+            raise LedgerError("cannot read")
+
+    async with open_world(sse_trio.MemoryLedger(), BrokenSessions()) as world:
+        await world.sweep()
+
+
+REFUSE: dict[str, Any] = {"config": {"at_limit": "refuse-new"}}
+
+
+async def test_a_login_that_has_lapsed_takes_nobodys_place(new_world: NewWorld) -> None:
+    async with new_world(**REFUSE) as world:
+        await world.login()
+        with pytest.raises(LimitReached):
+            await world.login()
+        world.now += 20 * 60 + 1
+        await world.login()
+        await world.authority.generate_new_keys()
+        last = await world.login()
+        assert await world.authenticated(last)
+        assert [kept.id for kept in await world.authority.sessions(ADA)] == [last.claims.session]
+
+
+async def test_a_login_that_is_cancelled_takes_nobodys_place(tmp_path: Path) -> None:
+    async with (
+        SqliteLedger.open(tmp_path / "test.db") as ledger,
+        open_world(ledger, SqliteSessions(ledger), **REFUSE) as world,
+    ):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(world.login)
+            while not world.hub.view(ADA.id).sessions:
+                await trio.lowlevel.checkpoint()
+            nursery.cancel_scope.cancel()
+        while world.hub.view(ADA.id).sessions:
+            await trio.lowlevel.checkpoint()
+        assert await world.authenticated(await world.login())
+
+
+async def test_a_login_that_is_not_durable_takes_nobodys_place(tmp_path: Path) -> None:
+    async with (
+        SqliteLedger.open(tmp_path / "test.db") as ledger,
+        open_world(ledger, SqliteSessions(ledger), **REFUSE) as world,
+    ):
+        ledger.change("broken", "INSERT INTO nowhere VALUES (1)")
+        with pytest.raises(LedgerError):
+            await world.login()
+        ledger.change("broken", "SELECT 1")
+        while world.hub.view(ADA.id).sessions:
+            await trio.lowlevel.checkpoint()
+        await ledger.note("other", None).wait()
+        assert await world.sessions.of_user("Users", ADA.id) == []
+
+
+async def test_a_browser_is_in_one_login_at_a_time(new_world: NewWorld) -> None:
+    """Whose cookies are overwritten has no way to log out any more."""
+    async with new_world(config={"max_sessions": 2, "at_limit": "refuse-new"}) as world:
+        bob, first, other = [await world.login(user) for user in (BOB, ADA, ADA)]
+        headers = [(b"cookie", cookie_header(*pair(first.cookies)))]
+        second = await world.login(headers=headers)
+        assert [await world.authenticated(login) for login in (first, second, other)] == [
+            False,
+            True,
+            True,
+        ]
+        await world.login(User("9", "Cy"), headers=[(b"cookie", cookie_header(*pair(bob.cookies)))])
+        assert not await world.authenticated(bob)
+        # A login that has been superseded is left alone, and so is one that was never ours.
+        for number, wrong in enumerate([cookie_header(*pair(first.cookies)), b"", b"\xff"]):
+            await world.login(User(f"1{number}", "Di"), headers=[(b"cookie", wrong)])
+        assert await world.authenticated(second)
+
+
+async def test_a_clock_that_is_put_back_ends_nobody(new_world: NewWorld) -> None:
+    async with new_world() as world:
+        world.now += 3600
+        await world.authority.rotate_keys()
+        await world.authority.generate_new_keys()
+        world.now -= 3600
+        login = await world.login()
+        await world.sweep()
+        assert await world.authenticated(login)
+        assert len(await world.authority.sessions(ADA)) == 1
 
 
 # -- keys -----------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from sse_trio.auth.cookies import User
 from sse_trio.auth.keys import Key, Keys
-from sse_trio.auth.sessions import MemorySessions, Sessions, SqliteSessions
+from sse_trio.auth.sessions import SOME, MemorySessions, Sessions, SqliteSessions
 from sse_trio.auth.settings import Kind
 from sse_trio.auth.verdict import Session
 from sse_trio.core.standing import Record
@@ -33,6 +33,7 @@ def session(id: str, user: str = "7", **more: Any) -> Session:
     made = Session(
         id=id,
         user=User(user, "Ada"),
+        provider="Users",
         room=user,
         kind=Kind.SESSION,
         app_type="web",
@@ -77,7 +78,7 @@ async def test_what_is_kept_is_found(opens: Open) -> None:
         assert await store.get("s3") is None
     async with opens() as store:
         assert await store.get("s1") == kept
-        assert await store.of_user("7") == [kept]
+        assert await store.of_user("Users", "7") == [kept]
 
 
 async def test_a_users_sessions_the_newest_first(opens: Open) -> None:
@@ -85,8 +86,8 @@ async def test_a_users_sessions_the_newest_first(opens: Open) -> None:
         for number, created in enumerate([3.0, 1.0, 2.0, 2.0]):
             store.create(session(f"s{number}", created=created))
         await store.create(session("other", "8")).wait()
-        assert [found.id for found in await store.of_user("7")] == ["s0", "s3", "s2", "s1"]
-        assert await store.of_user("9") == []
+        assert [found.id for found in await store.of_user("Users", "7")] == ["s0", "s3", "s2", "s1"]
+        assert await store.of_user("Users", "9") == []
 
 
 async def test_the_last_contact(opens: Open) -> None:
@@ -104,11 +105,11 @@ async def test_revoking(opens: Open) -> None:
             store.create(session(name))
         await store.create(session("other", "8")).wait()
         await store.revoke("s1").wait()
-        assert {found.id for found in await store.of_user("7")} == {"s2", "s3", "s4"}
+        assert {found.id for found in await store.of_user("Users", "7")} == {"s2", "s3", "s4"}
         await store.revoke_superseded("7", View(frozenset({"s3", "s9"}), 2, 2, 150.0)).wait()
         assert [found.id for found in await store.of_room("7")] == ["s3"]
         await store.revoke_superseded("7", View(frozenset(), 3, 3, 150.0)).wait()
-        assert await store.of_user("7") == []
+        assert await store.of_user("Users", "7") == []
         assert await store.get("other") is not None
         await store.revoke("s1").wait()
 
@@ -140,18 +141,43 @@ async def test_a_touch_revives_nothing(opens: Open) -> None:
         assert await store.get("s1") is None
 
 
-async def test_sweeping(opens: Open) -> None:
+async def test_what_was_seen_long_ago(opens: Open) -> None:
     async with opens() as store:
-        for name, kind, seen in [
-            ("s1", Kind.SESSION, 99.0),
-            ("s2", Kind.SESSION, 100.0),
-            ("s3", Kind.PERSISTENT, 1.0),
+        for name, kind, seen, more in [
+            ("s1", Kind.SESSION, 99.0, {}),
+            ("s2", Kind.SESSION, 100.0, {}),
+            ("s3", Kind.PERSISTENT, 1.0, {}),
+            ("s4", Kind.SESSION, 1.0, {"app_type": "mobile"}),
+            ("s5", Kind.SESSION, 1.0, {"provider": "Staff"}),
         ]:
-            store.create(session(name, kind=kind, seen=seen))
-        await store.sweep(Kind.SESSION, 100.0).wait()
-        assert {found.id for found in await store.of_user("7")} == {"s2", "s3"}
-        await store.sweep(Kind.PERSISTENT, 2.0).wait()
-        assert {found.id for found in await store.of_user("7")} == {"s2"}
+            store.create(session(name, kind=kind, seen=seen, **more))
+        # A contact that is not on the disk yet counts.
+        store.create(session("s6", seen=1.0))
+        await store.touch("none", 0).wait()
+        store.touch("s6", 200.0)
+
+        async def found(*which: Any) -> set[str]:
+            return {old.id for old in await store.seen_before(*which)}
+
+        assert await found("Users", "web", Kind.SESSION, 100.0) == {"s1"}
+        assert await found("Users", None, Kind.SESSION, 100.0) == {"s1", "s4"}
+        assert await found("Users", "web", Kind.PERSISTENT, 100.0) == {"s3"}
+        assert await found("Staff", "web", Kind.SESSION, 100.0) == {"s5"}
+
+
+async def test_at_most_some_at_a_time(opens: Open) -> None:
+    async with opens() as store:
+        for number in range(SOME + 1):
+            store.create(session(f"s{number}"))
+        await store.touch("none", 0).wait()
+        assert len(await store.seen_before("Users", None, Kind.SESSION, 1e9)) == SOME
+
+
+async def test_users_of_two_providers_are_two(opens: Open) -> None:
+    async with opens() as store:
+        store.create(session("s1"))
+        await store.create(session("s2", provider="Staff")).wait()
+        assert [found.id for found in await store.of_user("Staff", "7")] == ["s2"]
 
 
 async def test_keys(opens: Open) -> None:
@@ -173,7 +199,6 @@ STEPS = st.one_of(
     st.tuples(st.just("touch"), st.integers(0, 9)),
     st.tuples(st.just("revoke"), st.integers(0, 9)),
     st.tuples(st.just("notify"), st.sampled_from(["7", "8"]), st.integers(0, 9)),
-    st.tuples(st.just("sweep"), st.sampled_from(Kind), st.integers(0, 9)),
     st.tuples(st.just("wait")),
 )
 
@@ -197,8 +222,6 @@ async def tell(store: Sessions, step: Step, now: int, created: list[str], alive:
         case ("notify", user, number):
             view = View(frozenset({name(number)}), now, now, now)
             store.revoke_superseded(user, view)
-        case ("sweep", kind, age):
-            store.sweep(kind, now - age)
         case ("wait",):
             await store.touch("none", now).wait()
 
@@ -213,7 +236,7 @@ def test_random_steps_end_alike(tmp_path_factory: pytest.TempPathFactory) -> Non
             store = SqliteSessions(ledger)
             for now, step in enumerate(steps):
                 # What is gone has no contacts: the verdict on it is that it has ended.
-                kept = [*await memory.of_user("7"), *await memory.of_user("8")]
+                kept = [*await memory.of_user("Users", "7"), *await memory.of_user("Users", "8")]
                 alive = {found.id for found in kept}
                 for told in (memory, store):
                     await tell(told, step, now, created or ["none"], alive)
@@ -221,7 +244,7 @@ def test_random_steps_end_alike(tmp_path_factory: pytest.TempPathFactory) -> Non
                     created.append(f"s{now}")
             await store.touch("none", 0).wait()
             for user in ("7", "8"):
-                assert await store.of_user(user) == await memory.of_user(user)
+                assert await store.of_user("Users", user) == await memory.of_user("Users", user)
 
     @given(st.lists(STEPS, max_size=20))
     def compare(steps: list[Step]) -> None:
@@ -264,17 +287,6 @@ async def test_a_contact_counts_before_it_is_on_the_disk(tmp_path: Path) -> None
         await store.create(session("s1")).wait()
         store.touch("s1", 300.0)
         assert await store.get("s1") == session("s1", seen=300.0)
-
-
-async def test_a_contact_that_is_repeated_keeps_its_place(tmp_path: Path) -> None:
-    """Behind a sweep it would come too late."""
-    async with SqliteLedger.open(tmp_path / "test.db") as ledger:
-        store = SqliteSessions(ledger)
-        await store.create(session("s1", seen=40.0)).wait()
-        store.touch("s1", 100.0)
-        store.sweep(Kind.SESSION, 50.0)
-        await store.touch("s1", 200.0).wait()
-        assert await store.get("s1") == session("s1", seen=200.0)
 
 
 # -- in the ledger's file -------------------------------------------------------------------

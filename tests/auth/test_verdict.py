@@ -22,6 +22,7 @@ CSRF = (b"x-csrf-token", CLAIMS.csrf.encode())
 RECORD = Session(
     id="s1",
     user=CLAIMS.user,
+    provider="Users",
     room="7",
     kind=Kind.SESSION,
     app_type="web",

@@ -171,12 +171,15 @@ def test_takes_every_release_that_is_within_the_limits(members: dict[str, Any]) 
     assert release.room == str(members["room"])
     assert release.session == str(members["session"])
     assert release.wait == members.get("wait", 0)
+    assert release.reason == members.get("reason", "logout")
 
 
 @pytest.mark.parametrize(
     "members",
     [
         {"room": "x" * 256},
+        {"reason": "x" * 64},
+        {"reason": ""},
         {"session": "x"},
         {"session": "é" * 256},
         {"wait": 0},
@@ -207,6 +210,8 @@ def test_takes_the_edge_of_a_release(members: dict[str, Any]) -> None:
         ({"session": LAST_JOINED}, "^session must be a string"),
         ({"session": "\x00"}, "^session must not hold control"),
         ({"session": "\udfff"}, "^session must not hold lone surrogates"),
+        ({"reason": "x" * 65}, "^reason must be a string of 0 to 64 printable"),
+        ({"reason": None}, "^reason must be a string"),
         ({"wait": -0.1}, "^wait must be from 0 to 10"),
         ({"wait": 10.1}, "^wait must be from 0 to 10"),
         ({"wait": 10**400}, "^wait must be from 0 to 10"),

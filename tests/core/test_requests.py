@@ -217,7 +217,8 @@ def test_what_may_be_left_out_or_null(members: dict[str, Any], notify: Notify) -
         ({"session": "x" * 256}, Release(room="u1", session="x" * 256)),
         ({"wait": 10}, Release(room="u1", session="s2", wait=10)),
         # A notify's members mean nothing here.
-        ({"sender": "s1", "reason": 7, "detail": 7}, Release(room="u1", session="s2")),
+        ({"sender": "s1", "detail": 7}, Release(room="u1", session="s2")),
+        ({"reason": "idle"}, Release(room="u1", session="s2", reason="idle")),
     ],
 )
 def test_what_a_release_takes(members: dict[str, Any], release: Release) -> None:

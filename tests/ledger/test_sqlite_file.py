@@ -480,7 +480,7 @@ def die_at_any_byte(parent: Connection, directory: Path) -> None:
 
     Tells of each how many of its commits had returned, and whether it was killed.
     """
-    for limit in range(0, 24 * PAGE, 2300):
+    for limit in range(0, 28 * PAGE, 2300):
         reading, writing = os.pipe()
         if not os.fork():
             signal.signal(signal.SIGXFSZ, signal.SIG_DFL)

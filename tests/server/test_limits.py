@@ -96,6 +96,16 @@ async def test_a_release_ends_that_session_alone(start: Start, autojump_clock: M
     assert hub.statistics().releases == {"accepted": 1}
 
 
+async def test_the_pages_are_told_why_their_session_was_released(
+    start: Start, autojump_clock: MockClock
+) -> None:
+    hub = await start()
+    await hub.notify("u1", sender="s1")
+    async with joined(hub, "u1", "s1") as tab:
+        await post_release(hub, room="u1", session="s1", reason="idle")
+        assert json.loads(await tab.get_message())["reason"] == "idle"
+
+
 async def test_a_superseded_login_that_logs_itself_out_ends_nobody(
     start: Start, autojump_clock: MockClock
 ) -> None:

@@ -1,0 +1,240 @@
+"""ASGI middleware: every request of an application comes with whose it is.
+
+For any framework on an ASGI server that runs on Trio. It puts a `RequestAuth` into the
+scope, sends the cookies that a request has earned, and keeps the answer out of caches. It
+refuses nobody: what an anonymous request may do is the application's to say.
+
+ASGI: https://asgi.readthedocs.io/en/latest/specs/www.html
+"""
+
+import logging
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from ..errors import LedgerError
+from ..server.member import Outcome
+from .authority import Authority, LoggedIn
+from .cookies import User
+from .verdict import Anonymous, Authenticated
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+RawHeaders = Iterable[tuple[bytes, bytes]]
+
+# Where the scope has a request's `RequestAuth`.
+KEY = "sse_trio"
+
+# The messages that begin an answer, and have headers.
+_STARTS: Final = ("http.response.start", "websocket.accept", "websocket.http.response.start")
+
+# What a browser is to forget at a logout (https://www.w3.org/TR/clear-site-data/). Not
+# "cookies": that takes those of all subdomains too. Ours are deleted one by one.
+_CLEAR_SITE_DATA: Final = (b"clear-site-data", b'"cache", "storage"')
+
+_NO_STORE: Final = (b"cache-control", b"no-store")
+
+_UNAVAILABLE: Final = (
+    {
+        "type": "http.response.start",
+        "status": 503,
+        "headers": [
+            (b"content-type", b"text/plain; charset=utf-8"),
+            (b"retry-after", b"2"),
+            _NO_STORE,
+        ],
+    },
+    {"type": "http.response.body", "body": b"It cannot be told now who you are. Try again.\n"},
+)
+
+# "Try again later", as for the hub's own WebSockets.
+_TRY_AGAIN: Final = {"type": "websocket.close", "code": 1013}
+
+logger = logging.getLogger("sse_trio")
+
+
+def auth(scope: Scope) -> "RequestAuth":
+    """Return whose request this is; frameworks have the scope as ``request.scope``.
+
+    Raises:
+        LookupError: there is no :class:`Authentication` in front of the application.
+    """
+    found = scope.get(KEY)
+    if not isinstance(found, RequestAuth):
+        raise LookupError("there is no sse_trio.auth.asgi.Authentication before the application")
+    return found
+
+
+class RequestAuth:
+    """Whose request this is, and the ways to change that.
+
+    All that changes something has to be called before the answer begins, which has the cookies:
+    afterwards it is a `RuntimeError`.
+    """
+
+    def __init__(
+        self, authority: Authority, scope: Scope, identity: Authenticated | Anonymous
+    ) -> None:
+        self.identity = identity
+        self._authority = authority
+        self._scope = scope
+        self._cookies: list[str] | None = None
+        self._is_logout = False
+        self._has_begun = False
+
+    @property
+    def user(self) -> User | None:
+        """The user; None if the request is anonymous."""
+        return self.identity.user if isinstance(self.identity, Authenticated) else None
+
+    @property
+    def ticket(self) -> str | None:
+        """What this login's pages join with; None if anonymous, or if the hub has no authkey."""
+        if isinstance(self.identity, Authenticated):
+            return self._authority.ticket(self.identity)
+        return None
+
+    async def login(
+        self, user: User, *, remember_login: bool = False, detail: dict[str, Any] | None = None
+    ) -> LoggedIn:
+        """Log a user in, whom the application has authenticated; the answer has the cookies.
+
+        Arguments and errors are those of :meth:`Authority.login`.
+        """
+        self._must_not_have_begun()
+        client = self._scope.get("client")
+        logged_in = await self._authority.login(
+            user,
+            remember_login=remember_login,
+            detail=detail,
+            headers=self._scope["headers"],
+            address=client[0] if client else None,
+        )
+        self.identity = Authenticated(logged_in.claims, checked=False)
+        self._cookies, self._is_logout = logged_in.cookies, False
+        return logged_in
+
+    async def logout(self) -> Outcome | None:
+        """End all of the user's sessions; the answer deletes the cookies. None if anonymous.
+
+        Errors are those of :meth:`Authority.logout`.
+        """
+        self._must_not_have_begun()
+        if isinstance(self.identity, Anonymous):
+            return None
+        outcome = await self._authority.logout(self.identity)
+        self._forget()
+        return outcome
+
+    async def end(self, session: str) -> Outcome | None:
+        """End one of the user's sessions, and no other; None if the user has no such session.
+
+        The answer deletes the cookies only if they are of that session. So the logout of a
+        terminated page, which may come when the same browser has logged in again, does not.
+
+        Errors are those of :meth:`Authority.end`.
+        """
+        self._must_not_have_begun()
+        if isinstance(self.identity, Anonymous):
+            return None
+        outcome = await self._authority.end(self.identity.user, session)
+        if session == self.identity.session:
+            self._forget()
+        return outcome
+
+    def _forget(self) -> None:
+        self._cookies, self._is_logout = self._authority.forget(), True
+
+    def _must_not_have_begun(self) -> None:
+        if self._has_begun:
+            raise RuntimeError("the answer has begun, and can carry no cookies any more")
+
+    def answer(self, headers: RawHeaders, *, no_store: bool) -> list[tuple[bytes, bytes]]:
+        """Return the headers of an answer with what is to be added; called once."""
+        self._has_begun = True
+        result = list(headers)
+        if self._cookies is None and isinstance(self.identity, Authenticated):
+            self._cookies = self._authority.renew(self.identity)
+        is_cached = any(key.lower() == b"cache-control" for key, _ in result)
+        if self._cookies:
+            # Whatever the application says: a cache would log others in with them.
+            result = [pair for pair in result if pair[0].lower() != b"cache-control"]
+            result.append(_NO_STORE)
+            result += [(b"set-cookie", cookie.encode()) for cookie in self._cookies]
+        elif no_store and self.user and not is_cached:
+            result.append(_NO_STORE)
+        if self._is_logout:
+            result.append(_CLEAR_SITE_DATA)
+        return result
+
+
+class Authentication:
+    """The middleware: ``app = Authentication(app, authority)``.
+
+    `authority` may be a function that returns it, for one that is opened when the server
+    starts. With `no_store`, answers to authenticated requests have ``Cache-Control:
+    no-store`` unless the application says something else. `is_activity` tells of a scope
+    whether the request is a contact with the user: what a page asks by itself is not.
+
+    A WebSocket cannot have the CSRF header. With `navigations` it can do without, if its
+    ``Origin`` is this host; else it is anonymous.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        authority: Authority | Callable[[], Authority],
+        *,
+        no_store: bool = True,
+        is_activity: Callable[[Scope], bool] = lambda _: True,
+    ) -> None:
+        self._app = app
+        self._authority = authority
+        self._no_store = no_store
+        self._is_activity = is_activity
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+        is_websocket = scope["type"] == "websocket"
+        found = self._authority
+        authority = found if isinstance(found, Authority) else found()
+        try:
+            identity = await authority.authenticate(
+                _method(scope), scope["headers"], activity=self._is_activity(scope)
+            )
+        except LedgerError as error:
+            logger.error("a request could not be authenticated: %s", error)  # noqa: TRY400
+            for message in (_TRY_AGAIN,) if is_websocket else _UNAVAILABLE:
+                await send(message)
+            return
+        if isinstance(identity, Anonymous):
+            logger.debug("an anonymous request: %s", identity.reason.value)
+        request = RequestAuth(authority, scope, identity)
+
+        async def answer(message: Message) -> None:
+            if message["type"] in _STARTS:
+                headers = request.answer(message.get("headers", ()), no_store=self._no_store)
+                message = {**message, "headers": headers}
+            await send(message)
+
+        await self._app({**scope, KEY: request}, receive, answer)
+
+
+def _method(scope: Scope) -> str:
+    """Return the method that a request is judged by."""
+    if scope["type"] == "http":
+        return str(scope["method"])
+    # Any site's pages may open a WebSocket to here, and cookies would come with it.
+    headers = dict(scope["headers"])
+    origin, host = headers.get(b"origin", b""), headers.get(b"host", b"")
+    try:
+        is_own = urlsplit(origin).netloc == host != b""
+    except ValueError:
+        is_own = False
+    return "GET" if is_own else "WEBSOCKET"

@@ -1,0 +1,188 @@
+"""The store in step with the rooms: who stands is decided there, and followed here.
+
+Rooms forget, and then the store proves who has logged in; sessions lapse, and then their
+rooms are told.
+"""
+
+import contextlib
+from collections.abc import Callable, Collection
+from typing import Any, Protocol
+
+import attrs
+
+from ..errors import Draining, LedgerError
+from ..ledger import Ledger
+from ..server.hub import Follower
+from ..server.member import Outcome
+from ..server.recognition import View
+from .cookies import Claims, User
+from .keys import Keys
+from .sessions import Sessions
+from .settings import Kind, Settings
+from .verdict import Session
+
+
+class Rooms(Protocol):
+    """What the authority needs of a hub. Times are Unix seconds; a login is of an epoch."""
+
+    @property
+    def ledger(self) -> Ledger:
+        """What the rooms are mirrored in."""
+        ...
+
+    def stands(self, room: str, session: str, *, epoch: int, issued: float) -> bool | None:
+        """Whether a login stands, as far as memory goes; None where that does not know it."""
+        ...
+
+    def recall(self, room: str, session: str, *, epoch: int, issued: float) -> bool:
+        """Take up a login that the store has proved; False if it has ended."""
+        ...
+
+    def view(self, room: str) -> View:
+        """Return who stands in a room."""
+        ...
+
+    def ticket(self, room: str, session: str) -> str | None:
+        """Sign what the pages of a login join with; None without a key."""
+        ...
+
+    def follow(self, follower: Follower) -> None:
+        """Have `follower` told of every decision, and swept now and then."""
+        ...
+
+    async def notify(
+        self,
+        room: str,
+        *,
+        sender: str | None,
+        reason: str,
+        detail: dict[str, Any] | None,
+        together: Callable[[int], object],
+    ) -> Outcome:
+        """Carry out that `sender` has logged in."""
+        ...
+
+    async def log_out(self, room: str, session: str) -> Outcome:
+        """Carry out that a session logs everybody out; one that has ended ends nobody."""
+        ...
+
+    async def release(self, room: str, session: str, *, reason: str = ...) -> Outcome:
+        """Carry out that one session has logged out."""
+        ...
+
+    def abandon(self, room: str, session: str) -> None:
+        """Release a session that nobody waits for."""
+        ...
+
+
+@attrs.frozen(eq=False)
+class Records:
+    """The sessions of one provider and type of application, and their rooms.
+
+    `room` names a user's room; `wall` is Unix time in seconds.
+    """
+
+    rooms: Rooms
+    store: Sessions
+    settings: Settings
+    room: Callable[[User], str]
+    wall: Callable[[], float]
+
+    @property
+    def keys(self) -> Keys:
+        """Those in use."""
+        assert self.store.keys is not None
+        return self.store.keys
+
+    def now(self) -> float:
+        """Return the time, in Unix seconds.
+
+        Never before the key that signs was made, whichever way the clock was put since: or what
+        is signed now would count as signed by an older one.
+        """
+        keys = self.store.keys
+        return max(self.wall(), keys.signing.created if keys else 0.0)
+
+    def stands(self, claims: Claims) -> bool | None:
+        """Whether a login stands, as far as its room knows."""
+        return self.rooms.stands(
+            self.room(claims.user), claims.session, epoch=claims.epoch, issued=claims.issued
+        )
+
+    async def of_user(self, user: User) -> list[Session]:
+        """Return a user's sessions, the newest first, also those that have ended or lapsed.
+
+        Raises:
+            LedgerError: the store cannot be read.
+        """
+        return await self.store.of_user(self.settings.user_provider, user.id)
+
+    def is_alive(self, known: Session) -> bool:
+        """Whether it stands, and has not lapsed."""
+        return self._may_stand(known) and not self._has_lapsed(known)
+
+    async def recall(self, room: str) -> None:
+        """Tell a room of the logins that it has forgotten, so that it decides about all of them.
+
+        Raises:
+            Draining: the hub is shutting down.
+            LedgerError: the store cannot be read, or not be written.
+        """
+        for known in reversed(await self.store.of_room(room)):
+            if self._has_lapsed(known):
+                await self._end_lapsed(known)
+            elif self._may_stand(known):
+                self.rooms.recall(room, known.id, epoch=known.epoch, issued=known.created)
+
+    async def end_elsewhere(self, user: User, room: str) -> None:
+        """End a user's sessions of other rooms: where the room is named by what has changed.
+
+        Raises:
+            Draining: the hub is shutting down.
+            LedgerError: the store cannot be read, or not be written.
+        """
+        for known in await self.of_user(user):
+            if known.room != room:
+                await self.rooms.release(known.room, known.id)
+
+    def decided(self, room: str, ended: Collection[str]) -> None:
+        """Drop from the store what has ended in a room, in the step that has decided it."""
+        for session in ended:
+            self.store.revoke(session)
+        self.store.revoke_superseded(room, self.rooms.view(room))
+
+    async def sweep(self) -> None:
+        """End the sessions that have lapsed: their pages are told, and their places are free."""
+        # What cannot be done now is done the next time.
+        with contextlib.suppress(LedgerError, Draining):
+            for kind in Kind:
+                for known in await self._seen_long_ago(kind):
+                    if self._has_lapsed(known):
+                        await self._end_lapsed(known)
+
+    async def _seen_long_ago(self, kind: Kind) -> list[Session]:
+        options = self.settings
+        lifetime = options.max_idle(kind)
+        if kind is Kind.PERSISTENT:
+            lifetime = min(lifetime, options.cookie_lifetime)
+        return await self.store.seen_before(
+            options.user_provider,
+            None if options.single_sign_on_between_app_types else options.app_type,
+            kind,
+            max(self.now() - lifetime, self.keys.oldest.created),
+        )
+
+    async def _end_lapsed(self, known: Session) -> None:
+        await self.rooms.release(known.room, known.id, reason="lapsed")
+
+    def _may_stand(self, known: Session) -> bool:
+        stands = self.rooms.stands(known.room, known.id, epoch=known.epoch, issued=known.created)
+        return stands is not False
+
+    def _has_lapsed(self, known: Session) -> bool:
+        options = self.settings
+        own = known.provider == options.user_provider and (
+            options.single_sign_on_between_app_types or known.app_type == options.app_type
+        )
+        # Of another authority's sessions its own settings decide.
+        return own and known.has_lapsed(options, self.keys, self.now())
