@@ -1,4 +1,4 @@
-"""The command line: serve, notify, watch, keygen.
+"""The command line: serve, notify, watch, demo, keygen.
 
 Exit status: 0 done, 1 it could not be done, 2 the command or its configuration is wrong.
 Keys come from the configuration or the environment, never from the arguments, which
@@ -16,10 +16,10 @@ import secrets
 import signal
 import sys
 import urllib.parse
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import partial
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import trio
@@ -28,9 +28,13 @@ from . import logs
 from .client import ClientMember, open_member
 from .config import COMMAND_LEDGER, ENVIRONMENT_KEY, Config
 from .core import messages
+from .demo.options import Options
 from .errors import ConfigError, LocalProtocolError, SseTrioError
 from .server.hub import Hub
 from .server.serve import serve
+
+if TYPE_CHECKING:
+    from .demo.serve import Demo
 
 DONE, FAILED, WRONG = 0, 1, 2
 
@@ -110,8 +114,7 @@ def _parser() -> argparse.ArgumentParser:
         help=f"config.json; without it all defaults, and the key is in {ENVIRONMENT_KEY}",
     )
     add("--port", type=int, help="listen on this port instead of the configured one")
-    add("--log-level", default="info", choices=["debug", "info", "warning", "error"])
-    add("--log-format", default="text", choices=["text", "json"])
+    _add_logging(add)
 
     add = command(
         "notify",
@@ -140,8 +143,25 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--session", type=_text, help="without it, the server makes one up")
 
+    add = command(
+        "demo",
+        _demo,
+        "run a login application and its hub, to see it work in two browsers",
+        "sse-trio demo --max-sessions 3",
+    )
+    for option in attrs.fields(Options):
+        flag = f"--{option.name.replace('_', '-')}"
+        about = f"{option.metadata['about']} (%(default)s)"
+        add(flag, type=option.type, default=option.default, help=about)
+    _add_logging(add)
+
     command("keygen", _keygen, "print a new authkey", "sse-trio keygen")
     return parser
+
+
+def _add_logging(add: Callable[..., object]) -> None:
+    add("--log-level", default="info", choices=["debug", "info", "warning", "error"])
+    add("--log-format", default="text", choices=["text", "json"])
 
 
 def _text(argument: str) -> str:
@@ -163,31 +183,31 @@ def _serve(options: argparse.Namespace) -> int:
         )
     logs.set_up(options.log_level, options.log_format)
     _raise_open_files(config)
-    return trio.run(_run, config)
+    return trio.run(_run, partial(serve, config), _greet)
 
 
-async def _run(config: Config) -> int:
+async def _run(start: Callable[..., Awaitable[None]], greet: Callable[[Any], None]) -> int:
     """Serve until a signal. A second one does not wait, nor does one before the start."""
-    hub: Hub | None = None
+    server: Hub | Demo | None = None
     serving = trio.CancelScope()
 
     async def obey() -> None:
         async for signum in signals:
             name = signal.Signals(signum).name
-            if hub is None or hub.draining.is_set():
+            if server is None or server.draining.is_set():
                 logger.warning("%s: stopping now", name)
                 serving.cancel()
             else:
                 logger.info("%s: draining", name)
-                hub.drain()
+                server.drain()
 
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with trio.open_nursery() as listening:
             listening.start_soon(obey)
             with serving:
                 async with trio.open_nursery() as nursery:
-                    hub = await nursery.start(partial(serve, config))
-                    _greet(hub)
+                    server = await nursery.start(start)
+                    greet(server)
             listening.cancel_scope.cancel()
     return FAILED if serving.cancelled_caught else DONE
 
@@ -279,6 +299,30 @@ async def _watch_room(
         async for event in member:
             print(messages.encode(event), flush=True)
     return DONE
+
+
+def _demo(options: argparse.Namespace) -> int:
+    try:
+        from .demo.serve import serve as serve_demo
+    except ModuleNotFoundError:
+        raise SseTrioError(
+            "the demo needs more packages: python -m pip install 'sse-trio[demo]'"
+        ) from None
+    logs.set_up(options.log_level, options.log_format)
+    chosen = {field.name: getattr(options, field.name) for field in attrs.fields(Options)}
+    return trio.run(_run, partial(serve_demo, Options(**chosen)), _greet_from_demo)
+
+
+def _greet_from_demo(demo: "Demo") -> None:
+    print(f"demo on {_base_url(demo.hub.config, demo.port)}")
+    print("sign in as")
+    for person in demo.people:
+        admin = " (administrator)" if person.is_admin else ""
+        print(f"  {person.user.id:6} with the password: {person.password}{admin}")
+    print(
+        "open it in two browsers, or in a private window too, and sign in twice as the same user",
+        flush=True,
+    )
 
 
 def _keygen(_: argparse.Namespace) -> int:

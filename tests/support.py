@@ -33,6 +33,8 @@ class Response:
     status: int
     headers: dict[str, str]
     body: bytes
+    cookies: list[str] = attrs.Factory(list)
+    """The values of all its ``Set-Cookie`` headers."""
 
     @property
     def json(self) -> Any:
@@ -57,8 +59,9 @@ async def read_response(stream: trio.SocketStream, http: h11.Connection) -> Resp
             body += bytes(event.data)
         elif isinstance(event, h11.EndOfMessage):
             assert response is not None
-            headers = {name.decode(): value.decode() for name, value in response.headers}
-            return Response(response.status_code, headers, body)
+            fields = [(name.decode(), value.decode()) for name, value in response.headers]
+            cookies = [value for name, value in fields if name == "set-cookie"]
+            return Response(response.status_code, dict(fields), body, cookies)
         else:
             assert isinstance(event, h11.InformationalResponse), event
 

@@ -20,7 +20,7 @@ LAYERS = (
     {"core"},
     {"ledger"},
     {"server"},
-    {"client", "auth", "cli", "logs"},
+    {"client", "auth", "demo", "cli", "logs"},
     {"__init__", "__main__"},
 )
 # The client is for programs that run no server.

@@ -8,22 +8,26 @@ ASGI: https://asgi.readthedocs.io/en/latest/specs/www.html
 """
 
 import logging
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+import math
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager
 from typing import Any, Final
-from urllib.parse import urlsplit
 
+import trio
+
+from ..core.messages import CloseCode
 from ..errors import LedgerError
 from ..server.member import Outcome
 from .authority import Authority, LoggedIn
 from .cookies import User
-from .verdict import Anonymous, Authenticated
+from .settings import Settings
+from .verdict import Anonymous, Authenticated, Headers
 
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
-RawHeaders = Iterable[tuple[bytes, bytes]]
+Scope = Mapping[str, Any]
+Message = Mapping[str, Any]
+
+App = Callable[[Any, Any, Any], Awaitable[None]]
+"""An ASGI application. What it is called with each framework types in its own way."""
 
 # Where the scope has a request's `RequestAuth`.
 KEY = "sse_trio"
@@ -37,21 +41,11 @@ _CLEAR_SITE_DATA: Final = (b"clear-site-data", b'"cache", "storage"')
 
 _NO_STORE: Final = (b"cache-control", b"no-store")
 
-_UNAVAILABLE: Final = (
-    {
-        "type": "http.response.start",
-        "status": 503,
-        "headers": [
-            (b"content-type", b"text/plain; charset=utf-8"),
-            (b"retry-after", b"2"),
-            _NO_STORE,
-        ],
-    },
-    {"type": "http.response.body", "body": b"It cannot be told now who you are. Try again.\n"},
-)
+# What else tells some cache to keep an answer.
+_CACHING: Final = (b"expires", b"surrogate-control", b"edge-control", b"x-accel-expires")
 
-# "Try again later", as for the hub's own WebSockets.
-_TRY_AGAIN: Final = {"type": "websocket.close", "code": 1013}
+# Seconds until a client may ask again.
+_RETRY: Final = 2
 
 logger = logging.getLogger("sse_trio")
 
@@ -71,7 +65,7 @@ def auth(scope: Scope) -> "RequestAuth":
 class RequestAuth:
     """Whose request this is, and the ways to change that.
 
-    All that changes something has to be called before the answer begins, which has the cookies:
+    What changes something has to be called before the answer begins, which has the cookies:
     afterwards it is a `RuntimeError`.
     """
 
@@ -82,6 +76,7 @@ class RequestAuth:
         self._authority = authority
         self._scope = scope
         self._cookies: list[str] | None = None
+        self._logged_in: LoggedIn | None = None
         self._is_logout = False
         self._has_begun = False
 
@@ -96,6 +91,16 @@ class RequestAuth:
         if isinstance(self.identity, Authenticated):
             return self._authority.ticket(self.identity)
         return None
+
+    def while_standing(self) -> AbstractContextManager[trio.CancelScope]:
+        """Cancel the block when the login ends: for an answer that goes on for long.
+
+        ``with auth(scope).while_standing() as standing:``; then ``standing.cancelled_caught`` tells
+        whether it has. The login of an anonymous request has ended.
+        """
+        if isinstance(self.identity, Anonymous):
+            return trio.CancelScope(deadline=-math.inf)
+        return self._authority.while_standing(self.identity)
 
     async def login(
         self, user: User, *, remember_login: bool = False, detail: dict[str, Any] | None = None
@@ -114,16 +119,22 @@ class RequestAuth:
             address=client[0] if client else None,
         )
         self.identity = Authenticated(logged_in.claims, checked=False)
+        self._logged_in = logged_in
         self._cookies, self._is_logout = logged_in.cookies, False
         return logged_in
 
     async def logout(self) -> Outcome | None:
         """End all of the user's sessions; the answer deletes the cookies. None if anonymous.
 
+        Cookies of a login that has ended by itself are deleted too.
+
         Errors are those of :meth:`Authority.logout`.
         """
         self._must_not_have_begun()
         if isinstance(self.identity, Anonymous):
+            # Only where the page has proved that it is the application's, by the token.
+            if self.identity.reason.is_end:
+                self._forget()
             return None
         outcome = await self._authority.logout(self.identity)
         self._forget()
@@ -152,19 +163,23 @@ class RequestAuth:
         if self._has_begun:
             raise RuntimeError("the answer has begun, and can carry no cookies any more")
 
-    def answer(self, headers: RawHeaders, *, no_store: bool) -> list[tuple[bytes, bytes]]:
+    def abandon(self) -> None:
+        """Take back a login, unless its cookies have been sent."""
+        if self._logged_in is not None and not self._has_begun:
+            self._authority.abandon(self._logged_in)
+
+    def answer(self, headers: Headers, *, no_store: bool) -> list[tuple[bytes, bytes]]:
         """Return the headers of an answer with what is to be added; called once."""
         self._has_begun = True
         result = list(headers)
         if self._cookies is None and isinstance(self.identity, Authenticated):
             self._cookies = self._authority.renew(self.identity)
-        is_cached = any(key.lower() == b"cache-control" for key, _ in result)
         if self._cookies:
             # Whatever the application says: a cache would log others in with them.
-            result = [pair for pair in result if pair[0].lower() != b"cache-control"]
+            result = [(key, value) for key, value in result if not _is_caching(key)]
             result.append(_NO_STORE)
             result += [(b"set-cookie", cookie.encode()) for cookie in self._cookies]
-        elif no_store and self.user and not is_cached:
+        elif no_store and self.user and not any(_is_caching(key) for key, _ in result):
             result.append(_NO_STORE)
         if self._is_logout:
             result.append(_CLEAR_SITE_DATA)
@@ -180,7 +195,7 @@ class Authentication:
     whether the request is a contact with the user: what a page asks by itself is not.
 
     A WebSocket cannot have the CSRF header. With `navigations` it can do without, if its
-    ``Origin`` is this host; else it is anonymous.
+    ``Origin`` is this host; else it is anonymous. When its login ends it is closed with 4001.
     """
 
     def __init__(
@@ -196,45 +211,78 @@ class Authentication:
         self._no_store = no_store
         self._is_activity = is_activity
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Handle one request."""
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
-        is_websocket = scope["type"] == "websocket"
         found = self._authority
         authority = found if isinstance(found, Authority) else found()
         try:
             identity = await authority.authenticate(
-                _method(scope), scope["headers"], activity=self._is_activity(scope)
+                _method(scope, authority.settings),
+                scope["headers"],
+                activity=self._is_activity(scope),
             )
         except LedgerError as error:
             logger.error("a request could not be authenticated: %s", error)  # noqa: TRY400
-            for message in (_TRY_AGAIN,) if is_websocket else _UNAVAILABLE:
+            for message in _unavailable(scope):
                 await send(message)
             return
         if isinstance(identity, Anonymous):
             logger.debug("an anonymous request: %s", identity.reason.value)
         request = RequestAuth(authority, scope, identity)
+        is_closed = False
 
         async def answer(message: Message) -> None:
+            nonlocal is_closed
             if message["type"] in _STARTS:
                 headers = request.answer(message.get("headers", ()), no_store=self._no_store)
                 message = {**message, "headers": headers}
+            is_closed = is_closed or message["type"] == "websocket.close"
             await send(message)
 
-        await self._app({**scope, KEY: request}, receive, answer)
+        inner = {**scope, KEY: request}
+        try:
+            if scope["type"] == "http" or request.user is None:
+                await self._app(inner, receive, answer)
+                return
+            with request.while_standing() as standing:
+                await self._app(inner, receive, answer)
+            if standing.cancelled_caught and not is_closed:
+                await send({"type": "websocket.close", "code": CloseCode.TERMINATED.value})
+        finally:
+            request.abandon()
 
 
-def _method(scope: Scope) -> str:
+def _method(scope: Scope, settings: Settings) -> str:
     """Return the method that a request is judged by."""
     if scope["type"] == "http":
         return str(scope["method"])
     # Any site's pages may open a WebSocket to here, and cookies would come with it.
-    headers = dict(scope["headers"])
-    origin, host = headers.get(b"origin", b""), headers.get(b"host", b"")
-    try:
-        is_own = urlsplit(origin).netloc == host != b""
-    except ValueError:
-        is_own = False
+    origins, hosts = [
+        [value for key, value in scope["headers"] if key == name] for name in (b"origin", b"host")
+    ]
+    schemes = (b"https://",) if settings.https else (b"https://", b"http://")
+    is_own = len(hosts) == 1 and origins in [[scheme + hosts[0]] for scheme in schemes]
     return "GET" if is_own else "WEBSOCKET"
+
+
+def _is_caching(header: bytes) -> bool:
+    # Caches have their own: cdn-cache-control, cloudflare-cdn-cache-control.
+    return header.lower().endswith(b"cache-control") or header.lower() in _CACHING
+
+
+def _unavailable(scope: Scope) -> list[dict[str, Any]]:
+    """Return the answer to a request of which it cannot be told now whose it is."""
+    if scope["type"] == "websocket":
+        return [{"type": "websocket.close", "code": CloseCode.TRY_AGAIN_LATER.value}]
+    headers = [
+        (b"content-type", b"text/plain; charset=utf-8"),
+        (b"retry-after", b"%d" % _RETRY),
+        _NO_STORE,
+    ]
+    return [
+        {"type": "http.response.start", "status": 503, "headers": headers},
+        {"type": "http.response.body", "body": b"It cannot be told now who you are. Try again.\n"},
+    ]

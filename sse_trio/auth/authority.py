@@ -4,12 +4,14 @@ The hub's room is what decides who stands; the store follows it. Both change in 
 step and are committed together, so that no request finds the one without the other.
 """
 
+import contextlib
 import secrets
 import time
 from collections.abc import Callable
 from typing import Any
 
 import attrs
+import trio
 
 from ..core.tokens import MAX_EPOCH
 from ..server.member import Outcome
@@ -125,7 +127,7 @@ class Authority:
             LedgerError: it could not be made durable; nobody is logged in by it.
         """
         headers = list(headers)
-        now = self._records.now()
+        now = self._records.wall()
         claims = Claims(
             user=user,
             session=secrets.token_urlsafe(SESSION_BYTES),
@@ -136,8 +138,10 @@ class Authority:
             checked=now,
             csrf=secrets.token_urlsafe(CSRF_BYTES),
         )
+        # These sign it, even if there are new ones before it is done.
+        keys = self._records.keys
         # What cannot be written, at whatever epoch, is found before anybody is ended.
-        cookies.write(claims, self.settings, self._records.keys)
+        cookies.write(claims, self.settings, keys)
         room = self._room(user)
         session = Session(
             id=claims.session,
@@ -149,6 +153,7 @@ class Authority:
             epoch=claims.epoch,
             created=now,
             seen=now,
+            kid=keys.signing.kid,
             user_agent=_printable(_header(headers, b"user-agent"), MAX_USER_AGENT),
             address=_printable(address, MAX_ADDRESS),
         )
@@ -156,21 +161,39 @@ class Authority:
         def create(epoch: int) -> None:
             self.store.create(attrs.evolve(session, epoch=epoch))
 
-        await self._leave(headers, now)
+        left = read_cookies(headers, settings=self.settings, keys=keys, now=now)
+        await self._leave(left, lambda other: other == room)
         await self._records.recall(room)
         try:
             outcome = await self._rooms.notify(
                 room, sender=claims.session, reason="login", detail=detail, together=create
             )
             await self._records.end_elsewhere(user, room)
+            await self._leave(left, lambda other: other != room)
         except BaseException:
-            # Nobody will get these cookies, so nobody's place is taken by them.
-            if claims.session in self._rooms.view(room).sessions:
-                self._rooms.abandon(room, claims.session)
+            self._abandon(room, claims.session)
             raise
-        claims = attrs.evolve(claims, epoch=outcome.epoch)
-        written = cookies.write(claims, self.settings, self._records.keys)
-        return LoggedIn(claims, written, outcome)
+        claims = attrs.evolve(claims, epoch=outcome.epoch, kid=keys.signing.kid)
+        return LoggedIn(claims, cookies.write(claims, self.settings, keys), outcome)
+
+    def abandon(self, logged_in: LoggedIn) -> None:
+        """Take back a login whose cookies have not been sent, so that it takes nobody's place."""
+        self._abandon(self._room(logged_in.claims.user), logged_in.claims.session)
+
+    def _abandon(self, room: str, session: str) -> None:
+        if session in self._rooms.view(room).sessions:
+            self._rooms.abandon(room, session)
+
+    async def _leave(self, left: Claims | Anonymous, where: Callable[[str], bool]) -> None:
+        """End the login that a browser has been in, which it has no cookies of any more.
+
+        In the new login's own room that is done first, for its place; elsewhere only when the new
+        login is sure.
+        """
+        if isinstance(left, Claims) and self._records.stands(left) is not False:
+            room = self._room(left.user)
+            if where(room):
+                await self._rooms.release(room, left.session, reason="login")
 
     async def authenticate(
         self, method: str, headers: Headers, *, activity: bool = True
@@ -182,7 +205,7 @@ class Authority:
         Raises:
             LedgerError: the store cannot be read.
         """
-        now = self._records.now()
+        now = self._records.wall()
         claims = recognise(
             method, headers, settings=self.settings, keys=self._records.keys, now=now
         )
@@ -213,7 +236,7 @@ class Authority:
             return Anonymous(Reason.SUPERSEDED)
         if not activity:
             return attrs.evolve(verdict, checked=False)
-        self.store.touch(claims.session, now)
+        self.store.touch(claims.session, now, self._records.keys.signing.kid)
         return verdict
 
     def renew(self, identity: Authenticated) -> list[str]:
@@ -232,6 +255,15 @@ class Authority:
         """Return the ``Set-Cookie`` values that delete the cookies."""
         return cookies.delete(self.settings)
 
+    def while_standing(
+        self, identity: Authenticated
+    ) -> contextlib.AbstractContextManager[trio.CancelScope]:
+        """Cancel the block when the login ends: for what goes on after its request was judged.
+
+        ``scope.cancelled_caught`` tells afterwards whether it has.
+        """
+        return self._records.while_standing(identity.claims)
+
     def ticket(self, identity: Authenticated) -> str | None:
         """Sign what this login's pages join with; None if the hub has no authkey."""
         return self._rooms.ticket(self._room(identity.user), identity.session)
@@ -245,9 +277,22 @@ class Authority:
         """
         room = self._room(identity.user)
         await self._records.recall(room)
-        outcome = await self._rooms.log_out(room, identity.session)
-        if not self._rooms.view(room).sessions:
+        carried_out: list[int] = []
+        outcome = await self._rooms.log_out(room, identity.session, together=carried_out.append)
+        if carried_out:
             await self._records.end_elsewhere(identity.user, room)
+        return outcome
+
+    async def end_all(self, user: User, *, reason: str = "logout") -> Outcome:
+        """End all of a user's sessions, whoever asks: an account is closed, a password is lost.
+
+        Raises:
+            Draining: the hub is shutting down.
+            LedgerError: it could not be made durable.
+        """
+        room = self._room(user)
+        outcome = await self._rooms.notify(room, sender=None, reason=reason)
+        await self._records.end_elsewhere(user, room)
         return outcome
 
     async def end(self, user: User, session: str) -> Outcome | None:
@@ -293,16 +338,11 @@ class Authority:
         await self.store.store_keys(keys).wait()
 
     def _new_key(self) -> Key:
-        created = self._records.now()
+        # Newer than the others, whichever way the clock was put: by this they are in order.
+        created = self._records.wall()
         if self.store.keys:
-            created += 0.001  # newer than all that has been signed so far
+            created = max(created, self._records.keys.signing.created + 0.001)
         return Key(secrets.token_hex(8), secrets.token_bytes(KEY_BYTES), created)
-
-    async def _leave(self, headers: Headers, now: float) -> None:
-        """End the login that a browser has been in, which it has no cookies of any more."""
-        left = read_cookies(headers, settings=self.settings, keys=self._records.keys, now=now)
-        if not isinstance(left, Anonymous) and self._records.stands(left) is not False:
-            await self._rooms.release(self._room(left.user), left.session, reason="login")
 
 
 def _header(headers: Headers, name: bytes) -> str:

@@ -43,8 +43,8 @@ def _name(value: object) -> str:
 class User:
     """Somebody who can log in. Both are 1 to 256 characters."""
 
-    id: str = attrs.field(converter=_id)
-    name: str = attrs.field(converter=_name)
+    id: str = attrs.field(converter=_id, repr=False)
+    name: str = attrs.field(converter=_name, repr=False)
 
 
 @attrs.frozen(kw_only=True)
@@ -96,7 +96,9 @@ def write(claims: Claims, settings: Settings, keys: Keys) -> list[str]:
     pairs = list(zip(names(settings), (nr1, nr2), strict=True))
     if any(len(key) + len(value) > MAX_COOKIE for key, value in pairs):
         raise LocalProtocolError("the user's id and name are too long for a cookie")
-    age = f"; Max-Age={settings.cookie_lifetime:.0f}" if claims.kind is Kind.PERSISTENT else ""
+    left = claims.issued + settings.absolute_lifetime - claims.checked
+    lifetime = max(0.0, min(settings.cookie_lifetime, left))
+    age = f"; Max-Age={lifetime:.0f}" if claims.kind is Kind.PERSISTENT else ""
     return [f"{key}={value}{age}{_attributes(settings, key)}" for key, value in pairs]
 
 

@@ -38,11 +38,6 @@ class Keys:
         """The key that signs."""
         return self.keys[0]
 
-    @property
-    def oldest(self) -> Key:
-        """The key that has been in use for the longest; what older ones have signed is void."""
-        return self.keys[-1]
-
     @cached_property
     def verifying(self) -> Mapping[str, bytes]:
         """The secrets of all keys, by `kid`."""

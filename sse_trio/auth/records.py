@@ -5,10 +5,11 @@ rooms are told.
 """
 
 import contextlib
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from typing import Any, Protocol
 
 import attrs
+import trio
 
 from ..errors import Draining, LedgerError
 from ..ledger import Ledger
@@ -56,13 +57,15 @@ class Rooms(Protocol):
         *,
         sender: str | None,
         reason: str,
-        detail: dict[str, Any] | None,
-        together: Callable[[int], object],
+        detail: dict[str, Any] | None = ...,
+        together: Callable[[int], object] | None = ...,
     ) -> Outcome:
         """Carry out that `sender` has logged in."""
         ...
 
-    async def log_out(self, room: str, session: str) -> Outcome:
+    async def log_out(
+        self, room: str, session: str, *, together: Callable[[int], object]
+    ) -> Outcome:
         """Carry out that a session logs everybody out; one that has ended ends nobody."""
         ...
 
@@ -75,7 +78,7 @@ class Rooms(Protocol):
         ...
 
 
-@attrs.frozen(eq=False)
+@attrs.define(eq=False)
 class Records:
     """The sessions of one provider and type of application, and their rooms.
 
@@ -87,21 +90,14 @@ class Records:
     settings: Settings
     room: Callable[[User], str]
     wall: Callable[[], float]
+    _scopes: dict[str, set[trio.CancelScope]] = attrs.field(factory=dict, init=False)
+    """What runs only as long as a session stands."""
 
     @property
     def keys(self) -> Keys:
         """Those in use."""
         assert self.store.keys is not None
         return self.store.keys
-
-    def now(self) -> float:
-        """Return the time, in Unix seconds.
-
-        Never before the key that signs was made, whichever way the clock was put since: or what
-        is signed now would count as signed by an older one.
-        """
-        keys = self.store.keys
-        return max(self.wall(), keys.signing.created if keys else 0.0)
 
     def stands(self, claims: Claims) -> bool | None:
         """Whether a login stands, as far as its room knows."""
@@ -149,28 +145,52 @@ class Records:
         """Drop from the store what has ended in a room, in the step that has decided it."""
         for session in ended:
             self.store.revoke(session)
+            for scope in self._scopes.get(session, ()):
+                scope.cancel()
         self.store.revoke_superseded(room, self.rooms.view(room))
+
+    @contextlib.contextmanager
+    def while_standing(self, claims: Claims) -> Iterator[trio.CancelScope]:
+        """Cancel the block when the login ends."""
+        with trio.CancelScope() as scope:
+            if self.stands(claims) is False:
+                scope.cancel()
+            scopes = self._scopes.setdefault(claims.session, set())
+            scopes.add(scope)
+            try:
+                yield scope
+            finally:
+                scopes.remove(scope)
+                if not scopes:
+                    del self._scopes[claims.session]
 
     async def sweep(self) -> None:
         """End the sessions that have lapsed: their pages are told, and their places are free."""
         # What cannot be done now is done the next time.
         with contextlib.suppress(LedgerError, Draining):
             for kind in Kind:
-                for known in await self._seen_long_ago(kind):
-                    if self._has_lapsed(known):
-                        await self._end_lapsed(known)
+                while await self._end_some(await self._older(kind)):
+                    pass
+            while await self._end_some(await self.store.signed_by_others(self.keys.verifying)):
+                pass
 
-    async def _seen_long_ago(self, kind: Kind) -> list[Session]:
-        options = self.settings
+    async def _older(self, kind: Kind) -> list[Session]:
+        options, now = self.settings, self.wall()
         lifetime = options.max_idle(kind)
         if kind is Kind.PERSISTENT:
             lifetime = min(lifetime, options.cookie_lifetime)
-        return await self.store.seen_before(
+        return await self.store.older(
             options.user_provider,
             None if options.single_sign_on_between_app_types else options.app_type,
             kind,
-            max(self.now() - lifetime, self.keys.oldest.created),
+            seen=now - lifetime,
+            created=now - options.absolute_lifetime,
         )
+
+    async def _end_some(self, lapsed: list[Session]) -> bool:
+        for known in lapsed:
+            await self._end_lapsed(known)
+        return bool(lapsed)
 
     async def _end_lapsed(self, known: Session) -> None:
         await self.rooms.release(known.room, known.id, reason="lapsed")
@@ -185,4 +205,4 @@ class Records:
             options.single_sign_on_between_app_types or known.app_type == options.app_type
         )
         # Of another authority's sessions its own settings decide.
-        return own and known.has_lapsed(options, self.keys, self.now())
+        return own and known.has_lapsed(options, self.keys, self.wall())

@@ -7,8 +7,9 @@ step is one transaction, so that neither is ever seen without the other.
 
 import itertools
 import json
-from collections.abc import Iterable
-from typing import Any, Protocol
+from collections import defaultdict
+from collections.abc import Collection, Hashable, Iterable
+from typing import Any, Protocol, TypeVar
 
 import attrs
 import trio
@@ -21,6 +22,8 @@ from .cookies import User
 from .keys import Key, Keys
 from .settings import Kind
 from .verdict import Session
+
+K = TypeVar("K", bound=Hashable)
 
 # Sessions that are looked at at a time.
 SOME = 1000
@@ -47,8 +50,8 @@ class Sessions(Protocol):
         """
         ...
 
-    def touch(self, id: str, seen: float) -> Commit:
-        """Note the last contact with a session, if there is that session."""
+    def touch(self, id: str, seen: float, kid: str) -> Commit:
+        """Note the last contact with a session, and the key that signs its cookies then."""
         ...
 
     def revoke(self, id: str) -> Commit:
@@ -75,12 +78,20 @@ class Sessions(Protocol):
         """
         ...
 
-    async def seen_before(
-        self, provider: str, app_type: str | None, kind: Kind, then: float
+    async def older(
+        self, provider: str, app_type: str | None, kind: Kind, *, seen: float, created: float
     ) -> list[Session]:
-        """Return sessions of a kind that were last seen before then, at most `SOME`.
+        """Return sessions of a kind that were last seen, or created, before then; at most `SOME`.
 
         Of one type of application, or of any.
+
+        Raises:
+            LedgerError: the store cannot be read.
+        """
+        ...
+
+    async def signed_by_others(self, kids: Collection[str]) -> list[Session]:
+        """Return sessions whose cookies none of these keys has signed; at most `SOME`.
 
         Raises:
             LedgerError: the store cannot be read.
@@ -105,12 +116,16 @@ class MemorySessions:
 
     def __init__(self) -> None:
         self._sessions: dict[str, Session] = {}
+        self._rooms: defaultdict[str, set[str]] = defaultdict(set)
+        self._users: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
         self.keys: Keys | None = None
         self._kept: Keys | None = None
 
     def create(self, session: Session) -> Commit:
         """Keep a new session."""
         self._sessions[session.id] = session
+        self._rooms[session.room].add(session.id)
+        self._users[session.provider, session.user.id].add(session.id)
         return DONE
 
     async def get(self, id: str) -> Session | None:
@@ -118,50 +133,55 @@ class MemorySessions:
         await trio.lowlevel.checkpoint()
         return self._sessions.get(id)
 
-    def touch(self, id: str, seen: float) -> Commit:
+    def touch(self, id: str, seen: float, kid: str) -> Commit:
         """Note the last contact with a session."""
         if known := self._sessions.get(id):
-            self._sessions[id] = attrs.evolve(known, seen=seen)
+            self._sessions[id] = attrs.evolve(known, seen=seen, kid=kid)
         return DONE
 
     def revoke(self, id: str) -> Commit:
         """Drop a session."""
-        self._sessions.pop(id, None)
+        if known := self._sessions.pop(id, None):
+            _discard(self._rooms, known.room, id)
+            _discard(self._users, (known.provider, known.user.id), id)
         return DONE
 
     def revoke_superseded(self, room: str, view: View) -> Commit:
         """Drop the sessions of a room that it would call superseded."""
-        for session in list(self._sessions.values()):
+        for session in self._all(self._rooms.get(room, ())):
             epoch = epoch_of(session.epoch, session.created, view.epoch, view.notified)
-            if session.room == room and session.id not in view.sessions and epoch < view.floor:
-                del self._sessions[session.id]
+            if session.id not in view.sessions and epoch < view.floor:
+                self.revoke(session.id)
         return DONE
 
     async def of_user(self, provider: str, user: str) -> list[Session]:
         """Return a user's sessions, the newest first."""
         await trio.lowlevel.checkpoint()
-        found = (s for s in self._sessions.values() if (s.provider, s.user.id) == (provider, user))
-        return _newest_first(found)
+        return _newest_first(self._all(self._users.get((provider, user), ())))
 
     async def of_room(self, room: str) -> list[Session]:
         """Return a room's sessions, the newest first."""
         await trio.lowlevel.checkpoint()
-        return _newest_first(s for s in self._sessions.values() if s.room == room)
+        return _newest_first(self._all(self._rooms.get(room, ())))
 
-    async def seen_before(
-        self, provider: str, app_type: str | None, kind: Kind, then: float
+    async def older(
+        self, provider: str, app_type: str | None, kind: Kind, *, seen: float, created: float
     ) -> list[Session]:
-        """Return some of the sessions that were last seen before then."""
+        """Return some of the sessions that were last seen, or created, before then."""
         await trio.lowlevel.checkpoint()
-        old = (
+        found = (
             s
             for s in self._sessions.values()
-            if s.provider == provider
-            and s.app_type == (app_type or s.app_type)
-            and s.kind is kind
-            and s.seen < then
+            if (s.provider, s.app_type, s.kind) == (provider, app_type or s.app_type, kind)
+            and (s.seen < seen or s.created < created)
         )
-        return list(itertools.islice(old, SOME))
+        return list(itertools.islice(found, SOME))
+
+    async def signed_by_others(self, kids: Collection[str]) -> list[Session]:
+        """Return some of the sessions whose cookies none of these keys has signed."""
+        await trio.lowlevel.checkpoint()
+        found = (s for s in self._sessions.values() if s.kid not in kids)
+        return list(itertools.islice(found, SOME))
 
     async def load_keys(self) -> Keys | None:
         """Return the keys."""
@@ -173,19 +193,36 @@ class MemorySessions:
         self._kept = keys
         return DONE
 
+    def _all(self, ids: Iterable[str]) -> list[Session]:
+        return list(map(self._sessions.__getitem__, ids))
+
+
+def _discard(index: defaultdict[K, set[str]], key: K, id: str) -> None:
+    index[key].discard(id)
+    if not index[key]:
+        del index[key]
+
 
 _COLUMNS = (
-    "id, user, name, provider, room, kind, app_type, epoch, created, seen, user_agent, address"
+    "id, user, name, provider, room, kind, app_type, epoch, created, seen, kid, user_agent, address"
 )
 _SELECT = f"SELECT {_COLUMNS} FROM sessions"  # noqa: S608
 _CREATE = (
-    f"INSERT OR REPLACE INTO sessions ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608
+    f"INSERT OR REPLACE INTO sessions ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608
 )
-_TOUCH = "UPDATE sessions SET seen = ? WHERE id = ?"
+_TOUCH = "UPDATE sessions SET seen = ?, kid = ? WHERE id = ?"
 _REVOKE = "DELETE FROM sessions WHERE id = ?"
 _REVOKE_SUPERSEDED = (
     "DELETE FROM sessions WHERE room = ? AND id NOT IN (SELECT value FROM json_each(?)) "
     "AND CASE WHEN created < ? THEN min(epoch, ?) ELSE epoch END < ?"
+)
+_OLDER = (
+    "WHERE provider = ? AND app_type = coalesce(?, app_type) AND kind = ? "
+    "AND (seen < ? OR created < ?) LIMIT ?"
+)
+_SIGNED_BY_OTHERS = (
+    "WHERE id IN (SELECT id FROM sessions "
+    "WHERE kid NOT IN (SELECT value FROM json_each(?)) LIMIT ?)"
 )
 _PUT_KEY = "INSERT OR REPLACE INTO keys (kid, secret, created) VALUES (?, ?, ?)"
 _DROP_KEYS = "DELETE FROM keys WHERE kid NOT IN (SELECT value FROM json_each(?))"
@@ -207,9 +244,9 @@ class SqliteSessions:
         found = await self._query("WHERE id = ?", id)
         return found[0] if found else None
 
-    def touch(self, id: str, seen: float) -> Commit:
+    def touch(self, id: str, seen: float, kid: str) -> Commit:
         """Note the last contact with a session."""
-        return self._ledger.change(("seen", id), _TOUCH, seen, id)
+        return self._ledger.change(("seen", id), _TOUCH, seen, kid, id)
 
     def revoke(self, id: str) -> Commit:
         """Drop a session."""
@@ -237,25 +274,29 @@ class SqliteSessions:
         """Return a room's sessions, the newest first."""
         return _newest_first(await self._query("WHERE room = ?", room))
 
-    async def seen_before(
-        self, provider: str, app_type: str | None, kind: Kind, then: float
+    async def older(
+        self, provider: str, app_type: str | None, kind: Kind, *, seen: float, created: float
     ) -> list[Session]:
-        """Return some of the sessions that were last seen before then."""
-        where = (
-            "WHERE provider = ? AND app_type = coalesce(?, app_type) AND kind = ? AND seen < ? "
-            f"LIMIT {SOME}"
-        )
-        found = await self._query(where, provider, app_type, kind.value, then)
-        return [session for session in found if session.seen < then]
+        """Return some of the sessions that were last seen, or created, before then."""
+        found = await self._query(_OLDER, provider, app_type, kind.value, seen, created, SOME)
+        # Their last contact may wait for the disk.
+        return [s for s in found if s.seen < seen or s.created < created]
+
+    async def signed_by_others(self, kids: Collection[str]) -> list[Session]:
+        """Return some of the sessions whose cookies none of these keys has signed."""
+        found = await self._query(_SIGNED_BY_OTHERS, json.dumps(sorted(kids)), SOME)
+        return [session for session in found if session.kid not in kids]
 
     async def _query(self, where: str, *values: Any) -> list[Session]:
+        waiting = self._ledger.waiting()
         rows = await self._ledger.query(f"{_SELECT} {where}", *values)
-        return [self._as_seen(_to_session(*row)) for row in rows]
-
-    def _as_seen(self, session: Session) -> Session:
-        """Add the last contact, where that waits for the disk."""
-        seen = self._ledger.changing(("seen", session.id))
-        return session if seen is None else attrs.evolve(session, seen=seen[0])
+        found = []
+        for row in rows:
+            session = _to_session(*row)
+            if contact := waiting(("seen", session.id)):
+                session = attrs.evolve(session, seen=contact[0], kid=contact[1])
+            found.append(session)
+        return found
 
     async def load_keys(self) -> Keys | None:
         """Return the keys as they were last committed."""
@@ -293,6 +334,7 @@ def _from_session(session: Session) -> tuple[Any, ...]:
         session.epoch,
         session.created,
         session.seen,
+        session.kid,
         session.user_agent,
         session.address,
     )
@@ -301,7 +343,7 @@ def _from_session(session: Session) -> tuple[Any, ...]:
 def _to_session(
     id: str, user: str, user_name: str, provider: str, room: str, kind: str, *more: Any
 ) -> Session:
-    names = ("app_type", "epoch", "created", "seen", "user_agent", "address")
+    names = ("app_type", "epoch", "created", "seen", "kid", "user_agent", "address")
     return Session(
         id=id,
         user=User(user, user_name),

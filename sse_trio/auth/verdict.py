@@ -22,7 +22,7 @@ from typing import Final, Literal
 
 import attrs
 
-from ..core.tokens import LEEWAY
+from ..core.tokens import LEEWAY, UnknownKey
 from . import cookies
 from .cookies import Claims, User
 from .keys import Keys
@@ -43,6 +43,7 @@ class Reason(enum.Enum):
     ONE_COOKIE = "one cookie without the other"
     DUPLICATE_COOKIES = "a cookie comes twice"
     FORGED = "the cookies are not authentic"
+    OTHER_KEYS = "the cookies are signed with a key that is not in use"
     OTHER_APP_TYPE = "the login is of another type of application"
     NO_CSRF = "no CSRF header"
     WRONG_CSRF = "wrong CSRF header"
@@ -50,6 +51,12 @@ class Reason(enum.Enum):
     ENDED = "the store knows no such login"
     IDLE = "the login was idle for too long"
     EXPIRED = "the login is too old"
+    NOT_YET = "the cookies are of the future: was the clock put back?"
+
+    @property
+    def is_end(self) -> bool:
+        """Whether it was a login, whose page has sent it, and it is over."""
+        return self in (Reason.SUPERSEDED, Reason.ENDED, Reason.IDLE, Reason.EXPIRED)
 
 
 @attrs.frozen
@@ -65,7 +72,7 @@ class Authenticated:
 
     claims: Claims = attrs.field(repr=False)
     checked: bool
-    """Whether the store was asked: then the cookies are to be renewed."""
+    """Whether the store was asked, and this is a contact: then the cookies are renewed."""
 
     @property
     def user(self) -> User:
@@ -94,27 +101,22 @@ class Session:
     id: str = attrs.field(repr=False)
     user: User
     provider: str
-    room: str
+    room: str = attrs.field(repr=False)
     kind: Kind
     app_type: str
     epoch: int
     created: float
     seen: float
     """The last contact at which the store was asked, and the cookies signed."""
-    user_agent: str = ""
-    address: str = ""
-
-    def is_idle(self, settings: Settings, now: float) -> bool:
-        """Whether the last contact is too long ago."""
-        return now - self.seen > settings.max_idle(self.kind)
+    kid: str
+    """Of the key that signed them."""
+    user_agent: str = attrs.field(default="", repr=False)
+    address: str = attrs.field(default="", repr=False)
 
     def has_lapsed(self, settings: Settings, keys: Keys, now: float) -> bool:
         """Whether there can be no cookies of it that are worth anything."""
-        return (
-            self.is_idle(settings, now)
-            or _is_expired(self.kind, self.created, self.seen, settings, now)
-            or self.seen < keys.oldest.created
-        )
+        ended = _lapse(self.kind, self.created, self.seen, settings, now)
+        return ended is not None or self.kid not in keys.verifying
 
 
 def recognise(
@@ -126,11 +128,22 @@ def recognise(
     if isinstance(claims, Anonymous):
         return claims
     tokens = [value for key, value in headers if key in CSRF_HEADERS]
-    if not tokens and not (settings.navigations and method in SAFE_METHODS):
+    if not tokens and not (settings.navigations and _is_navigation(method, headers)):
         return Anonymous(Reason.NO_CSRF)
     right = claims.csrf.encode()
     matches = [hmac.compare_digest(token, right) for token in tokens]
     return claims if all(matches) else Anonymous(Reason.WRONG_CSRF)
+
+
+def _is_navigation(method: str, headers: Headers) -> bool:
+    """Whether it may be one: no other site's script or image, where the browser says so.
+
+    Fetch Metadata: https://www.w3.org/TR/fetch-metadata/
+    """
+    said = dict(headers)
+    is_foreign = said.get(b"sec-fetch-site") in (b"cross-site", b"same-site")
+    is_embedded = said.get(b"sec-fetch-mode", b"navigate") not in (b"navigate", b"websocket")
+    return method in SAFE_METHODS and not (is_foreign and is_embedded)
 
 
 def read_cookies(
@@ -145,10 +158,12 @@ def read_cookies(
         return Anonymous(Reason.NO_COOKIES if max(counts) == 0 else Reason.ONE_COOKIE)
     try:
         claims = cookies.read_untrusted(found[0][0], found[1][0], settings, keys)
+    except UnknownKey:
+        return Anonymous(Reason.OTHER_KEYS)
     except (ValueError, KeyError):
         return Anonymous(Reason.FORGED)
     if max(claims.issued, claims.checked) > now + LEEWAY:
-        return Anonymous(Reason.FORGED)
+        return Anonymous(Reason.NOT_YET)
     if claims.app_type != settings.app_type and not settings.single_sign_on_between_app_types:
         return Anonymous(Reason.OTHER_APP_TYPE)
     return claims
@@ -169,20 +184,24 @@ def judge(
     """
     if stands is False:
         return Anonymous(Reason.SUPERSEDED)
-    if _is_expired(claims.kind, claims.issued, claims.checked, settings, now):
-        return Anonymous(Reason.EXPIRED)
+    # Also of older cookies of a login that goes on: they are somebody else's copies by now.
+    if lapse := _lapse(claims.kind, claims.issued, claims.checked, settings, now):
+        return Anonymous(lapse)
     if store is ASK_STORE:
         if stands and settings.cache_time and now - claims.checked < settings.cache_time:
             return Authenticated(claims, checked=False)
         return ASK_STORE
-    known = store and (store.provider, store.user, store.epoch)
-    if store is None or known != (settings.user_provider, claims.user, claims.epoch):
+    if store is None or (store.user, store.epoch) != (claims.user, claims.epoch):
         return Anonymous(Reason.ENDED)
-    if store.is_idle(settings, now):
-        return Anonymous(Reason.IDLE)
     return Authenticated(attrs.evolve(claims, checked=max(now, claims.checked)), checked=True)
 
 
-def _is_expired(kind: Kind, issued: float, checked: float, settings: Settings, now: float) -> bool:
-    is_old = now - issued > settings.absolute_lifetime
-    return is_old or (kind is Kind.PERSISTENT and now - checked > settings.cookie_lifetime)
+def _lapse(
+    kind: Kind, issued: float, checked: float, settings: Settings, now: float
+) -> Reason | None:
+    """Return how a login has come to its end by itself, if it has."""
+    if now - issued > settings.absolute_lifetime:
+        return Reason.EXPIRED
+    if kind is Kind.PERSISTENT and now - checked > settings.cookie_lifetime:
+        return Reason.EXPIRED
+    return Reason.IDLE if now - checked > settings.max_idle(kind) else None

@@ -24,6 +24,10 @@ MAX_EPOCH = 2**53
 LEEWAY = 30
 
 
+class UnknownKey(ValueError):
+    """A token names a key that is not in use any more, or never was."""
+
+
 @attrs.frozen
 class TokenKind:
     """What all tokens for one purpose have in common."""
@@ -47,14 +51,17 @@ class TokenKind:
         """Return the `kid` of the one of `keys` that has signed a token, and its claims.
 
         Raises:
+            UnknownKey: it names none of the keys.
             ValueError: it is forged, or of another kind. Which of these is not said.
         """
         try:
             header = jwt.get_unverified_header(token)
             kid = str(header.get("kid"))
-            key = keys.get(kid)
-            if key is None or header.get("typ") != self.type or not _is_canonical(token):
+            if header.get("typ") != self.type or not _is_canonical(token):
                 raise ValueError
+            key = keys.get(kid)
+            if key is None:
+                raise UnknownKey("the token is signed with a key that is not in use")
             claims: dict[str, Any] = jwt.decode(
                 token,
                 key,
@@ -69,6 +76,8 @@ class TokenKind:
                     "verify_nbf": False,
                 },
             )
+        except UnknownKey:
+            raise
         except (jwt.PyJWTError, ValueError, RecursionError):
             raise ValueError("the token is not valid") from None
         return kid, claims

@@ -205,10 +205,19 @@ class SqliteLedger:
         except trio.TooSlowError:
             raise LedgerError(f"the ledger {self._file.path} takes too long to read") from None
 
-    def changing(self, thing: Hashable) -> tuple[Any, ...] | None:
-        """Return the parameters of the last change of `thing`, if that is not written yet."""
-        changes = [g.changes[thing] for g in self._unwritten() if thing in g.changes]
-        return changes[-1][1] if changes else None
+    def waiting(self) -> Callable[[Hashable], tuple[Any, ...] | None]:
+        """Return a view of what is not written yet, to be taken before a query.
+
+        It returns the parameters of a thing's last change, if that is not written yet or has
+        been written since: so what a query finds and what it returns leave nothing out.
+        """
+        before = (self._next, self._current)
+
+        def last(thing: Hashable) -> tuple[Any, ...] | None:
+            groups = (self._next, self._current, *before)
+            return next((g.changes[thing][1] for g in groups if thing in g.changes), None)
+
+        return last
 
     def pending(self, room: str) -> Group | None:
         """Return the group that the room's last record is in, if that is not written yet."""

@@ -73,9 +73,12 @@ MIGRATIONS = (
     # No release has written any session before this.
     """
     ALTER TABLE sessions ADD COLUMN provider TEXT NOT NULL DEFAULT '';
+    ALTER TABLE sessions ADD COLUMN kid TEXT NOT NULL DEFAULT '';
     DROP INDEX sessions_by_user;
     CREATE INDEX sessions_by_user ON sessions (provider, user);
     CREATE INDEX sessions_by_contact ON sessions (provider, kind, seen);
+    CREATE INDEX sessions_by_age ON sessions (provider, kind, created);
+    CREATE INDEX sessions_by_key ON sessions (kid);
     """,
 )
 

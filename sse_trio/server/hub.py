@@ -156,11 +156,13 @@ class Hub:
         with contextlib.suppress(Draining, LedgerError):
             await self.release(room, session)
 
-    async def log_out(self, room: str | int, session: str | int) -> Outcome:
+    async def log_out(
+        self, room: str | int, session: str | int, *, together: Together | None = None
+    ) -> Outcome:
         """End every session of `room`, as one of them asks; return once that is durable.
 
         One that has ended can end nobody: then this is its :meth:`release`, and changes
-        nothing.
+        nothing. `together` is called as by :meth:`notify`, but not then.
 
         Raises:
             LocalProtocolError: a value is outside the protocol's limits.
@@ -170,7 +172,7 @@ class Hub:
         with _callers_mistakes():
             wanted = Notify(room=room, sender=None, reason="logout")
             by = Release(room=room, session=session)
-        return await self.accept(wanted, by=by)
+        return await self.accept(wanted, by=by, together=together)
 
     def stands(self, room: str, session: str, *, epoch: int, issued: float) -> bool | None:
         """Whether a login stands, as far as memory goes; None where that does not know it.
@@ -259,7 +261,7 @@ class Hub:
         async with self._serially(wanted.room):
             self._refuse_while_draining()
             if by is not None and by.session not in self.view(by.room).sessions:
-                wanted = by
+                wanted, together = by, None
             repeated = self._answers.get(wanted)
             answer, outcome = repeated or self._begin(wanted, together)
             if not outcome.durable:
@@ -300,12 +302,14 @@ class Hub:
     ) -> tuple[Answer | None, Outcome]:
         """Decide, and tell the first of the members that it ends."""
         started = self._clock()
-        before = self.view(wanted.room).sessions if self.followers else frozenset()
+        concerned = set(self.view(wanted.room).sessions) if self.followers else set()
+        if isinstance(wanted, Release):
+            concerned.add(wanted.session)
         ending = self.membership.decide(wanted)
         if together is not None:
             together(ending.outcome.epoch)
         if self.followers:
-            ended = before - self.view(wanted.room).sessions
+            ended = concerned - self.view(wanted.room).sessions
             for follower in self.followers:
                 follower.decided(wanted.room, ended)
         # A short fan-out is over before anything awaits. A long one goes on in the hub's

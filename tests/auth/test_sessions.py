@@ -40,6 +40,7 @@ def session(id: str, user: str = "7", **more: Any) -> Session:
         epoch=1,
         created=100.0,
         seen=100.0,
+        kid="k1",
     )
     return attrs.evolve(made, **more)
 
@@ -93,9 +94,9 @@ async def test_a_users_sessions_the_newest_first(opens: Open) -> None:
 async def test_the_last_contact(opens: Open) -> None:
     async with opens() as store:
         await store.create(session("s1")).wait()
-        await store.touch("s1", 300.0).wait()
-        await store.touch("s2", 300.0).wait()
-        assert await store.get("s1") == session("s1", seen=300.0)
+        await store.touch("s1", 300.0, "k2").wait()
+        await store.touch("s2", 300.0, "k2").wait()
+        assert await store.get("s1") == session("s1", seen=300.0, kid="k2")
         assert await store.get("s2") is None
 
 
@@ -137,40 +138,56 @@ async def test_a_touch_revives_nothing(opens: Open) -> None:
     async with opens() as store:
         store.create(session("s1"))
         store.revoke("s1")
-        await store.touch("s1", 500.0).wait()
+        await store.touch("s1", 500.0, "k2").wait()
         assert await store.get("s1") is None
 
 
-async def test_what_was_seen_long_ago(opens: Open) -> None:
+async def test_what_is_old(opens: Open) -> None:
+    rows: list[tuple[str, Kind, float, dict[str, Any]]]
     async with opens() as store:
-        for name, kind, seen, more in [
+        rows = [
             ("s1", Kind.SESSION, 99.0, {}),
             ("s2", Kind.SESSION, 100.0, {}),
             ("s3", Kind.PERSISTENT, 1.0, {}),
             ("s4", Kind.SESSION, 1.0, {"app_type": "mobile"}),
             ("s5", Kind.SESSION, 1.0, {"provider": "Staff"}),
-        ]:
+            ("s7", Kind.SESSION, 500.0, {"created": 49.0}),
+        ]
+        for name, kind, seen, more in rows:
             store.create(session(name, kind=kind, seen=seen, **more))
         # A contact that is not on the disk yet counts.
         store.create(session("s6", seen=1.0))
-        await store.touch("none", 0).wait()
-        store.touch("s6", 200.0)
+        await store.touch("none", 0, "k1").wait()
+        store.touch("s6", 200.0, "k1")
 
-        async def found(*which: Any) -> set[str]:
-            return {old.id for old in await store.seen_before(*which)}
+        async def found(provider: str, app_type: str | None, kind: Kind) -> set[str]:
+            old = await store.older(provider, app_type, kind, seen=100.0, created=50.0)
+            return {one.id for one in old}
 
-        assert await found("Users", "web", Kind.SESSION, 100.0) == {"s1"}
-        assert await found("Users", None, Kind.SESSION, 100.0) == {"s1", "s4"}
-        assert await found("Users", "web", Kind.PERSISTENT, 100.0) == {"s3"}
-        assert await found("Staff", "web", Kind.SESSION, 100.0) == {"s5"}
+        assert await found("Users", "web", Kind.SESSION) == {"s1", "s7"}
+        assert await found("Users", None, Kind.SESSION) == {"s1", "s4", "s7"}
+        assert await found("Users", "web", Kind.PERSISTENT) == {"s3"}
+        assert await found("Staff", "web", Kind.SESSION) == {"s5"}
+
+
+async def test_whose_keys_are_gone(opens: Open) -> None:
+    async with opens() as store:
+        for name, kid in [("s1", "k1"), ("s2", "k2"), ("s3", "k3"), ("s4", "k1")]:
+            store.create(session(name, kid=kid))
+        await store.touch("none", 0, "k1").wait()
+        store.touch("s4", 200.0, "k3")
+        assert {one.id for one in await store.signed_by_others({"k2", "k3"})} == {"s1"}
+        assert await store.signed_by_others({"k1", "k2", "k3"}) == []
 
 
 async def test_at_most_some_at_a_time(opens: Open) -> None:
     async with opens() as store:
         for number in range(SOME + 1):
             store.create(session(f"s{number}"))
-        await store.touch("none", 0).wait()
-        assert len(await store.seen_before("Users", None, Kind.SESSION, 1e9)) == SOME
+        await store.touch("none", 0, "k1").wait()
+        old = await store.older("Users", None, Kind.SESSION, seen=1e9, created=0.0)
+        assert len(old) == SOME
+        assert len(await store.signed_by_others(["k9"])) == SOME
 
 
 async def test_users_of_two_providers_are_two(opens: Open) -> None:
@@ -216,14 +233,14 @@ async def tell(store: Sessions, step: Step, now: int, created: list[str], alive:
         case ("create", user, kind):
             store.create(session(f"s{now}", user, kind=kind, seen=now, created=now))
         case ("touch", number) if name(number) in alive:
-            store.touch(name(number), now)
+            store.touch(name(number), now, "k2")
         case ("revoke", number):
             store.revoke(name(number))
         case ("notify", user, number):
             view = View(frozenset({name(number)}), now, now, now)
             store.revoke_superseded(user, view)
         case ("wait",):
-            await store.touch("none", now).wait()
+            await store.touch("none", now, "k2").wait()
 
 
 def test_random_steps_end_alike(tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -242,7 +259,7 @@ def test_random_steps_end_alike(tmp_path_factory: pytest.TempPathFactory) -> Non
                     await tell(told, step, now, created or ["none"], alive)
                 if step[0] == "create":
                     created.append(f"s{now}")
-            await store.touch("none", 0).wait()
+            await store.touch("none", 0, "k2").wait()
             for user in ("7", "8"):
                 assert await store.of_user("Users", user) == await memory.of_user("Users", user)
 
@@ -285,8 +302,8 @@ async def test_a_contact_counts_before_it_is_on_the_disk(tmp_path: Path) -> None
     async with SqliteLedger.open(tmp_path / "test.db") as ledger:
         store = SqliteSessions(ledger)
         await store.create(session("s1")).wait()
-        store.touch("s1", 300.0)
-        assert await store.get("s1") == session("s1", seen=300.0)
+        store.touch("s1", 300.0, "k2")
+        assert await store.get("s1") == session("s1", seen=300.0, kid="k2")
 
 
 # -- in the ledger's file -------------------------------------------------------------------

@@ -29,6 +29,7 @@ RECORD = Session(
     epoch=3,
     created=NOW - 100,
     seen=NOW - 10,
+    kid="k2",
 )
 
 
@@ -81,8 +82,8 @@ def test_cookies_may_come_in_several_headers() -> None:
         ([(b"cookie", COOKIES), CSRF, (b"x-csrftoken", b"other")], Reason.WRONG_CSRF),
         ([(b"cookie", COOKIES), CSRF, (b"x-csrf-token", b"other")], Reason.WRONG_CSRF),
         ([cookie(changed(app_type="mobile")), CSRF], Reason.OTHER_APP_TYPE),
-        ([cookie(changed(issued=NOW + LEEWAY + 1)), CSRF], Reason.FORGED),
-        ([cookie(changed(checked=NOW + LEEWAY + 1)), CSRF], Reason.FORGED),
+        ([cookie(changed(issued=NOW + LEEWAY + 1)), CSRF], Reason.NOT_YET),
+        ([cookie(changed(checked=NOW + LEEWAY + 1)), CSRF], Reason.NOT_YET),
     ],
 )
 def test_a_request_that_lacks_something(headers: list[tuple[bytes, bytes]], reason: Reason) -> None:
@@ -113,6 +114,25 @@ def test_page_loads_may_do_without_the_header_by_option(method: str, navigations
     assert found == Anonymous(Reason.WRONG_CSRF)
 
 
+@pytest.mark.parametrize(
+    ("site", "mode", "welcome"),
+    [
+        (b"none", b"navigate", True),
+        (b"same-origin", b"cors", True),
+        (b"cross-site", b"navigate", True),
+        (b"same-site", b"no-cors", False),
+        (b"cross-site", b"cors", False),
+        (b"same-origin", b"websocket", True),
+    ],
+)
+def test_what_another_site_embeds_is_no_page_load(site: bytes, mode: bytes, welcome: bool) -> None:
+    said = [(b"sec-fetch-site", site), (b"sec-fetch-mode", mode)]
+    settings = Settings(navigations=True)
+    found = recognise((b"cookie", COOKIES), *said, method="GET", settings=settings)
+    assert found == (CLAIMS if welcome else Anonymous(Reason.NO_CSRF))
+    assert recognise((b"cookie", COOKIES), CSRF, *said, settings=settings) == CLAIMS
+
+
 def test_single_sign_on() -> None:
     other = cookie(changed(app_type="mobile"))
     on = Settings(single_sign_on_between_app_types=True)
@@ -122,7 +142,7 @@ def test_single_sign_on() -> None:
 
 def test_new_keys_make_everyone_anonymous() -> None:
     new = Keys((Key("k9", b"9" * 32, NOW),))
-    assert recognise((b"cookie", COOKIES), CSRF, keys=new) == Anonymous(Reason.FORGED)
+    assert recognise((b"cookie", COOKIES), CSRF, keys=new) == Anonymous(Reason.OTHER_KEYS)
 
 
 @given(
@@ -214,10 +234,11 @@ def test_idle_time_counts_from_the_last_checked_contact(kind: Kind) -> None:
     )
     idle = settings.max_idle(kind)
     claims = changed(kind=kind, checked=NOW - 10)
+    # Whatever contacts the login had with newer cookies.
     record = attrs.evolve(RECORD, kind=kind, seen=NOW)
     arguments = {"store": record, "settings": settings}
-    assert isinstance(ask(claims, now=NOW + idle, **arguments), Authenticated)
-    assert ask(claims, now=NOW + idle + 1, **arguments) == Anonymous(Reason.IDLE)
+    assert isinstance(ask(claims, now=NOW - 10 + idle, **arguments), Authenticated)
+    assert ask(claims, now=NOW - 9 + idle, **arguments) == Anonymous(Reason.IDLE)
 
 
 def test_a_persistent_cookie_that_should_have_died_is_void() -> None:

@@ -1,0 +1,52 @@
+"""ASGI middleware: what browsers are told not to do with any answer.
+
+Of the pages themselves: they run no script but their own and the hub's client, send nothing
+anywhere else, and stand in nobody's frame.
+"""
+
+import re
+
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from ..server.hub import Hub
+
+_HOST = re.compile(r"[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]")
+
+
+def hub_at(scope: Scope, hub: Hub) -> str:
+    """Return the hub's host and port, under the name that the browser knows this host by."""
+    header = dict(scope["headers"]).get(b"host", b"").decode("latin-1")
+    # It goes into a header and a page, so nothing is taken but what a name consists of.
+    found = _HOST.match(header)
+    return f"{found[0] if found else 'localhost'}:{hub.port}"
+
+
+class Hardening:
+    """The middleware, for pages that join `hub`."""
+
+    def __init__(self, app: ASGIApp, hub: Hub) -> None:
+        self._app = app
+        self._hub = hub
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+
+        async def answer(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                hub = hub_at(scope, self._hub)
+                MutableHeaders(scope=message).update(
+                    {
+                        "Content-Security-Policy": "default-src 'none'; base-uri 'none'; "
+                        "form-action 'none'; frame-ancestors 'none'; img-src 'self'; "
+                        f"connect-src 'self' ws://{hub}; style-src 'self'; "
+                        f"script-src 'self' http://{hub}/client.js; "
+                        "require-trusted-types-for 'script'; trusted-types 'none'",
+                        "Cross-Origin-Opener-Policy": "same-origin",
+                        "Referrer-Policy": "no-referrer",
+                        "X-Content-Type-Options": "nosniff",
+                    }
+                )
+            await send(message)
+
+        await self._app(scope, receive, answer)

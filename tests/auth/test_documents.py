@@ -1,0 +1,188 @@
+"""What `docs/authentication.md` says is what the code does."""
+
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import attrs
+import jwt
+import pytest
+import trio
+
+from sse_trio.auth import (
+    Authority,
+    Kind,
+    PersistentSettings,
+    Reason,
+    SessionSettings,
+    Settings,
+    cookies,
+)
+from sse_trio.auth.asgi import Authentication, RequestAuth
+
+from ..test_docs import ROOT, code, curls, fences, section, table
+from .browser import Browser
+from .fixtures import CLAIMS, KEYS, changed, cookies_of
+
+PAGE = ROOT / "docs" / "authentication.md"
+
+
+@pytest.fixture
+async def application(nursery: trio.Nursery, tmp_path: Path) -> AsyncIterator[int]:
+    """The application of the page, started by the command of the page; its port."""
+    (program,) = [block.text for block in fences(PAGE.read_text()) if block.info == "python app"]
+    assert program.count("port=8080") == 1
+    (tmp_path / "app.py").write_text(program.replace("port=8080", "port=0"))
+    commands = [
+        block.text for block in fences(PAGE.read_text()) if "hypercorn --worker" in block.text
+    ]
+    _, *command = shlex.split(commands[0])
+    process: trio.Process = await nursery.start(
+        partial(
+            trio.run_process,
+            [sys.executable, "-W", "error", *command, "--bind", "127.0.0.1:0"],
+            stderr=subprocess.PIPE,
+            cwd=tmp_path,
+            env=os.environ | {"PYTHONUNBUFFERED": "1"},
+        )
+    )
+    assert process.stderr is not None
+    told = ""
+    with trio.fail_after(60):
+        while not (found := re.search(r"Running on http://127\.0\.0\.1:(\d+)", told)):
+            told += (await process.stderr.receive_some()).decode()
+    yield int(found[1])
+    process.send_signal(signal.SIGTERM)
+    with trio.fail_after(60):
+        while more := await process.stderr.receive_some():
+            told += more.decode()
+    assert "Traceback" not in told, told
+
+
+async def test_the_application(application: int) -> None:
+    first, second = Browser(application), Browser(application)
+    (login, again, *_) = curls(section(PAGE, "An application"))
+    assert shlex.split(login)[4:] == shlex.split(again)[4:]
+    form = json.loads(shlex.split(login)[-1])
+    assert (await first.post("/login", {**form, "password": "wrong"})).status == 401
+    answer = await first.post("/login", form)
+    assert answer.json["ended"] == 0
+    assert answer.json["ticket"]
+    assert (await first.get("/me")).json == {"user": "Ada"}
+    await second.post("/login", form)
+    assert (await first.get("/me")).body == b'{"user":null}'
+    assert (await second.get("/me")).body == b'{"user":"Ada"}'
+    # The page of the first browser is told, and asks for its logout.
+    await first.request(
+        "POST",
+        "/logout",
+        {"Content-Type": "application/x-www-form-urlencoded"},
+        b"session=s1&reason=login",
+    )
+    assert (await second.get("/me")).json == {"user": "Ada"}
+    await second.post("/logout")
+    assert second.jar == {}
+
+
+def test_the_curl_command_finds_the_token(tmp_path: Path) -> None:
+    commands = curls(section(PAGE, "An application"))
+    (found,) = {re.findall(r"\$\((sed .*?) \w+\.txt\)", line)[0] for line in commands[2:]}
+    _, nr2 = cookies_of(CLAIMS)
+    jar = tmp_path / "jar.txt"
+    jar.write_text(f"#HttpOnly_127.0.0.1\tFALSE\t/\tnr1Users\tx.y.z\n127.0.0.1\tnr2Users\t{nr2}\n")
+    told = subprocess.run(
+        [*shlex.split(found), str(jar)], capture_output=True, text=True, check=True
+    )
+    assert told.stdout == f"{CLAIMS.csrf}\n"
+
+
+def settings_in_the_code() -> list[tuple[str, Any]]:
+    nested = {"persistent": PersistentSettings, "session": SessionSettings}
+    found = []
+    for field in attrs.fields(Settings):
+        if field.name in nested:
+            inner = attrs.fields(nested[field.name])
+            found += [(f"{field.name}.{one.name}", one) for one in inner]
+        else:
+            found.append((field.name, field))
+    return found
+
+
+def test_the_settings_are_the_codes() -> None:
+    rows = table(PAGE, "Settings", "setting", "default", "unit", "meaning")
+    assert rows == [
+        [
+            f"`{name}`",
+            f"`{json.dumps(field.default)}`",
+            field.metadata.get("unit", ""),
+            field.metadata["about"],
+        ]
+        for name, field in settings_in_the_code()
+    ]
+
+
+def test_the_reasons_are_the_codes() -> None:
+    rows = table(PAGE, "Who is authenticated", "reason", "says")
+    assert [(code(row[0]), row[1]) for row in rows] == [
+        (reason.name, reason.value) for reason in Reason
+    ]
+
+
+def test_the_parts_of_the_cookies_are_the_codes() -> None:
+    nr1, nr2 = cookies_of(CLAIMS)
+    header, payload = (
+        jwt.get_unverified_header(nr1),
+        jwt.decode(
+            nr1,
+            algorithms=["HS256"],
+            key=KEYS.signing.secret,
+            audience=cookies.LOGIN.audience,
+            options={"verify_iat": False},
+        ),
+    )
+    rows = table(PAGE, "The cookies", "part", "member", "is")
+    said = [(row[0], code(row[1])) for row in rows]
+    assert sorted(said) == sorted(
+        [("header", name) for name in header] + [("payload", name) for name in payload]
+    )
+    rows = table(PAGE, "The cookies", "pair", "is")
+    assert [code(row[0]) for row in rows] == [pair.partition("=")[0] for pair in nr2.split("&")]
+    text = section(PAGE, "The cookies")
+    for constant in (header["alg"], header["typ"], payload["iss"], payload["aud"]):
+        assert f"`{constant}`" in text
+    assert f"{cookies.MAX_COOKIE:,} bytes" in text
+
+
+def test_the_attributes_of_the_cookies_are_the_codes() -> None:
+    text = section(PAGE, "The cookies")
+    for kind in Kind:
+        for written in cookies.write(changed(kind=kind), Settings(), KEYS):
+            for attribute in written.split("; ")[1:]:
+                assert f"`{attribute.partition('=')[0]}" in text
+            assert "Domain" not in written
+
+
+def test_the_methods_are_the_codes() -> None:
+    rows = table(PAGE, "The middleware", "of `auth(scope)`", "is")
+    said = {re.split(r"\W", code(row[0]))[0] for row in rows}
+    internal = {"abandon", "answer"}
+    assert said | internal == {*public(RequestAuth), "identity"}
+    rows = table(PAGE, "Without the middleware", "method", "does")
+    assert {code(row[0]) for row in rows} == public(Authority)
+    rows = table(PAGE, "The middleware", "option", "default", "meaning")
+    assert {code(row[0]) for row in rows} == set(Authentication.__init__.__annotations__) - {
+        "app",
+        "return",
+    }
+
+
+def public(kind: type) -> set[str]:
+    return {name for name in vars(kind) if not name.startswith("_")}
