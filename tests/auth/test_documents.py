@@ -70,8 +70,8 @@ async def application(nursery: trio.Nursery, tmp_path: Path) -> AsyncIterator[in
 async def test_the_application(application: int) -> None:
     first, second = Browser(application), Browser(application)
     (login, again, *_) = curls(section(PAGE, "An application"))
-    assert shlex.split(login)[4:] == shlex.split(again)[4:]
-    form = json.loads(shlex.split(login)[-1])
+    assert login[3:] == again[3:]
+    form = json.loads(login[-1])
     assert (await first.post("/login", {**form, "password": "wrong"})).status == 401
     answer = await first.post("/login", form)
     assert answer.json["ended"] == 0
@@ -94,7 +94,7 @@ async def test_the_application(application: int) -> None:
 
 def test_the_curl_command_finds_the_token(tmp_path: Path) -> None:
     commands = curls(section(PAGE, "An application"))
-    (found,) = {re.findall(r"\$\((sed .*?) \w+\.txt\)", line)[0] for line in commands[2:]}
+    (found,) = {re.findall(r"\$\((sed .*?) \w+\.txt\)", line[-1])[0] for line in commands[2:]}
     _, nr2 = cookies_of(CLAIMS)
     jar = tmp_path / "jar.txt"
     jar.write_text(f"#HttpOnly_127.0.0.1\tFALSE\t/\tnr1Users\tx.y.z\n127.0.0.1\tnr2Users\t{nr2}\n")
@@ -138,16 +138,8 @@ def test_the_reasons_are_the_codes() -> None:
 
 def test_the_parts_of_the_cookies_are_the_codes() -> None:
     nr1, nr2 = cookies_of(CLAIMS)
-    header, payload = (
-        jwt.get_unverified_header(nr1),
-        jwt.decode(
-            nr1,
-            algorithms=["HS256"],
-            key=KEYS.signing.secret,
-            audience=cookies.LOGIN.audience,
-            options={"verify_iat": False},
-        ),
-    )
+    header = jwt.get_unverified_header(nr1)
+    payload = jwt.decode(nr1, options={"verify_signature": False})
     rows = table(PAGE, "The cookies", "part", "member", "is")
     said = [(row[0], code(row[1])) for row in rows]
     assert sorted(said) == sorted(
