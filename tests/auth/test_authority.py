@@ -322,7 +322,9 @@ FOR_LONG = {
 
 def stands(world: World, login: LoggedIn) -> bool | None:
     claims = login.claims
-    return world.hub.stands(ADA.id, claims.session, epoch=claims.epoch, issued=claims.issued)
+    return world.hub.stands(
+        claims.user.id, claims.session, epoch=claims.epoch, issued=claims.issued
+    )
 
 
 def forget(world: World) -> None:
@@ -577,6 +579,21 @@ async def test_each_authority_sweeps_its_own(new_world: NewWorld) -> None:
         world.now += 3000
         await world.sweep()
         assert await world.authenticated(login)
+
+
+async def test_what_has_ended_is_not_listed_whatever_the_disk_does(tmp_path: Path) -> None:
+    async with (
+        SqliteLedger.open(tmp_path / "test.db") as ledger,
+        open_world(ledger, SqliteSessions(ledger)) as world,
+    ):
+        login = await world.login()
+        ledger.change("broken", "INSERT INTO nowhere VALUES (1)")
+        with pytest.raises(LedgerError):
+            await world.authority.end(ADA, login.claims.session)
+        assert await world.sessions.get(login.claims.session) is not None
+        assert await world.authority.sessions(ADA) == []
+        assert await world.request(login) == Anonymous(Reason.SUPERSEDED)
+        ledger.change("broken", "SELECT 1")
 
 
 async def test_a_sweep_that_cannot_be_done_is_put_off() -> None:

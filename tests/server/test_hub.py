@@ -1,7 +1,7 @@
 """The hub's awaiting half: serialised notifies, idempotency, the ledger, cancellation."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from typing import Any
 
@@ -13,6 +13,7 @@ from trio.testing import MockClock
 import sse_trio
 from sse_trio.core.notify import Answer
 from sse_trio.core.standing import Record
+from sse_trio.server.hub import SWEEP
 
 from ..support import KEY, RawWebSocket, Start, joined, post_notify, raw_websocket
 
@@ -557,3 +558,68 @@ async def test_however_many_wait_for_a_room_none_waits_longer_than_the_timeout(
             nursery.start_soon(notify)
     assert trio.current_time() == began + hub.config.ledger_timeout
     assert hub.statistics().notifies == {"failed": 5}
+
+
+@attrs.define
+class Records:
+    """Records of somebody's own, beside the hub's."""
+
+    decisions: list[tuple[str, set[str]]] = attrs.Factory(list)
+    sweeps: int = 0
+
+    def decided(self, room: str, ended: Collection[str]) -> None:
+        self.decisions.append((room, set(ended)))
+
+    async def sweep(self) -> None:
+        self.sweeps += 1
+
+
+async def test_who_follows_is_told_of_every_decision_and_swept(
+    start: Start, autojump_clock: MockClock
+) -> None:
+    hub, records = await start(max_sessions=2), Records()
+    hub.follow(records)
+    for sender in ("s1", "s2", "s3"):
+        await hub.notify("u1", sender=sender)
+    await hub.release("u1", "s2")
+    # Also where the room knows nothing of it.
+    await hub.release("u1", "s9")
+    await hub.log_out("u1", "s3")
+    assert records.decisions == [
+        ("u1", set()),
+        ("u1", set()),
+        ("u1", {"s1"}),
+        ("u1", {"s2"}),
+        ("u1", {"s9"}),
+        ("u1", {"s3"}),
+    ]
+    assert records.sweeps == 0
+    await trio.sleep(SWEEP + 1)
+    assert records.sweeps == 1
+
+
+async def test_a_session_is_abandoned_without_anybody_waiting(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    ledger = SlowLedger()
+    async with trio.open_nursery() as server:
+        config = sse_trio.Config(port=0, authkey=KEY)
+        hub: sse_trio.Hub = await server.start(partial(sse_trio.serve, config, ledger=ledger))
+        await hub.notify("u1", sender="s1")
+        ledger.broken = True
+        hub.abandon("u1", "s1")
+        await trio.testing.wait_all_tasks_blocked()
+        assert not hub.view("u1").sessions
+        hub.drain()
+        hub.abandon("u1", "s2")
+    hub.abandon("u1", "s3")
+
+
+async def test_what_is_committed_with_a_log_out_is_not_with_a_release(start: Start) -> None:
+    hub = await start()
+    epochs: list[int] = []
+    await hub.notify("u1", sender="s1", together=epochs.append)
+    await hub.log_out("u1", "s0", together=epochs.append)
+    assert epochs == [1]
+    await hub.log_out("u1", "s1", together=epochs.append)
+    assert epochs == [1, 2]
