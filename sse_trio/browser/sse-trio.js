@@ -615,8 +615,8 @@ export class SessionGuardElement extends (globalThis.HTMLElement ?? Object) {
     await loggedOut;
     if (isOver()) return;
     this.#leave(seen);
-    // The user may have chosen to stay, and cannot.
-    this.#dialog?.addEventListener("click", () => this.#leave(seen));
+    // The user may have chosen to stay, and cannot. Captured, because this click is still under way.
+    this.#dialog?.addEventListener("click", () => this.#leave(seen), true);
   }
 
   /** Ask the application to end this login, and wait no longer than is polite. */

@@ -169,6 +169,20 @@ def test_the_notice_is_a_modal_alert_that_leads_to_the_login(
     page.wait_for_url(login)
 
 
+def test_one_click_asks_for_the_login_once(
+    hub: HubProcess, site: Site, page: Page, login: str
+) -> None:
+    terminated(page, site, hub, element(hub, 'notice logout="/logout" redirect="/login"'))
+    while not site.posted:
+        page.wait_for_timeout(10)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.get_by_role("button", name="Sign in again").press("Enter")
+    page.wait_for_url(login)
+    expect(page.get_by_role("heading")).to_have_text("Sign in")
+    assert asked.count(login) == 1
+
+
 def test_however_the_notice_is_closed_it_leads_on(
     hub: HubProcess, site: Site, page: Page, login: str
 ) -> None:
