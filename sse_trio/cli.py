@@ -306,7 +306,8 @@ def _demo(options: argparse.Namespace) -> int:
         from .demo.serve import serve as serve_demo
     except ModuleNotFoundError:
         raise SseTrioError(
-            "the demo needs more packages: python -m pip install 'sse-trio[demo]'"
+            "the demo needs more packages: python -m pip install 'sse-trio[demo]', or '.[demo]' "
+            "in a checkout"
         ) from None
     logs.set_up(options.log_level, options.log_format)
     chosen = {field.name: getattr(options, field.name) for field in attrs.fields(Options)}
@@ -317,7 +318,7 @@ def _greet_from_demo(demo: "Demo") -> None:
     print(f"demo on {_base_url(demo.hub.config, demo.port)}")
     print("sign in as")
     for person in demo.people:
-        admin = " (administrator)" if person.is_admin else ""
+        admin = " (can make new keys, which signs everyone out)" if person.is_admin else ""
         print(f"  {person.user.id:6} with the password: {person.password}{admin}")
     print(
         "open it in two browsers, or in a private window too, and sign in twice as the same user",

@@ -86,6 +86,11 @@ class RequestAuth:
         return self.identity.user if isinstance(self.identity, Authenticated) else None
 
     @property
+    def room(self) -> str | None:
+        """What this login's pages join; None if anonymous."""
+        return self._authority.room(self.user) if self.user else None
+
+    @property
     def ticket(self) -> str | None:
         """What this login's pages join with; None if anonymous, or if the hub has no authkey."""
         if isinstance(self.identity, Authenticated):
@@ -218,6 +223,8 @@ class Authentication:
             return
         found = self._authority
         authority = found if isinstance(found, Authority) else found()
+        if not isinstance(authority, Authority):
+            raise TypeError("the authority is not open yet: open it when the server starts")
         try:
             identity = await authority.authenticate(
                 _method(scope, authority.settings),

@@ -71,14 +71,15 @@ class Authority:
         self.store = store
         """The sessions, and the keys that sign."""
         self._rooms = rooms
-        self._room = room
+        self.room = room
+        """Names a user's room."""
         self._records = Records(rooms, store, settings, room, wall)
         rooms.follow(self._records)
 
     @classmethod
     async def open(
         cls,
-        rooms: Rooms,
+        hub: Rooms,
         settings: Settings | None = None,
         *,
         room: Callable[[User], str] = lambda user: user.id,
@@ -87,15 +88,15 @@ class Authority:
     ) -> "Authority":
         """Take up the stored keys, or make the first one.
 
-        `rooms` is the hub. `room` names a user's room. Without a `store` the sessions are kept
+        `room` names a user's room. Without a `store` the sessions are kept
         as the hub's ledger is, in its file or in memory; authorities of one hub, of several
         providers or app types, have to share one. `wall` is Unix time in seconds.
 
         Raises:
             LedgerError: the store cannot be read, or not be written.
         """
-        store = store or store_in(rooms.ledger)
-        authority = cls(rooms, store, settings or Settings(), room=room, wall=wall)
+        store = store or store_in(hub.ledger)
+        authority = cls(hub, store, settings or Settings(), room=room, wall=wall)
         if store.keys is None:
             stored = await store.load_keys()
             # Another authority may have been quicker.
@@ -142,7 +143,7 @@ class Authority:
         keys = self._records.keys
         # What cannot be written, at whatever epoch, is found before anybody is ended.
         cookies.write(claims, self.settings, keys)
-        room = self._room(user)
+        room = self.room(user)
         session = Session(
             id=claims.session,
             user=user,
@@ -178,7 +179,7 @@ class Authority:
 
     def abandon(self, logged_in: LoggedIn) -> None:
         """Take back a login whose cookies have not been sent, so that it takes nobody's place."""
-        self._abandon(self._room(logged_in.claims.user), logged_in.claims.session)
+        self._abandon(self.room(logged_in.claims.user), logged_in.claims.session)
 
     def _abandon(self, room: str, session: str) -> None:
         if session in self._rooms.view(room).sessions:
@@ -191,7 +192,7 @@ class Authority:
         login is sure.
         """
         if isinstance(left, Claims) and self._records.stands(left) is not False:
-            room = self._room(left.user)
+            room = self.room(left.user)
             if where(room):
                 await self._rooms.release(room, left.session, reason="login")
 
@@ -229,7 +230,7 @@ class Authority:
         if isinstance(verdict, Anonymous):
             return verdict
         assert known is not None
-        if known.room != self._room(claims.user):
+        if known.room != self.room(claims.user):
             return Anonymous(Reason.ENDED)
         # The room knows it from now on.
         if not self._rooms.recall(known.room, known.id, epoch=known.epoch, issued=known.created):
@@ -266,7 +267,7 @@ class Authority:
 
     def ticket(self, identity: Authenticated) -> str | None:
         """Sign what this login's pages join with; None if the hub has no authkey."""
-        return self._rooms.ticket(self._room(identity.user), identity.session)
+        return self._rooms.ticket(self.room(identity.user), identity.session)
 
     async def logout(self, identity: Authenticated) -> Outcome:
         """End all of a user's sessions; a session that was superseded meanwhile ends nobody.
@@ -275,7 +276,7 @@ class Authority:
             Draining: the hub is shutting down.
             LedgerError: it could not be made durable.
         """
-        room = self._room(identity.user)
+        room = self.room(identity.user)
         await self._records.recall(room)
         carried_out: list[int] = []
         outcome = await self._rooms.log_out(room, identity.session, together=carried_out.append)
@@ -290,7 +291,7 @@ class Authority:
             Draining: the hub is shutting down.
             LedgerError: it could not be made durable.
         """
-        room = self._room(user)
+        room = self.room(user)
         outcome = await self._rooms.notify(room, sender=None, reason=reason)
         await self._records.end_elsewhere(user, room)
         return outcome
@@ -303,7 +304,7 @@ class Authority:
             LedgerError: it could not be made durable, or the store not be read.
         """
         for known in await self._records.of_user(user):
-            if known.id == session and known.room == self._room(user):
+            if known.id == session and known.room == self.room(user):
                 return await self._rooms.release(known.room, session)
         return None
 
@@ -313,7 +314,7 @@ class Authority:
         Raises:
             LedgerError: the store cannot be read.
         """
-        room = self._room(user)
+        room = self.room(user)
         found = await self._records.of_user(user)
         return [known for known in found if known.room == room and self._records.is_alive(known)]
 

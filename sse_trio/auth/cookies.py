@@ -32,16 +32,27 @@ LOGIN = TokenKind(
 
 
 def _id(value: object) -> str:
-    return name(value, "the user's id")
+    return _checked(value, "the user's id")
 
 
 def _name(value: object) -> str:
-    return name(value, "the user's name")
+    return _checked(value, "the user's name")
+
+
+def _checked(value: object, what: str) -> str:
+    try:
+        return name(value, what)
+    except ValueError as error:
+        raise LocalProtocolError(str(error)) from None
 
 
 @attrs.frozen
 class User:
-    """Somebody who can log in. Both are 1 to 256 characters."""
+    """Somebody who can log in. Both are 1 to 256 characters; an integer id becomes a string.
+
+    Raises:
+        LocalProtocolError: they are not.
+    """
 
     id: str = attrs.field(converter=_id, repr=False)
     name: str = attrs.field(converter=_name, repr=False)

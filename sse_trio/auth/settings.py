@@ -5,7 +5,7 @@ rules need is given in seconds.
 """
 
 import re
-from enum import Enum
+from enum import StrEnum
 from typing import Any, Literal
 
 import attrs
@@ -22,7 +22,7 @@ MAX_COOKIE_DAYS = 400
 _WORD = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
-class Kind(Enum):
+class Kind(StrEnum):
     """How a login ends by itself: with the browser, or after days ("remember me")."""
 
     SESSION = "session"

@@ -42,7 +42,6 @@ class Hardening:
                         f"connect-src 'self' ws://{hub}; style-src 'self'; "
                         f"script-src 'self' http://{hub}/client.js; "
                         "require-trusted-types-for 'script'; trusted-types 'none'",
-                        "Cross-Origin-Opener-Policy": "same-origin",
                         "Referrer-Policy": "no-referrer",
                         "X-Content-Type-Options": "nosniff",
                     }

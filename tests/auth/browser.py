@@ -22,6 +22,10 @@ class Browser:
     async def get(self, target: str, headers: dict[str, str] | None = None) -> Response:
         return await self.request("GET", target, headers or {})
 
+    async def load(self, target: str) -> Response:
+        """As a browser loads a page, without any header of the application's own."""
+        return await self.request("GET", target, {}, csrf=False)
+
     async def post(self, target: str, form: dict[str, Any] | None = None) -> Response:
         headers = {"Content-Type": "application/json"}
         return await self.request("POST", target, headers, json.dumps(form or {}).encode())

@@ -94,7 +94,7 @@ async def test_a_request_without_the_csrf_header_is_anonymous(
     authority = await open_authority(nursery)
     browser = Browser(await serve(nursery, framework(authority)))
     await browser.post("/login", {"user": "7"})
-    answer = await browser.request("GET", "/me", {}, csrf=False)
+    answer = await browser.load("/me")
     assert answer.json["user"] is None
     assert "cache-control" not in answer.headers
     assert (await browser.get("/me", {"X-CSRF-Token": "wrong"})).json["user"] is None

@@ -1,5 +1,7 @@
 """What `docs/authentication.md` says is what the code does."""
 
+import ast
+import inspect
 import json
 import os
 import re
@@ -69,39 +71,29 @@ async def application(nursery: trio.Nursery, tmp_path: Path) -> AsyncIterator[in
 
 async def test_the_application(application: int) -> None:
     first, second = Browser(application), Browser(application)
-    (login, again, *_) = curls(section(PAGE, "An application"))
+    login, again, *gets = curls(section(PAGE, "An application"))
     assert login[3:] == again[3:]
+    assert {get[-1] for get in gets} == {"http://127.0.0.1:8000/"}
     form = json.loads(login[-1])
-    assert (await first.post("/login", {**form, "password": "wrong"})).status == 401
-    answer = await first.post("/login", form)
-    assert answer.json["ended"] == 0
-    assert answer.json["ticket"]
-    assert (await first.get("/me")).json == {"user": "Ada"}
+    for wrong in ({**form, "password": "wrong"}, {"user": "mallory", "password": None}):
+        assert (await first.post("/login", wrong)).status == 401
+    assert b"<form>" in (await first.load("/")).body
+    assert (await first.post("/login", form)).status == 204
+    page = (await first.load("/")).body.decode()
+    assert "Hello Ada" in page
+    attributes = dict(re.findall(r'(\w+)="([^"]*)"', page.partition("<session-guard")[2]))
+    assert attributes["room"] == "ada"
+    assert attributes["csrf"] == first.csrf
+    assert attributes["ticket"].count(".") == 2
     await second.post("/login", form)
-    assert (await first.get("/me")).body == b'{"user":null}'
-    assert (await second.get("/me")).body == b'{"user":"Ada"}'
+    assert b"<form>" in (await first.load("/")).body
     # The page of the first browser is told, and asks for its logout.
-    await first.request(
-        "POST",
-        "/logout",
-        {"Content-Type": "application/x-www-form-urlencoded"},
-        b"session=s1&reason=login",
-    )
-    assert (await second.get("/me")).json == {"user": "Ada"}
-    await second.post("/logout")
+    guards = f"session={attributes['session']}&reason=login".encode()
+    media_type = {"Content-Type": "application/x-www-form-urlencoded"}
+    assert (await first.request("POST", "/logout", media_type, guards)).status == 204
+    assert b"Hello Ada" in (await second.load("/")).body
+    await second.request("POST", "/logout", {})
     assert second.jar == {}
-
-
-def test_the_curl_command_finds_the_token(tmp_path: Path) -> None:
-    commands = curls(section(PAGE, "An application"))
-    (found,) = {re.findall(r"\$\((sed .*?) \w+\.txt\)", line[-1])[0] for line in commands[2:]}
-    _, nr2 = cookies_of(CLAIMS)
-    jar = tmp_path / "jar.txt"
-    jar.write_text(f"#HttpOnly_127.0.0.1\tFALSE\t/\tnr1Users\tx.y.z\n127.0.0.1\tnr2Users\t{nr2}\n")
-    told = subprocess.run(
-        [*shlex.split(found), str(jar)], capture_output=True, text=True, check=True
-    )
-    assert told.stdout == f"{CLAIMS.csrf}\n"
 
 
 def settings_in_the_code() -> list[tuple[str, Any]]:
@@ -164,15 +156,30 @@ def test_the_attributes_of_the_cookies_are_the_codes() -> None:
 
 def test_the_methods_are_the_codes() -> None:
     rows = table(PAGE, "The middleware", "of `auth(scope)`", "is")
-    said = {re.split(r"\W", code(row[0]))[0] for row in rows}
+    said = {name for row in rows for name in re.findall(r"`(\w+)", row[0])}
     internal = {"abandon", "answer"}
     assert said | internal == {*public(RequestAuth), "identity"}
-    rows = table(PAGE, "Without the middleware", "method", "does")
-    assert {code(row[0]) for row in rows} == public(Authority)
     rows = table(PAGE, "The middleware", "option", "default", "meaning")
-    assert {code(row[0]) for row in rows} == set(Authentication.__init__.__annotations__) - {
-        "app",
-        "return",
+    arguments = set(inspect.signature(Authentication).parameters) - {"app"}
+    assert {code(row[0]) for row in rows} == arguments
+
+
+def test_the_signatures_are_the_codes() -> None:
+    rows = table(PAGE, "Without the middleware", "method", "does")
+    said = {}
+    for row in rows:
+        call = ast.parse(code(row[0]), mode="eval").body
+        assert isinstance(call, ast.Call)
+        assert isinstance(call.func, ast.Name)
+        positional = [ast.unparse(argument) for argument in call.args]
+        said[call.func.id] = positional + [str(keyword.arg) for keyword in call.keywords]
+    assert said == {
+        name: [
+            parameter
+            for parameter in inspect.signature(getattr(Authority, name)).parameters
+            if parameter not in ("self", "wall")
+        ]
+        for name in public(Authority)
     }
 
 

@@ -111,7 +111,8 @@ def test_without_the_extra(missing: str, tmp_path: Path) -> None:
     run = without([missing], "demo", cwd=tmp_path)
     assert run.returncode == 1
     assert run.stderr == (
-        "sse-trio: the demo needs more packages: python -m pip install 'sse-trio[demo]'\n"
+        "sse-trio: the demo needs more packages: python -m pip install 'sse-trio[demo]', "
+        "or '.[demo]' in a checkout\n"
     )
 
 
