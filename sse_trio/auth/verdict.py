@@ -142,7 +142,7 @@ def _is_navigation(method: str, headers: Headers) -> bool:
     """
     said = dict(headers)
     is_foreign = said.get(b"sec-fetch-site") in (b"cross-site", b"same-site")
-    is_embedded = said.get(b"sec-fetch-mode", b"navigate") not in (b"navigate", b"websocket")
+    is_embedded = said.get(b"sec-fetch-mode", b"navigate") != b"navigate"
     return method in SAFE_METHODS and not (is_foreign and is_embedded)
 
 

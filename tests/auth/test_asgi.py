@@ -312,6 +312,20 @@ async def test_a_websocket_ends_with_its_login(world: World) -> None:
     assert sent[-1]["code"] == 4001
 
 
+async def test_a_websocket_that_is_closed_is_not_closed_again(world: World) -> None:
+    login = await world.login()
+
+    async def app(_: Scope, __: object, send: Any) -> None:
+        await send({"type": "websocket.accept"})
+        await send({"type": "websocket.close", "code": 1000})
+        await world.login()
+        await trio.sleep_forever()
+
+    scope = scope_of(world, login, type="websocket")
+    sent = await ask(Authentication(app, world.authority), scope)
+    assert [message.get("code") for message in sent] == [None, 1000]
+
+
 async def test_an_answer_that_goes_on_can_end_with_its_login(world: World) -> None:
     login = await world.login()
     seen: list[bool] = []

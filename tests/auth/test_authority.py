@@ -708,6 +708,32 @@ async def test_keys_outlive_a_restart(new_world: NewWorld) -> None:
         assert await world.authenticated(await world.login())
 
 
+async def test_the_newest_key_signs_whichever_way_the_clock_was_put(new_world: NewWorld) -> None:
+    async with new_world() as world:
+        await world.authority.rotate_keys()
+        world.now -= 3600
+        await world.authority.rotate_keys()
+        login = await world.login()
+        kids = [key.kid for key in world.sessions.keys.keys] if world.sessions.keys else []
+        assert login.claims.kid == kids[0]
+    async with new_world() as world:
+        assert world.sessions.keys is not None
+        assert [key.kid for key in world.sessions.keys.keys] == kids
+
+
+async def test_new_keys_in_the_middle_of_a_login_are_none_of_its_own() -> None:
+    class SlowSessions(MemorySessions):
+        async def of_user(self, provider: str, user: str) -> Any:
+            await world.authority.generate_new_keys()
+            return await super().of_user(provider, user)
+
+    async with open_world(sse_trio.MemoryLedger(), SlowSessions()) as world:
+        login = await world.login()
+        assert await world.request(login) == Anonymous(Reason.OTHER_KEYS)
+        await world.sweep()
+        assert stands(world, login) is False
+
+
 async def test_the_cookies_are_deleted_with_their_own_attributes(new_world: NewWorld) -> None:
     async with new_world() as world:
         assert world.authority.forget() == cookies.delete(world.authority.settings)
