@@ -15,6 +15,7 @@ import attrs
 import trio
 
 from ..core.standing import epoch_of
+from ..errors import LedgerError
 from ..ledger import Commit, Ledger, SqliteLedger
 from ..ledger.memory import DONE
 from ..server.recognition import View
@@ -292,7 +293,11 @@ class SqliteSessions:
         rows = await self._ledger.query(f"{_SELECT} {where}", *values)
         found = []
         for row in rows:
-            session = _to_session(*row)
+            try:
+                session = _to_session(*row)
+            except (ValueError, TypeError):
+                # Its words may quote what is stored.
+                raise LedgerError("the stored sessions are damaged: restore a copy") from None
             if contact := waiting(("seen", session.id)):
                 session = attrs.evolve(session, seen=contact[0], kid=contact[1])
             found.append(session)

@@ -297,6 +297,16 @@ async def test_what_cannot_be_stored_is_refused_before_it_is_in_the_way(tmp_path
         assert ledger.ready
 
 
+async def test_what_is_damaged_is_the_ledgers_error(tmp_path: Path) -> None:
+    """And does not end the hub, which sweeps."""
+    async with SqliteLedger.open(tmp_path / "test.db") as ledger:
+        store = SqliteSessions(ledger)
+        store.create(session("s1"))
+        await ledger.change("bad", "UPDATE sessions SET kind = 'for ever'").wait()
+        with pytest.raises(LedgerError, match="damaged"):
+            await store.get("s1")
+
+
 async def test_a_contact_counts_before_it_is_on_the_disk(tmp_path: Path) -> None:
     """A full disk must not make everybody idle."""
     async with SqliteLedger.open(tmp_path / "test.db") as ledger:
