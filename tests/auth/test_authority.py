@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
 
 import sse_trio
 from sse_trio.auth import cookies
@@ -634,6 +635,59 @@ async def test_a_login_that_is_cancelled_takes_nobodys_place(tmp_path: Path) -> 
         while world.hub.view(ADA.id).sessions:
             await trio.lowlevel.checkpoint()
         assert await world.authenticated(await world.login())
+
+
+class CutShort(trio.abc.Instrument):
+    """Cancels a scope when its task has been scheduled so many times."""
+
+    def __init__(self, scope: trio.CancelScope, task: trio.lowlevel.Task, steps: int) -> None:
+        self._scope, self._task, self._steps = scope, task, steps
+
+    def before_task_step(self, task: trio.lowlevel.Task) -> None:
+        self._steps -= task is self._task
+        if self._steps == 0:
+            self._scope.cancel()
+
+
+@pytest.mark.parametrize("act", ["login", "logout", "end"])
+async def test_whatever_is_cancelled_leaves_nothing_half_done(
+    new_world: NewWorld, act: str
+) -> None:
+    """At each of its steps; it is as if it had not been, or others have ended and nobody came."""
+    steps, is_cut = 0, True
+    while is_cut:
+        steps += 1
+        async with new_world(**REFUSE) as world:
+            for user in (ADA, BOB):
+                await world.authority.end_all(user)
+            staying = await world.login(BOB)
+            mine = None if act == "login" else await world.login()
+            with trio.CancelScope() as scope:
+                instrument = CutShort(scope, trio.lowlevel.current_task(), steps)
+                trio.lowlevel.add_instrument(instrument)
+                try:
+                    if mine is None:
+                        await world.login()
+                    elif act == "logout":
+                        await world.authority.logout(Authenticated(mine.claims, checked=False))
+                    else:
+                        await world.authority.end(ADA, mine.claims.session)
+                finally:
+                    trio.lowlevel.remove_instrument(instrument)
+            is_cut = scope.cancelled_caught
+            await trio.testing.wait_all_tasks_blocked()
+            await world.sessions.touch("none", 0, "").wait()
+            standing = world.hub.view(ADA.id).sessions
+            assert {kept.id for kept in await world.sessions.of_user("Users", ADA.id)} == standing
+            if mine is None:
+                assert len(standing) == (not is_cut)
+            else:
+                assert await world.authenticated(mine) is bool(standing)
+            assert await world.authenticated(staying)
+            # Nobody's place is taken.
+            if not standing:
+                assert await world.authenticated(await world.login())
+    assert steps > 3
 
 
 async def test_a_login_that_is_not_durable_takes_nobodys_place(tmp_path: Path) -> None:
