@@ -232,9 +232,8 @@ class Authority:
         assert known is not None
         if known.room != self.room(claims.user):
             return Anonymous(Reason.ENDED)
-        # The room knows it from now on.
-        if not self._rooms.recall(known.room, known.id, epoch=known.epoch, issued=known.created):
-            return Anonymous(Reason.SUPERSEDED)
+        # The room knows it from now on. It has not ended: that was asked since the last await.
+        self._rooms.recall(known.room, known.id, epoch=known.epoch, issued=known.created)
         if not activity:
             return attrs.evolve(verdict, checked=False)
         self.store.touch(claims.session, now, self._records.keys.signing.kid)

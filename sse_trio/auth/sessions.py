@@ -298,7 +298,9 @@ class SqliteSessions:
             except (ValueError, TypeError):
                 # Its words may quote what is stored.
                 raise LedgerError("the stored sessions are damaged: restore a copy") from None
-            if contact := waiting(("seen", session.id)):
+            contact = waiting(("seen", session.id))
+            # What is read may be newer still.
+            if contact and contact[0] > session.seen:
                 session = attrs.evolve(session, seen=contact[0], kid=contact[1])
             found.append(session)
         return found

@@ -100,6 +100,7 @@ async def test_a_login_that_is_refused_changes_nothing(new_world: NewWorld) -> N
             await world.login()
         assert await world.authenticated(first)
         assert len(await world.authority.sessions(ADA)) == 1
+        assert not world.hub.statistics().releases
 
 
 async def test_a_user_who_does_not_fit_into_a_cookie_ends_nobody(new_world: NewWorld) -> None:
@@ -171,6 +172,8 @@ async def test_ending_all_sessions_of_a_user(new_world: NewWorld) -> None:
             False,
             True,
         ]
+        (*_, told) = world.hub.recognition.standing(ADA.id).terminations
+        assert told.reason == "logout"
 
 
 async def test_ending_one_session_ends_no_other(new_world: NewWorld) -> None:
@@ -432,6 +435,8 @@ async def test_a_session_of_a_room_that_is_not_its_users_is_none(new_world: NewW
             (b"x-csrf-token", login.claims.csrf.encode()),
         ]
         assert await by_name.authenticate("POST", headers) == Anonymous(Reason.ENDED)
+        assert await by_name.end(ADA, login.claims.session) is None
+        assert await world.authenticated(login)
 
 
 async def test_a_name_that_somebody_joined_under_is_no_login(new_world: NewWorld) -> None:
@@ -599,7 +604,7 @@ async def test_what_has_ended_is_not_listed_whatever_the_disk_does(tmp_path: Pat
 
 async def test_a_sweep_that_cannot_be_done_is_put_off() -> None:
     class BrokenSessions(MemorySessions):
-        async def seen_before(self, *_: Any) -> Any:
+        async def older(self, *_: Any, **__: Any) -> Any:
             raise LedgerError("cannot read")
 
     async with open_world(sse_trio.MemoryLedger(), BrokenSessions()) as world:
@@ -724,8 +729,10 @@ async def test_a_browser_is_in_one_login_at_a_time(new_world: NewWorld) -> None:
         await world.login(User("9", "Cy"), headers=headers)
         assert not await world.authenticated(bob)
         # A login that has been superseded is left alone, and so is one that was never ours.
+        releases = world.hub.statistics().releases["accepted"]
         for number, wrong in enumerate([cookie_header(*pair(first.cookies)), b"", b"\xff"]):
             await world.login(User(f"1{number}", "Di"), headers=[(b"cookie", wrong)])
+        assert world.hub.statistics().releases["accepted"] == releases
         assert await world.authenticated(second)
 
 

@@ -297,6 +297,25 @@ async def test_what_cannot_be_stored_is_refused_before_it_is_in_the_way(tmp_path
         assert ledger.ready
 
 
+class Overtaken(SqliteLedger):
+    """Everything is committed between what a query has read and its answer."""
+
+    async def query(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        rows = await super().query(sql, *parameters)
+        self.before, rows = rows, getattr(self, "before", rows)
+        await self.note("other", None).wait()
+        return rows
+
+
+async def test_a_contact_that_overtakes_a_query_counts(tmp_path: Path) -> None:
+    async with Overtaken.open(tmp_path / "test.db") as ledger:
+        store = SqliteSessions(ledger)
+        await store.create(session("s1")).wait()
+        assert await store.get("s1") == session("s1")
+        store.touch("s1", 300.0, "k1")
+        assert await store.get("s1") == session("s1", seen=300.0)
+
+
 async def test_what_is_damaged_is_the_ledgers_error(tmp_path: Path) -> None:
     """And does not end the hub, which sweeps."""
     async with SqliteLedger.open(tmp_path / "test.db") as ledger:

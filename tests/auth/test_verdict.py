@@ -241,6 +241,13 @@ def test_idle_time_counts_from_the_last_checked_contact(kind: Kind) -> None:
     assert ask(claims, now=NOW - 9 + idle, **arguments) == Anonymous(Reason.IDLE)
 
 
+def test_a_clock_that_was_put_back_a_little_takes_nothing_back() -> None:
+    claims = changed(checked=NOW + 10)
+    found = ask(claims, store=RECORD, settings=Settings(cache_time_minutes=0))
+    assert isinstance(found, Authenticated)
+    assert found.claims.checked == NOW + 10
+
+
 def test_a_persistent_cookie_that_should_have_died_is_void() -> None:
     settings = Settings(persistent=PersistentSettings(max_idle_days=400, cookie_expiration_days=2))
     claims = changed(kind=Kind.PERSISTENT, checked=NOW)

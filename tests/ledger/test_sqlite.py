@@ -451,3 +451,21 @@ async def test_a_configuration_names_the_file(path: Path) -> None:
     async with open_ledger(config) as ledger:
         await ledger.note("u1", record()).wait()
     assert stored(path) == {"u1": record()}
+
+
+async def test_what_waits_is_the_last_that_was_changed(tmp_path: Path) -> None:
+    """Also where it has been written since somebody asked."""
+    async with SqliteLedger.open(tmp_path / "test.db") as ledger:
+        assert ledger.waiting()("thing") is None
+        first = ledger.change("thing", "SELECT ?", 1)
+        waiting = ledger.waiting()
+        assert waiting("thing") == (1,)
+        await first.wait()
+        assert waiting("thing") == (1,)
+        second = ledger.change("thing", "SELECT ?", 2)
+        assert waiting("thing") == (2,)
+        await second.wait()
+        await ledger.change("other", "SELECT ?", 3).wait()
+        assert waiting("thing") in ((1,), (2,))
+        assert waiting("other") == (3,)
+        assert ledger.waiting()("thing") is None
