@@ -21,7 +21,7 @@ from ..server.member import Outcome
 from .authority import Authority, LoggedIn
 from .cookies import User
 from .settings import Settings
-from .verdict import Anonymous, Authenticated, Headers
+from .verdict import Anonymous, Authenticated, Headers, Reason
 
 Scope = Mapping[str, Any]
 Message = Mapping[str, Any]
@@ -115,6 +115,10 @@ class RequestAuth:
         Arguments and errors are those of :meth:`Authority.login`.
         """
         self._must_not_have_begun()
+        if self._scope["type"] != "http":
+            raise RuntimeError("a WebSocket cannot log in: it ends with the login that it has")
+        # There may have been one before, in this very request.
+        self.abandon()
         client = self._scope.get("client")
         logged_in = await self._authority.login(
             user,
@@ -123,30 +127,35 @@ class RequestAuth:
             headers=self._scope["headers"],
             address=client[0] if client else None,
         )
-        self.identity = Authenticated(logged_in.claims, checked=False)
         self._logged_in = logged_in
+        if self._has_begun:
+            self._authority.abandon(logged_in)
+        self._must_not_have_begun()
+        self.identity = Authenticated(logged_in.claims, checked=False)
         self._cookies, self._is_logout = logged_in.cookies, False
         return logged_in
 
     async def logout(self) -> Outcome | None:
-        """End all of the user's sessions; the answer deletes the cookies. None if anonymous.
+        """End all of the user's sessions; the answer deletes the cookies.
 
-        Cookies of a login that has ended by itself are deleted too.
+        Also those of a login that has lapsed. None if there was nobody to log out: anonymous, or
+        superseded meanwhile, and then the browser may have logged in again and keeps its cookies.
 
         Errors are those of :meth:`Authority.logout`.
         """
         self._must_not_have_begun()
         if isinstance(self.identity, Anonymous):
             # Only where the page has proved that it is the application's, by the token.
-            if self.identity.reason.is_end:
+            if self.identity.reason.is_lapse:
                 self._forget()
             return None
         outcome = await self._authority.logout(self.identity)
-        self._forget()
+        if outcome is not None:
+            self._forget()
         return outcome
 
     async def end(self, session: str) -> Outcome | None:
-        """End one of the user's sessions, and no other; None if the user has no such session.
+        """End one of the user's sessions, and no other; None if nothing was ended.
 
         The answer deletes the cookies only if they are of that session. So the logout of a
         terminated page, which may come when the same browser has logged in again, does not.
@@ -156,12 +165,14 @@ class RequestAuth:
         self._must_not_have_begun()
         if isinstance(self.identity, Anonymous):
             return None
-        outcome = await self._authority.end(self.identity.user, session)
-        if session == self.identity.session:
+        asking = self.identity.session
+        outcome = await self._authority.end(self.identity.user, session, by=asking)
+        if outcome is not None and session == asking:
             self._forget()
         return outcome
 
     def _forget(self) -> None:
+        self.identity = Anonymous(Reason.SUPERSEDED)
         self._cookies, self._is_logout = self._authority.forget(), True
 
     def _must_not_have_begun(self) -> None:

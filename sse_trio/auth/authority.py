@@ -8,12 +8,14 @@ import contextlib
 import secrets
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import attrs
 import trio
 
 from ..core.tokens import MAX_EPOCH
+from ..errors import LedgerError, LimitReached
 from ..server.member import Outcome
 from . import cookies
 from .cookies import Claims, User
@@ -38,6 +40,9 @@ from .verdict import (
 SESSION_BYTES = 24
 CSRF_BYTES = 24
 KEY_BYTES = 32
+
+# Seconds that new keys may take to be durable.
+KEYS_SECONDS = 5.0
 
 # Characters that are kept.
 MAX_USER_AGENT = 256
@@ -74,7 +79,6 @@ class Authority:
         self.room = room
         """Names a user's room."""
         self._records = Records(rooms, store, settings, room, wall)
-        rooms.follow(self._records)
 
     @classmethod
     async def open(
@@ -104,6 +108,8 @@ class Authority:
                 store.keys = stored
             elif store.keys is None:
                 await authority.generate_new_keys()
+        # Only now, because a sweep needs the keys.
+        hub.follow(authority._records)
         return authority
 
     async def login(
@@ -160,21 +166,36 @@ class Authority:
         )
 
         def create(epoch: int) -> None:
-            self.store.create(attrs.evolve(session, epoch=epoch))
+            nonlocal claims
+            # Not before the notify that it comes with: what is older is judged as such.
+            now = max(self._records.wall(), self._rooms.view(room).notified)
+            claims = attrs.evolve(claims, epoch=epoch, issued=now, checked=now)
+            self.store.create(attrs.evolve(session, epoch=epoch, created=now, seen=now))
 
         left = read_cookies(headers, settings=self.settings, keys=keys, now=now)
-        await self._leave(left, lambda other: other == room)
         await self._records.recall(room)
+        notify = partial(
+            self._rooms.notify,
+            room,
+            sender=claims.session,
+            reason="login",
+            detail=detail,
+            together=create,
+        )
         try:
-            outcome = await self._rooms.notify(
-                room, sender=claims.session, reason="login", detail=detail, together=create
-            )
-            await self._records.end_elsewhere(user, room)
-            await self._leave(left, lambda other: other != room)
+            try:
+                outcome = await notify()
+            except LimitReached:
+                # The place of the login that this browser leaves is free.
+                if not await self._leave(left, room):
+                    raise
+                outcome = await notify()
+            await self._records.end_elsewhere(user, room, claims.issued)
+            await self._leave(left)
         except BaseException:
             self._abandon(room, claims.session)
             raise
-        claims = attrs.evolve(claims, epoch=outcome.epoch, kid=keys.signing.kid)
+        claims = attrs.evolve(claims, kid=keys.signing.kid)
         return LoggedIn(claims, cookies.write(claims, self.settings, keys), outcome)
 
     def abandon(self, logged_in: LoggedIn) -> None:
@@ -185,16 +206,18 @@ class Authority:
         if session in self._rooms.view(room).sessions:
             self._rooms.abandon(room, session)
 
-    async def _leave(self, left: Claims | Anonymous, where: Callable[[str], bool]) -> None:
+    async def _leave(self, left: Claims | Anonymous, room: str | None = None) -> bool:
         """End the login that a browser has been in, which it has no cookies of any more.
 
-        In the new login's own room that is done first, for its place; elsewhere only when the new
-        login is sure.
+        In this room only, if one is given. False if there was none to end.
         """
-        if isinstance(left, Claims) and self._records.stands(left) is not False:
-            room = self.room(left.user)
-            if where(room):
-                await self._rooms.release(room, left.session, reason="login")
+        if isinstance(left, Anonymous) or self._records.stands(left) is False:
+            return False
+        its = self.room(left.user)
+        if its != (room or its):
+            return False
+        await self._rooms.release(its, left.session, reason="login")
+        return True
 
     async def authenticate(
         self, method: str, headers: Headers, *, activity: bool = True
@@ -268,8 +291,8 @@ class Authority:
         """Sign what this login's pages join with; None if the hub has no authkey."""
         return self._rooms.ticket(self.room(identity.user), identity.session)
 
-    async def logout(self, identity: Authenticated) -> Outcome:
-        """End all of a user's sessions; a session that was superseded meanwhile ends nobody.
+    async def logout(self, identity: Authenticated) -> Outcome | None:
+        """End all of a user's sessions; None if this one has ended, and so ended nobody.
 
         Raises:
             Draining: the hub is shutting down.
@@ -277,10 +300,15 @@ class Authority:
         """
         room = self.room(identity.user)
         await self._records.recall(room)
-        carried_out: list[int] = []
-        outcome = await self._rooms.log_out(room, identity.session, together=carried_out.append)
-        if carried_out:
-            await self._records.end_elsewhere(identity.user, room)
+        carried_out: list[float] = []
+        outcome = await self._rooms.log_out(
+            room,
+            identity.session,
+            together=lambda _: carried_out.append(self._records.wall()),
+        )
+        if not carried_out:
+            return None
+        await self._records.end_elsewhere(identity.user, room, carried_out[0])
         return outcome
 
     async def end_all(self, user: User, *, reason: str = "logout") -> Outcome:
@@ -291,21 +319,30 @@ class Authority:
             LedgerError: it could not be made durable.
         """
         room = self.room(user)
+        await self._records.recall(room)
         outcome = await self._rooms.notify(room, sender=None, reason=reason)
-        await self._records.end_elsewhere(user, room)
+        await self._records.end_elsewhere(user, room, self._records.wall())
         return outcome
 
-    async def end(self, user: User, session: str) -> Outcome | None:
-        """End one session of a user, and no other; None if the user has no such session.
+    async def end(self, user: User, session: str, *, by: str | None = None) -> Outcome | None:
+        """End one session of a user, and no other; None if nothing was ended.
+
+        There may be no such session; or the session that asks, `by`, has ended meanwhile.
 
         Raises:
             Draining: the hub is shutting down.
             LedgerError: it could not be made durable, or the store not be read.
         """
+        room = self.room(user)
         for known in await self._records.of_user(user):
-            if known.id == session and known.room == self.room(user):
-                return await self._rooms.release(known.room, session)
-        return None
+            if known.id == session and known.room == room:
+                break
+        else:
+            return None
+        await self._records.recall(room)
+        carried_out: list[int] = []
+        outcome = await self._rooms.release(room, session, by=by, together=carried_out.append)
+        return outcome if carried_out else None
 
     async def sessions(self, user: User) -> list[Session]:
         """Return a user's sessions that stand, the newest first.
@@ -335,7 +372,12 @@ class Authority:
 
     async def _use(self, keys: Keys) -> None:
         self.store.keys = keys
-        await self.store.store_keys(keys).wait()
+        commit = self.store.store_keys(keys)
+        try:
+            with trio.fail_after(KEYS_SECONDS):
+                await commit.wait()
+        except trio.TooSlowError:
+            raise LedgerError("the ledger takes too long") from None
 
     def _new_key(self) -> Key:
         # Newer than the others, whichever way the clock was put: by this they are in order.

@@ -69,8 +69,16 @@ class Rooms(Protocol):
         """Carry out that a session logs everybody out; one that has ended ends nobody."""
         ...
 
-    async def release(self, room: str, session: str, *, reason: str = ...) -> Outcome:
-        """Carry out that one session has logged out."""
+    async def release(
+        self,
+        room: str,
+        session: str,
+        *,
+        reason: str = ...,
+        by: str | None = ...,
+        together: Callable[[int], object] | None = ...,
+    ) -> Outcome:
+        """Carry out that one session has logged out, or that another one says so."""
         ...
 
     def abandon(self, room: str, session: str) -> None:
@@ -90,8 +98,8 @@ class Records:
     settings: Settings
     room: Callable[[User], str]
     wall: Callable[[], float]
-    _scopes: dict[str, set[trio.CancelScope]] = attrs.field(factory=dict, init=False)
-    """What runs only as long as a session stands."""
+    _scopes: dict[str, dict[trio.CancelScope, Claims]] = attrs.field(factory=dict, init=False)
+    """What runs only as long as a login stands, by its room."""
 
     @property
     def keys(self) -> Keys:
@@ -130,22 +138,24 @@ class Records:
             elif self._may_stand(known):
                 self.rooms.recall(room, known.id, epoch=known.epoch, issued=known.created)
 
-    async def end_elsewhere(self, user: User, room: str) -> None:
-        """End a user's sessions of other rooms: where the room is named by what has changed.
+    async def end_elsewhere(self, user: User, room: str, before: float) -> None:
+        """End a user's older sessions of other rooms: where rooms are named by what can change.
 
         Raises:
             Draining: the hub is shutting down.
             LedgerError: the store cannot be read, or not be written.
         """
         for known in await self.of_user(user):
-            if known.room != room:
+            if known.room != room and known.created <= before:
                 await self.rooms.release(known.room, known.id)
 
     def decided(self, room: str, ended: Collection[str]) -> None:
         """Drop from the store what has ended in a room, in the step that has decided it."""
         for session in ended:
             self.store.revoke(session)
-            for scope in self._scopes.get(session, ()):
+        # Also of what the room had forgotten.
+        for scope, claims in self._scopes.get(room, {}).items():
+            if self.stands(claims) is False:
                 scope.cancel()
         self.store.revoke_superseded(room, self.rooms.view(room))
 
@@ -155,14 +165,15 @@ class Records:
         with trio.CancelScope() as scope:
             if self.stands(claims) is False:
                 scope.cancel()
-            scopes = self._scopes.setdefault(claims.session, set())
-            scopes.add(scope)
+            room = self.room(claims.user)
+            scopes = self._scopes.setdefault(room, {})
+            scopes[scope] = claims
             try:
                 yield scope
             finally:
-                scopes.remove(scope)
+                del scopes[scope]
                 if not scopes:
-                    del self._scopes[claims.session]
+                    del self._scopes[room]
 
     async def sweep(self) -> None:
         """End the sessions that have lapsed: their pages are told, and their places are free."""
@@ -188,9 +199,20 @@ class Records:
         )
 
     async def _end_some(self, lapsed: list[Session]) -> bool:
-        for known in lapsed:
-            await self._end_lapsed(known)
-        return bool(lapsed)
+        """End these, all at once, so that they wait for the disk together; False if that is all."""
+        failed = False
+
+        async def end(known: Session) -> None:
+            nonlocal failed
+            try:
+                await self._end_lapsed(known)
+            except (LedgerError, Draining):
+                failed = True
+
+        async with trio.open_nursery() as nursery:
+            for known in lapsed:
+                nursery.start_soon(end, known)
+        return bool(lapsed) and not failed
 
     async def _end_lapsed(self, known: Session) -> None:
         await self.rooms.release(known.room, known.id, reason="lapsed")

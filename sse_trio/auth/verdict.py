@@ -33,6 +33,8 @@ CSRF_HEADERS: Final = (b"x-csrf-token", b"x-csrftoken")
 
 SAFE_METHODS: Final = ("GET", "HEAD")
 
+_FRAMES: Final = (b"embed", b"fencedframe", b"frame", b"iframe", b"object")
+
 Headers = Iterable[tuple[bytes, bytes]]
 
 
@@ -54,9 +56,9 @@ class Reason(enum.Enum):
     NOT_YET = "the cookies are of the future: was the clock put back?"
 
     @property
-    def is_end(self) -> bool:
-        """Whether it was a login, whose page has sent it, and it is over."""
-        return self in (Reason.SUPERSEDED, Reason.ENDED, Reason.IDLE, Reason.EXPIRED)
+    def is_lapse(self) -> bool:
+        """Whether a page of the application has sent it, whose login has ended by itself."""
+        return self in (Reason.ENDED, Reason.IDLE, Reason.EXPIRED)
 
 
 @attrs.frozen
@@ -142,7 +144,10 @@ def _is_navigation(method: str, headers: Headers) -> bool:
     """
     said = dict(headers)
     is_foreign = said.get(b"sec-fetch-site") in (b"cross-site", b"same-site")
-    is_embedded = said.get(b"sec-fetch-mode", b"navigate") != b"navigate"
+    is_embedded = (
+        said.get(b"sec-fetch-mode", b"navigate") != b"navigate"
+        or said.get(b"sec-fetch-dest") in _FRAMES
+    )
     return method in SAFE_METHODS and not (is_foreign and is_embedded)
 
 

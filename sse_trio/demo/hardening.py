@@ -35,6 +35,9 @@ class Hardening:
         async def answer(message: Message) -> None:
             if message["type"] == "http.response.start":
                 hub = hub_at(scope, self._hub)
+                if hub.startswith("["):
+                    # A policy cannot name an address of IPv6 (CSP3, section 2.3.1).
+                    hub = f"*:{self._hub.port}"
                 MutableHeaders(scope=message).update(
                     {
                         "Content-Security-Policy": "default-src 'none'; base-uri 'none'; "

@@ -75,7 +75,13 @@ class Hub:
         """HTTP connections between two requests, to be ended by the drain."""
         self.wrong_keys = WrongKeys(limit=config.max_wrong_keys)
         self.membership = Membership(
-            config, ledger, clock=clock, wall=wall, jitter=jitter, hurry=self._hurry
+            config,
+            ledger,
+            clock=clock,
+            wall=wall,
+            jitter=jitter,
+            hurry=self._hurry,
+            lifted=self._follow,
         )
         self.recognition = self.membership.recognition
         self.counters = self.membership.counters
@@ -128,9 +134,18 @@ class Hub:
         return await self.accept(wanted, together=together)
 
     async def release(
-        self, room: str | int, session: str | int, *, reason: str = "logout"
+        self,
+        room: str | int,
+        session: str | int,
+        *,
+        reason: str = "logout",
+        by: str | int | None = None,
+        together: Together | None = None,
     ) -> Outcome:
         """End one session of `room`, which has logged out; return once that is durable.
+
+        `by` is the session that asks, if it is another one: one that has ended can end nobody,
+        and then nothing changes. `together` is called as by :meth:`notify`, but not then.
 
         A session that has been superseded is ended already: to release it changes nothing,
         and never concerns the one that superseded it.
@@ -142,19 +157,16 @@ class Hub:
         """
         with _callers_mistakes():
             wanted = Release(room=room, session=session, reason=reason)
-        return await self.accept(wanted)
+            asking = None if by is None else Release(room=room, session=by)
+        return await self.accept(wanted, by=asking, together=together)
 
     def abandon(self, room: str, session: str) -> None:
-        """Release a session that nobody waits for any more, as soon as that can be.
+        """Release a session that nobody has got, at once; the ledger has it when it can.
 
-        What cannot be made durable is tried again by the ledger, as always.
+        Also while the hub shuts down. It has no members.
         """
-        if not self.draining.is_set():
-            self._spawn(self._abandon, room, session)
-
-    async def _abandon(self, room: str, session: str) -> None:
-        with contextlib.suppress(Draining, LedgerError):
-            await self.release(room, session)
+        self._begin(Release(room=room, session=session), None)
+        self.recognition.note(room)
 
     async def log_out(
         self, room: str | int, session: str | int, *, together: Together | None = None
@@ -186,7 +198,13 @@ class Hub:
 
         As a join with a ticket does: the room knows it from now on, and counts it as seen.
         """
-        return self.recognition.recall(Ticket(room, session, epoch, issued))
+        before = self.view(room)
+        stands = self.recognition.recall(Ticket(room, session, epoch, issued))
+        after = self.view(room)
+        # A login from beyond the room's epoch ends older ones, and so may one too many.
+        if before.floor != after.floor or not before.sessions <= after.sessions:
+            self._follow(room, before.sessions - after.sessions)
+        return stands
 
     def view(self, room: str) -> View:
         """Return who stands in a room."""
@@ -309,9 +327,7 @@ class Hub:
         if together is not None:
             together(ending.outcome.epoch)
         if self.followers:
-            ended = concerned - self.view(wanted.room).sessions
-            for follower in self.followers:
-                follower.decided(wanted.room, ended)
+            self._follow(wanted.room, concerned - self.view(wanted.room).sessions)
         # A short fan-out is over before anything awaits. A long one goes on in the hub's
         # nursery, whatever becomes of the caller.
         if len(list(itertools.islice(ending.telling, SLICE))) < SLICE:
@@ -320,6 +336,10 @@ class Hub:
         else:
             self._spawn(self._finish, ending, started)
         return self._answers.put(wanted, ending), ending.outcome
+
+    def _follow(self, room: str, ended: Collection[str] = ()) -> None:
+        for follower in self.followers:
+            follower.decided(room, ended)
 
     async def _finish(self, ending: Ending, started: float) -> None:
         try:

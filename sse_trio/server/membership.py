@@ -35,7 +35,8 @@ class Membership:
     """The WebSockets of one server, the rooms they have joined, and their timers.
 
     `clock` is monotonic, `wall` is Unix time, both in seconds. `hurry` is called when
-    something is due earlier than `next_due` last said.
+    something is due earlier than `next_due` last said; `lifted` with a room in which a ticket has
+    ended older logins.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Membership:
         wall: Callable[[], float],
         jitter: Callable[[], float],
         hurry: Callable[[], None],
+        lifted: Callable[[str], None],
     ) -> None:
         self.draining = False
         self.counters = Counters()
@@ -55,6 +57,7 @@ class Membership:
         self._wall = wall
         self._jitter = jitter
         self._hurry = hurry
+        self._lifted = lifted
         self.rooms: Rooms[Member] = Rooms()
         self.recognition = Recognition(config, ledger, wall=wall, alive=self.rooms)
         self._open: dict[Member, None] = {}
@@ -256,6 +259,7 @@ class Membership:
             termination = Termination(standing.epoch, "login")
             spared = filter(standing.stands, self.rooms.sessions(room))
             deque(self._end(spared, termination, Outcome(room, standing.epoch)).telling, maxlen=0)
+            self._lifted(room)
         if is_news:
             self.recognition.note(room)
         else:

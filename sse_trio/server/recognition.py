@@ -34,6 +34,21 @@ class View:
     """Unix seconds of the last notify. An older login counts as of an epoch before it."""
 
 
+@attrs.frozen
+class _Needed:
+    """The rooms that have members, or a record that is not written yet.
+
+    What reads the file would not find in it what such a room knows.
+    """
+
+    alive: Container[str]
+    ledger: Ledger
+
+    def __contains__(self, room: object) -> bool:
+        assert isinstance(room, str)
+        return room in self.alive or self.ledger.pending(room) is not None
+
+
 class Recognition:
     """The standings of one server, mirrored in its ledger.
 
@@ -46,7 +61,7 @@ class Recognition:
         self.ledger = ledger
         self._wall = wall
         self._lifetime = config.ticket_lifetime
-        self._standings = Standings(config, alive=alive)
+        self._standings = Standings(config, alive=_Needed(alive, ledger))
         self._tickets = Tickets(config.authkey, lifetime=config.ticket_lifetime)
 
     def __len__(self) -> int:

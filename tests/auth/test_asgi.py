@@ -11,7 +11,14 @@ import trio
 import trio.testing
 
 import sse_trio
-from sse_trio.auth import Authenticated, Authority, LoggedIn, MemorySessions, Settings
+from sse_trio.auth import (
+    Authenticated,
+    Authority,
+    LoggedIn,
+    MemorySessions,
+    PersistentSettings,
+    Settings,
+)
 from sse_trio.auth.asgi import App, Authentication, Message, RequestAuth, Scope, auth
 from sse_trio.errors import LedgerError
 
@@ -65,9 +72,9 @@ async def test_one_user_one_session(
     assert (await second.get("/me")).json["user"] == "Ada"
 
     # The trap: the evicted browser runs its logout.
-    for form, deleted in (({"session": session.id}, []), ({}, authority.forget())):
+    for form in ({"session": session.id}, {}):
         answer = await first.post("/logout", form)
-        assert answer.cookies == deleted
+        assert answer.cookies == []
         assert (await second.get("/me")).json["user"] == "Ada"
 
     await second.post("/logout")
@@ -249,7 +256,7 @@ async def test_ending_another_session_deletes_no_cookies(world: World) -> None:
 async def test_only_a_page_of_the_application_has_cookies_deleted(world: World) -> None:
     """Or any site could log users out, by a form that it POSTs."""
     login = await world.login()
-    await world.login()
+    world.now += 3600
 
     async def act(request: RequestAuth) -> None:
         assert await request.logout() is None
@@ -263,6 +270,94 @@ async def test_only_a_page_of_the_application_has_cookies_deleted(world: World) 
         assert sent[0]["headers"] == []
 
 
+async def test_what_was_superseded_in_the_middle_of_a_request_ends_nobody(world: World) -> None:
+    """Nor does it delete cookies, which may be the new login's of the same browser."""
+
+    async def too_late(request: RequestAuth) -> None:
+        mine = request.identity.session if isinstance(request.identity, Authenticated) else ""
+        second = await world.login()
+        assert await request.end(second.claims.session) is None
+        assert await request.end(mine) is None
+        assert await request.logout() is None
+        assert await world.authenticated(second)
+
+    login = await world.login()
+    app = Authentication(answering(act=too_late), world.authority)
+    sent = await ask(app, scope_of(world, login))
+    assert fields(sent, b"set-cookie") == []
+    assert fields(sent, b"clear-site-data") == []
+
+
+async def test_who_logs_out_is_anonymous_in_the_same_request(world: World) -> None:
+    login = await world.login()
+
+    async def act(request: RequestAuth) -> None:
+        assert await request.logout() is not None
+        assert request.user is None
+
+    await ask(Authentication(answering(act=act), world.authority), scope_of(world, login))
+
+
+async def test_a_second_login_of_one_request_takes_the_firsts_place(world: World) -> None:
+    async def act(request: RequestAuth) -> None:
+        await request.login(BOB)
+        await request.login(ADA)
+
+    await ask(Authentication(answering(act=act), world.authority), scope_of(world))
+    assert not world.hub.view(BOB.id).sessions
+    assert world.hub.view(ADA.id).sessions
+
+
+async def test_a_login_that_comes_after_the_answer_is_taken_back(world: World) -> None:
+    async def app(scope: Scope, _: object, send: Any) -> None:
+        async with trio.open_nursery() as nursery:
+
+            async def log_in() -> None:
+                with pytest.raises(RuntimeError, match="the answer has begun"):
+                    await auth(scope).login(ADA)
+
+            nursery.start_soon(log_in)
+            await trio.testing.wait_all_tasks_blocked()
+            await send({"type": "http.response.start", "status": 200})
+            world.sessions.go_on.set()  # type: ignore[attr-defined]
+
+    class SlowSessions(MemorySessions):
+        go_on = trio.Event()
+
+        async def of_user(self, provider: str, user: str) -> Any:
+            await self.go_on.wait()
+            return await super().of_user(provider, user)
+
+    async with open_world(sse_trio.MemoryLedger(), SlowSessions()) as world:
+        await ask(Authentication(app, world.authority), scope_of(world))
+        assert not world.hub.view(ADA.id).sessions
+
+
+async def test_a_websocket_logs_nobody_in(world: World) -> None:
+    async def app(scope: Scope, _: object, __: object) -> None:
+        with pytest.raises(RuntimeError, match="a WebSocket cannot log in"):
+            await auth(scope).login(ADA)
+
+    await ask(Authentication(app, world.authority), {"type": "websocket", "headers": []})
+
+
+async def test_a_websocket_ends_with_a_login_that_its_room_has_forgotten() -> None:
+    options: dict[str, Any] = {
+        "config": {"ticket_lifetime": 3600},
+        "persistent": PersistentSettings(max_idle_days=30),
+    }
+    async with open_world(sse_trio.MemoryLedger(), MemorySessions(), **options) as world:
+        login = await world.login(remember_login=True)
+        with world.authority.while_standing(Authenticated(login.claims, checked=False)) as scope:
+            world.now += 7200
+            for _ in world.hub.recognition.sweep():
+                pass
+            await world.hub.notify(ADA.id, sender=None)
+            with trio.move_on_after(10):
+                await trio.sleep_forever()
+        assert scope.cancelled_caught
+
+
 async def test_a_login_whose_answer_fails_takes_nobodys_place(world: World) -> None:
     async def fail(request: RequestAuth) -> None:
         await request.login(ADA)
@@ -270,8 +365,7 @@ async def test_a_login_whose_answer_fails_takes_nobodys_place(world: World) -> N
 
     with pytest.raises(ZeroDivisionError):
         await ask(Authentication(answering(act=fail), world.authority), scope_of(world))
-    while world.hub.view(ADA.id).sessions:
-        await trio.lowlevel.checkpoint()
+    assert not world.hub.view(ADA.id).sessions
 
 
 async def test_no_header_tells_a_cache_to_keep_cookies(world: World) -> None:

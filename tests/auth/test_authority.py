@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 import trio
 import trio.testing
+from trio.testing import MockClock
 
 import sse_trio
 from sse_trio.auth import cookies
 from sse_trio.auth.authority import MAX_USER_AGENT, Authority, LoggedIn
 from sse_trio.auth.cookies import User
+from sse_trio.auth.keys import Keys
 from sse_trio.auth.sessions import MemorySessions, SqliteSessions
 from sse_trio.auth.settings import PersistentSettings, SessionSettings, Settings
 from sse_trio.auth.verdict import Anonymous, Authenticated, Reason
@@ -141,8 +143,10 @@ async def test_the_logout_of_a_superseded_session_ends_nobody(new_world: NewWorl
         first = await world.login(remember_login=True)
         identity = await world.identity(first)
         second = await world.login()
-        outcome = await world.authority.logout(identity)
-        assert outcome.terminated == 0
+        assert await world.authority.logout(identity) is None
+        assert await world.authenticated(second)
+        me = first.claims.session
+        assert await world.authority.end(ADA, second.claims.session, by=me) is None
         assert await world.authenticated(second)
         assert not await world.authenticated(first)
         await world.authority.end(ADA, first.claims.session)
@@ -318,8 +322,10 @@ async def test_a_room_that_has_forgotten_leaves_it_to_the_store(new_world: NewWo
         assert await world.authenticated(second)
 
 
-FOR_LONG = {
-    "config": {"ticket_lifetime": 3600},
+LASTS = {"ticket_lifetime": 3600}
+
+FOR_LONG: dict[str, Any] = {
+    "config": LASTS,
     "persistent": PersistentSettings(max_idle_days=400, cookie_expiration_days=400),
 }
 
@@ -585,6 +591,113 @@ async def test_each_authority_sweeps_its_own(new_world: NewWorld) -> None:
         world.now += 3000
         await world.sweep()
         assert await world.authenticated(login)
+
+
+async def test_what_has_ended_stays_so_while_the_disk_fails(tmp_path: Path) -> None:
+    """A room is not forgotten before the file knows what it knows."""
+    async with (
+        SqliteLedger.open(tmp_path / "test.db") as ledger,
+        open_world(ledger, SqliteSessions(ledger), **FOR_LONG) as world,
+    ):
+        login = await world.login(remember_login=True)
+        identity = await world.identity(login)
+        ledger.change("broken", "INSERT INTO nowhere VALUES (1)")
+        with pytest.raises(LedgerError):
+            await world.authority.logout(identity)
+        world.now += 7200
+        for _ in world.hub.recognition.sweep():
+            pass
+        assert await world.request(login) == Anonymous(Reason.SUPERSEDED)
+        ledger.change("broken", "SELECT 1")
+
+
+async def test_an_authority_that_could_not_be_opened_follows_nothing() -> None:
+    class BrokenSessions(MemorySessions):
+        async def load_keys(self) -> Any:
+            raise LedgerError("cannot read")
+
+    async with open_world(sse_trio.MemoryLedger(), MemorySessions()) as world:
+        with pytest.raises(LedgerError):
+            await Authority.open(world.hub, store=BrokenSessions(), wall=lambda: NOW)
+        await world.sweep()
+
+
+async def test_a_login_is_as_new_as_its_notify(new_world: NewWorld) -> None:
+    """However long it waited for its turn; or a room that forgets it takes it for an older one."""
+    config = {"max_remembered_sessions": 2}
+    async with new_world(config=config) as world:
+        first = await world.login()
+        world.now += 1
+        ledger_is_asked = world.sessions.of_room
+
+        async def slowly(room: str) -> Any:
+            found = await ledger_is_asked(room)
+            world.now += 1
+            return found
+
+        world.sessions.of_room = slowly  # type: ignore[method-assign]
+        login = await world.login()
+        assert login.claims.issued == world.hub.view(ADA.id).notified
+        assert login.claims.issued > first.claims.issued + 1
+
+
+async def test_a_login_that_is_wrong_ends_nobody(new_world: NewWorld) -> None:
+    async with new_world() as world:
+        first = await world.login()
+        headers = [(b"cookie", cookie_header(*pair(first.cookies)))]
+        with pytest.raises(LocalProtocolError):
+            await world.login(headers=headers, detail={"long": "x" * 2000})
+        assert await world.authenticated(first)
+
+
+async def test_a_logout_ends_no_later_login_of_a_user_with_another_name(
+    new_world: NewWorld,
+) -> None:
+    async with new_world() as world:
+        by_name = await Authority.open(
+            world.hub, room=lambda user: user.name, store=world.sessions, wall=lambda: world.now
+        )
+        login = await by_name.login(ADA)
+        asked, later = world.sessions.of_user, []
+
+        async def overtaken(provider: str, user: str) -> Any:
+            world.sessions.of_user = asked  # type: ignore[method-assign]
+            world.now += 1
+            later.append(await by_name.login(User(ADA.id, "Ada Byron")))
+            return await asked(provider, user)
+
+        world.sessions.of_user = overtaken  # type: ignore[method-assign]
+        await by_name.logout(Authenticated(login.claims, checked=False))
+        found = await by_name.authenticate("POST", world.headers(later[0]))
+        assert isinstance(found, Authenticated)
+
+
+async def test_what_a_recall_ends_is_dropped_too(new_world: NewWorld) -> None:
+    """As where `max_sessions` was more before a restart."""
+    async with new_world(**{**FOR_LONG, "config": {"max_sessions": 2, **LASTS}}) as world:
+        first, second = [await world.login(remember_login=True) for _ in range(2)]
+    async with new_world(now=NOW, **{**FOR_LONG, "config": LASTS}) as world:
+        forget(world)
+        assert await world.authenticated(first)
+        assert await world.authenticated(second)
+        assert not await world.authenticated(first)
+        await world.sessions.touch("none", 0, "").wait()
+        forget(world)
+        assert not await world.authenticated(first)
+
+
+async def test_new_keys_do_not_wait_for_ever(autojump_clock: MockClock) -> None:
+    class Never:
+        async def wait(self) -> None:
+            await trio.sleep_forever()
+
+    class Hanging(MemorySessions):
+        def store_keys(self, keys: Keys) -> Any:
+            return Never()
+
+    async with open_world(sse_trio.MemoryLedger(), MemorySessions()) as world:
+        with pytest.raises(LedgerError, match="too long"):
+            await Authority.open(world.hub, store=Hanging(), wall=lambda: NOW)
 
 
 async def test_what_has_ended_is_not_listed_whatever_the_disk_does(tmp_path: Path) -> None:

@@ -123,10 +123,14 @@ def test_page_loads_may_do_without_the_header_by_option(method: str, navigations
         (b"same-site", b"no-cors", False),
         (b"cross-site", b"cors", False),
         (b"same-origin", b"websocket", True),
+        (b"same-site", b"navigate iframe", False),
+        (b"same-origin", b"navigate iframe", True),
+        (b"cross-site", b"navigate document", True),
     ],
 )
 def test_what_another_site_embeds_is_no_page_load(site: bytes, mode: bytes, welcome: bool) -> None:
-    said = [(b"sec-fetch-site", site), (b"sec-fetch-mode", mode)]
+    mode, _, where = mode.partition(b" ")
+    said = [(b"sec-fetch-site", site), (b"sec-fetch-mode", mode), (b"sec-fetch-dest", where)]
     settings = Settings(navigations=True)
     found = recognise((b"cookie", COOKIES), *said, method="GET", settings=settings)
     assert found == (CLAIMS if welcome else Anonymous(Reason.NO_CSRF))

@@ -71,6 +71,7 @@ class Hub(RuleBasedStateMachine):
             wall=lambda: self.now,
             jitter=lambda: 0.5,
             hurry=lambda: None,
+            lifted=lambda _: None,
         )
         self.real: dict[Tab, tuple[Member, FakePeer]] = {}
         self.running: list[tuple[Generator[Member, None, None], list[Tab]]] = []
