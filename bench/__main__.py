@@ -1,20 +1,179 @@
-"""`python -m bench QUESTION`."""
+"""`python -m bench QUESTION`, `quick`, `all`, `plot`, `profile`, `compare`."""
 
 import argparse
+import math
+import sys
+import time
+from pathlib import Path
 
-from . import verdict
+from rich.console import Console
+
+from . import compare, install, machine, profile, results, runner, table, verdict
+from .load import Void
+from .scale import QUICK, Scale, full
+from .servers import CONTENDERS
+
+QUICK_SECONDS = 95
+"""When `quick` stops beginning anything, so that it ends in two minutes."""
+
+# What matters most comes first: on a slow machine there is no time left for the last ones.
+QUICK_ORDER = (
+    "fanout",
+    "notify",
+    "join",
+    "memory",
+    "heartbeat",
+    "mixed",
+    "stall",
+    "ledger",
+    "verdict",
+)
+
+QUICK_ONES = ("sse_trio", "C loop", "websockets+uvloop", "socket.io")
 
 
-def main() -> None:
-    """Answer one question."""
+def main() -> int:
+    """Run the command; return its exit status."""
+    options = _parser().parse_args()
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    return int(options.run(console, options))
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench", description="Benchmarks of sse_trio.")
-    questions = parser.add_subparsers(required=True, metavar="QUESTION")
-    question = questions.add_parser("verdict", help=verdict.QUESTION, description=verdict.QUESTION)
-    question.add_argument("--rounds", type=int, default=9, help="(%(default)s)")
-    question.add_argument("--calls", type=int, default=2000, help="in each round (%(default)s)")
-    options = parser.parse_args()
-    verdict.run(rounds=options.rounds, calls=options.calls)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for name, question in runner.QUESTIONS.items():
+        command = commands.add_parser(name, help=question.ABOUT)
+        command.set_defaults(run=_measure, questions=[name])
+        _add_options(command)
+    command = commands.add_parser("verdict", help=verdict.ABOUT)
+    command.set_defaults(run=_measure, questions=["verdict"])
+    _add_options(command)
+    command = commands.add_parser("all", help="every question, unattended")
+    command.set_defaults(run=_measure, questions=[*runner.QUESTIONS, "verdict"])
+    _add_options(command)
+    command = commands.add_parser("quick", help="every question, small, in two minutes")
+    command.set_defaults(run=_quick, questions=QUICK_ORDER)
+    command.add_argument("--output", type=Path, help="a JSON file for the results")
+    command = commands.add_parser("install", help="install the peers; the questions do so too")
+    command.set_defaults(run=_install)
+    command = commands.add_parser("profile", help="a flame graph of the hub at a question's job")
+    command.set_defaults(run=_profile)
+    command.add_argument("question", choices=runner.QUESTIONS)
+    command.add_argument("--quick", action="store_true", help="small numbers")
+    command.add_argument("--output", type=Path, default=Path("profile.svg"), help="(%(default)s)")
+    command = commands.add_parser("compare", help="is the new one slower? Exit status 1 if so")
+    command.set_defaults(run=_compare)
+    command.add_argument("old", type=Path)
+    command.add_argument("new", type=Path)
+    command = commands.add_parser("plot", help="draw results, as SVG")
+    command.set_defaults(run=_plot)
+    command.add_argument("results", type=Path)
+    command.add_argument("--directory", type=Path, default=Path(), help="(%(default)s)")
+    return parser
+
+
+def _add_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--repetitions", type=int, default=5, help="(%(default)s)")
+    command.add_argument("--only", help="these contenders, with commas between")
+    command.add_argument("--quick", action="store_true", help="small numbers")
+    command.add_argument("--output", type=Path, help="a JSON file for the results")
+
+
+def _measure(console: Console, options: argparse.Namespace) -> int:
+    names = options.only.split(",") if options.only else list(CONTENDERS)
+    if unknown := set(names) - set(CONTENDERS):
+        console.print(f"no such contender: {', '.join(unknown)}; there are {', '.join(CONTENDERS)}")
+        return 2
+    alone = set(options.questions) <= {"ledger", "verdict"}
+    if not alone and any(CONTENDERS[name].probe for name in names):
+        install.install(console)
+    scale = QUICK if options.quick else full()
+    return _run(console, options, names, scale, options.repetitions, math.inf)
+
+
+def _quick(console: Console, options: argparse.Namespace) -> int:
+    # What is not installed is left out: to install it takes longer.
+    return _run(console, options, list(QUICK_ONES), QUICK, 1, QUICK_SECONDS)
+
+
+def _run(
+    console: Console,
+    options: argparse.Namespace,
+    names: list[str],
+    scale: Scale,
+    repetitions: int,
+    seconds: float,
+) -> int:
+    if options.questions != ["verdict"] and not _compiler(console):
+        return 2
+    wanted = [CONTENDERS[name] for name in names if options.questions != ["verdict"]]
+    found = results.Results(machine.describe(), absent=install.absent(wanted))
+    wanted = [each for each in wanted if each.name not in found.absent]
+    until = time.monotonic() + seconds
+    for name in options.questions:
+        if name == "verdict":
+            calls = verdict.FEW if scale is QUICK else verdict.MANY
+            answer = verdict.measure(rounds=repetitions, calls=calls)
+        else:
+            answer = runner.ask(console, name, wanted, scale, repetitions, until=until)
+        found.answers[name] = answer
+        table.show_answer(console, name, answer)
+        if options.output:
+            options.output.write_text(found.dumps())
+    table.show_about(console, found)
+    return int(any(who.startswith(table.OURS) for a in found.answers.values() for who, _ in a.void))
+
+
+def _compiler(console: Console) -> bool:
+    why = install.check_compiler()
+    if why:
+        console.print(why)
+    return why is None
+
+
+def _install(console: Console, _: argparse.Namespace) -> int:
+    install.install(console)
+    found = install.absent(CONTENDERS.values())
+    for name, why in found.items():
+        console.print(f"{name}: {why}")
+    return int(bool(found))
+
+
+def _profile(console: Console, options: argparse.Namespace) -> int:
+    if not _compiler(console):
+        return 2
+    scale = QUICK if options.quick else full()
+    try:
+        profile.profile(options.question, scale, options.output)
+    except (profile.NoProfiler, Void) as error:
+        console.print(str(error))
+        return 2
+    console.print(f"drawn: {options.output}")
+    return 0
+
+
+def _compare(console: Console, options: argparse.Namespace) -> int:
+    try:
+        old, new = results.load(options.old), results.load(options.new)
+    except (OSError, ValueError) as error:
+        console.print(str(error))
+        return 2
+    return int(compare.compare(console, old, new))
+
+
+def _plot(console: Console, options: argparse.Namespace) -> int:
+    from . import plot  # takes a second, and nobody else needs it
+
+    try:
+        found = results.load(options.results)
+    except (OSError, ValueError) as error:
+        console.print(str(error))
+        return 2
+    for path in plot.draw(found, options.directory):
+        console.print(f"drawn: {path}")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,20 +1,55 @@
 """What a figure was measured on: without it, it says nothing."""
 
+import contextlib
 import os
 import platform
+import re
 import subprocess
-from collections.abc import Iterable
-from importlib.metadata import version
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+PEERS = Path(__file__).parent / "peers"
+PACKAGES = ("trio", "h11", "wsproto", "PyJWT", "itsdangerous")
 
-def describe(packages: Iterable[str]) -> str:
-    """Return machine, versions and commit, in a few lines."""
-    versions = ", ".join(f"{name} {version(name)}" for name in packages)
-    return (
-        f"{_processor()}, {os.cpu_count()} CPUs, {platform.system()} {platform.release()}\n"
-        f"Python {platform.python_version()}, {versions}; commit {_commit()}"
-    )
+
+def describe() -> dict[str, str]:
+    """Return machine, versions and commit."""
+    return {
+        "processor": f"{_processor()}, {os.cpu_count()} CPUs",
+        "memory": f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.0f} GiB",
+        "system": f"{platform.system()} {platform.release()}",
+        "load before": " ".join(f"{load:.1f}" for load in os.getloadavg()),
+        "versions": ", ".join(
+            [f"Python {platform.python_version()}", *_packages(), *_pinned(), *_programs()]
+        ),
+        "commit": _told("git", "describe", "--always", "--dirty"),
+        "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+    }
+
+
+def _packages() -> list[str]:
+    found = []
+    for name in PACKAGES:
+        with contextlib.suppress(PackageNotFoundError):
+            found.append(f"{name} {version(name)}")
+    return found
+
+
+def _pinned() -> list[str]:
+    requirements = (PEERS / "requirements.txt").read_text()
+    packages = (PEERS / "package.json").read_text()
+    return [
+        f"{name} {number}"
+        for name, number in (
+            *re.findall(r"^(.+)==(.+)$", requirements, re.MULTILINE),
+            *re.findall(r'"(.+)": "(\d.+)"', packages),
+        )
+    ]
+
+
+def _programs() -> list[str]:
+    return [f"Node {_told('node', '--version')}", _told("gcc", "--version").partition("\n")[0]]
 
 
 def _processor() -> str:
@@ -23,8 +58,7 @@ def _processor() -> str:
         return next(names, platform.machine())
 
 
-def _commit() -> str:
-    command = ["git", "describe", "--always", "--dirty"]
+def _told(*command: str) -> str:
     try:
         told = subprocess.run(  # noqa: S603
             command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True

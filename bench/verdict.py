@@ -8,7 +8,6 @@ CSRF token and no revocation.
 
 import base64
 import json
-import statistics
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
@@ -25,9 +24,12 @@ from sse_trio.auth.cookies import LOGIN
 from sse_trio.core.tokens import ALGORITHM, ISSUER
 from sse_trio.server.hub import Hub
 
-from . import machine
+from .results import Answer, Series
 
-QUESTION = "What a verdict costs: on a cache hit, and where SQLite is asked."
+ABOUT = "What a verdict costs: on a cache hit, and where SQLite is asked"
+
+MANY, FEW = 2000, 200
+"""Calls in each round."""
 
 ADA = User("7", "Ada Lovelace")
 
@@ -37,15 +39,15 @@ Work = Callable[[int], Awaitable[None]]
 """Does it so many times."""
 
 
-def run(*, rounds: int, calls: int) -> None:
-    """Measure, and print a table."""
-    packages = ("trio", "PyJWT", "itsdangerous")
-    print(QUESTION, machine.describe(packages), sep="\n", flush=True)
+def measure(*, rounds: int, calls: int) -> Answer:
+    """Measure, everybody so many rounds of so many calls."""
     with tempfile.TemporaryDirectory() as directory:
-        trio.run(_run, rounds, calls, Path(directory))
+        times = trio.run(_run, rounds, calls, Path(directory))
+    series = Series("a verdict", "µs", lower_is_better=True, values=times)
+    return Answer(ABOUT, {series.name: series})
 
 
-async def _run(rounds: int, calls: int, directory: Path) -> None:
+async def _run(rounds: int, calls: int, directory: Path) -> dict[str, list[float]]:
     async with AsyncExitStack() as stack:
         nursery = await stack.enter_async_context(trio.open_nursery())
         memory = sse_trio.MemoryLedger()
@@ -57,9 +59,9 @@ async def _run(rounds: int, calls: int, directory: Path) -> None:
         contenders: dict[str, Work] = {
             "PyJWT verifies nr1, nothing else": _pyjwt(hit, login),
             "Starlette's session cookie (itsdangerous)": _itsdangerous(),
-            "cache hit": _verdict(hit, login),
-            "asks the store, in memory": _verdict(asks_memory, await asks_memory.login(ADA)),
-            "asks the store, in SQLite": _verdict(asks_file, await asks_file.login(ADA)),
+            "sse_trio, cache hit": _verdict(hit, login),
+            "sse_trio asks memory": _verdict(asks_memory, await asks_memory.login(ADA)),
+            "sse_trio asks SQLite": _verdict(asks_file, await asks_file.login(ADA)),
         }
         times: dict[str, list[float]] = {name: [] for name in contenders}
         for work in contenders.values():
@@ -69,8 +71,8 @@ async def _run(rounds: int, calls: int, directory: Path) -> None:
                 started = time.perf_counter()
                 await work(calls)
                 times[name].append((time.perf_counter() - started) / calls * 1e6)
-        _report(times)
         nursery.cancel_scope.cancel()
+    return times
 
 
 async def _authority(
@@ -130,14 +132,3 @@ def _itsdangerous() -> Work:
                 raise ValueError("it is not the user's")
 
     return work
-
-
-def _report(times: dict[str, list[float]]) -> None:
-    limit = statistics.median(next(iter(times.values())))
-    print(f"\n{'':42} {'µs':>7} {'lowest':>8} {'highest':>8} {'ratio':>6}")
-    for name, measured in times.items():
-        median = statistics.median(measured)
-        print(
-            f"{name:42} {median:7.1f} {min(measured):8.1f} {max(measured):8.1f} "
-            f"{median / limit:6.2f}"
-        )

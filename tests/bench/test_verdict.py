@@ -2,30 +2,32 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
-from bench import verdict
+import pytest
+
+from bench import results, verdict
 
 from ..test_docs import ROOT
 
 
 def test_it_measures_everybody() -> None:
-    command = [sys.executable, "-W", "error", "-m", "bench", "verdict"]
+    answer = verdict.measure(rounds=2, calls=2)
+    values = answer.series["a verdict"].values
+    assert len(values) == 5
+    for taken in values.values():
+        assert len(taken) == 2
+        assert min(taken) > 0
+
+
+@pytest.mark.usefixtures("gcc")
+def test_the_command_writes_a_file(tmp_path: Path) -> None:
+    output = tmp_path / "results.json"
+    command = [sys.executable, "-m", "bench", "verdict", "--quick", "--repetitions", "2"]
     run = subprocess.run(
-        [*command, "--rounds", "2", "--calls", "2"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
+        [*command, "--output", output], cwd=ROOT, capture_output=True, text=True, timeout=60
     )
-    question, *about, head, pyjwt, itsdangerous, hit, memory, sqlite = filter(
-        None, run.stdout.splitlines()
-    )
-    assert question == verdict.QUESTION
-    assert "commit" in about[-1]
-    assert head.split() == ["µs", "lowest", "highest", "ratio"]
-    for row in (pyjwt, itsdangerous, hit, memory, sqlite):
-        median, lowest, highest, ratio = map(float, row.split()[-4:])
-        assert 0 < lowest <= median <= highest
-        assert ratio > 0
-    assert run.stderr == ""
+    assert run.returncode == 0, run.stderr
+    assert verdict.ABOUT in run.stdout
+    found = results.load(output)
+    assert set(found.answers) == {"verdict"}

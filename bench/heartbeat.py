@@ -1,0 +1,40 @@
+"""What heartbeats cost: the server's CPU while everybody is alive and nothing else happens.
+
+Every 5 seconds each member gets one, a text and a ping or what the peer's library has
+instead, and answers it; both are checked and counted. The CPU is the process's own clock, all
+threads, user and system; 100% is one core.
+"""
+
+from .figures import Reading, Sample
+from .load import Void
+from .scale import Scale
+from .servers import Contender, running
+
+ABOUT = "CPU for heartbeats every 5 s"
+
+EVERY = 5
+
+
+def measure(contender: Contender, scale: Scale) -> Sample:
+    """Measure once, every number of members."""
+    sample = Sample()
+    # A short run beats faster, so that something can be counted.
+    seconds = scale.beating_seconds
+    every = min(EVERY, seconds / 3)
+    with running(contender, heartbeat=every) as server:
+        members = 0
+        for wanted in scale.beating:
+            server.load.do("join", rooms=wanted - members, size=1)
+            members = wanted
+            # The first ones come after half to a whole interval.
+            server.load.do("idle", seconds=every * 1.5)
+            before = server.cpu()
+            with server.job():
+                found = server.load.do("idle", seconds=seconds)
+            used = server.cpu() - before
+            if found["members"] != members or found["fewest"] < seconds // every - 1:
+                raise Void(f"somebody got {found['fewest']} heartbeats in {seconds} s")
+            sample.readings.append(
+                Reading(f"{members} members", used / seconds * 100, "% of a core")
+            )
+    return sample

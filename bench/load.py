@@ -1,0 +1,177 @@
+"""The load generator, `load.c`, compiled and driven.
+
+It runs in a process of its own, and what it reports is raw: nanoseconds, and faults. A fault
+makes the run void: `Void` is raised, and no figure comes of it.
+"""
+
+import base64
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any, Self
+
+import attrs
+
+from sse_trio.core.messages import Terminate, encode
+
+HERE = Path(__file__).parent
+KEY = "the benchmark's authkey"
+ACCEPT = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, section 1.3
+FLAGS = ("-Wall", "-Wextra", "-O2")
+
+# Beyond this share of a core the generator may be what is measured.
+BUSY = 0.97
+
+HANDSHAKES = 1000
+PATIENCE = 20
+
+TERMINATION = encode(Terminate("$R", 0, "login", None)).replace('"epoch":0', '"epoch":$E')
+NOTIFY = json.dumps({"room": "$R", "key": KEY, "sender": "$S"}, separators=(",", ":"))
+
+
+class Void(Exception):
+    """What was measured is worth nothing: something was missing, doubled or wrong."""
+
+
+class NoCompiler(Exception):
+    """There is no gcc."""
+
+
+@attrs.frozen(kw_only=True)
+class Dialect:
+    """What the members of a server say and expect; the templates of `load.c`.
+
+    A `joined`, `beat` and `answer` may go on after what is expected; a `terminate` may not.
+    """
+
+    path: str = "/ws"
+    greeting: str = ""
+    greeting_reply: str = ""
+    opened: str = ""
+    join: str = '{"type":"join","room":"$R","session":"$S"}'
+    joined: str = '{"type":"joined","room":"$R","session":"$S"'
+    terminate: str = TERMINATION
+    beat: str = '{"type":"heartbeat","time":'
+    beat_reply: str = ""
+    notify: str = NOTIFY
+    answer: str = '{"room":"$R","epoch":$E,"terminated":$T'
+
+
+PLAIN = Dialect()
+
+SOCKET_IO = Dialect(
+    path="/socket.io/?EIO=4&transport=websocket",
+    greeting='0{"sid":',
+    greeting_reply="40",
+    opened='40{"sid":',
+    join='42["join",{"type":"join","room":"$R","session":"$S"}]',
+    joined='42["joined",{"type":"joined","room":"$R","session":"$S"',
+    terminate=f'42["terminate",{TERMINATION}]',
+    beat="2",
+    beat_reply="3",
+)
+"""Engine.IO 4 over WebSocket, Socket.IO 5: their own framing and heartbeats."""
+
+
+def cache() -> Path:
+    """Return the directory for what is compiled."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    directory = Path(base) / "sse_trio-bench"
+    directory.mkdir(parents=True, exist_ok=True)
+    return directory
+
+
+def compiled(source: Path) -> Path:
+    """Compile a C program, if this version of it has not been; return the program.
+
+    Raises:
+        NoCompiler: there is no gcc.
+    """
+    gcc = shutil.which("gcc")
+    if gcc is None:
+        raise NoCompiler("the benchmarks need gcc, for their load generator: apt-get install gcc")
+    version = hashlib.sha256(" ".join(FLAGS).encode() + source.read_bytes()).hexdigest()[:16]
+    program = cache() / f"{source.stem}-{version}"
+    if not program.exists():
+        unfinished = program.with_suffix(f".{os.getpid()}")
+        subprocess.run([gcc, *FLAGS, "-o", unfinished, source], check=True)  # noqa: S603
+        unfinished.rename(program)
+    return program
+
+
+@attrs.frozen
+class Load:
+    """A running load generator."""
+
+    process: subprocess.Popen[str]
+
+    @classmethod
+    @contextlib.contextmanager
+    def running(
+        cls, port: int, http_port: int, dialect: Dialect, *, patience: float = PATIENCE
+    ) -> Iterator[Self]:
+        """Start one, for the server at these ports of the loopback interface.
+
+        What is due and has not come within `patience` seconds is missing.
+        """
+        program = compiled(HERE / "load.c")
+        with subprocess.Popen(  # noqa: S603
+            [program, str(port), str(http_port)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as process:
+            load = cls(process)
+            try:
+                for name, value in attrs.asdict(dialect).items():
+                    load._tell(f"set {name} {value}")
+                load._tell(f"set patience {patience}")
+                for _ in range(HANDSHAKES):
+                    key = base64.b64encode(os.urandom(16)).decode()
+                    digest = hashlib.sha1(f"{key}{ACCEPT}".encode()).digest()  # noqa: S324
+                    load._tell(f"set key {key} {base64.b64encode(digest).decode()}")
+                yield load
+            finally:
+                process.kill()
+                with contextlib.suppress(BrokenPipeError):  # what it did not read any more
+                    load.input.close()
+
+    @property
+    def input(self) -> IO[str]:
+        """Where it is told what to do."""
+        assert self.process.stdin is not None
+        return self.process.stdin
+
+    def _tell(self, line: str) -> None:
+        self.input.write(line + "\n")
+
+    def do(self, command: str, **arguments: float) -> dict[str, Any]:
+        """Carry out a command; return what came of it.
+
+        Raises:
+            Void: something was missing, doubled or wrong.
+        """
+        assert self.process.stdout is not None
+        words = [command, *(f"{name}={value}" for name, value in arguments.items())]
+        with contextlib.suppress(BrokenPipeError):
+            self._tell(" ".join(words))
+            self.input.flush()
+        line = self.process.stdout.readline()
+        if not line:
+            raise Void(f"the load generator ended during {command}")
+        found: dict[str, Any] = json.loads(line)
+        check(found)
+        return found
+
+
+def check(found: dict[str, Any]) -> None:
+    """Raise `Void` if a report tells of a fault."""
+    faults = {kind: count for kind, count in found["faults"].items() if count}
+    if faults:
+        counts = ", ".join(f"{count} {kind}" for kind, count in faults.items())
+        raise Void(f"{found['command']}: {counts}; first: {found['fault']}")

@@ -1,0 +1,62 @@
+"""The library websockets, on asyncio or uvloop, with its `broadcast`."""
+
+import asyncio
+import contextlib
+import gc
+import json
+import resource
+import time
+
+from websockets import ConnectionClosed
+from websockets.asyncio.server import ServerConnection, broadcast, serve
+
+from .notify_http import BACKLOG, listen
+from .rooms import Rooms, arguments, dumps
+
+PORT, HTTP_PORT, HEARTBEAT, OPTIONS = arguments()
+
+rooms: Rooms[ServerConnection] = Rooms()
+
+
+async def member(connection: ServerConnection) -> None:
+    room, session, joined = rooms.join(json.loads(await connection.recv()), connection)
+    await connection.send(dumps(joined))
+    with contextlib.suppress(ConnectionClosed):
+        async for _ in connection:
+            pass
+    rooms.leave(room, session, connection)
+
+
+def notify(body: bytes) -> tuple[int, str]:
+    return rooms.notify(body, lambda members, text: broadcast(members, dumps(text)))
+
+
+async def main() -> None:
+    async with serve(
+        member,
+        "127.0.0.1",
+        PORT,
+        compression=None,
+        open_timeout=120,
+        ping_interval=HEARTBEAT or None,
+        max_size=4096,
+        backlog=BACKLOG,
+    ) as server:
+        await listen(HTTP_PORT, notify)
+        while HEARTBEAT:
+            await asyncio.sleep(HEARTBEAT)
+            text = dumps({"type": "heartbeat", "time": int(time.time() * 1000)})
+            broadcast(server.connections, text)
+        await server.wait_closed()
+
+
+if __name__ == "__main__":
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    gc.freeze()
+    if "uvloop" in OPTIONS:
+        import uvloop
+
+        uvloop.run(main())
+    else:
+        asyncio.run(main())

@@ -1,0 +1,73 @@
+"""Asks the questions, of one contender after the other, again and again.
+
+Runs interleave: A B C, A B C. What is void is noted and gives no figure.
+"""
+
+import math
+import time
+from collections.abc import Iterable
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from . import fanout, heartbeat, join, ledger, memory, mixed, notify, stall
+from .figures import Sample
+from .load import Void
+from .results import Answer
+from .scale import Scale
+from .servers import Contender
+
+
+class Question(Protocol):
+    """A module that can be asked."""
+
+    ABOUT: str
+
+    def measure(self, contender: Contender, scale: Scale) -> Sample:
+        """Measure a contender once. Raises Void."""
+        ...
+
+
+MODULES = (fanout, notify, join, memory, heartbeat, stall, mixed, ledger)
+
+QUESTIONS: dict[str, Question] = {module.__name__.rpartition(".")[2]: module for module in MODULES}
+
+
+def ask(
+    console: Console,
+    name: str,
+    contenders: Iterable[Contender],
+    scale: Scale,
+    repetitions: int,
+    *,
+    until: float = math.inf,
+) -> Answer:
+    """Ask one question of everybody, so many times; begin nothing after `until`."""
+    question = QUESTIONS[name]
+    contenders = list(ledger.CONTENDERS if question is QUESTIONS["ledger"] else contenders)
+    answer = Answer(question.ABOUT)
+    columns = (
+        TextColumn("{task.fields[question]:10}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.description}"),
+    )
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("", question=name, total=repetitions * len(contenders))
+        for repetition in range(repetitions):
+            for contender in contenders:
+                if time.monotonic() > until:
+                    answer.skipped.append(contender.name)
+                    continue
+                progress.update(task, description=f"{contender.name}, round {repetition + 1}")
+                if not console.is_terminal:
+                    stamp = time.strftime("%H:%M:%S")
+                    console.print(f"{stamp} {name}: {contender.name}, round {repetition + 1}")
+                try:
+                    answer.add(contender.name, question.measure(contender, scale))
+                except Void as void:
+                    answer.void.append((contender.name, str(void)))
+                progress.advance(task)
+    return answer

@@ -1,0 +1,94 @@
+"""How large a run is."""
+
+import resource
+
+import attrs
+
+# Descriptors that a process needs for other things than members: callers, files, a log.
+OTHERS = 200
+
+# A large part, so that what is still being closed does not count.
+MARGIN = 2000
+
+
+def open_files() -> int:
+    """Return how many files one process may have open here."""
+    return min(100_000, resource.getrlimit(resource.RLIMIT_NOFILE)[1])
+
+
+@attrs.frozen(kw_only=True)
+class Scale:
+    """Numbers of members, rooms and seconds."""
+
+    fan_outs: tuple[tuple[int, int], ...]
+    """Members of the room, and how many such rooms."""
+    rooms: int
+    """Of two members each."""
+    steps: int
+    """Rates that are tried, evenly spaced, from the capacity downwards."""
+    curve: tuple[float, ...]
+    """Shares of the rate that is found, to draw how the latency grows with the rate."""
+    joins: int
+    idle: int
+    beating: tuple[int, ...]
+    beating_seconds: float
+    stalling: int
+    large: int
+    """Members of the room whose fan-out disturbs the others."""
+    windows: int
+    churn_seconds: float
+
+
+def full() -> Scale:
+    """Return what the figures in the documents are measured at."""
+    most = max(1000, (open_files() - MARGIN) // 1000 * 1000)
+    return Scale(
+        fan_outs=tuple(
+            (n, times)
+            for n, times in ((1, 50), (100, 20), (1000, 5), (10_000, 1), (most, 1))
+            if n <= most
+        ),
+        rooms=min(10_000, (open_files() - OTHERS) // 2),
+        steps=20,
+        curve=(0.25, 0.5, 0.75),
+        joins=min(10_000, most),
+        idle=min(10_000, most),
+        beating=tuple(n for n in (1000, 10_000, most) if n <= most),
+        beating_seconds=15,
+        stalling=min(10_000, most),
+        large=min(10_000, most * 5 // 9),
+        windows=4,
+        churn_seconds=60,
+    )
+
+
+QUICK = Scale(
+    fan_outs=((1, 10), (100, 3), (1000, 1)),
+    rooms=300,
+    steps=5,
+    curve=(),
+    joins=600,
+    idle=1000,
+    beating=(300,),
+    beating_seconds=1.5,
+    stalling=300,
+    large=1000,
+    windows=1,
+    churn_seconds=2,
+)
+
+TINY = Scale(
+    fan_outs=((3, 2),),
+    rooms=8,
+    steps=2,
+    curve=(0.5,),
+    joins=8,
+    idle=8,
+    beating=(4,),
+    beating_seconds=0.3,
+    stalling=10,
+    large=10,
+    windows=1,
+    churn_seconds=0.5,
+)
+"""What tests need."""

@@ -1,0 +1,45 @@
+"""Whether members that never read hold up the others.
+
+One room; 1% of its members have a small receive buffer, do not read, and have filled everything
+on their way with the answers to their pings. Then a fan-out, and the same without them: the
+99th percentile of the arrivals at the others, in a room of its own each. A server may
+close those that do not read; they are not waited for.
+"""
+
+from .figures import Reading, Sample, milliseconds, percentile
+from .scale import Scale
+from .servers import Contender, Server, running
+
+ABOUT = "1% of a room never read: the others' p99, beside that without them"
+
+STALLED = 0.01
+FEW = 0.1
+"""Of a room that is so small that it would have nobody."""
+
+
+def measure(contender: Contender, scale: Scale) -> Sample:
+    """Measure once, without and with."""
+    share = STALLED if scale.stalling * STALLED >= 1 else FEW
+    with running(contender) as server:
+        _fan_out(server, scale.stalling, 0)  # warms up
+        without = _fan_out(server, scale.stalling, 0)
+        stalled = _fan_out(server, scale.stalling, share)
+    return Sample(
+        [
+            Reading("p99 without", without, "ms"),
+            Reading("p99 with", stalled, "ms"),
+            Reading("with / without", stalled / without, "times"),
+        ]
+    )
+
+
+def _fan_out(server: Server, members: int, share: float) -> float:
+    joined = server.load.do("join", rooms=1, size=members + 1, stalled=share)
+    if share:
+        server.load.do("flood")
+    server.settle()
+    with server.job():
+        found = server.load.do("fanout", room=joined["first"])
+    server.load.do("leave")
+    server.settle()
+    return milliseconds(percentile(found["arrived"], 99))

@@ -1,0 +1,54 @@
+"""Results in the terminal."""
+
+import statistics
+
+from rich.console import Console
+from rich.table import Table
+
+from .figures import quartiles, ratio
+from .results import Answer, Results
+
+OURS = "sse_trio"
+
+
+def show_about(console: Console, results: Results) -> None:
+    """Print what it was measured on, and who was not measured."""
+    for name, value in results.machine.items():
+        console.print(f"{name}: {value}", highlight=False)
+    for name, why in results.absent.items():
+        console.print(f"[yellow]not measured: {name}: {why}", highlight=False)
+
+
+def show_answer(console: Console, name: str, answer: Answer) -> None:
+    """Print one question's table, and whoever was voided."""
+    table = Table(title=f"{name}: {answer.about}", title_justify="left", title_style="bold")
+    table.add_column("", no_wrap=True)
+    for head in ("median", "quartiles", "runs", f"{OURS} ÷ this"):
+        table.add_column(head, justify="right", no_wrap=True)
+    for series in answer.series.values():
+        better = "less" if series.lower_is_better else "more"
+        table.add_row(f"[bold]{series.name}[/], {series.unit} ({better} is better)")
+        ours: list[float] = next((v for c, v in series.values.items() if c.startswith(OURS)), [])
+        for contender, values in series.values.items():
+            low, high = quartiles(values)
+            times = ratio(ours, values)
+            table.add_row(
+                f"  {contender}",
+                number(statistics.median(values)),
+                f"{number(low)} - {number(high)}",
+                str(len(values)),
+                "" if times is None else f"{times:.2f}",
+            )
+        table.add_section()
+    console.print(table)
+    for contender, why in answer.void:
+        console.print(f"[red]void: {contender}: {why}", highlight=False)
+    if answer.skipped:
+        console.print(f"[yellow]no time left for {', '.join(answer.skipped)}", highlight=False)
+
+
+def number(value: float) -> str:
+    """Write three digits, or all that stand before the point."""
+    if abs(value) >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.3g}"

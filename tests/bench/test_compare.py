@@ -1,0 +1,94 @@
+"""A slower build is told from noise."""
+
+import itertools
+import math
+from io import StringIO
+from statistics import fmean
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from bench.compare import chance, compare, verdict
+from bench.results import Answer, Results, Series
+
+SAME = [1.0, 1.1, 0.9, 1.05, 0.95]
+SLOW = [2.0, 2.1, 1.9, 2.05, 1.95]
+
+
+def test_a_slower_build_is_slower() -> None:
+    assert verdict(SAME, SLOW, lower_is_better=True) == "slower"
+    assert verdict(SLOW, SAME, lower_is_better=True) == "faster"
+    assert verdict(SAME, SLOW, lower_is_better=False) == "faster"
+    assert verdict(SLOW, SAME, lower_is_better=False) == "slower"
+
+
+def test_noise_is_the_same() -> None:
+    assert verdict(SAME, SAME[::-1], lower_is_better=True) == "same"
+    # One slow moment of the machine.
+    assert verdict(SAME, [1.02, 0.93, 1.07, 0.99, 9.0], lower_is_better=True) == "same"
+
+
+def test_a_small_difference_is_the_same_however_sure_it_is() -> None:
+    assert verdict([1.0] * 9, [1.04] * 9, lower_is_better=True) == "same"
+    assert verdict([1.0] * 9, [1.06] * 9, lower_is_better=True) == "slower"
+
+
+def test_few_values_must_differ_much() -> None:
+    assert verdict([1.0, 1.01], [1.15, 1.16], lower_is_better=True) == "same"
+    assert verdict([1.0, 1.01], [1.3, 1.31], lower_is_better=True) == "slower"
+    assert verdict([1.0, 1.31], [1.3, 1.9], lower_is_better=True) == "same"
+
+
+def test_nothing_can_be_worse_than_nothing() -> None:
+    assert verdict([5.0], [0.0], lower_is_better=False) == "slower"
+    assert verdict([0.0], [0.0], lower_is_better=False) == "same"
+
+
+def test_the_chance_is_that_of_the_tables() -> None:
+    # Of 252 arrangements of five and five, two are as extreme.
+    assert chance(SAME, SLOW) == pytest.approx(2 / 252)
+    assert chance([1, 2], [1, 2]) == 1
+    assert chance([1.0] * 20, [1.0] * 20) == 1
+
+
+@given(st.integers(0, 2**21))
+def test_the_approximation_is_close_to_the_exact(seed: int) -> None:
+    old = [(seed >> i) % 97 + i / 100 for i in range(11)]
+    new = [(seed >> i) % 89 + i / 99 for i in range(10)]
+    pooled = sorted([*old, *new])
+    ranks = [fmean(i + 1 for i, v in enumerate(pooled) if v == value) for value in old]
+    middle = len(old) * (len(pooled) + 1) / 2
+    assert 0 <= chance(old, new) <= 1
+    if math.isclose(sum(ranks), middle):
+        assert chance(old, new) == 1
+
+
+def results(values: list[float], control: list[float] = SAME) -> Results:
+    both = {"sse_trio": values, "C loop": control}
+    series = Series("last, N=1", "ms", lower_is_better=True, values=both)
+    return Results({"commit": "abc"}, {"fanout": Answer("about", {series.name: series})})
+
+
+def test_compare_says_which_is_slower() -> None:
+    for new, slower in ((SLOW, True), (SAME, False)):
+        out = StringIO()
+        assert compare(Console(file=out, width=120), results(SAME), results(new)) is slower
+        assert ("slower" in out.getvalue()) is slower
+        assert "fanout: last, N=1" in out.getvalue()
+
+
+def test_a_slower_machine_is_not_a_slower_build() -> None:
+    out = StringIO()
+    assert not compare(Console(file=out, width=120), results(SAME), results(SLOW, SLOW))
+    assert "so is the machine" in out.getvalue()
+
+
+def test_arrangements_are_counted_with_ties() -> None:
+    old, new = [1, 1, 2], [1, 3, 3]
+    pooled = sorted([*old, *new])
+    rank = {1: 2.0, 2: 4.0, 3: 5.5}
+    off = abs(sum(rank[v] for v in old) - 10.5)
+    sums = [sum(c) for c in itertools.combinations([rank[v] for v in pooled], 3)]
+    assert chance(old, new) == sum(abs(s - 10.5) >= off for s in sums) / len(sums)

@@ -1,0 +1,87 @@
+"""The load generator measures, and voids what is not right, whatever it is."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from bench import load, servers
+from bench.load import PLAIN, Load, NoCompiler, Void
+from bench.servers import Contender
+from sse_trio.core.messages import Joined, Terminate, encode
+
+pytestmark = pytest.mark.usefixtures("gcc")
+
+MEMBERS = 3
+
+
+def faulty(fault: str) -> Contender:
+    def command(port: int, _: int, __: Path, ___: float) -> list[str]:
+        return [sys.executable, "-m", "tests.bench.faulty", str(port), fault]
+
+    return Contender(fault, command)
+
+
+def fan_out(fault: str) -> dict[str, list[float]]:
+    with (
+        servers.running(faulty(fault)) as server,
+        Load.running(server.port, server.port, PLAIN, patience=0.2) as impatient,
+    ):
+        joined = impatient.do("join", rooms=1, size=MEMBERS + 1)
+        return impatient.do("fanout", room=joined["first"])
+
+
+def test_what_is_right_counts() -> None:
+    found = fan_out("none")
+    assert len(found["arrived"]) == MEMBERS
+    assert min(found["arrived"]) > 0
+
+
+@pytest.mark.parametrize(
+    ("fault", "why"),
+    [
+        ("missing", r"1 missing; first: of r0 2 members were told, and 3 were due"),
+        ("duplicate", r"1 duplicate; first: s[123] got twice: "),
+        ("altered", r"1 missing, 1 wrong; first: s[123], epoch 1, got: .*'epoch':2"),
+        ("stray", r"1 wrong; first: s0, epoch 0, got: "),
+        ("lost", r"1 missing, 1 lost; first: member s[123] lost its connection"),
+        ("count", r"1 wrong; first: wanted 200 and .*'terminated':3, got: .*'terminated':4"),
+        ("silent", r"1 unanswered; first: no answer to a notify of r0"),
+        (
+            "stranger",
+            r"4 missing, 4 wrong; first: s[0-3] was to get .*'s[0-3]', and got: .*'another'",
+        ),
+    ],
+)
+def test_what_is_wrong_voids(fault: str, why: str) -> None:
+    with pytest.raises(Void, match=why):
+        fan_out(fault)
+
+
+def test_an_unknown_command_voids() -> None:
+    with (
+        servers.running(faulty("none")) as server,
+        pytest.raises(Void, match="there is no command like dance"),
+    ):
+        server.load.do("dance")
+
+
+def test_a_server_that_does_not_start_voids() -> None:
+    contender = Contender("nobody", lambda *_: [sys.executable, "-c", "raise SystemExit('no')"])
+    with pytest.raises(Void, match="nobody did not start: no"), servers.running(contender):
+        pass
+
+
+def test_the_templates_are_the_hubs_own_messages() -> None:
+    filled = PLAIN.terminate.replace("$R", "r1").replace("$E", "7")
+    assert filled == encode(Terminate("r1", 7, "login", None))
+    filled = PLAIN.joined.replace("$R", "r1").replace("$S", "s1")
+    assert encode(Joined("r1", "s1", 0, 25)).startswith(filled)
+
+
+def test_without_a_compiler_there_is_one_clear_line(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(NoCompiler, match=r"^the benchmarks need gcc, .*: apt-get install gcc$"):
+        load.compiled(load.HERE / "load.c")

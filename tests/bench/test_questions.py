@@ -1,0 +1,37 @@
+"""Every question can be asked of the hub; that it is answered is all that is tested here."""
+
+import math
+
+import pytest
+
+from bench import fanout, heartbeat, join, ledger, memory, mixed, notify, servers, stall
+from bench.runner import Question
+from bench.scale import TINY
+from bench.servers import HUB, Contender, bare_loop
+
+pytestmark = pytest.mark.usefixtures("gcc")
+
+
+@pytest.mark.parametrize("question", [fanout, notify, join, memory, heartbeat, stall, mixed])
+def test_it_is_answered(question: Question) -> None:
+    sample = question.measure(HUB, TINY)
+    assert sample.readings
+    for reading in sample.readings:
+        assert math.isfinite(reading.value)
+        assert reading.unit
+
+
+@pytest.mark.parametrize("contender", [HUB, bare_loop()], ids=lambda each: each.name)
+def test_a_fan_out_to_three_members(contender: Contender) -> None:
+    sample = fanout.measure(contender, TINY)
+    values = {reading.name: reading.value for reading in sample.readings}
+    assert 0 < values["first, N=3"] <= values["median, N=3"] <= values["last, N=3"]
+    # Twice three members.
+    assert sample.spectra["arrivals, N=3"].get_total_count() == 6
+
+
+@pytest.mark.parametrize("contender", ledger.CONTENDERS, ids=lambda each: each.name)
+def test_every_ledger_can_be_measured(contender: Contender) -> None:
+    with servers.running(contender) as server:
+        server.load.do("join", rooms=2, size=2)
+        assert len(server.load.do("notify", count=2)["answer"]) == 2
