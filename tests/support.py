@@ -7,7 +7,7 @@ wsproto's or trio-websocket's.
 import base64
 import json
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,18 @@ from wsproto.events import CloseConnection, Event, TextMessage
 import sse_trio
 
 KEY = "a key of the tests"
+
+
+def keep_cookies(jar: dict[str, str], written: Iterable[str]) -> None:
+    """Do with ``Set-Cookie`` values what a browser does: keep each, or delete it."""
+    for line in written:
+        pair, *attributes = line.split("; ")
+        name, _, value = pair.partition("=")
+        if "Max-Age=0" in attributes:
+            jar.pop(name, None)
+        else:
+            jar[name] = value
+
 
 Start = Callable[..., Awaitable[sse_trio.Hub]]
 

@@ -135,6 +135,8 @@ class Authority:
         """
         headers = list(headers)
         now = self._records.wall()
+        # These sign it, even if there are new ones before it is done.
+        keys = self._records.keys
         claims = Claims(
             user=user,
             session=secrets.token_urlsafe(SESSION_BYTES),
@@ -144,9 +146,8 @@ class Authority:
             issued=now,
             checked=now,
             csrf=secrets.token_urlsafe(CSRF_BYTES),
+            kid=keys.signing.kid,
         )
-        # These sign it, even if there are new ones before it is done.
-        keys = self._records.keys
         # What cannot be written, at whatever epoch, is found before anybody is ended.
         cookies.write(claims, self.settings, keys)
         room = self.room(user)
@@ -160,7 +161,7 @@ class Authority:
             epoch=claims.epoch,
             created=now,
             seen=now,
-            kid=keys.signing.kid,
+            kid=claims.kid,
             user_agent=_printable(_header(headers, b"user-agent"), MAX_USER_AGENT),
             address=_printable(address, MAX_ADDRESS),
         )
@@ -195,7 +196,6 @@ class Authority:
         except BaseException:
             self._abandon(room, claims.session)
             raise
-        claims = attrs.evolve(claims, kid=keys.signing.kid)
         return LoggedIn(claims, cookies.write(claims, self.settings, keys), outcome)
 
     def abandon(self, logged_in: LoggedIn) -> None:

@@ -9,7 +9,7 @@ import h11
 import trio
 from trio_websocket import wrap_client_stream
 
-from ..support import Response, read_response
+from ..support import Response, keep_cookies, read_response
 
 
 @attrs.define(eq=False)
@@ -53,7 +53,7 @@ class Browser:
             sent = http.send(head) + http.send(h11.Data(data=body)) + http.send(h11.EndOfMessage())
             await stream.send_all(sent)
             response = await read_response(stream, http)
-        self._keep(response)
+        keep_cookies(self.jar, response.cookies)
         return response
 
     async def websocket(self, target: str, *, origin: str | None = None) -> dict[str, Any]:
@@ -80,12 +80,3 @@ class Browser:
         """As a page's script reads it."""
         (nr2,) = [value for name, value in self.jar.items() if "nr2" in name]
         return parse_qs(nr2)["crf"][0]
-
-    def _keep(self, response: Response) -> None:
-        for header in response.cookies:
-            pair, *attributes = header.split("; ")
-            name, _, value = pair.partition("=")
-            if "Max-Age=0" in attributes:
-                self.jar.pop(name, None)
-            else:
-                self.jar[name] = value

@@ -435,12 +435,8 @@ async def test_a_session_of_a_room_that_is_not_its_users_is_none(new_world: NewW
             store=world.sessions,
             wall=lambda: world.now,
         )
-        nr1, nr2 = pair(login.cookies)
-        headers = [
-            (b"cookie", cookie_header(nr1, nr2)),
-            (b"x-csrf-token", login.claims.csrf.encode()),
-        ]
-        assert await by_name.authenticate("POST", headers) == Anonymous(Reason.ENDED)
+        asked = await by_name.authenticate("POST", world.headers(login))
+        assert asked == Anonymous(Reason.ENDED)
         assert await by_name.end(ADA, login.claims.session) is None
         assert await world.authenticated(login)
 

@@ -16,6 +16,7 @@ import attrs
 from sse_trio.demo.users import PEOPLE
 
 from ..browser.processes import DEADLINE
+from ..support import keep_cookies
 
 ROOT = Path(__file__).parents[2]
 
@@ -149,11 +150,5 @@ class Client:
             answer = Answer(response.status, response.headers, response.read())
         finally:
             connection.close()
-        for line in answer.headers.get_all("Set-Cookie", []):
-            pair, *attributes = line.split("; ")
-            name, _, value = pair.partition("=")
-            if "Max-Age=0" in attributes:
-                self.cookies.pop(name, None)
-            else:
-                self.cookies[name] = value
+        keep_cookies(self.cookies, answer.headers.get_all("Set-Cookie", []))
         return answer
