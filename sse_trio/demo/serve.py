@@ -66,7 +66,7 @@ async def serve(
     async with AsyncExitStack() as stack:
         listeners = await open_listeners(options.where())
         for listener in listeners:
-            stack.push_async_callback(listener.aclose)
+            stack.callback(listener.close)
         port = listeners[0].port
         if not options.is_local():
             logger.warning(

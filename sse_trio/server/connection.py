@@ -7,7 +7,6 @@ module does it. Whatever a client does ends here: nothing it causes leaves `hand
 import email.utils
 import http
 import logging
-import traceback
 from typing import Final
 
 import h11
@@ -20,10 +19,11 @@ from ..core.requests import Page, RequestReader, Upgrade
 from ..errors import Conflict, Draining, LedgerError, LimitReached
 from ..strict_json import dumps
 from . import pages
-from .conversation import converse
+from .conversation import converse, log_failure
 from .hub import Hub
 from .member import Outcome
 from .pages import Reply
+from .parking import Parking
 from .transport import Transport, client_address
 
 logger = logging.getLogger("sse_trio")
@@ -38,9 +38,9 @@ BROKEN: Final = Problem(500, "something is wrong with this server", close=True)
 class Connection:
     """The HTTP side of one connection."""
 
-    def __init__(self, hub: Hub, nursery: trio.Nursery, transport: Transport) -> None:
+    def __init__(self, hub: Hub, parking: Parking, transport: Transport) -> None:
         self._hub = hub
-        self._nursery = nursery
+        self._parking = parking
         self._transport = transport
         self._config = hub.config
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=hub.config.max_headers)
@@ -48,6 +48,8 @@ class Connection:
         self._fed = 0
         self._head_only = False
         self._address = transport.host
+        self.upgraded = False
+        """Whether it has become a WebSocket, and so is somebody else's to close."""
 
     async def run(self) -> None:
         """Answer requests in order, until the connection ends or becomes a WebSocket."""
@@ -83,7 +85,7 @@ class Connection:
         return False
 
     async def _receive(self) -> bool:
-        data = bytes(await self._transport.stream.receive_some(READ))
+        data = await self._transport.receive(READ)
         self._fed += len(data)
         self._http.receive_data(data)
         return bool(data)
@@ -103,7 +105,7 @@ class Connection:
             if event is h11.NEED_DATA:
                 if self._http.they_are_waiting_for_100_continue:
                     go_on = h11.InformationalResponse(status_code=100, headers=[])
-                    await self._transport.stream.send_all(self._http.send(go_on))
+                    await self._transport.send_all(self._http.send(go_on))
                 await self._receive()
                 continue
             if isinstance(event, h11.Request):
@@ -142,7 +144,7 @@ class Connection:
         try:
             answer = await self._carry_out(outcome)
         except Exception as error:  # noqa: BLE001
-            _log("a request failed", error)
+            log_failure("a request failed", error)
             answer = BROKEN
         return await self._respond(answer)
 
@@ -202,7 +204,7 @@ class Connection:
             parts.append(self._http.send(h11.Data(data=answer.body)))
         parts.append(self._http.send(h11.EndOfMessage()))
         with trio.move_on_after(self._config.request_timeout) as timer:
-            await self._transport.stream.send_all(b"".join(parts))
+            await self._transport.send_all(b"".join(parts))
         return not timer.cancelled_caught and self._http.states == {
             h11.CLIENT: h11.DONE,
             h11.SERVER: h11.DONE,
@@ -210,36 +212,34 @@ class Connection:
 
     async def _part(self) -> None:
         """Close so that the peer can still read the answer (RFC 9112, section 9.6)."""
-        await self._transport.stream.send_eof()
-        await self._transport.read_to_the_end(self._config.linger)
+        self._transport.send_eof()
+        await self._transport.part(self._config.linger)
 
     async def _upgrade(self, upgrade: Upgrade) -> None:
-        """Answer the handshake, and be a WebSocket until it ends."""
+        """Answer the handshake; from now on it is a WebSocket."""
         accepted = h11.InformationalResponse(status_code=101, headers=upgrade.headers)
         with trio.move_on_after(self._config.request_timeout) as timer:
-            await self._transport.stream.send_all(self._http.send(accepted))
+            await self._transport.send_all(self._http.send(accepted))
         if timer.cancelled_caught:
             return
         # What the client sent right behind its handshake is its first message.
         data = self._http.trailing_data[0]
-        del self._http, self._reader
-        await converse(self._hub, self._nursery, self._transport, self._address, data)
+        self.upgraded = True
+        converse(self._hub, self._parking, self._transport, self._address, data)
 
 
-async def handle(hub: Hub, nursery: trio.Nursery, transport: Transport) -> None:
+async def handle(hub: Hub, parking: Parking, transport: Transport) -> None:
     """Serve one connection, and contain whatever its client causes."""
+    connection = Connection(hub, parking, transport)
     try:
-        await Connection(hub, nursery, transport).run()
+        await connection.run()
     except (trio.BrokenResourceError, trio.ClosedResourceError):
         pass  # reset by the peer, or closed beneath us: there is nobody left to tell
     except Exception as error:  # noqa: BLE001
-        _log("a connection failed", error)
-
-
-def _log(what: str, error: Exception) -> None:
-    # The message of an exception may quote what the client sent; where it came from may not.
-    where = "".join(traceback.format_tb(error.__traceback__))
-    logger.error("%s: %s\n%s", what, type(error).__name__, where)
+        log_failure("a connection failed", error)
+    finally:
+        if not connection.upgraded:
+            transport.close()
 
 
 def _render(outcome: Outcome) -> bytes:

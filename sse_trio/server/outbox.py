@@ -9,6 +9,7 @@ A frame is sent whole or not at all: what has been begun is always finished firs
 nobody but the flush task waits in the middle of one.
 """
 
+import contextlib
 import math
 import socket
 from collections import deque
@@ -20,26 +21,30 @@ import trio
 class Outbox:
     """The sending side of one connection.
 
-    `limit` is how many bytes may wait; `timeout` how many seconds a frame may.
-    `stuck` is called when one has.
+    `spawn` starts a task. `limit` is how many bytes may wait; `timeout` how many seconds a
+    frame may, or the connection is aborted.
     """
+
+    __slots__ = (
+        "_begun", "_flushing", "_limit", "_queue", "_shutting", "_socket", "_spawn", "_timeout",
+        "aborted", "broken", "waiting",
+    )  # fmt: skip
 
     def __init__(
         self,
         sock: socket.socket,
-        nursery: trio.Nursery,
+        spawn: Callable[..., None],
         *,
         limit: int,
         timeout: float,
-        stuck: Callable[[], None],
     ) -> None:
         self._socket = sock
-        self._nursery = nursery
+        self._spawn = spawn
         self._limit = limit
         self._timeout = timeout
-        self._stuck = stuck
-        # What is left of each frame, and when it will have waited too long.
-        self._queue: deque[tuple[memoryview, float]] = deque()
+        # What is left of each frame, and when it will have waited too long. Made when there
+        # is something: with hardly any connection there ever is.
+        self._queue: deque[tuple[memoryview, float]] | None = None
         self._begun = False
         self._flushing: trio.CancelScope | None = None
         self._shutting = False
@@ -47,6 +52,8 @@ class Outbox:
         """Bytes that the kernel has not taken yet."""
         self.broken = False
         """Whether the connection is lost, or this side of it closed: nothing more can be sent."""
+        self.aborted = False
+        """Whether this side has given it up."""
 
     def offer(self, frame: bytes) -> bool:
         """Send `frame`, or queue it; False if that cannot be.
@@ -60,9 +67,10 @@ class Outbox:
 
         False only if nothing more can be sent: so little waits then that no limit is needed.
         """
-        while not self._shutting and len(self._queue) > self._begun:
-            view, _ = self._queue.pop()
-            self.waiting -= len(view)
+        if self._queue and not self._shutting:
+            while len(self._queue) > self._begun:
+                view, _ = self._queue.pop()
+                self.waiting -= len(view)
         return self._offer(frame, math.inf)
 
     def finish(self) -> None:
@@ -74,34 +82,40 @@ class Outbox:
     def abandon(self) -> None:
         """Forget what waits; the connection is being closed."""
         self.broken = True
-        self._queue.clear()
+        self._queue = None
         self.waiting = 0
         if self._flushing is not None:
             self._flushing.cancel()
 
+    def abort(self) -> None:
+        """End the connection at once, without a word; whoever reads from it reads its end."""
+        self.aborted = True
+        self.abandon()
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+
     def _offer(self, frame: bytes, limit: float) -> bool:
         if self.broken or self._shutting:
             return False
-        view = memoryview(frame)
+        sent = 0
         if not self._queue:
-            sent = self._send(view)
+            sent = self._send(frame)
+            # Almost always, and nothing but this: it is what a fan-out consists of.
+            if sent == len(frame):
+                return True
             if self.broken:
                 return False
-            if sent == len(view):
-                return True
             # An empty socket has taken part of it, so it is begun, whatever the limit.
-            view, self._begun = view[sent:], sent > 0
-            if self._begun:
-                self._append(view)
-                return True
-        if self.waiting + len(view) > limit:
+            self._begun = sent > 0
+        left = memoryview(frame)[sent:]
+        if not sent and self.waiting + len(left) > limit:
             return False
-        self._append(view)
+        self._append(left)
         return True
 
-    def _send(self, view: memoryview) -> int:
+    def _send(self, frame: bytes | memoryview) -> int:
         try:
-            return self._socket.send(view)
+            return self._socket.send(frame)
         except BlockingIOError:
             return 0
         except OSError:
@@ -109,11 +123,13 @@ class Outbox:
             return 0
 
     def _append(self, view: memoryview) -> None:
+        if self._queue is None:
+            self._queue = deque()
         self._queue.append((view, trio.current_time() + self._timeout))
         self.waiting += len(view)
         if self._flushing is None:
             self._flushing = trio.CancelScope()
-            self._nursery.start_soon(self._flush, self._flushing)
+            self._spawn(self._flush, self._flushing)
         _, self._flushing.deadline = self._queue[0]
 
     async def _flush(self, scope: trio.CancelScope) -> None:
@@ -123,14 +139,16 @@ class Outbox:
                 try:
                     await trio.lowlevel.wait_writable(self._socket)
                 except (trio.ClosedResourceError, OSError, ValueError):
-                    # Closed or reset beneath us: its own task is about to notice too.
+                    # Closed or reset beneath us: whoever reads from it is about to notice too.
                     self.abandon()
                 else:
                     self._push()
         self._flushing = None
         if self._queue:
-            self._stuck()
-        elif self._shutting and not self.broken:
+            self.abort()
+            return
+        self._queue = None
+        if self._shutting and not self.broken:
             self._shut()
 
     def _push(self) -> None:

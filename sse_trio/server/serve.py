@@ -2,7 +2,6 @@
 
 import logging
 from contextlib import AsyncExitStack
-from functools import partial
 
 import trio
 
@@ -10,6 +9,7 @@ from ..config import Config
 from ..ledger import Ledger, open_ledger
 from .connection import handle
 from .hub import Hub
+from .parking import Parking, open_parking
 from .transport import Listener, Transport, open_listeners
 
 logger = logging.getLogger("sse_trio")
@@ -36,26 +36,30 @@ async def serve(
     async with AsyncExitStack() as stack:
         listeners = await open_listeners(config)
         for listener in listeners:
-            stack.push_async_callback(listener.aclose)
+            stack.callback(listener.close)
         if ledger is None:
             ledger = await stack.enter_async_context(open_ledger(config))
         records, answers = await ledger.load()
-        # The timers outlive the connections, whose closes they time.
+        # The timers outlive the connections, whose closes they time, and so does the one
+        # task that waits for all those that are parked.
         async with trio.open_nursery() as timers:
             async with trio.open_nursery() as connections:
                 hub = Hub(config, ledger, connections.start_soon)
+                parking = open_parking(connections.start_soon)
+                timers.start_soon(parking.run)
                 hub.restore(records, answers)
                 del records, answers
                 timers.start_soon(hub.beat)
                 timers.start_soon(hub.sweep)
                 try:
-                    await _listen(hub, listeners, connections, task_status)
+                    await _listen(hub, listeners, parking, task_status)
                 finally:
                     # However it ends, whoever still holds the hub is told so.
                     hub.drain()
                 connections.cancel_scope.deadline = trio.current_time() + config.shutdown_grace
                 await hub.say_goodbye()
                 await hub.finish_notifies()
+                await parking.emptied()
             timers.cancel_scope.cancel()
         logger.info("stopped")
 
@@ -63,7 +67,7 @@ async def serve(
 async def _listen(
     hub: Hub,
     listeners: list[Listener],
-    connections: trio.Nursery,
+    parking: Parking,
     task_status: trio.TaskStatus[Hub],
 ) -> None:
     """Take connections until the hub drains."""
@@ -83,13 +87,12 @@ async def _listen(
             "`sse-trio keygen` makes one of 256 bits"
         )
 
-    async def accepted(transport: Transport) -> None:
-        await handle(hub, connections, transport)
+    def accepted(transport: Transport) -> None:
+        parking.spawn(handle, hub, parking, transport)
 
     async with trio.open_nursery() as plumbing:
-        await plumbing.start(
-            partial(trio.serve_listeners, accepted, listeners, handler_nursery=connections)
-        )
+        for listener in listeners:
+            plumbing.start_soon(listener.listen, accepted)
         logger.info("listening on %s port %s", config.ipaddr, hub.port)
         task_status.started(hub)
         await hub.draining.wait()

@@ -1,19 +1,25 @@
-"""Sockets: how they are opened and accepted, and whose they are.
+"""Sockets: how they are opened, accepted, read, written and closed, and whose they are.
 
-A connection is accepted as a standard-library socket and wrapped for Trio; both are
-kept. What awaits goes through Trio's stream. What must not await, a fan-out's send,
-goes straight to the non-blocking socket (`outbox`).
+A connection is a non-blocking socket of the standard library and no more. What awaits asks
+Trio when it can go on; what must not await, a fan-out's send, goes straight to the socket
+(`outbox`). A `trio.SocketStream` around each would cost 20 us and 1 KiB a connection.
 """
 
+import contextlib
 import errno
+import functools
 import ipaddress
+import logging
 import os
 import socket
+from collections.abc import Callable
 
 import attrs
 import trio
 
 from ..config import Config
+
+logger = logging.getLogger("sse_trio")
 
 # What accept(2) reports of a connection that is gone already, or of its network
 # (its manual page, "Error handling"): nothing that the listener has to care about.
@@ -30,36 +36,95 @@ _STILLBORN = {
     errno.ETIMEDOUT,
 }
 
+# What it reports where there is no room for another connection, and how long to wait for one:
+# the connections that are there go on.
+_FULL = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+_RETRY = 0.1
 
-@attrs.define(eq=False)
-class Transport(trio.abc.AsyncResource):
-    """One accepted TCP connection."""
+# Accepted in one go: a crowd costs few wake-ups, and those who are connected already wait no
+# longer for it than for a slice of a fan-out.
+_AT_ONCE = 64
+
+# Addresses that are known already: to read one takes 5 us, and many connections share one.
+_ADDRESSES = 4096
+
+
+@attrs.define(eq=False, weakref_slot=False)
+class Transport:
+    """One accepted TCP connection.
+
+    What awaits raises `trio.BrokenResourceError` once the peer has reset it, and
+    `trio.ClosedResourceError` if it is closed meanwhile.
+    """
 
     socket: socket.socket
-    stream: trio.SocketStream
     host: str
     """The peer's address, as the socket tells it: a proxy's, if there is one."""
 
-    async def read_to_the_end(self, seconds: float) -> None:
-        """Read until the peer closes too, or for so many seconds.
+    async def receive(self, most: int) -> bytes:
+        """Wait for bytes, at most so many; none are the end."""
+        await trio.lowlevel.checkpoint_if_cancelled()
+        while True:
+            try:
+                data = self.socket.recv(most)
+            except BlockingIOError:
+                await trio.lowlevel.wait_readable(self.socket)
+            except OSError as error:
+                raise trio.BrokenResourceError from error
+            else:
+                return data
+
+    async def send_all(self, data: bytes) -> None:
+        """Send, however long the peer takes; when that is cut short, nothing can be sent after."""
+        await trio.lowlevel.checkpoint_if_cancelled()
+        rest = memoryview(data)
+        while rest:
+            try:
+                rest = rest[self.socket.send(rest) :]
+            except BlockingIOError:
+                await trio.lowlevel.wait_writable(self.socket)
+            except OSError as error:
+                raise trio.BrokenResourceError from error
+
+    async def part(self, seconds: float) -> None:
+        """Read until the peer closes too, or for so many seconds, and close.
 
         To close while something is unread is to reset the connection, and a reset can
         overtake the last that was sent.
         """
-        with trio.move_on_after(seconds):
-            while await self.stream.receive_some():
-                pass
+        try:
+            with trio.move_on_after(seconds), contextlib.suppress(trio.BrokenResourceError):
+                while await self.receive(_UNHEARD):
+                    pass
+        finally:
+            self.close()
 
-    async def aclose(self) -> None:
-        """Close the connection; what the kernel still holds is sent if the peer takes it."""
-        await self.stream.aclose()
+    def send_eof(self) -> None:
+        """Close this side."""
+        try:
+            self.socket.shutdown(socket.SHUT_WR)
+        except OSError as error:
+            raise trio.BrokenResourceError from error
+
+    def close(self) -> None:
+        """Close; what the kernel still holds is sent if the peer takes it."""
+        if self.socket.fileno() >= 0:
+            trio.lowlevel.notify_closing(self.socket)
+            self.socket.close()
 
 
-class Listener(trio.abc.Listener[Transport]):
-    """Accepts `Transport`s."""
+# Bytes of one read that nobody is going to look at.
+_UNHEARD = 65536
+
+
+class Listener:
+    """Accepts connections."""
 
     def __init__(self, listening: socket.socket) -> None:
         listening.setblocking(False)
+        # Those that are accepted inherit it: every frame is a whole message, and none waits
+        # for the acknowledgement of the last.
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.socket = listening
 
     @property
@@ -68,34 +133,44 @@ class Listener(trio.abc.Listener[Transport]):
         port: int = self.socket.getsockname()[1]
         return port
 
-    async def accept(self) -> Transport:
-        """Wait for the next connection.
-
-        Raises:
-            OSError: EMFILE and its like, which `trio.serve_listeners` waits out.
-            trio.ClosedResourceError: the listener was closed.
-        """
-        await trio.lowlevel.checkpoint()
-        while True:
-            try:
-                accepted, address = self.socket.accept()
-            except BlockingIOError:
+    async def listen(self, accepted: Callable[[Transport], object]) -> None:
+        """Hand over each connection until cancelled, then close; `accepted` must not raise."""
+        try:
+            while True:
                 await trio.lowlevel.wait_readable(self.socket)
-            except OSError as error:
-                if error.errno not in _STILLBORN:
-                    raise
-                await trio.lowlevel.checkpoint()
-            else:
-                accepted.setblocking(False)
-                stream = trio.SocketStream(trio.socket.from_stdlib_socket(accepted))
-                return Transport(accepted, stream, _plain(address[0]))
+                try:
+                    for _ in range(_AT_ONCE):
+                        if transport := self._accept():
+                            accepted(transport)
+                except BlockingIOError:
+                    pass
+                except OSError as error:
+                    if error.errno not in _FULL:
+                        raise
+                    why = errno.errorcode[error.errno]
+                    logger.warning("no room for another connection (%s), trying again", why)
+                    await trio.sleep(_RETRY)
+        finally:
+            self.close()
 
-    async def aclose(self) -> None:
+    def _accept(self) -> Transport | None:
+        """Accept the next connection, unless it is gone already. Raises OSError."""
+        try:
+            accepted, address = self.socket.accept()
+        except BlockingIOError:
+            raise
+        except OSError as error:
+            if error.errno not in _STILLBORN:
+                raise
+            return None
+        accepted.setblocking(False)
+        return Transport(accepted, _plain(address[0]))
+
+    def close(self) -> None:
         """Stop listening."""
         if self.socket.fileno() >= 0:
             trio.lowlevel.notify_closing(self.socket)
             self.socket.close()
-        await trio.lowlevel.checkpoint()
 
 
 async def open_listeners(config: Config) -> list[Listener]:
@@ -156,6 +231,7 @@ def _trusted(address: str, config: Config) -> bool:
     return any(parsed in network for network in config.trusted_proxies)
 
 
+@functools.lru_cache(_ADDRESSES)
 def _subscriber(address: str) -> str:
     """Widen an IPv6 address to the network of 64 bits that one subscriber has (RFC 6177)."""
     parsed = ipaddress.ip_address(address)
@@ -171,6 +247,7 @@ def _without_port(hop: str) -> str:
     return hop.partition(":")[0] if hop.count(":") == 1 else hop
 
 
+@functools.lru_cache(_ADDRESSES)
 def _plain(host: str) -> str:
     """Drop an IPv6 zone, and write an IPv4 address as one, even on a dual-stack socket."""
     parsed = ipaddress.ip_address(host.partition("%")[0])

@@ -5,7 +5,8 @@ step: bytes in; pings answered, messages handed out, or the connection closing. 
 needs a task only to wait for bytes, and nothing can interleave.
 """
 
-from collections.abc import Callable, Iterator
+import socket
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from wsproto.connection import Connection, ConnectionState, ConnectionType
@@ -26,49 +27,72 @@ def text_frame(text: str) -> bytes:
 
 PING_FRAME: Final = bytes(_ENCODER.send(Ping()))
 
+# The answer to it is of these bytes and a mask (RFC 6455, sections 5.2 and 5.5.3). Where a frame
+# begins nobody needs a parser to know one, and it is all that most members ever say.
+_EMPTY_PONG: Final = b"\x8a\x80"
+_EMPTY_PONG_SIZE: Final = 6
 
-class WebSocket:
+_FIN: Final = 0x80
+_LONGEST: Final = 125
+
+
+class WebSocket(Outbox):
     """The server's side of one connection.
 
-    `max_message` is bytes; `abort` ends the connection at once, without a word.
+    `max_message` is bytes; the rest is as the `Outbox` has it.
     """
 
-    def __init__(self, outbox: Outbox, *, max_message: int, abort: Callable[[], None]) -> None:
-        self.offer = outbox.offer
-        self.offer_last = outbox.offer_last
-        self.abort = abort
-        self._outbox = outbox
+    __slots__ = ("_max_message", "_message", "_parser", "closed", "closing")
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        spawn: Callable[..., None],
+        *,
+        limit: int,
+        timeout: float,
+        max_message: int,
+    ) -> None:
+        super().__init__(sock, spawn, limit=limit, timeout=timeout)
         self._max_message = max_message
-        self._connection = Connection(ConnectionType.SERVER)
-        self._message = bytearray()
+        # Both only while a message or frame is incomplete, or the connection closing: a
+        # parser takes 3 KiB.
+        self._parser: Connection | None = None
+        self._message: bytearray | None = None
+        self.closing = False
+        """Whether this side has said that it closes; what comes in is not listened to."""
         self.closed = False
         """Whether the last frame has come in and the last one is on its way out."""
 
-    @property
-    def closing(self) -> bool:
-        """Whether this side has said that it closes; what comes in is not listened to."""
-        return self._connection.state is not ConnectionState.OPEN
+    def receive(self, data: bytes) -> Iterable[str | bytes]:
+        """Take bytes from the peer; return the messages that they complete, in order.
 
-    def receive(self, data: bytes) -> Iterator[str | bytes]:
-        """Take bytes from the peer; yield the messages that they complete, in order.
-
-        A message is yielded before the next frame is looked at, so that what it is answered
+        A message is given before the next frame is looked at, so that what it is answered
         with goes out before the answer to that frame, which may be the last. Bad frames are
         answered with a close of 1002, 1007 or 1009.
         """
+        if self._parser is None and data[:2] == _EMPTY_PONG and len(data) == _EMPTY_PONG_SIZE:
+            return ()
+        return self._parse(data)
+
+    def _parse(self, data: bytes) -> Iterator[str | bytes]:
         if self.closed:
             return
-        self._connection.receive_data(data)
-        for event in self._connection.events():
+        is_fresh = self._parser is None
+        parser = self._parser = self._parser or Connection(ConnectionType.SERVER)
+        parser.receive_data(data)
+        for event in parser.events():
             match event:
                 case TextMessage() | BytesMessage() if not self.closing:
                     if self._collect(event):
                         yield self._take(event)
                 case Ping() if not self.closing:
-                    if not self._outbox.offer(self._connection.send(event.response())):
+                    if not self.offer(parser.send(event.response())):
                         self.close(CloseReason.TRY_AGAIN_LATER, "reads too slowly")
                 case CloseConnection():
                     self._end(event)
+        if is_fresh and not self.closing and _are_whole(data):
+            self._parser = None
 
     def close(self, code: int, reason: str) -> None:
         """Say that this side closes; if too much waits to be sent already, instead of that.
@@ -81,21 +105,25 @@ class WebSocket:
     def _collect(self, event: TextMessage | BytesMessage) -> bool:
         """Add a piece; True if the message is whole."""
         piece = event.data
+        if self._message is None:
+            self._message = bytearray()
         self._message += piece.encode() if isinstance(piece, str) else piece
         if len(self._message) > self._max_message:
             self.close(CloseReason.MESSAGE_TOO_BIG, f"more than {self._max_message} bytes")
-            self._message.clear()
+            self._message = None
             return False
         return event.message_finished
 
     def _take(self, last: TextMessage | BytesMessage) -> str | bytes:
+        assert self._message is not None, "it was collected"
         message = bytes(self._message)
-        self._message.clear()
+        self._message = None
         return message.decode() if isinstance(last, TextMessage) else message
 
     def _end(self, event: CloseConnection) -> None:
         """Take the last event that there will be, and send what it leaves to be said."""
-        match self._connection.state:
+        assert self._parser is not None, "the event is its"
+        match self._parser.state:
             case ConnectionState.REMOTE_CLOSING:
                 self._send_close(event.response())
             case ConnectionState.OPEN:
@@ -103,8 +131,24 @@ class WebSocket:
                 # quote that frame, so they stay here.
                 self.close(event.code, "")
         self.closed = True
-        self._outbox.finish()
+        self.finish()
 
     def _send_close(self, event: CloseConnection) -> None:
-        frame = bytes(self._connection.send(event))
-        self._outbox.offer(frame) or self._outbox.offer_last(frame)
+        self.closing = True
+        self._parser = self._parser or Connection(ConnectionType.SERVER)
+        frame = bytes(self._parser.send(event))
+        self.offer(frame) or self.offer_last(frame)
+
+
+def _are_whole(data: bytes) -> bool:
+    """Whether bytes that began with a frame end with one, none of them a piece of a message.
+
+    Then the parser that has read them, without complaint, knows nothing that a new one does not.
+    """
+    at, size = 0, len(data)
+    while at + 1 < size:
+        # FIN without reserved bits, and of the short lengths: a page's messages are no longer.
+        if data[at] & 0xF0 != _FIN or data[at] & 0x0F == 0 or data[at + 1] & 0x7F > _LONGEST:
+            return False
+        at += 2 + 4 + (data[at + 1] & 0x7F)
+    return at == size

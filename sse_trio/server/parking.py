@@ -1,0 +1,118 @@
+"""Parking: where connections wait for their peers' next word, without a task each.
+
+One task waits for all of them, on the descriptor of an epoll of its own. A task a connection
+would cost 10 KiB and two thirds of the time of each heartbeat's answer. Where there is no
+epoll, each does have a task, and a small one.
+"""
+
+import select
+from collections.abc import Callable
+from typing import Protocol
+
+import trio
+
+from .transport import Transport
+
+# After this many connections everybody else has a turn.
+_AT_ONCE = 64
+
+
+class Parked(Protocol):
+    """A connection that waits."""
+
+    @property
+    def transport(self) -> Transport:
+        """Its socket."""
+        ...
+
+    def ready(self) -> None:
+        """Take what has come, or the end; neither wait nor raise."""
+        ...
+
+    def cut(self) -> None:
+        """End at once: there is nobody left to wait for it."""
+        ...
+
+
+class Parking:
+    """Those who wait, each with a task of its own. `spawn` starts one."""
+
+    def __init__(self, spawn: Callable[..., None]) -> None:
+        self.spawn = spawn
+        """Start a task, for whoever has something to wait for."""
+        self._parked: dict[int, Parked] = {}
+        self._left = trio.Event()
+
+    def park(self, parked: Parked) -> None:
+        """Have it called whenever there is something to read, until it leaves."""
+        self._parked[parked.transport.socket.fileno()] = parked
+        self._watch(parked)
+
+    def leave(self, parked: Parked) -> None:
+        """Call it no more. Whoever closes its socket does this first."""
+        del self._parked[parked.transport.socket.fileno()]
+        if not self._parked:
+            self._left.set()
+
+    def _watch(self, parked: Parked) -> None:
+        self.spawn(self._wait, parked)
+
+    async def _wait(self, parked: Parked) -> None:
+        number = parked.transport.socket.fileno()
+        while self._parked.get(number) is parked:
+            try:
+                await trio.lowlevel.wait_readable(number)
+            except trio.ClosedResourceError:
+                return
+            parked.ready()
+
+    async def run(self) -> None:
+        """Wait for everybody, for ever; when that is cancelled, cut those who are left."""
+        try:
+            await trio.sleep_forever()
+        finally:
+            self._cut()
+
+    def _cut(self) -> None:
+        for parked in list(self._parked.values()):
+            parked.cut()
+
+    async def emptied(self) -> None:
+        """Wait until nobody is left."""
+        while self._parked:
+            self._left = trio.Event()
+            await self._left.wait()
+
+
+class EpollParking(Parking):
+    """Those who wait, with one task for all."""
+
+    def __init__(self, spawn: Callable[..., None]) -> None:
+        super().__init__(spawn)
+        self._epoll = select.epoll()
+
+    def _watch(self, parked: Parked) -> None:
+        self._epoll.register(parked.transport.socket, select.EPOLLIN)
+
+    def leave(self, parked: Parked) -> None:
+        """Call it no more. Whoever closes its socket does this first."""
+        self._epoll.unregister(parked.transport.socket)
+        super().leave(parked)
+
+    async def run(self) -> None:
+        """Wait for everybody, for ever; when that is cancelled, cut those who are left."""
+        try:
+            while True:
+                await trio.lowlevel.wait_readable(self._epoll.fileno())
+                for number, _ in self._epoll.poll(0, _AT_ONCE):
+                    # One that was ready before may have ended this one.
+                    if parked := self._parked.get(number):
+                        parked.ready()
+        finally:
+            self._cut()
+            self._epoll.close()
+
+
+def open_parking(spawn: Callable[..., None]) -> Parking:
+    """Return the best that the platform has."""
+    return EpollParking(spawn) if hasattr(select, "epoll") else Parking(spawn)
