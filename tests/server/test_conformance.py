@@ -5,7 +5,6 @@ negotiated here.
 """
 
 import sys
-from functools import partial
 from pathlib import Path
 
 import h11
@@ -14,7 +13,6 @@ import trio
 
 from sse_trio import Config
 from sse_trio.core.requests import RequestReader, Upgrade
-from sse_trio.server.outbox import Outbox
 from sse_trio.server.transport import Transport, open_listeners
 from sse_trio.server.websocket import WebSocket, text_frame
 
@@ -40,32 +38,35 @@ async def shake_hands(transport: Transport) -> bytes:
     while True:
         event = http.next_event()
         if event is h11.NEED_DATA:
-            http.receive_data(bytes(await transport.stream.receive_some(65536)))
+            http.receive_data(await transport.receive(65536))
             continue
         assert isinstance(event, h11.Request | h11.EndOfMessage), event
         if upgrade := reader.feed(event):
             break
     assert isinstance(upgrade, Upgrade), upgrade
     accepted = h11.InformationalResponse(status_code=101, headers=upgrade.headers)
-    await transport.stream.send_all(http.send(accepted))
+    await transport.send_all(http.send(accepted))
     return http.trailing_data[0]
 
 
 async def echo(nursery: trio.Nursery, transport: Transport) -> None:
-    with trio.CancelScope() as scope:
-        data = await shake_hands(transport)
-        outbox = Outbox(
-            transport.socket, nursery, limit=2 * LARGEST, timeout=60, stuck=scope.cancel
-        )
-        websocket = WebSocket(outbox, max_message=LARGEST, abort=scope.cancel)
-        while True:
-            for message in websocket.receive(data):
-                frame = text_frame(message) if isinstance(message, str) else binary_frame(message)
-                websocket.offer(frame)
-            data = bytes(await transport.stream.receive_some(65536))
-            if not data:
-                break
-        outbox.abandon()
+    data = await shake_hands(transport)
+    websocket = WebSocket(
+        transport.socket,
+        nursery.start_soon,
+        limit=2 * LARGEST,
+        timeout=60,
+        max_message=LARGEST,
+    )
+    while True:
+        for message in websocket.receive(data):
+            frame = text_frame(message) if isinstance(message, str) else binary_frame(message)
+            websocket.offer(frame)
+        data = await transport.receive(65536)
+        if not data:
+            break
+    websocket.abandon()
+    transport.close()
 
 
 @pytest.mark.parametrize(
@@ -78,11 +79,12 @@ async def echo(nursery: trio.Nursery, transport: Transport) -> None:
 async def test_no_autobahn_case_fails(
     nursery: trio.Nursery, tmp_path: Path, sections: tuple[str, ...], cases: int
 ) -> None:
-    listeners = await open_listeners(Config(port=0))
-    handler = partial(echo, nursery)
-    await nursery.start(partial(trio.serve_listeners, handler, listeners))
+    (listener,) = await open_listeners(Config(port=0))
+    nursery.start_soon(
+        listener.listen, lambda accepted: nursery.start_soon(echo, nursery, accepted)
+    )
     kosoku = Path(sys.executable).with_name("kosoku")
-    address = f"ws://127.0.0.1:{listeners[0].port}/ws"
+    address = f"ws://127.0.0.1:{listener.port}/ws"
     include = [word for section in sections for word in ("-i", f"{section}.*")]
     done = await trio.run_process(
         [kosoku, "-p", "4", "-o", tmp_path, *include, address],

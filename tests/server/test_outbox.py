@@ -22,14 +22,33 @@ TIMEOUT = 60
 BIG = 50_000
 
 
+class Timed(Outbox):
+    """Notes when it gives a connection up."""
+
+    __slots__ = ("stuck_at",)
+
+    def __init__(
+        self, sock: socket.socket, spawn: Callable[..., None], *, limit: int, timeout: float
+    ) -> None:
+        super().__init__(sock, spawn, limit=limit, timeout=timeout)
+        self.stuck_at: list[float] = []
+
+    def abort(self) -> None:
+        super().abort()
+        self.stuck_at.append(trio.current_time())
+
+
 @attrs.define(eq=False)
 class Line:
     """An outbox, and the peer's end of its socket."""
 
-    outbox: Outbox
+    outbox: Timed
     ours: socket.socket
     theirs: socket.socket
-    stuck_at: list[float]
+
+    @property
+    def stuck_at(self) -> list[float]:
+        return self.outbox.stuck_at
 
     def read(self, size: int) -> bytes:
         """Read what is there already, at most `size` bytes."""
@@ -80,15 +99,8 @@ def make_line(nursery: trio.Nursery, *, limit: int = LIMIT) -> Line:
     for end in (ours, theirs):
         end.setblocking(False)
     ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
-    stuck_at: list[float] = []
-    outbox = Outbox(
-        ours,
-        nursery,
-        limit=limit,
-        timeout=TIMEOUT,
-        stuck=lambda: stuck_at.append(trio.current_time()),
-    )
-    return Line(outbox, ours, theirs, stuck_at)
+    outbox = Timed(ours, nursery.start_soon, limit=limit, timeout=TIMEOUT)
+    return Line(outbox, ours, theirs)
 
 
 @pytest.fixture
@@ -163,7 +175,7 @@ async def test_what_is_begun_stays_begun_when_the_socket_takes_nothing(
     ours, theirs = socket.socketpair()
     theirs.setblocking(False)
     with Moody(fileno=ours.detach()) as moody, theirs:
-        outbox = Outbox(moody, nursery, limit=LIMIT, timeout=TIMEOUT, stuck=lambda: None)
+        outbox = Outbox(moody, nursery.start_soon, limit=LIMIT, timeout=TIMEOUT)
         moody.patience = 3
         assert outbox.offer(b"begun")
         for _ in range(10):
@@ -205,6 +217,9 @@ async def test_no_reader_is_stuck(line: Line, autojump_clock: MockClock) -> None
     start = trio.current_time()
     await trio.sleep(2 * TIMEOUT)
     assert line.stuck_at == [start + TIMEOUT]
+    assert line.outbox.aborted
+    # Whoever reads from it reads its end.
+    assert line.ours.recv(100) == b""
 
 
 async def test_each_frame_has_its_own_deadline(

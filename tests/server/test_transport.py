@@ -1,7 +1,10 @@
 """Listening, accepting, and whose address it is."""
 
+import contextlib
 import errno
 import ipaddress
+import itertools
+import math
 import os
 import socket
 from collections.abc import Iterator
@@ -9,9 +12,10 @@ from typing import Any
 
 import pytest
 import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from sse_trio import Config
-from sse_trio.server.transport import Listener, client_address, open_listeners
+from sse_trio.server.transport import Listener, Transport, client_address, open_listeners
 
 from ..support import open_files
 
@@ -109,48 +113,99 @@ def unlucky() -> Iterator[Unlucky]:
         yield listening
 
 
-async def test_the_stillborn_are_passed_over(unlucky: Unlucky) -> None:
+def accept(nursery: trio.Nursery, listener: Listener) -> trio.MemoryReceiveChannel[Transport]:
+    """Listen; what is accepted comes out of the channel."""
+    send, receive = trio.open_memory_channel[Transport](math.inf)
+    nursery.start_soon(listener.listen, send.send_nowait)
+    return receive
+
+
+async def test_the_stillborn_are_passed_over(nursery: trio.Nursery, unlucky: Unlucky) -> None:
     unlucky.errors = iter([errno.ECONNABORTED, errno.EPROTO, errno.ENETDOWN])
     listener = Listener(unlucky)
+    accepted = accept(nursery, listener)
     async with await trio.open_tcp_stream("127.0.0.1", listener.port) as client:
-        transport = await listener.accept()
+        transport = await accepted.receive()
         assert transport.host == "127.0.0.1"
         assert not transport.socket.getblocking()
-        await transport.aclose()
+        assert transport.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        transport.close()
         assert transport.socket.fileno() == -1
         assert await client.receive_some() == b""
 
 
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM])
-async def test_what_the_server_has_to_wait_out_is_raised(unlucky: Unlucky, number: int) -> None:
-    unlucky.errors = iter([number])
-    with pytest.raises(OSError, match=os.strerror(number)) as raised:
-        await Listener(unlucky).accept()
-    assert raised.value.errno == number
+async def test_where_there_is_no_room_it_waits(
+    nursery: trio.Nursery,
+    unlucky: Unlucky,
+    number: int,
+    caplog: pytest.LogCaptureFixture,
+    autojump_clock: MockClock,
+) -> None:
+    unlucky.errors = iter([number, number])
+    listener = Listener(unlucky)
+    with socket.create_connection(("127.0.0.1", listener.port)):
+        start = trio.current_time()
+        transport = await accept(nursery, listener).receive()
+        transport.close()
+    assert trio.current_time() - start == pytest.approx(0.2)
+    why = errno.errorcode[number]
+    assert caplog.messages == [f"no room for another connection ({why}), trying again"] * 2
 
 
-async def test_to_stop_listening_wakes_who_accepts(nursery: trio.Nursery) -> None:
+async def test_what_it_cannot_wait_out_is_raised(unlucky: Unlucky) -> None:
+    unlucky.errors = iter([errno.EINVAL])
+    listener = Listener(unlucky)
+    with socket.create_connection(("127.0.0.1", listener.port)), pytest.raises(OSError) as raised:
+        await listener.listen(lambda _: None)
+    assert raised.value.errno == errno.EINVAL
+    assert unlucky.fileno() == -1
+
+
+class Steps(trio.abc.Instrument):
+    """Begins a new list whenever a task runs."""
+
+    def __init__(self, lists: list[list[Transport]]) -> None:
+        self._lists = lists
+
+    def before_task_step(self, _: trio.lowlevel.Task) -> None:
+        self._lists.append([])
+
+
+async def test_many_are_accepted_at_one_wake_up(nursery: trio.Nursery) -> None:
     (listener,) = await open_listeners(Config(port=0))
+    accepted: list[list[Transport]] = [[]]
+    with contextlib.ExitStack() as stack:
+        for _ in range(70):
+            stack.enter_context(socket.create_connection(("127.0.0.1", listener.port)))
+        trio.lowlevel.add_instrument(Steps(accepted))
+        nursery.start_soon(listener.listen, lambda transport: accepted[-1].append(transport))
+        await wait_all_tasks_blocked()
+        for transport in itertools.chain(*accepted):
+            stack.callback(transport.close)
+    assert [len(each) for each in accepted if each] == [64, 6]
 
-    async def accept() -> None:
-        with pytest.raises(trio.ClosedResourceError):
-            await listener.accept()
 
-    nursery.start_soon(accept)
-    await trio.testing.wait_all_tasks_blocked()
-    await listener.aclose()
-    await listener.aclose()
+async def test_who_stops_listening_has_stopped(nursery: trio.Nursery) -> None:
+    (listener,) = await open_listeners(Config(port=0))
+    with trio.CancelScope() as scope:
+        async with trio.open_nursery() as listening:
+            listening.start_soon(listener.listen, lambda _: None)
+            await wait_all_tasks_blocked()
+            scope.cancel()
+    assert listener.socket.fileno() == -1
+    listener.close()
 
 
 @pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="no IPv6 here")
-async def test_an_ipv4_peer_of_a_dual_stack_socket_is_known_by_its_ipv4_address() -> None:
+async def test_an_ipv4_peer_of_a_dual_stack_socket_is_known_by_its_ipv4_address(
+    nursery: trio.Nursery,
+) -> None:
     (listener,) = await open_listeners(Config(port=0, ipaddr="::"))
-    async with (
-        listener,
-        await trio.open_tcp_stream("127.0.0.1", listener.port),
-        await listener.accept() as transport,
-    ):
-        assert transport.host == "127.0.0.1"
+    with socket.create_connection(("127.0.0.1", listener.port)):
+        transport = await accept(nursery, listener).receive()
+        transport.close()
+    assert transport.host == "127.0.0.1"
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,6 @@ from trio.testing import wait_all_tasks_blocked
 from wsproto.connection import Connection, ConnectionType
 from wsproto.events import CloseConnection, Event, Ping, Pong, TextMessage
 
-from sse_trio.server.outbox import Outbox
 from sse_trio.server.websocket import PING_FRAME, WebSocket, text_frame
 
 from ..support import BINARY, CLOSE, CONTINUATION, PING, TEXT, client_frame
@@ -64,9 +63,11 @@ def peer(nursery: trio.Nursery) -> Iterator[Peer]:
     for end in (ours, theirs):
         end.setblocking(False)
     ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
-    outbox = Outbox(ours, nursery, limit=LIMIT, timeout=60, stuck=lambda: None)
-    yield Peer(WebSocket(outbox, max_message=MAX_MESSAGE, abort=lambda: None), theirs)
-    outbox.abandon()
+    websocket = WebSocket(
+        ours, nursery.start_soon, limit=LIMIT, timeout=60, max_message=MAX_MESSAGE
+    )
+    yield Peer(websocket, theirs)
+    websocket.abandon()
     ours.close()
     theirs.close()
 
