@@ -133,6 +133,10 @@ class Standing:
     def _has_not_ended(self, login: Login) -> bool:
         return login.ended is None and login.epoch >= self.floor
 
+    def standing(self) -> set[str]:
+        """Return the sessions that the room knows, and nothing has ended."""
+        return {session for session, login in self.logins.items() if self._has_not_ended(login)}
+
     def newest(self) -> str | None:
         """Return the session that joined last among those that stand.
 
@@ -239,8 +243,8 @@ class Standing:
     def _absent(self, present: Container[str]) -> list[str]:
         """Return the sessions that have been away for so long that their places are free."""
         lifetime = self.config.ticket_lifetime
-        away = (s for s in self._holders() if s not in present)
-        return [s for s in away if self.touched - self.logins[s].seen > lifetime]
+        unseen = (s for s in self._holders() if self.touched - self.logins[s].seen > lifetime)
+        return [s for s in unseen if s not in present]
 
     def _check_limit(self, besides: Container[str]) -> None:
         others = [self.logins[s] for s in self._holders() if s not in besides]

@@ -6,7 +6,6 @@ ledger's commit, the acknowledgements, and the task that keeps everybody's time.
 """
 
 import contextlib
-import itertools
 import random
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator
@@ -24,13 +23,9 @@ from ..errors import Conflict, Draining, LedgerError, LimitReached, LocalProtoco
 from ..ledger import Ledger
 from .answers import Answers
 from .member import Ending, Member, Outcome, Spawn
-from .membership import Membership
+from .membership import SLICE, Membership
 from .recognition import View
 from .statistics import Statistics
-
-# Whatever goes through many members gives way to everybody else after this many: it costs
-# a fan-out nothing, and other rooms wait for 64 sends instead of 10,000.
-SLICE = 64
 
 # Seconds between two looks for what has been remembered long enough.
 SWEEP = 60
@@ -330,7 +325,7 @@ class Hub:
             self._follow(wanted.room, concerned - self.view(wanted.room).sessions)
         # A short fan-out is over before anything awaits. A long one goes on in the hub's
         # nursery, whatever becomes of the caller.
-        if len(list(itertools.islice(ending.telling, SLICE))) < SLICE:
+        if next(ending.telling, None) is None:
             self.counters.fan_out(self._clock() - started)
             ending.outcome.told.set()
         else:
@@ -344,7 +339,8 @@ class Hub:
     async def _finish(self, ending: Ending, started: float) -> None:
         try:
             await trio.lowlevel.checkpoint()
-            await _gently(ending.telling)
+            for _ in ending.telling:
+                await trio.lowlevel.checkpoint()
             self.counters.fan_out(self._clock() - started)
         finally:
             # A hard stop ends the members by itself; the caller may be in another nursery.

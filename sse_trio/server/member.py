@@ -79,10 +79,10 @@ class Outcome:
             await self._settled.wait()
         return self.pending == 0
 
-    def sent(self) -> None:
-        """Note that one more member was sent the termination."""
-        self.terminated += 1
-        self._open += 1
+    def sent(self, count: int) -> None:
+        """Note that so many more members were sent the termination."""
+        self.terminated += count
+        self._open += count
 
     def complete(self) -> None:
         """Note that nobody else will be sent it."""
@@ -100,7 +100,7 @@ class Outcome:
             self._settled.set()
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, weakref_slot=False)
 class Member:
     """One WebSocket. `room`, `session` are set by the join; times are the hub's clock."""
 
@@ -123,7 +123,7 @@ class Ending:
 
     outcome: Outcome
     members: list[Member]
-    telling: Generator[Member, None, None]
+    telling: Generator[int, None, None]
 
 
 Spawn = Callable[..., None]

@@ -116,7 +116,7 @@ class Recognition:
         if standing is None:
             return View()
         return View(
-            frozenset(filter(standing.stands, standing.logins)),
+            frozenset(standing.standing()),
             standing.epoch,
             standing.floor,
             standing.notified,

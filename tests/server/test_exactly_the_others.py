@@ -72,9 +72,10 @@ class Hub(RuleBasedStateMachine):
             jitter=lambda: 0.5,
             hurry=lambda: None,
             lifted=lambda _: None,
+            slice=1,
         )
         self.real: dict[Tab, tuple[Member, FakePeer]] = {}
-        self.running: list[tuple[Generator[Member, None, None], list[Tab]]] = []
+        self.running: list[tuple[Generator[int, None, None], list[Tab]]] = []
         self.outcomes: list[Outcome] = []
 
     @rule(target=tabs)
@@ -390,15 +391,15 @@ def spare_nobody(registry: Rooms[Any], room: str, spared: Container[str]) -> lis
 
 
 def spare_by_socket(registry: Rooms[Any], room: str, spared: Container[str]) -> list[Any]:
-    sessions = [session for session in registry.sessions(room) if session in spared]
-    kept = [member for session in sessions for member in registry.members(room, session)[:1]]
-    return [member for member in registry.members(room) if member not in kept]
+    places = zip(registry.sessions(room), registry.members(room), strict=True)
+    first = dict(reversed([place for place in places if place[0] in spared]))
+    return [member for member in registry.members(room) if member not in first.values()]
 
 
 def wrong_room(registry: Rooms[Any], room: str, spared: Container[str]) -> list[Any]:
     other = ROOMS[1 - ROOMS.index(room)]
-    sessions = [session for session in registry.sessions(other) if session not in spared]
-    return [member for session in sessions for member in registry.members(other, session)]
+    places = zip(registry.sessions(other), registry.members(other), strict=True)
+    return [member for session, member in places if session not in spared]
 
 
 MUTATIONS = [spare_nobody, spare_by_socket, wrong_room]

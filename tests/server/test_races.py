@@ -18,8 +18,9 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 import sse_trio
 from sse_trio.core.notify import Notify
-from sse_trio.server.hub import SLICE, Hub
+from sse_trio.server.hub import Hub
 from sse_trio.server.member import Member, Outcome, State
+from sse_trio.server.membership import SLICE
 
 from ..support import KEY
 from .fakes import FakePeer, HeldLedger
