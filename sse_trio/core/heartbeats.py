@@ -11,7 +11,7 @@ to how far away an item may be due, nor to how long nobody turns the wheel.
 
 import heapq
 import math
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
 T = TypeVar("T", bound=Hashable)
@@ -33,23 +33,19 @@ class Wheel(Generic[T]):
     def __contains__(self, item: object) -> bool:
         return item in self._ticks
 
-    def add(self, items: Iterable[T], due: float) -> None:
-        """Put each of `items` into the slot of `due`, taking it out of any other.
+    def add(self, item: T, due: float) -> None:
+        """Put `item` into the slot of `due`, taking it out of any other.
 
         What is overdue goes into the next slot, so that time passes between two turns
         that return the same item.
         """
+        self.drop(item)
         tick = max(math.ceil(due / self._width), self._tick + 1)
-        slots, ticks = self._slots, self._ticks
-        slot = slots.get(tick)
-        if slot is None:
-            slot = slots[tick] = {}
+        if tick not in self._slots:
+            self._slots[tick] = {}
             heapq.heappush(self._order, tick)
-        for item in items:
-            if (before := ticks.get(item)) is not None:
-                del slots[before][item]
-            slot[item] = None
-            ticks[item] = tick
+        self._slots[tick][item] = None
+        self._ticks[item] = tick
 
     def drop(self, item: T) -> None:
         """Take `item` out, if it is in."""

@@ -70,10 +70,9 @@ class Rooms(Generic[M]):
     def evict(self, room: str, spared: Container[str]) -> list[M]:
         """Take :meth:`others` out of the room, and return them."""
         evicted = self.others(room, spared)
-        # What stays, the sender's tabs, is fewer than what goes.
         members = self._rooms.pop(room, {})
-        kept = {member: session for member, session in members.items() if session in spared}
-        if kept:
-            self._rooms[room] = kept
+        if len(evicted) < len(members):
+            # Fewer stay, the sender's tabs, than go.
+            self._rooms[room] = {m: s for m, s in members.items() if s in spared}
         self.population -= len(evicted)
         return evicted

@@ -5,8 +5,9 @@ is measured against the standing; a notify advances the standing and takes exact
 others out of the room. What takes long is a generator that gives way between members, and
 cannot change what was decided before its first step.
 
-A WebSocket stands in the wheel exactly once, with whatever is due next for it: to have
-joined, to get a heartbeat, to have acknowledged, to have closed.
+A WebSocket stands in the wheel with whatever is due next for it: to have joined, to get a
+heartbeat, to have closed. Those who are told to log out have to have acknowledged by the same
+moment, and stand in it as one.
 """
 
 import math
@@ -14,6 +15,8 @@ import secrets
 from collections import Counter, deque
 from collections.abc import Callable, Container, Generator, Iterable
 from typing import assert_never
+
+import attrs
 
 from ..config import Config
 from ..core import messages
@@ -33,6 +36,13 @@ from .websocket import PING_FRAME, text_frame
 # Whatever goes through many members gives way to everybody else after this many: it costs
 # a fan-out nothing, and other rooms wait for 64 sends instead of 10,000.
 SLICE = 64
+
+
+@attrs.frozen(eq=False)
+class Told:
+    """Members that were told to log out at the same time."""
+
+    members: list[Member]
 
 
 class Membership:
@@ -70,7 +80,7 @@ class Membership:
         self._addresses: Counter[str] = Counter()
         # A thirty-second of the shortest delay is exact enough.
         width = min(config.join_timeout, config.heartbeat_interval, config.linger) / 32
-        self.wheel: Wheel[Member] = Wheel(width=width, now=clock())
+        self.wheel: Wheel[Member | Told] = Wheel(width=width, now=clock())
         self._next_due = math.inf
 
     def statistics(self) -> Statistics:
@@ -139,20 +149,20 @@ class Membership:
     def _tell_some(self, members: list[Member], outcome: Outcome, frame: bytes, due: float) -> None:
         """Tell so many that nobody minds: the loop whose every microsecond is a large room's."""
         superseded, terminated = State.SUPERSEDED, State.TERMINATED
-        # Whoever left while the fan-out gave way is gone, and superseded all the same.
-        members = [member for member in members if member.state is superseded]
         sent = 0
         for member in members:
+            # Whoever left while the fan-out gave way is gone, and superseded all the same.
+            if member.state is not superseded:
+                continue
             member.state = terminated
             if member.peer.offer_last(frame):
                 member.outcome = outcome
                 sent += 1
             else:
-                member.state = State.CLOSING
-                member.peer.abort()
+                self._abort(member)
         outcome.sent(sent)
         self.counters.terminations_sent += sent
-        self._schedule(members, due)
+        self._schedule(Told(members), due)
 
     # -- a browser comes, speaks and goes -----------------------------------------------
 
@@ -162,7 +172,7 @@ class Membership:
         member = Member(peer, address, heard=now)
         self._open[member] = None
         self._addresses[address] += 1
-        self._schedule((member,), now + self._config.join_timeout)
+        self._schedule(member, now + self._config.join_timeout)
         limit = self._config.max_connections_per_address
         if self.draining:
             self.refuse(member, CloseCode.GOING_AWAY, "the server is shutting down")
@@ -218,7 +228,7 @@ class Membership:
         if member.state is not State.GONE:
             member.state = State.CLOSING
             member.peer.close(code, reason)
-            self._schedule((member,), self._clock() + self._config.linger)
+            self._schedule(member, self._clock() + self._config.linger)
 
     def _heed(self, member: Member, message: messages.ClientMessage) -> None:
         match member.state, message:
@@ -314,6 +324,11 @@ class Membership:
             member.outcome.settle(acked=acked)
         member.state = State.CLOSING
 
+    def _abort(self, member: Member) -> None:
+        member.state = State.CLOSING
+        member.peer.abort()
+        self._schedule(member, self._clock() + self._config.linger)
+
     def _offer(self, member: Member, frame: bytes) -> None:
         if not member.peer.offer(frame):
             self.counters.slow_members += 1
@@ -331,10 +346,19 @@ class Membership:
         # browser answers it even where the page's timers sleep.
         beat = text_frame(messages.encode(messages.Heartbeat(int(self._wall() * 1000))))
         beat += PING_FRAME
-        for member in due:
+        for item in due:
+            if isinstance(item, Told):
+                yield from self._close_silent(item)
+                continue
             # While others had their turn, it may have been given another date.
-            if member not in self.wheel:
-                self._due(member, now, beat)
+            if item not in self.wheel:
+                self._due(item, now, beat)
+            yield item
+
+    def _close_silent(self, told: Told) -> Generator[Member, None, None]:
+        for member in told.members:
+            if member.state is State.TERMINATED:
+                self.close(member, CloseCode.TERMINATED, "")
             yield member
 
     def _due(self, member: Member, now: float, beat: bytes) -> None:
@@ -343,12 +367,10 @@ class Membership:
                 self.refuse(member, CloseCode.TIMED_OUT, "no join in time")
             case State.JOINED:
                 self._beat_one(member, now, beat)
-            case State.TERMINATED:
-                self.close(member, CloseCode.TERMINATED, "")
             case State.CLOSING:
                 member.peer.abort()
-            case State.SUPERSEDED | State.GONE:
-                pass  # the fan-out gives it its next date; the gone need none
+            case State.SUPERSEDED | State.TERMINATED | State.GONE:
+                pass  # the fan-out times them; the gone have all the time in the world
             case _:
                 assert_never(member.state)
 
@@ -366,10 +388,10 @@ class Membership:
 
     def _schedule_beat(self, member: Member) -> None:
         silent = member.heard + self._config.heartbeat_timeout
-        self._schedule((member,), min(member.next_beat, silent))
+        self._schedule(member, min(member.next_beat, silent))
 
-    def _schedule(self, members: Iterable[Member], due: float) -> None:
-        self.wheel.add(members, due)
+    def _schedule(self, item: Member | Told, due: float) -> None:
+        self.wheel.add(item, due)
         if due < self._next_due:
             # Once is enough, whoever else comes before the timer's task does.
             self._next_due = due

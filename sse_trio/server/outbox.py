@@ -99,12 +99,16 @@ class Outbox:
             return False
         sent = 0
         if not self._queue:
-            sent = self._send(frame)
-            # Almost always, and nothing but this: it is what a fan-out consists of.
+            # Almost always it is nothing but this; a fan-out consists of it.
+            try:
+                sent = self._socket.send(frame)
+            except BlockingIOError:
+                pass
+            except OSError:
+                self.broken = True
+                return False
             if sent == len(frame):
                 return True
-            if self.broken:
-                return False
             # An empty socket has taken part of it, so it is begun, whatever the limit.
             self._begun = sent > 0
         left = memoryview(frame)[sent:]
@@ -112,15 +116,6 @@ class Outbox:
             return False
         self._append(left)
         return True
-
-    def _send(self, frame: bytes | memoryview) -> int:
-        try:
-            return self._socket.send(frame)
-        except BlockingIOError:
-            return 0
-        except OSError:
-            self.broken = True
-            return 0
 
     def _append(self, view: memoryview) -> None:
         if self._queue is None:
@@ -155,14 +150,17 @@ class Outbox:
         """Send until the kernel is full again."""
         while self._queue:
             view, due = self._queue[0]
-            sent = self._send(view)
-            if self.broken:
+            try:
+                sent = self._socket.send(view)
+            except BlockingIOError:
+                return
+            except OSError:
                 self.abandon()
                 return
             self.waiting -= sent
             if sent < len(view):
                 self._queue[0] = view[sent:], due
-                self._begun = self._begun or sent > 0
+                self._begun = True
                 return
             self._queue.popleft()
             self._begun = False

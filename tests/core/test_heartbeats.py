@@ -49,7 +49,7 @@ def test_behaves_as_a_dict_of_due_times(
     for step, item, slots in steps:
         if step == "add":
             due = now + slots * width
-            wheel.add([item], due)
+            wheel.add(item, due)
             # Who is overdue already is due in the next slot.
             model[item] = max(due, now)
         elif step == "drop":
@@ -76,7 +76,7 @@ def test_the_next_due_time_turns_something_out(
     """Or the task that sleeps until then would spin."""
     wheel = wheel_at(now, width=width)
     for item, delay in enumerate(delays):
-        wheel.add([item], now + delay)
+        wheel.add(item, now + delay)
     left = len(delays)
     while left:
         due = wheel.next_due()
@@ -91,7 +91,7 @@ def test_the_next_due_time_turns_something_out(
 def test_every_slot_is_turned_by_its_own_time(width: float) -> None:
     for tick in [*range(1, 3000), *range(10**9, 10**9 + 1000)]:
         wheel = wheel_at((tick - 1) * width, width=width)
-        wheel.add([1], tick * width)
+        wheel.add(1, tick * width)
         assert wheel.turn(wheel.next_due()) == [1], tick
 
 
@@ -102,7 +102,7 @@ def test_however_late_the_turn_all_comes_once_and_in_order(
     wheel = wheel_at(now, width=width)
     dues = [now + delay * width for delay in slots]
     for item, due in enumerate(dues):
-        wheel.add([item], due)
+        wheel.add(item, due)
     returned = wheel.turn(now + (60 + late) * width)
     assert sorted(returned) == list(range(len(dues)))
     for earlier, later in itertools.pairwise(returned):
@@ -113,17 +113,17 @@ def test_however_late_the_turn_all_comes_once_and_in_order(
 @pytest.mark.parametrize("quiet", [0, 1, 26, 3600, 10**7])
 def test_nobody_need_turn_it_for_it_to_take_an_item(quiet: float) -> None:
     wheel = wheel_at(0, width=5 / 32)
-    wheel.add([1], quiet + 20)
-    wheel.add([2], quiet + 25)
+    wheel.add(1, quiet + 20)
+    wheel.add(2, quiet + 25)
     assert wheel.turn(quiet + 20.2) == [1]
     assert wheel.turn(quiet + 25.2) == [2]
 
 
 def test_to_add_again_is_to_move() -> None:
     wheel = wheel_at(0, width=1)
-    wheel.add([1], 5)
-    wheel.add([1], 2)
-    wheel.add([1], 8)
+    wheel.add(1, 5)
+    wheel.add(1, 2)
+    wheel.add(1, 8)
     assert len(wheel) == 1
     assert wheel.turn(7) == []
     assert wheel.next_due() == 8
@@ -133,7 +133,7 @@ def test_to_add_again_is_to_move() -> None:
 
 def test_to_drop_what_is_not_in_changes_nothing() -> None:
     wheel = wheel_at(0, width=1)
-    wheel.add([1], 2)
+    wheel.add(1, 2)
     wheel.drop(2)
     wheel.drop(1)
     wheel.drop(1)
@@ -145,17 +145,17 @@ def test_to_drop_what_is_not_in_changes_nothing() -> None:
 def test_items_of_one_slot_come_in_the_order_of_their_coming() -> None:
     wheel = wheel_at(0, width=1)
     for item in (3, 1, 2):
-        wheel.add([item], 0.5)
+        wheel.add(item, 0.5)
     assert wheel.turn(1) == [3, 1, 2]
 
 
 def test_what_is_overdue_waits_for_the_next_slot() -> None:
     """Time passes between two turns that return the same item."""
     wheel = wheel_at(10, width=1)
-    wheel.add([1], 3)
+    wheel.add(1, 3)
     assert wheel.turn(10.9) == []
     assert wheel.turn(11) == [1]
-    wheel.add([1], 11)
+    wheel.add(1, 11)
     assert wheel.turn(11) == []
     assert wheel.next_due() == 12
 
@@ -163,9 +163,9 @@ def test_what_is_overdue_waits_for_the_next_slot() -> None:
 def test_a_clock_that_goes_back_turns_nothing() -> None:
     wheel = wheel_at(10, width=1)
     wheel.turn(20)
-    wheel.add([1], 15)
+    wheel.add(1, 15)
     assert wheel.turn(15) == []
-    wheel.add([2], 16)
+    wheel.add(2, 16)
     assert wheel.turn(20) == []
     assert wheel.turn(21) == [1, 2]
 

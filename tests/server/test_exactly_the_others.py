@@ -77,6 +77,7 @@ class Hub(RuleBasedStateMachine):
         self.real: dict[Tab, tuple[Member, FakePeer]] = {}
         self.running: list[tuple[Generator[int, None, None], list[Tab]]] = []
         self.outcomes: list[Outcome] = []
+        self.told_at: dict[Tab, float] = {}
 
     @rule(target=tabs)
     def connect(self) -> Tab:
@@ -245,11 +246,21 @@ class Hub(RuleBasedStateMachine):
             assert registered == {self.real[tab][0] for tab in self.model.living(room)}
 
     @invariant()
-    def everyone_connected_stands_in_the_wheel_exactly_once(self) -> None:
+    def everyone_connected_has_something_to_come(self) -> None:
         connected = [m for m, _ in self.real.values() if m.state is not State.GONE]
-        assert all(member in self.membership.wheel for member in connected)
-        assert len(self.membership.wheel) == len(connected)
+        # Whoever is about to be told, or has been, is timed with those who were told beside it.
+        alone = (State.ARRIVING, State.JOINED, State.CLOSING)
+        assert all(m in self.membership.wheel for m in connected if m.state in alone)
         assert self.membership.statistics().connections == len(connected)
+        assert all(tab in self._not_yet_told() or self._is_timed(tab) for tab in self.real)
+
+    def _is_timed(self, tab: Tab) -> bool:
+        """Whether one who was told, and has not answered, was told at most `linger` ago."""
+        member, _ = self.real[tab]
+        if member.state is not State.TERMINATED:
+            return member.state is not State.SUPERSEDED
+        slot = CONFIG.linger / 32
+        return self.now - self.told_at.setdefault(tab, self.now) <= CONFIG.linger + slot
 
     @invariant()
     def outcomes_add_up(self) -> None:
