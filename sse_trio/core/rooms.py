@@ -62,17 +62,17 @@ class Rooms(Generic[M]):
         """Return a view of each member's session, in the same order."""
         return self._rooms.get(room, _NOBODY).values()
 
-    def others(self, room: str, spared: Container[str]) -> list[M]:
-        """Exactly the members of `room` whose session is not one of those that are spared."""
-        members = self._rooms.get(room, {})
-        return [member for member, session in members.items() if session not in spared]
-
     def evict(self, room: str, spared: Container[str]) -> list[M]:
-        """Take :meth:`others` out of the room, and return them."""
-        evicted = self.others(room, spared)
-        members = self._rooms.pop(room, {})
-        if len(evicted) < len(members):
-            # Fewer stay, the sender's tabs, than go.
-            self._rooms[room] = {m: s for m, s in members.items() if s in spared}
-        self.population -= len(evicted)
-        return evicted
+        """Take out of `room`, and return, exactly the members of sessions that are not spared."""
+        others: list[M] = []
+        kept: dict[M, str] = {}
+        # One pass: what it looks at, of 10,000 members, is not in the processor's cache.
+        for member, session in self._rooms.pop(room, {}).items():
+            if session in spared:
+                kept[member] = session
+            else:
+                others.append(member)
+        if kept:
+            self._rooms[room] = kept
+        self.population -= len(others)
+        return others

@@ -413,18 +413,30 @@ def wrong_room(registry: Rooms[Any], room: str, spared: Container[str]) -> list[
     return [member for session, member in places if session not in spared]
 
 
+def evict_by(mutation: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
+    """Take out of the rooms whom a mutation names."""
+
+    def evict(registry: Rooms[Any], room: str, spared: Container[str]) -> list[Any]:
+        evicted = mutation(registry, room, spared)
+        for member in evicted:
+            registry.leave(member.room, member)
+        return evicted
+
+    return evict
+
+
 MUTATIONS = [spare_nobody, spare_by_socket, wrong_room]
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS)
 def test_by_steps_notices(mutation: Callable[..., list[Any]]) -> None:
-    with patch.object(Rooms, "others", mutation), pytest.raises(BaseException) as failure:
+    with patch.object(Rooms, "evict", evict_by(mutation)), pytest.raises(BaseException) as failure:
         run_state_machine_as_test(Hub, settings=CATCH)
     assert caused_by_assertion(failure.value)
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS)
 def test_over_real_sockets_notices(mutation: Callable[..., list[Any]]) -> None:
-    with patch.object(Rooms, "others", mutation), pytest.raises(BaseException) as failure:
+    with patch.object(Rooms, "evict", evict_by(mutation)), pytest.raises(BaseException) as failure:
         over_sockets(CATCH)
     assert caused_by_assertion(failure.value)
