@@ -187,7 +187,7 @@ async def joined(hub: sse_trio.Hub, room: str, session: str) -> AsyncIterator[We
         yield peer
 
 
-TEXT, BINARY, CONTINUATION, CLOSE, PING = 0x1, 0x2, 0x0, 0x8, 0x9
+TEXT, BINARY, CONTINUATION, CLOSE, PING, PONG = 0x1, 0x2, 0x0, 0x8, 0x9, 0xA
 
 
 def client_frame(

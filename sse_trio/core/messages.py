@@ -113,14 +113,19 @@ _TYPES: dict[type, str] = {
     Error: "error",
 }
 
+# By `attrs.asdict` it is five times as slow.
+_MEMBERS = {kind: [attribute.name for attribute in attrs.fields(kind)] for kind in _TYPES}
+
 
 def encode(message: ClientMessage | ServerMessage) -> str:
     """Write a message as the JSON text that goes on the wire."""
-    members = attrs.asdict(message, recurse=False)
-    # An absent member is left out; only `detail` is spelled as null, so that a page may
-    # read it without asking first.
-    present = {name: v for name, v in members.items() if v is not None or name == "detail"}
-    return strict_json.dumps({"type": _TYPES[type(message)], **present})
+    members: dict[str, Any] = {"type": _TYPES[type(message)]}
+    for member in _MEMBERS[type(message)]:
+        # An absent member is left out; only `detail` is spelled as null, so that a page may
+        # read it without asking first.
+        if (value := getattr(message, member)) is not None or member == "detail":
+            members[member] = value
+    return strict_json.dumps(members)
 
 
 def parse_untrusted(text: str) -> ClientMessage:

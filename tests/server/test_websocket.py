@@ -1,19 +1,24 @@
 """Frames in, messages out, and every way to close; over a socket pair."""
 
+import itertools
 import socket
 import tracemalloc
 from collections.abc import Iterator
+from functools import partial
+from unittest.mock import Mock, patch
 
 import attrs
 import pytest
 import trio
+from hypothesis import given
+from hypothesis import strategies as st
 from trio.testing import wait_all_tasks_blocked
 from wsproto.connection import Connection, ConnectionType
 from wsproto.events import CloseConnection, Event, Ping, Pong, TextMessage
 
 from sse_trio.server.websocket import PING_FRAME, WebSocket, text_frame
 
-from ..support import BINARY, CLOSE, CONTINUATION, PING, TEXT, client_frame
+from ..support import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, client_frame
 
 MAX_MESSAGE = 100
 LIMIT = 1000
@@ -99,6 +104,92 @@ async def test_messages_come_whole_byte_by_byte(peer: Peer) -> None:
     assert not peer.websocket.closing
 
 
+BAD_FRAMES = {
+    "unmasked": (client_frame(TEXT, b"x", masked=False), 1002),
+    "the first reserved bit": (client_frame(TEXT, b"x", reserved=4), 1002),
+    "the second reserved bit": (client_frame(TEXT, b"x", reserved=2), 1002),
+    "the third reserved bit": (client_frame(TEXT, b"x", reserved=1), 1002),
+    "a reserved opcode": (client_frame(0x3, b"x"), 1002),
+    "a reserved control opcode": (client_frame(0xB), 1002),
+    "a ping in two": (client_frame(PING, fin=False), 1002),
+    "a long ping": (client_frame(PING, bytes(126)), 1002),
+    "a continuation of nothing": (client_frame(CONTINUATION, b"x"), 1002),
+    "a message within a message": (client_frame(TEXT, fin=False) + client_frame(TEXT), 1002),
+    "a length of two bytes too many": (b"\x81\xfe\x00\x01" + bytes(4) + b"x", 1002),
+    "a length of eight bytes too many": (b"\x81\xff" + bytes(7) + b"\x01" + bytes(4), 1002),
+    "a length beyond all": (b"\x81\xff\x80" + bytes(7) + bytes(4), 1002),
+    "invalid UTF-8": (client_frame(TEXT, b"\xff"), 1007),
+    "a surrogate": (client_frame(TEXT, b"\xed\xa0\x80"), 1007),
+    "UTF-8 that ends early": (client_frame(TEXT, b"\xc3"), 1007),
+    "half a close code": (client_frame(CLOSE, b"\x03"), 1002),
+    "close 999": (close_frame(999), 1002),
+    "close 1005": (close_frame(1005), 1002),
+    "close 1006": (close_frame(1006), 1002),
+    "close 5000": (close_frame(5000), 1002),
+    "a close with bad UTF-8": (close_frame(1000, b"\xff"), 1007),
+}
+
+
+def masked(frame: bytes, mask: bytes) -> bytes:
+    """Write a frame whose mask was of zeros with another one."""
+    header = {126: 4, 127: 10}.get(frame[1] & 0x7F, 2)
+    payload = bytes(byte ^ mask[i % 4] for i, byte in enumerate(frame[header + 4 :]))
+    return frame[:header] + mask + payload
+
+
+payloads = st.one_of(
+    st.text(max_size=12).map(str.encode),
+    st.binary(max_size=5),
+    st.sampled_from([124, 125, 126, 127, 300, 301]).map(lambda size: b"x" * size),
+)
+frames = st.builds(
+    masked,
+    st.one_of(
+        payloads.map(partial(client_frame, TEXT)),
+        st.just(client_frame(PONG)),
+        st.builds(
+            client_frame,
+            st.sampled_from([CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG, 0x3]),
+            payloads,
+            fin=st.booleans(),
+            reserved=st.sampled_from([0, 0, 0, 4]),
+        ),
+        st.sampled_from([data for data, _ in BAD_FRAMES.values() if data[1] & 0x80]),
+    ),
+    st.binary(min_size=4, max_size=4),
+)
+
+
+@given(st.lists(frames | st.binary(max_size=3), max_size=8), st.lists(st.integers(0, 600)))
+def test_the_usual_frames_are_read_as_wsproto_reads_them(
+    frames: list[bytes], splits: list[int]
+) -> None:
+    """What is read without a parser is what a parser would have read; and answered so too."""
+    stream = b"".join(frames)
+    ends = [*sorted(splits), len(stream)]
+    pieces = [stream[a:b] for a, b in itertools.pairwise([0, *ends])]
+
+    def converse() -> tuple[list[list[str | bytes]], bytes, bool, bool]:
+        sock = Mock()
+        sock.send.side_effect = len
+        websocket = WebSocket(sock, Mock(), limit=LIMIT, timeout=60, max_message=300)
+        said = [list(websocket.receive(piece)) for piece in pieces]
+        sent = b"".join(bytes(call.args[0]) for call in sock.send.mock_calls)
+        return said, sent, websocket.closing, websocket.closed
+
+    usual = converse()
+    with patch("sse_trio.server.websocket._usual_frame", return_value=(None, 0)):
+        assert converse() == usual
+
+
+async def test_a_member_that_says_what_is_usual_has_no_parser(peer: Peer) -> None:
+    """It would take 3 KiB."""
+    with patch("sse_trio.server.websocket.Connection") as parser:
+        said = peer.say(HELLO + client_frame(PONG) + client_frame(TEXT, b"\xc3\xbc") + HELLO)
+        assert said == ["hello", "ü", "hello"]
+    assert not parser.called
+
+
 @pytest.mark.parametrize(
     ("next_frame", "answers"),
     [
@@ -127,32 +218,6 @@ async def test_what_comes_behind_a_refused_message_is_not_heard(peer: Peer) -> N
         peer.websocket.close(4400, "")
     assert received == ["hello"]
     assert peer.hear() == [CloseConnection(code=4400, reason="")]
-
-
-BAD_FRAMES = {
-    "unmasked": (client_frame(TEXT, b"x", masked=False), 1002),
-    "the first reserved bit": (client_frame(TEXT, b"x", reserved=4), 1002),
-    "the second reserved bit": (client_frame(TEXT, b"x", reserved=2), 1002),
-    "the third reserved bit": (client_frame(TEXT, b"x", reserved=1), 1002),
-    "a reserved opcode": (client_frame(0x3, b"x"), 1002),
-    "a reserved control opcode": (client_frame(0xB), 1002),
-    "a ping in two": (client_frame(PING, fin=False), 1002),
-    "a long ping": (client_frame(PING, bytes(126)), 1002),
-    "a continuation of nothing": (client_frame(CONTINUATION, b"x"), 1002),
-    "a message within a message": (client_frame(TEXT, fin=False) + client_frame(TEXT), 1002),
-    "a length of two bytes too many": (b"\x81\xfe\x00\x01" + bytes(4) + b"x", 1002),
-    "a length of eight bytes too many": (b"\x81\xff" + bytes(7) + b"\x01" + bytes(4), 1002),
-    "a length beyond all": (b"\x81\xff\x80" + bytes(7) + bytes(4), 1002),
-    "invalid UTF-8": (client_frame(TEXT, b"\xff"), 1007),
-    "a surrogate": (client_frame(TEXT, b"\xed\xa0\x80"), 1007),
-    "UTF-8 that ends early": (client_frame(TEXT, b"\xc3"), 1007),
-    "half a close code": (client_frame(CLOSE, b"\x03"), 1002),
-    "close 999": (close_frame(999), 1002),
-    "close 1005": (close_frame(1005), 1002),
-    "close 1006": (close_frame(1006), 1002),
-    "close 5000": (close_frame(5000), 1002),
-    "a close with bad UTF-8": (close_frame(1000, b"\xff"), 1007),
-}
 
 
 @pytest.mark.parametrize("byte_by_byte", [False, True])
