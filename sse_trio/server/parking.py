@@ -64,7 +64,9 @@ class Parking:
                 await trio.lowlevel.wait_readable(number)
             except trio.ClosedResourceError:
                 return
-            parked.ready()
+            # Another one that was ready at the same time may have ended this one.
+            if self._parked.get(number) is parked:
+                parked.ready()
 
     async def run(self) -> None:
         """Wait for everybody, for ever; when that is cancelled, cut those who are left."""
