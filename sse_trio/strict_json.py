@@ -49,13 +49,7 @@ def loads_untrusted(document: bytes | str) -> Any:
     if document.count("[") + document.count("{") > MAX_DEPTH:
         _check_depth(document)
     try:
-        value = json.loads(
-            document,
-            object_pairs_hook=_unique,
-            parse_constant=_refuse_constant,
-            parse_float=_finite,
-            parse_int=_whole,
-        )
+        value = _DECODER.decode(document)
     except json.JSONDecodeError as error:
         raise ValueError(f"not JSON: {error.msg} at character {error.pos}") from None
     if "\\u" in document:
@@ -68,7 +62,7 @@ def loads_untrusted(document: bytes | str) -> Any:
 
 def dumps(value: object) -> str:
     """Encode `value` compactly; the result is ready for UTF-8."""
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return _ENCODER.encode(value)
 
 
 def _check_depth(document: str) -> None:
@@ -105,3 +99,13 @@ def _whole(digits: str) -> int:
     if len(digits) > MAX_DIGITS:
         raise ValueError("a number is out of range")
     return int(digits)
+
+
+# Made once: to make one takes as long as to read a notify with it.
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_unique,
+    parse_constant=_refuse_constant,
+    parse_float=_finite,
+    parse_int=_whole,
+)
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))

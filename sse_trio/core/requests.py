@@ -15,6 +15,7 @@ that says `close`.
 
 import base64
 import binascii
+import functools
 import hashlib
 import hmac
 from collections.abc import Callable
@@ -81,7 +82,8 @@ class RequestReader:
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        self._decide: Callable[[bytes], Outcome] | None = None
+        self.decide: Callable[[bytes], Outcome] | None = None
+        """What is to be done, by the body; known when the head is."""
         self._body = bytearray()
 
     def feed(self, event: h11.Request | h11.Data | h11.EndOfMessage) -> Outcome | None:
@@ -91,17 +93,17 @@ class RequestReader:
         if isinstance(event, h11.Data):
             self._body += event.data
             return TOO_LARGE if len(self._body) > self._config.max_body else None
-        assert self._decide is not None, "h11 gives a Request before an EndOfMessage"
+        assert self.decide is not None, "h11 gives a Request before an EndOfMessage"
         body = bytes(self._body)
         self._body.clear()
-        return self._decide(body)
+        return self.decide(body)
 
     def _head(self, request: h11.Request) -> Problem | None:
         headers = _Headers(request)
         if problem := self._framing(request, headers):
             return problem
         outcome = self._route(request, headers)
-        self._decide = outcome if callable(outcome) else lambda _: outcome
+        self.decide = outcome if callable(outcome) else lambda _: outcome
         # Who waits for a 100 (Continue) is spared sending a body that will not be read.
         if isinstance(outcome, Problem) and headers.get(b"expect"):
             return attrs.evolve(outcome, close=True)
@@ -184,11 +186,9 @@ class RequestReader:
             return Problem(400, "this is not a well-formed WebSocket handshake")
         if not self._may_come_from(headers.get(b"origin")):
             return Problem(403, "pages of this origin may not connect")
-        # RFC 6455 prescribes SHA-1 here; it protects nothing.
-        digest = hashlib.sha1(key + _WEBSOCKET_GUID, usedforsecurity=False).digest()
         offered = headers.tokens(b"sec-websocket-protocol")
         return Upgrade(
-            accept=base64.b64encode(digest),
+            accept=handshake_accept(key),
             subprotocol=SUBPROTOCOL if SUBPROTOCOL.encode() in offered else None,
         )
 
@@ -231,10 +231,20 @@ def _announced(kind: type[Notify | Release], members: dict[str, Any]) -> Notify 
 def is_authkey(config: Config, presented: bytes) -> bool:
     """Compare with every key, in a time that depends on none of them."""
     given = hashlib.sha256(presented).digest()
-    matches = [
-        hmac.compare_digest(given, hashlib.sha256(key.encode()).digest()) for key in config.authkey
-    ]
+    matches = [hmac.compare_digest(given, digest) for digest in _digests(config.authkey)]
     return any(matches)
+
+
+@functools.lru_cache(8)
+def _digests(authkeys: tuple[str, ...]) -> list[bytes]:
+    return [hashlib.sha256(key.encode()).digest() for key in authkeys]
+
+
+def handshake_accept(key: bytes) -> bytes:
+    """Return the ``Sec-WebSocket-Accept`` for a ``Sec-WebSocket-Key``."""
+    # RFC 6455 prescribes SHA-1 here; it protects nothing.
+    digest = hashlib.sha1(key + _WEBSOCKET_GUID, usedforsecurity=False).digest()
+    return base64.b64encode(digest)
 
 
 def _presented_keys(members: dict[str, Any], authorization: bytes | None) -> list[bytes]:

@@ -21,6 +21,11 @@ __all__ = ["Commit", "Ledger", "MemoryLedger", "SqliteLedger", "open_ledger"]
 class Commit(Protocol):
     """When what was noted is durable."""
 
+    @property
+    def done(self) -> bool:
+        """Whether it is by now, and nobody need wait."""
+        ...
+
     async def wait(self) -> None:
         """Return when it is. To be cancelled while waiting does not undo it.
 

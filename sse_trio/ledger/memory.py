@@ -15,6 +15,8 @@ from ..core.standing import Record
 class Done:
     """The commit of what is as durable as it will ever be."""
 
+    done = True
+
     async def wait(self) -> None:
         """Return at once, after a checkpoint."""
         await trio.lowlevel.checkpoint()

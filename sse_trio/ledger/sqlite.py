@@ -53,6 +53,11 @@ class Group:
         """Whether there was an attempt to write it, which may have failed."""
         return self._tried.is_set()
 
+    @property
+    def done(self) -> bool:
+        """Whether it is durable."""
+        return self.tried and self.error is None
+
     async def wait(self) -> None:
         """Return when it is durable.
 

@@ -8,9 +8,10 @@ ledger's commit, the acknowledgements, and the task that keeps everybody's time.
 import contextlib
 import random
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any, Literal, Protocol
 
+import attrs
 import trio
 
 from ..config import Config
@@ -20,7 +21,8 @@ from ..core.recent import WrongKeys
 from ..core.standing import Record
 from ..core.tickets import Ticket
 from ..errors import Conflict, Draining, LedgerError, LimitReached, LocalProtocolError
-from ..ledger import Ledger
+from ..ledger import Commit, Ledger
+from ..ledger.memory import DONE
 from .answers import Answers
 from .member import Ending, Member, Outcome, Spawn
 from .membership import SLICE, Membership
@@ -31,6 +33,37 @@ from .statistics import Statistics
 SWEEP = 60
 
 Together = Callable[[int], object]
+
+
+_RESULTS = {
+    Draining: "draining",
+    Conflict: "conflict",
+    LimitReached: "limit",
+    LedgerError: "failed",
+}
+
+
+@attrs.frozen
+class Accepted:
+    """A notify or release that was carried out in one step, and what is left to wait for."""
+
+    wanted: Notify | Release
+    outcome: Outcome
+    repeated: bool
+    commit: Commit | None
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing is: it is durable, and everybody has been told."""
+        return self.commit is None and self.outcome.told.is_set()
+
+
+class Idle(Protocol):
+    """What waits for nothing that would be missed."""
+
+    def cancel(self) -> object:
+        """End it."""
+        ...
 
 
 class Follower(Protocol):
@@ -66,7 +99,7 @@ class Hub:
         self.port = config.port
         """The TCP port that the server listens on."""
         self.draining = trio.Event()
-        self.idle: set[trio.CancelScope] = set()
+        self.idle: set[Idle] = set()
         """HTTP connections between two requests, to be ended by the drain."""
         self.wrong_keys = WrongKeys(limit=config.max_wrong_keys)
         self.membership = Membership(
@@ -83,7 +116,7 @@ class Hub:
         self._spawn = spawn
         self._clock = clock
         self._alarm = trio.Event()
-        self._locks: dict[str, tuple[trio.Lock, int]] = {}
+        self._busy: dict[str, trio.lowlevel.ParkingLot] = {}
         self._quiet = trio.Event()
         self.followers: list[Follower] = []
         self._answers = Answers(self.recognition, clock=clock, wall=wall)
@@ -250,38 +283,80 @@ class Hub:
         try:
             with self._in_time():
                 outcome, repeated = await self._decide(wanted, by, together)
-        except Draining:
-            self._count(wanted, "draining")
-            raise
-        except Conflict:
-            self._count(wanted, "conflict")
-            raise
-        except LimitReached:
-            self._count(wanted, "limit")
-            raise
-        except LedgerError:
-            self._count(wanted, "failed")
+        except (Draining, Conflict, LimitReached, LedgerError) as refusal:
+            self._count(wanted, _RESULTS[type(refusal)])
             raise
         await outcome.told.wait()
         self._count(wanted, "duplicate" if repeated else "accepted")
         return outcome
+
+    def accept_at_once(self, wanted: Notify | Release) -> Accepted | None:
+        """Carry out what has been checked, in this step; None, and nothing is done, if it can't be.
+
+        That is where it has to wait for its turn, or is refused: for :meth:`accept` to say. If
+        it is not `finished`, :meth:`finish` has to be called.
+        """
+        if self.draining.is_set() or wanted.room in self._busy:
+            return None
+        try:
+            outcome, repeated, commit = self._carry_out(wanted, None)
+        except (Conflict, LimitReached):
+            return None
+        accepted = Accepted(wanted, outcome, repeated, None if commit.done else commit)
+        if accepted.commit is not None:
+            self._busy[wanted.room] = trio.lowlevel.ParkingLot()
+        elif accepted.finished:
+            self._count(wanted, "duplicate" if repeated else "accepted")
+        return accepted
+
+    async def finish(self, accepted: Accepted) -> None:
+        """Wait until what was accepted at once is durable, and everybody is told.
+
+        Raises:
+            LedgerError: it could not be made durable.
+        """
+        wanted, outcome = accepted.wanted, accepted.outcome
+        try:
+            if accepted.commit is not None:
+                try:
+                    with self._in_time():
+                        await accepted.commit.wait()
+                        outcome.durable = True
+                finally:
+                    self._next(wanted.room)
+        except LedgerError:
+            self._count(wanted, "failed")
+            raise
+        await outcome.told.wait()
+        self._count(wanted, "duplicate" if accepted.repeated else "accepted")
 
     async def _decide(
         self, wanted: Notify | Release, by: Release | None, together: Together | None
     ) -> tuple[Outcome, bool]:
         """Carry out when it is its turn, and wait until that is durable; say if it was repeated."""
         self._refuse_while_draining()
-        async with self._serially(wanted.room):
+        room = wanted.room
+        await self._turn(room)
+        try:
             self._refuse_while_draining()
             if by is not None and by.session not in self.view(by.room).sessions:
                 wanted, together = by, None
-            repeated = self._answers.get(wanted)
-            answer, outcome = repeated or self._begin(wanted, together)
-            if not outcome.durable:
-                # Noted in the same step as it was decided; or again, if that had failed.
-                await self.recognition.note(wanted.room, answer).wait()
-                outcome.durable = True
-            return outcome, repeated is not None
+            outcome, repeated, commit = self._carry_out(wanted, together)
+            await commit.wait()
+            outcome.durable = True
+        finally:
+            self._next(room)
+        return outcome, repeated
+
+    def _carry_out(
+        self, wanted: Notify | Release, together: Together | None
+    ) -> tuple[Outcome, bool, Commit]:
+        repeated = self._answers.get(wanted)
+        answer, outcome = repeated or self._begin(wanted, together)
+        # Noted in the same step as it was decided; or again, if that had failed.
+        commit = DONE if outcome.durable else self.recognition.note(wanted.room, answer)
+        outcome.durable = commit.done
+        return outcome, repeated is not None, commit
 
     async def admit(self, member: Member) -> None:
         """Tell a member that it has joined, as soon as a crash would not undo it.
@@ -346,19 +421,19 @@ class Hub:
             # A hard stop ends the members by itself; the caller may be in another nursery.
             ending.outcome.told.set()
 
-    @contextlib.asynccontextmanager
-    async def _serially(self, room: str) -> AsyncIterator[None]:
-        """Let one notify of a room at a time through; a lock lasts while somebody uses it."""
-        lock, users = self._locks.get(room, (trio.Lock(), 0))
-        self._locks[room] = (lock, users + 1)
-        try:
-            async with lock:
-                yield
-        finally:
-            lock, users = self._locks.pop(room)
-            if users > 1:
-                self._locks[room] = (lock, users - 1)
-            elif not self._locks:
+    async def _turn(self, room: str) -> None:
+        """Wait until no other notify of the room waits for the ledger, in the order they came."""
+        if room in self._busy:
+            await self._busy[room].park()
+        else:
+            await trio.lowlevel.checkpoint_if_cancelled()
+            self._busy[room] = trio.lowlevel.ParkingLot()
+
+    def _next(self, room: str) -> None:
+        """Let the next one have its turn: at once, so that nobody comes between."""
+        if not self._busy[room].unpark():
+            del self._busy[room]
+            if not self._busy:
                 self._quiet.set()
 
     async def beat(self) -> None:
@@ -382,13 +457,13 @@ class Hub:
 
     async def say_goodbye(self) -> None:
         """Close every WebSocket with 1001, and every HTTP connection that is idle."""
-        for idle in self.idle:
+        for idle in list(self.idle):
             idle.cancel()
         await _gently(self.membership.goodbye())
 
     async def finish_notifies(self) -> None:
         """Wait for the notifies and releases in flight, whoever made them."""
-        while self._locks:
+        while self._busy:
             self._quiet = trio.Event()
             await self._quiet.wait()
 

@@ -14,7 +14,7 @@ import math
 import secrets
 from collections import Counter, deque
 from collections.abc import Callable, Container, Generator, Iterable
-from typing import assert_never
+from typing import Protocol, assert_never
 
 import attrs
 
@@ -43,6 +43,16 @@ class Told:
     """Members that were told to log out at the same time."""
 
     members: list[Member]
+
+
+class Timed(Protocol):
+    """Whatever else has a date, and is told when it has come."""
+
+    def __hash__(self) -> int: ...
+
+    def expire(self) -> None:
+        """Do what is due, or nothing, if that is past; neither wait nor raise."""
+        ...
 
 
 class Membership:
@@ -79,8 +89,17 @@ class Membership:
         self._open: dict[Member, None] = {}
         self._addresses: Counter[str] = Counter()
         # A thirty-second of the shortest delay is exact enough.
-        width = min(config.join_timeout, config.heartbeat_interval, config.linger) / 32
-        self.wheel: Wheel[Member | Told] = Wheel(width=width, now=clock())
+        width = (
+            min(
+                config.join_timeout,
+                config.heartbeat_interval,
+                config.linger,
+                config.request_timeout,
+                config.keep_alive,
+            )
+            / 32
+        )
+        self.wheel: Wheel[Member | Told | Timed] = Wheel(width=width, now=clock())
         self._next_due = math.inf
 
     def statistics(self) -> Statistics:
@@ -162,7 +181,7 @@ class Membership:
                 self._abort(member)
         outcome.sent(sent)
         self.counters.terminations_sent += sent
-        self._schedule(Told(members), due)
+        self.schedule(Told(members), due)
 
     # -- a browser comes, speaks and goes -----------------------------------------------
 
@@ -172,7 +191,7 @@ class Membership:
         member = Member(peer, address, heard=now)
         self._open[member] = None
         self._addresses[address] += 1
-        self._schedule(member, now + self._config.join_timeout)
+        self.schedule(member, now + self._config.join_timeout)
         limit = self._config.max_connections_per_address
         if self.draining:
             self.refuse(member, CloseCode.GOING_AWAY, "the server is shutting down")
@@ -228,7 +247,7 @@ class Membership:
         if member.state is not State.GONE:
             member.state = State.CLOSING
             member.peer.close(code, reason)
-            self._schedule(member, self._clock() + self._config.linger)
+            self.schedule(member, self._clock() + self._config.linger)
 
     def _heed(self, member: Member, message: messages.ClientMessage) -> None:
         match member.state, message:
@@ -327,7 +346,7 @@ class Membership:
     def _abort(self, member: Member) -> None:
         member.state = State.CLOSING
         member.peer.abort()
-        self._schedule(member, self._clock() + self._config.linger)
+        self.schedule(member, self._clock() + self._config.linger)
 
     def _offer(self, member: Member, frame: bytes) -> None:
         if not member.peer.offer(frame):
@@ -336,8 +355,8 @@ class Membership:
 
     # -- time passes --------------------------------------------------------------------
 
-    def turn(self) -> Generator[Member, None, None]:
-        """Turn the wheel to now, and yield each member when what was due has been done."""
+    def turn(self) -> Generator[None, None, None]:
+        """Turn the wheel to now, and yield whenever one thing that was due has been done."""
         now = self._clock()
         due = self.wheel.turn(now)
         if not due:
@@ -350,16 +369,19 @@ class Membership:
             if isinstance(item, Told):
                 yield from self._close_silent(item)
                 continue
-            # While others had their turn, it may have been given another date.
+            # While others had their turn, it may have been given another date, or have gone.
             if item not in self.wheel:
-                self._due(item, now, beat)
-            yield item
+                if isinstance(item, Member):
+                    self._due(item, now, beat)
+                else:
+                    item.expire()
+            yield
 
-    def _close_silent(self, told: Told) -> Generator[Member, None, None]:
+    def _close_silent(self, told: Told) -> Generator[None, None, None]:
         for member in told.members:
             if member.state is State.TERMINATED:
                 self.close(member, CloseCode.TERMINATED, "")
-            yield member
+            yield
 
     def _due(self, member: Member, now: float, beat: bytes) -> None:
         match member.state:
@@ -388,9 +410,10 @@ class Membership:
 
     def _schedule_beat(self, member: Member) -> None:
         silent = member.heard + self._config.heartbeat_timeout
-        self._schedule(member, min(member.next_beat, silent))
+        self.schedule(member, min(member.next_beat, silent))
 
-    def _schedule(self, item: Member | Told, due: float) -> None:
+    def schedule(self, item: Member | Told | Timed, due: float) -> None:
+        """Have it done then what is due."""
         self.wheel.add(item, due)
         if due < self._next_due:
             # Once is enough, whoever else comes before the timer's task does.

@@ -41,32 +41,38 @@ class Parking:
         self.spawn = spawn
         """Start a task, for whoever has something to wait for."""
         self._parked: dict[int, Parked] = {}
+        self._waiting: dict[int, trio.CancelScope] = {}
         self._left = trio.Event()
 
     def park(self, parked: Parked) -> None:
         """Have it called whenever there is something to read, until it leaves."""
-        self._parked[parked.transport.socket.fileno()] = parked
-        self._watch(parked)
+        number = parked.transport.socket.fileno()
+        self._parked[number] = parked
+        self._watch(number)
 
     def leave(self, parked: Parked) -> None:
-        """Call it no more. Whoever closes its socket does this first."""
-        del self._parked[parked.transport.socket.fileno()]
+        """Call it no more. Whoever closes its socket, or reads from it, does this first."""
+        number = parked.transport.socket.fileno()
+        del self._parked[number]
+        self._forget(number)
         if not self._parked:
             self._left.set()
 
-    def _watch(self, parked: Parked) -> None:
-        self.spawn(self._wait, parked)
+    def _watch(self, number: int) -> None:
+        scope = self._waiting[number] = trio.CancelScope()
+        self.spawn(self._wait, number, scope)
 
-    async def _wait(self, parked: Parked) -> None:
-        number = parked.transport.socket.fileno()
-        while self._parked.get(number) is parked:
-            try:
+    def _forget(self, number: int) -> None:
+        self._waiting.pop(number).cancel()
+
+    async def _wait(self, number: int, scope: trio.CancelScope) -> None:
+        with scope:
+            while True:
                 await trio.lowlevel.wait_readable(number)
-            except trio.ClosedResourceError:
-                return
-            # Another one that was ready at the same time may have ended this one.
-            if self._parked.get(number) is parked:
-                parked.ready()
+                # Another one that was ready at the same time may have ended this one.
+                if scope.cancel_called:
+                    return
+                self._parked[number].ready()
 
     async def run(self) -> None:
         """Wait for everybody, for ever; when that is cancelled, cut those who are left."""
@@ -93,13 +99,11 @@ class EpollParking(Parking):
         super().__init__(spawn)
         self._epoll = select.epoll()
 
-    def _watch(self, parked: Parked) -> None:
-        self._epoll.register(parked.transport.socket, select.EPOLLIN)
+    def _watch(self, number: int) -> None:
+        self._epoll.register(number, select.EPOLLIN)
 
-    def leave(self, parked: Parked) -> None:
-        """Call it no more. Whoever closes its socket does this first."""
-        self._epoll.unregister(parked.transport.socket)
-        super().leave(parked)
+    def _forget(self, number: int) -> None:
+        self._epoll.unregister(number)
 
     async def run(self) -> None:
         """Wait for everybody, for ever; when that is cancelled, cut those who are left."""

@@ -6,8 +6,9 @@ from contextlib import AsyncExitStack
 import trio
 
 from ..config import Config
+from ..core.heads import Heads
 from ..ledger import Ledger, open_ledger
-from .connection import handle
+from .connection import Connection
 from .hub import Hub
 from .parking import Parking, open_parking
 from .transport import Listener, Transport, open_listeners
@@ -87,8 +88,10 @@ async def _listen(
             "`sse-trio keygen` makes one of 256 bits"
         )
 
+    heads = Heads(config)
+
     def accepted(transport: Transport) -> None:
-        parking.spawn(handle, hub, parking, transport)
+        Connection(hub, parking, heads, transport).begin()
 
     async with trio.open_nursery() as plumbing:
         for listener in listeners:

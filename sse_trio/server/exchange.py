@@ -1,0 +1,261 @@
+"""HTTP requests that are not usual, or not answered in one step: a task, and h11.
+
+h11 judges every byte, `core.requests` says what a request asks for, and this module does it.
+Whatever a client does ends here: nothing it causes leaves `Exchange.run`.
+"""
+
+import email.utils
+import http
+import logging
+from collections.abc import Callable
+from typing import Final
+
+import h11
+import trio
+
+from ..core import problems, requests
+from ..core.notify import Notify, Release
+from ..core.problems import Problem
+from ..core.requests import Page, RequestReader, Upgrade
+from ..errors import Conflict, Draining, LedgerError, LimitReached
+from ..strict_json import dumps
+from . import pages
+from .conversation import converse, log_failure
+from .hub import Hub
+from .member import Outcome
+from .pages import Reply
+from .parking import Parking
+from .transport import Transport, client_address
+
+logger = logging.getLogger("sse_trio")
+
+# One read of a socket: a whole request of almost any application server, and not so much
+# that one client could hold the loop.
+READ: Final = 16384
+
+BROKEN: Final = Problem(500, "something is wrong with this server", close=True)
+
+
+class Exchange:
+    """What begins with `data`, until it is answered and nothing has come behind it.
+
+    Then `rest` is called. A first request whose `answer` is known already is only read.
+    """
+
+    def __init__(
+        self,
+        hub: Hub,
+        parking: Parking,
+        transport: Transport,
+        rest: Callable[[], None],
+        data: bytes,
+        answer: Problem | None = None,
+    ) -> None:
+        self._hub = hub
+        self._parking = parking
+        self._transport = transport
+        self._rest = rest
+        self._known = answer
+        self._config = hub.config
+        self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=hub.config.max_headers)
+        self._http.receive_data(data)
+        self._reader = RequestReader(hub.config)
+        self._fed = len(data)
+        self._head_only = False
+        self._address = transport.host
+        self._is_over = True
+        """Whether the connection is to end with this, and not somebody else's from now on."""
+
+    async def run(self, seconds: float) -> None:
+        """Answer what comes; what has begun to come already has so many seconds left."""
+        try:
+            await self._serve(seconds)
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            pass  # reset by the peer, or closed beneath us: there is nobody left to tell
+        except Exception as error:  # noqa: BLE001
+            log_failure("a connection failed", error)
+        finally:
+            if self._is_over:
+                self._transport.close()
+
+    async def _serve(self, seconds: float) -> None:
+        """Answer requests in order, until there is none, or the connection is over."""
+        while self._fed:
+            outcome = await self._read_in_time(seconds)
+            if outcome is None:
+                return
+            if isinstance(outcome, Upgrade) and not self._hub.draining.is_set():
+                await self._upgrade(outcome)
+                return
+            if not await self._answer(self._known or outcome):
+                await self._part()
+                return
+            self._http.start_next_cycle()
+            self._head_only = False
+            self._known = None
+            self._fed = len(self._http.trailing_data[0])
+            seconds = self._config.request_timeout
+        self._is_over = False
+        self._rest()
+
+    async def _receive(self) -> bool:
+        data = await self._transport.receive(READ)
+        self._fed += len(data)
+        self._http.receive_data(data)
+        return bool(data)
+
+    async def _read_in_time(self, seconds: float) -> requests.Outcome | None:
+        with trio.move_on_after(seconds):
+            try:
+                return await self._read()
+            except h11.RemoteProtocolError as error:
+                return problems.from_error(error)
+        return problems.TIMED_OUT
+
+    async def _read(self) -> requests.Outcome | None:
+        """Read one request; None if the peer closed instead."""
+        while True:
+            event = self._http.next_event()
+            if event is h11.NEED_DATA:
+                if self._http.they_are_waiting_for_100_continue:
+                    go_on = h11.InformationalResponse(status_code=100, headers=[])
+                    await self._transport.send_all(self._http.send(go_on))
+                await self._receive()
+                continue
+            if isinstance(event, h11.Request):
+                self._head_only = event.method == b"HEAD"
+                # However the bytes were split, the limit is the same.
+                if self._fed - len(self._http.trailing_data[0]) > self._config.max_headers:
+                    return problems.HEADERS_TOO_LARGE
+                self._address = self._client_address(event)
+            if not isinstance(event, h11.Request | h11.Data | h11.EndOfMessage):
+                return None
+            if outcome := self._reader.feed(event):
+                return self._without_guessers(outcome)
+
+    def _client_address(self, request: h11.Request) -> str:
+        values = [value for name, value in request.headers if name == b"x-forwarded-for"]
+        forwarded = b",".join(values).decode("latin-1") if values else None
+        return client_address(self._transport.host, forwarded, self._config)
+
+    def _without_guessers(self, outcome: requests.Outcome) -> requests.Outcome:
+        """Count wrong keys, and refuse an address unheard that has presented too many."""
+        unauthorized = isinstance(outcome, Problem) and outcome.status == 401
+        if not unauthorized and not isinstance(outcome, Notify | Release):
+            return outcome
+        now = trio.current_time()
+        if self._hub.wrong_keys.refused(self._address, now):
+            self._hub.counters.notifies["refused"] += 1
+            return problems.WRONG_KEYS
+        if unauthorized:
+            self._hub.wrong_keys.count(self._address, now)
+            self._hub.counters.notifies["unauthorized"] += 1
+            logger.warning("a notify from %s had a wrong or no key", self._address)
+        return outcome
+
+    async def _answer(self, outcome: requests.Outcome) -> bool:
+        """Answer; True if the connection can take another request."""
+        try:
+            answer = await self._carry_out(outcome)
+        except Exception as error:  # noqa: BLE001
+            log_failure("a request failed", error)
+            answer = BROKEN
+        return await self._respond(answer)
+
+    async def _carry_out(self, outcome: requests.Outcome) -> Reply | Problem:
+        """Do what was asked for; return the answer."""
+        match outcome:
+            case Notify() | Release():
+                return await self._announce(outcome)
+            case Page():
+                return pages.render(outcome, self._hub)
+            case Problem():
+                return outcome
+            case Upgrade():
+                return problems.DRAINING
+
+    async def _announce(self, wanted: Notify | Release) -> Reply | Problem:
+        try:
+            outcome = await self._hub.accept(wanted)
+        except Draining:
+            return problems.DRAINING
+        except Conflict:
+            return problems.CONFLICT
+        except LimitReached as full:
+            return problems.limit_reached(full)
+        except LedgerError:
+            return undurable()
+        if wanted.wait:
+            await outcome.acknowledged(wanted.wait)
+        return Reply(200, "application/json", announced(outcome))
+
+    async def _respond(self, answer: Reply | Problem) -> bool:
+        """Send a response; True if the connection can take another request."""
+        usual = {
+            b"Date": email.utils.formatdate(usegmt=True).encode(),
+            b"Content-Type": answer.content_type.encode(),
+            b"Content-Length": str(len(answer.body)).encode(),
+            b"Cache-Control": b"no-store",
+            b"X-Content-Type-Options": b"nosniff",
+        }
+        if answer.status == http.HTTPStatus.NOT_MODIFIED:
+            # It would have to be the length of what is not sent (RFC 9110, section 8.6).
+            del usual[b"Content-Length"]
+        fields = [*(usual | dict(answer.headers)).items()]
+        close = isinstance(answer, Problem) and answer.close
+        if close or self._hub.draining.is_set():
+            # A 426 has a Connection of its own beside it.
+            fields.append((b"Connection", b"close"))
+        head = h11.Response(
+            status_code=answer.status,
+            reason=http.HTTPStatus(answer.status).phrase,
+            headers=fields,
+        )
+        parts = [self._http.send(head)]
+        if not self._head_only:
+            parts.append(self._http.send(h11.Data(data=answer.body)))
+        parts.append(self._http.send(h11.EndOfMessage()))
+        with trio.move_on_after(self._config.request_timeout) as timer:
+            await self._transport.send_all(b"".join(parts))
+        return not timer.cancelled_caught and self._http.states == {
+            h11.CLIENT: h11.DONE,
+            h11.SERVER: h11.DONE,
+        }
+
+    async def _part(self) -> None:
+        """Close so that the peer can still read the answer (RFC 9112, section 9.6)."""
+        self._transport.send_eof()
+        await self._transport.part(self._config.linger)
+
+    async def _upgrade(self, upgrade: Upgrade) -> None:
+        """Answer the handshake; from now on it is a WebSocket."""
+        accepted = h11.InformationalResponse(status_code=101, headers=upgrade.headers)
+        with trio.move_on_after(self._config.request_timeout) as timer:
+            await self._transport.send_all(self._http.send(accepted))
+        if timer.cancelled_caught:
+            return
+        # What the client sent right behind its handshake is its first message.
+        data = self._http.trailing_data[0]
+        self._is_over = False
+        converse(self._hub, self._parking, self._transport, self._address, data)
+
+
+def undurable() -> Problem:
+    """Say that a notify or release could not be made durable."""
+    # The ledger says why, and in its own words, once.
+    logger.error("a notify or release could not be made durable")
+    return problems.UNDURABLE
+
+
+def announced(outcome: Outcome) -> bytes:
+    """Write what became of a notify or release."""
+    answer = {
+        "room": outcome.room,
+        "epoch": outcome.epoch,
+        "terminated": outcome.terminated,
+        "acked": outcome.acked,
+        "pending": outcome.pending,
+    }
+    if outcome.ticket is not None:
+        answer["ticket"] = outcome.ticket
+    return dumps(answer).encode()
