@@ -221,11 +221,21 @@ class _Headers:
 
 
 def _announced(kind: type[Notify | Release], members: dict[str, Any]) -> Notify | Release:
-    known = attrs.fields_dict(kind)
-    for missing in (n for n, field in known.items() if field.default is attrs.NOTHING):
+    required, known = _MEMBERS[kind]
+    for missing in required:
         if missing not in members:
             raise ValueError(f"{missing} is missing")
     return kind(**{key: value for key, value in members.items() if key in known})
+
+
+# The members that have to be there, and all of them.
+_MEMBERS: Final = {
+    kind: (
+        [name for name, field in attrs.fields_dict(kind).items() if field.default is attrs.NOTHING],
+        frozenset(attrs.fields_dict(kind)),
+    )
+    for kind in _ANNOUNCEMENTS.values()
+}
 
 
 def is_authkey(config: Config, presented: bytes) -> bool:

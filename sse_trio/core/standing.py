@@ -219,14 +219,17 @@ class Standing:
 
     def _end_oldest(self, *, keep: int) -> None:
         """End all sessions but the newest, and lift the floor if those are logins all."""
-        # Sorting is stable: of those of one epoch, the last seen is the newest.
-        standing = sorted(
-            (session for session in self.logins if self.stands(session)),
-            key=lambda session: (self.logins[session].named, self.logins[session].epoch),
-        )
-        for session in standing[: max(0, len(standing) - keep)]:
-            self.logins[session] = attrs.evolve(self.logins[session], ended=self.epoch)
-        held = [self.logins[session].epoch for session in self._holders()]
+        standing = [item for item in self.logins.items() if self._has_not_ended(item[1])]
+        if len(standing) > keep:
+            # Sorting is stable: of those of one epoch, the last seen is the newest.
+            standing.sort(key=lambda item: (item[1].named, item[1].epoch))
+            over = len(standing) - keep
+            for session, login in standing[:over]:
+                self.logins[session] = Login(
+                    login.epoch, login.since, login.seen, login.named, self.epoch
+                )
+            standing = standing[over:]
+        held = [login.epoch for _, login in standing if login.named]
         if len(held) == keep:
             self.floor = min(held, default=self.epoch)
 
@@ -236,18 +239,23 @@ class Standing:
         while len(self.logins) > self.config.max_remembered_sessions:
             del self.logins[next(iter(self.logins))]
 
-    def _holders(self) -> list[str]:
-        """Return the sessions that hold a place: those that stand and were named."""
-        return [s for s, login in self.logins.items() if login.named and self.stands(s)]
+    def _holds(self, login: Login) -> bool:
+        """Whether it holds a place: as those do that stand and were named."""
+        return login.named and self._has_not_ended(login)
 
     def _absent(self, present: Container[str]) -> list[str]:
         """Return the sessions that have been away for so long that their places are free."""
         lifetime = self.config.ticket_lifetime
-        unseen = (s for s in self._holders() if self.touched - self.logins[s].seen > lifetime)
-        return [s for s in unseen if s not in present]
+        return [
+            session
+            for session, login in self.logins.items()
+            if self.touched - login.seen > lifetime
+            and self._holds(login)
+            and session not in present
+        ]
 
     def _check_limit(self, besides: Container[str]) -> None:
-        others = [self.logins[s] for s in self._holders() if s not in besides]
+        others = [g for s, g in self.logins.items() if self._holds(g) and s not in besides]
         if len(others) >= self.config.max_sessions:
             # A ticket may be of a clock that is ahead.
             raise LimitReached(sorted(max(0.0, self.touched - login.since) for login in others))

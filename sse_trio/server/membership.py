@@ -129,7 +129,8 @@ class Membership:
         sender = standing.newest() if notify.sender is LAST_JOINED else notify.sender
         present = self.rooms.sessions(notify.room)
         termination = standing.advance(sender, notify.reason, notify.detail, present=present)
-        ticket = None if sender is None else self.recognition.ticket(notify.room, sender)
+        prove = self.recognition.prove
+        ticket = None if sender is None else prove(standing, notify.room, sender)
         outcome = Outcome(notify.room, standing.epoch, sender, ticket)
         return self._end(standing.standing(), termination, outcome)
 

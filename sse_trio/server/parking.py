@@ -67,12 +67,11 @@ class Parking:
 
     async def _wait(self, number: int, scope: trio.CancelScope) -> None:
         with scope:
-            while True:
+            while not scope.cancel_called:
                 await trio.lowlevel.wait_readable(number)
                 # Another one that was ready at the same time may have ended this one.
-                if scope.cancel_called:
-                    return
-                self._parked[number].ready()
+                if not scope.cancel_called:
+                    self._parked[number].ready()
 
     async def run(self) -> None:
         """Wait for everybody, for ever; when that is cancelled, cut those who are left."""

@@ -162,9 +162,12 @@ class Recognition:
 
     def ticket(self, room: str, session: str) -> str | None:
         """Sign a ticket of the session's login, as of now if it is new; None without a key."""
-        standing = self.standing(room)
+        return self.prove(self.standing(room), room, session)
+
+    def prove(self, standing: Standing, room: str, session: str) -> str | None:
+        """Do the same, with the room's standing at hand."""
         # Never before the notify it comes with, whichever way the clock was put since.
-        now = max(self._wall(), standing.notified)
+        now = max(standing.touched, standing.notified)
         return self.mint(Ticket(room, session, standing.login(session).epoch), now)
 
     def verify_untrusted(self, token: str) -> Ticket:

@@ -50,6 +50,9 @@ JOIN = {"type": "join", "room": ROOM, "session": SESSION}
 GET = b"GET /healthz HTTP/1.1\r\nHost: test\r\n\r\n"
 BODY = json.dumps({"room": ROOM, "key": KEY, "sender": None}).encode()
 POST = b"POST /notify HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\n"
+# A timer of a parked connection may be late by a slot, which is a thirty-second of it.
+SLOT = 1 + 1 / 32
+
 TLS_HELLO = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(range(256)) * 2
 GARBAGE = bytes(range(256))
 
@@ -273,14 +276,14 @@ async def test_silence_from_the_start(start: Start, autojump_clock: MockClock) -
     async with dialogue(await start(request_timeout=3)) as stream:
         begin = trio.current_time()
         assert await read_all(stream) == b""
-        assert trio.current_time() == pytest.approx(begin + 3)
+        assert 3 <= trio.current_time() - begin <= 3 * SLOT
 
 
 async def test_silence_between_requests(start: Start, autojump_clock: MockClock) -> None:
     async with dialogue(await start(keep_alive=7), GET) as stream:
         begin = trio.current_time()
         assert statuses(await read_all(stream)) == [200]
-        assert trio.current_time() == pytest.approx(begin + 7)
+        assert 7 <= trio.current_time() - begin <= 7 * SLOT
 
 
 async def test_requests_whose_answers_are_never_read(

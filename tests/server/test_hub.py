@@ -395,6 +395,7 @@ async def test_who_is_cut_by_the_shutdown_has_not_acknowledged(
 @attrs.define
 class Refusal:
     room: str
+    done: bool = False
 
     async def wait(self) -> None:
         raise sse_trio.LedgerError(f"cannot write {self.room}")

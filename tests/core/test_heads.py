@@ -1,0 +1,233 @@
+"""What is known by its bytes is what h11 and the reader would say; and nothing else is known."""
+
+import base64
+from unittest.mock import patch
+
+import h11
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sse_trio import Config
+from sse_trio.core.heads import MORE, Heads, More
+from sse_trio.core.notify import Notify, Release
+from sse_trio.core.problems import Problem
+from sse_trio.core.requests import Outcome, RequestReader, Upgrade
+
+KEY = "a-key-of-the-tests"
+CONFIG = Config(authkey=KEY, max_body=200, max_headers=600)
+
+BODY = b'{"room":"u1","sender":"s1","key":"a-key-of-the-tests"}'
+NONCE = b"dGhlIHNhbXBsZSBub25jZQ=="
+
+
+def post(*fields: bytes, body: bytes = BODY, target: bytes = b"/notify") -> bytes:
+    usual = (b"Host: hub", b"Content-Type: application/json", b"Content-Length: %d" % len(body))
+    return b"\r\n".join([b"POST %b HTTP/1.1" % target, *usual, *fields, b"", body])
+
+
+def handshake(*fields: bytes, key: bytes = NONCE) -> bytes:
+    usual = (
+        b"Host: hub",
+        b"Upgrade: websocket",
+        b"Connection: keep-alive, Upgrade",
+        b"Sec-WebSocket-Version: 13",
+        b"Sec-WebSocket-Key: " + key,
+    )
+    return b"\r\n".join([b"GET /ws HTTP/1.1", *usual, *fields, b"", b""])
+
+
+def by_h11(data: bytes) -> tuple[Outcome, bytes, bool] | None:
+    """Return the outcome, what is left, and whether the connection is kept; None if none yet."""
+    http = h11.Connection(h11.SERVER, max_incomplete_event_size=CONFIG.max_headers)
+    reader = RequestReader(CONFIG)
+    http.receive_data(data)
+    while True:
+        event = http.next_event()
+        if not isinstance(event, h11.Request | h11.Data | h11.EndOfMessage):
+            return None
+        if outcome := reader.feed(event):
+            return outcome, http.trailing_data[0], http.their_state is not h11.MUST_CLOSE
+
+
+def outcome(heads: Heads, data: bytes) -> Outcome:
+    reading = heads.read(data)
+    assert isinstance(reading, tuple), reading
+    return reading[0]
+
+
+# -- what is usual --------------------------------------------------------------------------
+
+
+def test_a_notify_a_release_and_a_handshake_are_usual() -> None:
+    heads = Heads(CONFIG)
+    assert outcome(heads, post()) == Notify(room="u1", sender="s1")
+    release = b'{"room":"u1","session":"s1","key":"a-key-of-the-tests"}'
+    assert outcome(heads, post(body=release, target=b"/release")) == Release(
+        room="u1", session="s1"
+    )
+    upgrade = outcome(heads, handshake(b"Sec-WebSocket-Protocol: sse-trio.v1"))
+    # RFC 6455, section 1.3
+    assert upgrade == Upgrade(b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", "sse-trio.v1")
+
+
+def test_h11_judges_a_head_once_whatever_varies() -> None:
+    heads = Heads(CONFIG)
+    with patch("h11.Connection", wraps=h11.Connection) as judge:
+        for number in range(5):
+            body = BODY[:-1] + b',"id":"%b"}' % (b"x" * (number + 1))
+            varying = (b"traceparent: 00-%d-01" % number, b"X-Request-ID: %d" % number)
+            found = outcome(heads, post(*varying[: number % 3], body=body))
+            assert found == Notify(room="u1", sender="s1", id="x" * (number + 1))
+        assert judge.call_count == 1
+        for number in range(5):
+            key = base64.b64encode(bytes([number] * 16))
+            assert isinstance(outcome(heads, handshake(key=key)), Upgrade)
+        assert judge.call_count == 2
+
+
+def test_it_tells_whom_the_request_is_for() -> None:
+    heads = Heads(CONFIG)
+    fields = (b"X-Forwarded-For: 192.0.2.1", b"x-forwarded-for: 192.0.2.2, 192.0.2.3")
+    for _ in range(2):
+        reading = heads.read(post(*fields))
+        assert isinstance(reading, tuple)
+        assert reading[1] == "192.0.2.1,192.0.2.2, 192.0.2.3"
+
+
+def test_who_presents_another_key_is_judged_by_that() -> None:
+    heads = Heads(CONFIG)
+    body = b'{"room":"u1"}'
+    right, wrong = (b"Authorization: Bearer %b" % key for key in (KEY.encode(), b"guess"))
+    assert isinstance(outcome(heads, post(right, body=body)), Notify)
+    for _ in range(2):
+        refusal = outcome(heads, post(wrong, body=body))
+        assert getattr(refusal, "status", None) == 401
+
+
+def test_no_secret_can_be_read_off_it() -> None:
+    heads = Heads(CONFIG)
+    outcome(heads, post(b"Authorization: Bearer " + KEY.encode()))
+    assert KEY not in repr(vars(heads))
+
+
+# -- and what is not ------------------------------------------------------------------------
+
+UNUSUAL = {
+    "another path": post(target=b"/elsewhere"),
+    "a page": b"GET / HTTP/1.1\r\nHost: hub\r\n\r\n",
+    "HTTP/1.0": post().replace(b"HTTP/1.1", b"HTTP/1.0"),
+    "a head that is not whole": post()[:60],
+    "something behind it": post() + b"P",
+    "something behind a handshake": handshake() + b"\x81",
+    "a handshake with a body": handshake(b"Content-Length: 0"),
+    "an empty line before it": b"\r\n" + post(),
+    "a line feed alone": post(b"A: b\nC: d"),
+    "a carriage return alone": post(b"A: b\rC: d"),
+    "an end of two line feeds": post(b"A: b\n"),
+    "a folded line": post(b"A: b\r\n c"),
+    "a folded length": post().replace(b"Content-Length: ", b"Content-Length: 1\r\n "),
+    "a space before the colon": post(b"A : b"),
+    "a space before the name": post(b" A: b"),
+    "a null": post(b"A: \0"),
+    "what is not ASCII": post("A: ü".encode()),
+    "two lengths": post(b"Content-Length: %d" % len(BODY)),
+    "two lengths that differ": post(b"Content-Length: 1"),
+    "a second length, without a space": post(b"Content-Length:%d" % len(BODY)),
+    "a second length, with a tab": post(b"content-length:\t%d" % len(BODY)),
+    "a length with a sign": post().replace(b"Content-Length: ", b"Content-Length: +"),
+    "a list of lengths": post().replace(b"Content-Length: 54", b"Content-Length: 54, 54"),
+    "chunks": post(b"Transfer-Encoding: chunked"),
+    "chunks alone": b"POST /notify HTTP/1.1\r\nHost: hub\r\n"
+    b"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "one who waits to go on": post(b"Expect: 100-continue"),
+    "one who closes": post(b"Connection: close"),
+    "one who closes, among other things": post(b"connection: x, CLOSE"),
+    "no host": post().replace(b"Host: hub\r\n", b""),
+    "two hosts": post(b"Host: other"),
+    "another type": post().replace(b"application/json", b"text/plain"),
+    "a compressed body": post(b"Content-Encoding: gzip"),
+    "two keys of a handshake": handshake(b"Sec-WebSocket-Key: " + NONCE),
+    "a key of another length": handshake(key=b"AAAA"),
+    "another version": handshake(b"Sec-WebSocket-Version: 8"),
+    "a method that is not allowed": post().replace(b"POST", b"PUT"),
+    "a body that is too long": post(body=b" " * 201),
+    "a head that is too long": post(b"A: " + b"b" * 600),
+}
+
+
+@pytest.mark.parametrize("data", UNUSUAL.values(), ids=UNUSUAL)
+def test_what_is_not_usual_is_left_to_h11(data: bytes) -> None:
+    heads = Heads(CONFIG)
+    for _ in range(2):
+        # Also where its like has been judged before.
+        reading = heads.read(data)
+        assert not isinstance(reading, tuple) or isinstance(reading[0], Problem)
+        assert isinstance(heads.read(post()), tuple)
+        assert isinstance(heads.read(handshake()), tuple)
+
+
+def test_the_limits_are_exact() -> None:
+    heads = Heads(CONFIG)
+    assert isinstance(heads.read(post(body=BODY.ljust(200))), tuple)
+    head = len(post(b"A: ")) - len(BODY)
+    assert isinstance(heads.read(post(b"A: " + b"b" * (600 - head))), tuple)
+    assert heads.read(post(b"A: " + b"b" * (601 - head))) is None
+
+
+@pytest.mark.parametrize("missing", range(1, len(BODY) + 1))
+def test_a_body_that_is_not_whole_is_waited_for(missing: int) -> None:
+    assert Heads(CONFIG).read(post()[:-missing]) is MORE
+
+
+# -- held against h11 -----------------------------------------------------------------------
+
+names = st.sampled_from(
+    [
+        b"Content-Length", b"content-length", b"Transfer-Encoding", b"Sec-WebSocket-Key",
+        b"Upgrade", b"Connection", b"Host", b"Expect", b"Content-Type", b"Authorization",
+        b"traceparent", b"TraceState", b"X-Request-Id", b"X-Forwarded-For", b"A", b"", b" A",
+    ]
+)  # fmt: skip
+separators = st.sampled_from([b": ", b": ", b": ", b":", b":  ", b":\t", b" : "])
+values = st.sampled_from(
+    [
+        b"54", b"54", b"0", b"1", b"054", b"54,54", NONCE, b"websocket", b"Upgrade", b"close",
+        b"keep-alive", b"chunked", b"application/json", b"hub", b"100-continue", b"", b"x y",
+        b"\x80", b"00-ab-01", b"Bearer a-key-of-the-tests",
+    ]
+)  # fmt: skip
+ends = st.sampled_from([b"\r\n"] * 8 + [b"\n", b"\r\n ", b"\r", b"\r\n\r\n"])
+fields = st.tuples(names, separators, values, ends).map(b"".join)
+beginnings = st.sampled_from(
+    [b"POST /notify HTTP/1.1\r\n"] * 4
+    + [b"GET /ws HTTP/1.1\r\n", b"GET /ws HTTP/1.1\r\n", b"POST /release?x HTTP/1.1\r\n"]
+    + [b"POST http://hub/notify HTTP/1.1\r\n", b"POST /notify HTTP/1.0\r\n", b"\r\n", b"POST \r\n"]
+)
+usual_fields = st.sampled_from(
+    [
+        b"Host: hub\r\nContent-Type: application/json\r\nContent-Length: 54\r\n",
+        b"Host: hub\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: " + NONCE + b"\r\n",
+    ]
+)
+bodies = st.sampled_from([b"", BODY, BODY, BODY + b" ", BODY[:-1], b"1"])
+
+
+@st.composite
+def requests(draw: st.DrawFn) -> bytes:
+    lines = [*draw(st.lists(fields, max_size=3)), draw(usual_fields)]
+    parts = draw(st.permutations(lines))
+    return b"".join([draw(beginnings), *parts, b"\r\n", draw(bodies)])
+
+
+@given(st.lists(requests(), min_size=1, max_size=6))
+def test_what_it_says_is_what_h11_says(requests: list[bytes]) -> None:
+    heads = Heads(CONFIG)
+    for data in requests * 2:
+        reading: tuple[Outcome, str | None] | More | None = heads.read(data)
+        if isinstance(reading, tuple):
+            # One request, nothing behind it, and the next may come.
+            assert by_h11(data) == (reading[0], b"", True)
+        elif reading is MORE:
+            assert by_h11(data) is None
