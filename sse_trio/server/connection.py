@@ -27,35 +27,24 @@ from .transport import Transport, client_address
 class Connection:
     """The HTTP side of one connection."""
 
-    __slots__ = ("_data", "_due", "_heads", "_hub", "_parking", "transport")
+    __slots__ = ("_data", "_due", "_heads", "_hub", "_is_parked", "_parking", "transport")
 
     def __init__(self, hub: Hub, parking: Parking, heads: Heads, transport: Transport) -> None:
         self.transport = transport
         self._hub = hub
         self._parking = parking
         self._heads = heads
-        self._data = b""
+        self._is_parked = False
         self._due = 0.0
-
-    def begin(self) -> None:
-        """Answer what came with the connection, or wait for it."""
-        self._park(self._hub.config.request_timeout)
-        self.ready()
+        # What has come of a request that is not whole yet.
+        self._data = b""
 
     def ready(self) -> None:
-        """Read, and answer what is usual."""
+        """Read, and answer what is usual; what has only just come need not be parked for it."""
         try:
-            data = self.transport.socket.recv(READ)
-        except BlockingIOError:
-            return
-        except OSError:  # reset by the peer
-            self.cut()
-            return
-        if data:
-            self._take(self._data + data)
-        elif self._data:
-            self._work(self._data)
-        else:
+            self._read()
+        except Exception as error:  # noqa: BLE001
+            log_failure("a connection failed", error)
             self.cut()
 
     def cut(self) -> None:
@@ -79,16 +68,37 @@ class Connection:
         else:
             self.cut()
 
-    def _park(self, seconds: float) -> None:
+    def _read(self) -> None:
+        try:
+            data = self.transport.socket.recv(READ)
+        except BlockingIOError:
+            if not self._is_parked:
+                self._wait(self._hub.config.request_timeout)
+            return
+        except OSError:  # reset by the peer
+            data = self._data = b""
+        if data:
+            self._take(self._data + data)
+        elif self._data:
+            self._work(self._data)
+        else:
+            self.cut()
+
+    def _wait(self, seconds: float) -> None:
+        """Be parked, for so long from now on."""
         self._due = trio.current_time() + seconds
-        self._hub.membership.schedule(self, self._due)
-        self._hub.idle.add(self)
-        self._parking.park(self)
+        if not self._is_parked:
+            self._is_parked = True
+            self._hub.membership.schedule(self, self._due)
+            self._hub.idle.add(self)
+            self._parking.park(self)
 
     def _leave(self) -> None:
-        self._parking.leave(self)
-        self._hub.idle.discard(self)
-        self._hub.membership.wheel.drop(self)
+        if self._is_parked:
+            self._is_parked = False
+            self._parking.leave(self)
+            self._hub.idle.discard(self)
+            self._hub.membership.wheel.drop(self)
 
     def _work(self, data: bytes, *, seconds: float | None = None) -> None:
         """Have a task do the rest; what has begun to come has so many `seconds` left, or all."""
@@ -107,16 +117,16 @@ class Connection:
     def _rest(self) -> None:
         """Be parked until the next request; none is waited for by a server that drains."""
         if self._hub.draining.is_set():
-            self.transport.close()
+            self.cut()
         else:
-            self._park(self._hub.config.keep_alive)
+            self._wait(self._hub.config.keep_alive)
 
     def _take(self, data: bytes) -> None:
         hub, config = self._hub, self._hub.config
         reading = self._heads.read(data)
         if reading is MORE:
             if not self._data:
-                self._due = trio.current_time() + config.request_timeout
+                self._wait(config.request_timeout)
                 hub.membership.schedule(self, self._due)
             self._data = data
             return
@@ -161,7 +171,7 @@ class Connection:
             self._parking.spawn(self._finish, rest)
         else:
             self._data = b""
-            self._due = trio.current_time() + hub.config.keep_alive
+            self._rest()
 
     def _send(self, data: bytes) -> bytes:
         """Send what the kernel takes; return what it does not."""

@@ -91,7 +91,7 @@ async def _listen(
     heads = Heads(config)
 
     def accepted(transport: Transport) -> None:
-        Connection(hub, parking, heads, transport).begin()
+        Connection(hub, parking, heads, transport).ready()
 
     async with trio.open_nursery() as plumbing:
         for listener in listeners:

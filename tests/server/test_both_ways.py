@@ -1,0 +1,120 @@
+"""What is answered in one step is answered as an exchange answers it, byte by byte."""
+
+import json
+import re
+import socket
+from functools import partial
+from unittest.mock import patch
+
+import pytest
+import trio
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from trio.testing import MockClock
+
+import sse_trio
+from sse_trio.core.heads import Heads
+
+from ..support import CLOSE, KEY, client_frame, client_text
+
+NONCE = b"dGhlIHNhbXBsZSBub25jZQ=="
+
+# What differs from one server to the next, and from one second; a ticket's length too.
+VARIES = re.compile(
+    rb'Date: [^\r]*|Content-Length: \d+(?=[^{]*\{[^}]*"ticket")|"ticket":"[^"]*"|"time":\d+'
+)
+
+
+def announcement(path: bytes, *fields: bytes, **members: object) -> bytes:
+    body = json.dumps(members).encode()
+    head = [b"POST %b HTTP/1.1" % path, b"Host: hub", b"Content-Type: application/json", *fields]
+    return b"\r\n".join([*head, b"Content-Length: %d" % len(body), b"", body])
+
+
+notify = partial(announcement, b"/notify", key=KEY)
+JOIN = client_text({"type": "join", "room": "u1", "session": "s9"})
+HANDSHAKE = (
+    b"GET /ws HTTP/1.1\r\nHost: hub\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: " + NONCE + b"\r\n\r\n"
+)
+
+requests = st.sampled_from(
+    [
+        notify(room="u1", sender="s1"),
+        notify(room="u1", sender="s2", id="once"),
+        notify(room="u1", sender="s3", id="once"),
+        notify(room="ü" * 10, detail={"a": 1}),
+        notify(b"traceparent: 00-1", b"Authorization: Bearer " + KEY.encode(), room=7),
+        notify(room="u1", wait=0.5),
+        notify(room=""),
+        announcement(b"/notify", room="u1", key="wrong"),
+        announcement(b"/release", room="u1", session="s1", key=KEY),
+        announcement(b"/release", b"Connection: close", room="u1", session="s1", key=KEY),
+        announcement(b"/notify", b"Expect: 100-continue", room="u1", key=KEY),
+        b"GET /healthz HTTP/1.1\r\nHost: hub\r\n\r\n",
+        b"HEAD / HTTP/1.1\r\nHost: hub\r\n\r\n",
+        b"GARBAGE\r\n\r\n",
+        b"POST /notify HTTP/1.1\r\n",
+    ]
+)
+endings = st.sampled_from([b"", b"", HANDSHAKE, HANDSHAKE + JOIN, HANDSHAKE + b"\x81"])
+
+
+async def say(port: int, pieces: list[bytes]) -> bytes:
+    """Send piece by piece, each when the server waits for it; return all answers."""
+    answers = b""
+    with socket.create_connection(("127.0.0.1", port)) as peer:
+        peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        peer.setblocking(False)
+        for piece in pieces:
+            try:
+                peer.send(piece)
+            except OSError:
+                break
+            await trio.testing.wait_all_tasks_blocked(0.002)
+        peer.shutdown(socket.SHUT_WR)
+        while True:
+            await trio.lowlevel.wait_readable(peer)
+            try:
+                data = peer.recv(65536)
+            except ConnectionResetError:
+                return answers
+            if not data:
+                return answers
+            answers += data
+
+
+async def answers(pieces: list[bytes]) -> bytes:
+    async with trio.open_nursery() as nursery:
+        config = sse_trio.Config(port=0, authkey=KEY)
+        hub: sse_trio.Hub = await nursery.start(sse_trio.serve, config)
+        found = await say(hub.port, pieces)
+        nursery.cancel_scope.cancel()
+    return VARIES.sub(b"", found)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(requests, max_size=4), endings, st.lists(st.integers(0, 1500), max_size=4))
+def test_both_ways_lead_to_the_same_answers(
+    requests: list[bytes], ending: bytes, splits: list[int]
+) -> None:
+    stream = b"".join(requests) + ending
+    # One request a piece, or split anywhere.
+    ends = [*sorted(splits), len(stream)]
+    split = [stream[a:b] for a, b in zip([0, *ends], ends, strict=False) if a < b]
+    pieces = split if splits else [*requests, ending]
+    clock = partial(MockClock, autojump_threshold=0.01)
+    usual = trio.run(answers, pieces, clock=clock())
+    with patch.object(Heads, "read", return_value=None):
+        assert trio.run(answers, pieces, clock=clock()) == usual
+
+
+@pytest.mark.parametrize("ending", [client_frame(CLOSE)])
+async def test_usual_requests_need_no_exchange(ending: bytes, autojump_clock: MockClock) -> None:
+    pieces = [notify(room="u1"), notify(room="u1", sender="s1"), HANDSHAKE, JOIN, ending]
+    with patch("sse_trio.server.connection.Exchange") as exchange:
+        found = await answers(pieces)
+    assert not exchange.called
+    assert found.count(b"HTTP/1.1 200 OK") == 2
+    assert b"101" in found
+    assert b'"joined"' in found
