@@ -52,8 +52,9 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser("all", help="every question, unattended")
     command.set_defaults(run=_measure, questions=[*runner.QUESTIONS, "verdict"])
     _add_options(command)
+    command.set_defaults(output=Path("results.json"))
     command = commands.add_parser("quick", help="every question, small, in two minutes")
-    command.set_defaults(run=_quick, questions=QUICK_ORDER)
+    command.set_defaults(run=_quick, questions=QUICK_ORDER, repetitions=1)
     command.add_argument("--output", type=Path, help="a JSON file for the results")
     command = commands.add_parser("install", help="install the peers; the questions do so too")
     command.set_defaults(run=_install)
@@ -74,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_options(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--repetitions", type=int, default=5, help="(%(default)s)")
+    command.add_argument("--repetitions", type=int, help="(5; of what takes long, fewer)")
     command.add_argument("--only", help="these contenders, with commas between")
     command.add_argument("--quick", action="store_true", help="small numbers")
     command.add_argument("--output", type=Path, help="a JSON file for the results")
@@ -89,12 +90,12 @@ def _measure(console: Console, options: argparse.Namespace) -> int:
     if not alone and any(CONTENDERS[name].probe for name in names):
         install.install(console)
     scale = QUICK if options.quick else full()
-    return _run(console, options, names, scale, options.repetitions, math.inf)
+    return _run(console, options, names, scale, math.inf)
 
 
 def _quick(console: Console, options: argparse.Namespace) -> int:
     # What is not installed is left out: to install it takes longer.
-    return _run(console, options, list(QUICK_ONES), QUICK, 1, QUICK_SECONDS)
+    return _run(console, options, list(QUICK_ONES), QUICK, QUICK_SECONDS)
 
 
 def _run(
@@ -102,7 +103,6 @@ def _run(
     options: argparse.Namespace,
     names: list[str],
     scale: Scale,
-    repetitions: int,
     seconds: float,
 ) -> int:
     if options.questions != ["verdict"] and not _compiler(console):
@@ -112,6 +112,7 @@ def _run(
     wanted = [each for each in wanted if each.name not in found.absent]
     until = time.monotonic() + seconds
     for name in options.questions:
+        repetitions = options.repetitions or runner.FEWER.get(name, runner.REPETITIONS)
         if name == "verdict":
             calls = verdict.FEW if scale is QUICK else verdict.MANY
             answer = verdict.measure(rounds=repetitions, calls=calls)

@@ -2,7 +2,8 @@
 
 Every 5 seconds each member gets one, a text and a ping or what the peer's library has
 instead, and answers it; both are checked and counted. The CPU is the process's own clock, all
-threads, user and system; 100% is one core.
+threads, user and system; 100% is one core. A little more than an interval is watched, and
+counts for as many intervals as heartbeats came in it.
 """
 
 from .figures import Reading, Sample
@@ -18,23 +19,23 @@ EVERY = 5
 def measure(contender: Contender, scale: Scale) -> Sample:
     """Measure once, every number of members."""
     sample = Sample()
-    # A short run beats faster, so that something can be counted.
     seconds = scale.beating_seconds
-    every = min(EVERY, seconds / 3)
+    # A short run beats faster, so that something can be counted.
+    every = min(EVERY, seconds / 1.2)
     with running(contender, heartbeat=every) as server:
         members = 0
         for wanted in scale.beating:
             server.load.do("join", rooms=wanted - members, size=1)
             members = wanted
-            # The first ones come after half to a whole interval.
-            server.load.do("idle", seconds=every * 1.5)
+            server.load.do("idle", seconds=0.5)  # what joining leaves to be done
             before = server.cpu()
             with server.job():
                 found = server.load.do("idle", seconds=seconds)
             used = server.cpu() - before
-            if found["members"] != members or found["fewest"] < seconds // every - 1:
-                raise Void(f"somebody got {found['fewest']} heartbeats in {seconds} s")
+            if found["members"] != members or not found["fewest"]:
+                raise Void(f"of {members} members somebody got no heartbeat in {seconds} s")
+            intervals = found["beats"] / members
             sample.readings.append(
-                Reading(f"{members} members", used / seconds * 100, "% of a core")
+                Reading(f"{members} members", used / intervals / every * 100, "% of a core")
             )
     return sample

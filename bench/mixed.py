@@ -5,9 +5,9 @@ a fan-out every half second; each window of half a second has its own large room
 fan-out ends its members. The 99th percentile over all notifies, those between two fan-outs
 too. The same without the large room beside it.
 
-Everything at once, for a minute: logins (a member joins, its session is notified, the room's older
-member is told and closes), members who leave by themselves, others who join in their place, and
-heartbeats every 5 seconds; all open loop, at constant rates.
+Everything at once, for a minute in five repetitions: logins (a member joins, its session is
+notified, the room's older member is told and closes), members who leave by themselves, others
+who join in their place, and heartbeats every 5 seconds; all open loop, at constant rates.
 """
 
 from .figures import Reading, Sample, histogram, milliseconds, percentile
@@ -18,7 +18,7 @@ from .servers import Contender, running
 ABOUT = "Other rooms' notifies beside fan-outs to a large room; and everything at once"
 
 WINDOW = 0.5
-RATE = 500
+RATE = 1000
 """Notifies a second."""
 CHURN = {"notifies": 100, "leaves": 25}
 HEARTBEAT = 5
@@ -32,7 +32,7 @@ def measure(contender: Contender, scale: Scale) -> Sample:
     count = min(round(RATE * WINDOW), scale.rooms)
     with running(contender) as server:
         for _ in range(scale.windows):
-            for size, times in ((scale.large, beside), (0, alone)):
+            for size, times in ((0, alone), (scale.large, beside)):
                 server.load.do("leave")
                 pool = Pool(server, count)
                 taken = pool.take(count)
@@ -48,7 +48,7 @@ def measure(contender: Contender, scale: Scale) -> Sample:
                 times += [max(p) for p in zip(found["event"], found["answer"], strict=True)]
                 late += found["late"]
     with running(contender, heartbeat=HEARTBEAT) as server:
-        server.load.do("join", rooms=scale.rooms // 2, size=2)
+        server.load.do("join", rooms=scale.churning, size=2)
         server.settle()
         before = server.cpu()
         with server.job():

@@ -18,6 +18,9 @@ from .results import Answer
 from .scale import Scale
 from .servers import Contender
 
+UNEXPECTED = (OSError, ValueError, LookupError, ArithmeticError)
+"""What a contender that has gone mad may make of a measurement, besides voiding it."""
+
 
 class Question(Protocol):
     """A module that can be asked."""
@@ -28,6 +31,11 @@ class Question(Protocol):
         """Measure a contender once. Raises Void."""
         ...
 
+
+REPETITIONS = 5
+
+FEWER = {"memory": 3, "heartbeat": 2}
+"""What takes long, and hardly differs between repetitions: bytes, and seconds of CPU."""
 
 MODULES = (fanout, notify, join, memory, heartbeat, stall, mixed, ledger)
 
@@ -69,5 +77,7 @@ def ask(
                     answer.add(contender.name, question.measure(contender, scale))
                 except Void as void:
                     answer.void.append((contender.name, str(void)))
+                except UNEXPECTED as error:  # the others' figures are worth having
+                    answer.void.append((contender.name, repr(error)))
                 progress.advance(task)
     return answer

@@ -25,9 +25,7 @@ class Scale:
     rooms: int
     """Of two members each."""
     steps: int
-    """Rates that are tried, evenly spaced, from the capacity downwards."""
-    curve: tuple[float, ...]
-    """Shares of the rate that is found, to draw how the latency grows with the rate."""
+    """Rates among which the highest is looked for, evenly spaced up to the capacity."""
     joins: int
     idle: int
     beating: tuple[int, ...]
@@ -36,6 +34,8 @@ class Scale:
     large: int
     """Members of the room whose fan-out disturbs the others."""
     windows: int
+    churning: int
+    """Rooms of two where members come and go."""
     churn_seconds: float
 
 
@@ -45,20 +45,20 @@ def full() -> Scale:
     return Scale(
         fan_outs=tuple(
             (n, times)
-            for n, times in ((1, 50), (100, 20), (1000, 5), (10_000, 1), (most, 1))
+            for n, times in ((1, 20), (100, 10), (1000, 3), (10_000, 1), (most, 1))
             if n <= most
         ),
         rooms=min(10_000, (open_files() - OTHERS) // 2),
         steps=20,
-        curve=(0.25, 0.5, 0.75),
-        joins=min(10_000, most),
+        joins=min(8000, most),
         idle=min(10_000, most),
         beating=tuple(n for n in (1000, 10_000, most) if n <= most),
-        beating_seconds=15,
-        stalling=min(10_000, most),
+        beating_seconds=6,
+        stalling=min(5000, most),
         large=min(10_000, most * 5 // 9),
-        windows=4,
-        churn_seconds=60,
+        windows=2,
+        churning=1000,
+        churn_seconds=12,
     )
 
 
@@ -66,7 +66,6 @@ QUICK = Scale(
     fan_outs=((1, 10), (100, 3), (1000, 1)),
     rooms=300,
     steps=5,
-    curve=(),
     joins=600,
     idle=1000,
     beating=(300,),
@@ -74,6 +73,7 @@ QUICK = Scale(
     stalling=300,
     large=1000,
     windows=1,
+    churning=150,
     churn_seconds=2,
 )
 
@@ -81,7 +81,6 @@ TINY = Scale(
     fan_outs=((3, 2),),
     rooms=8,
     steps=2,
-    curve=(0.5,),
     joins=8,
     idle=8,
     beating=(4,),
@@ -89,6 +88,7 @@ TINY = Scale(
     stalling=10,
     large=10,
     windows=1,
+    churning=4,
     churn_seconds=0.5,
 )
 """What tests need."""

@@ -29,7 +29,7 @@ PEERS = Path(__file__).parent / "peers"
 INSTALLED = Path(__file__).parent / ".peers"
 
 PATIENCE = 20
-RESTLESS = 120
+RESTLESS = 30
 """Seconds, until a server listens, and until it rests."""
 NEVER = 3600
 

@@ -21,7 +21,7 @@ def measure(contender: Contender, scale: Scale) -> Sample:
     """Measure once, without and with."""
     share = STALLED if scale.stalling * STALLED >= 1 else FEW
     with running(contender) as server:
-        _fan_out(server, scale.stalling, 0)  # warms up
+        _fan_out(server, scale.stalling // 10, 0)  # warms up
         without = _fan_out(server, scale.stalling, 0)
         stalled = _fan_out(server, scale.stalling, share)
     return Sample(
