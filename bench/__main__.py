@@ -1,9 +1,10 @@
-"""`python -m bench QUESTION`, `quick`, `all`, `plot`, `profile`, `compare`."""
+"""`python -m bench QUESTION`, `quick`, `all`, `plot`, `document`, `profile`, `compare`."""
 
 import argparse
 import math
 import sys
 import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from rich.console import Console
@@ -71,6 +72,10 @@ def _parser() -> argparse.ArgumentParser:
     command.set_defaults(run=_plot)
     command.add_argument("results", type=Path)
     command.add_argument("--directory", type=Path, default=Path(), help="(%(default)s)")
+    command = commands.add_parser("document", help="put results into benchmarks.md, and draw them")
+    command.set_defaults(run=_document)
+    command.add_argument("results", type=Path)
+    command.add_argument("--directory", type=Path, default=Path("docs"), help="(%(default)s)")
     return parser
 
 
@@ -166,13 +171,26 @@ def _compare(console: Console, options: argparse.Namespace) -> int:
 def _plot(console: Console, options: argparse.Namespace) -> int:
     from . import plot  # takes a second, and nobody else needs it
 
+    return _write(console, options, plot.draw)
+
+
+def _document(console: Console, options: argparse.Namespace) -> int:
+    from . import document
+
+    return _write(console, options, document.write)
+
+
+def _write(
+    console: Console,
+    options: argparse.Namespace,
+    write: Callable[[results.Results, Path], Iterable[Path]],
+) -> int:
     try:
-        found = results.load(options.results)
+        for path in write(results.load(options.results), options.directory):
+            console.print(f"written: {path}")
     except (OSError, ValueError) as error:
         console.print(str(error))
         return 2
-    for path in plot.draw(found, options.directory):
-        console.print(f"drawn: {path}")
     return 0
 
 

@@ -5,9 +5,10 @@ The time begins when the POST is sent, and an arrival is the kernel's time at th
 socket. Until the POST is answered the generator does not read from the members, so that the
 server has the machine to itself, as it would have with members elsewhere. A member is ended by
 one fan-out, so every fan-out has a room of its own, with fresh connections; joining is not
-measured.
+measured. How the time a member grows from one N to the next stands at the end: 1 is linear.
 """
 
+import itertools
 import statistics
 
 from . import figures
@@ -22,6 +23,7 @@ def measure(contender: Contender, scale: Scale) -> Sample:
     """Measure once, every N."""
     sample = Sample()
     with running(contender) as server:
+        last: dict[int, float] = {}
         for members, times in scale.fan_outs:
             taken: dict[str, list[float]] = {}
             arrivals = figures.histogram()
@@ -46,4 +48,8 @@ def measure(contender: Contender, scale: Scale) -> Sample:
                 value = milliseconds(statistics.median(values))
                 sample.readings.append(Reading(f"{name}, N={members}", value, "ms"))
             sample.spectra[f"arrivals, N={members}"] = arrivals
+            last[members] = statistics.median(taken["last"])
+    for few, many in itertools.pairwise(last):
+        growth = (last[many] / many) / (last[few] / few)
+        sample.readings.append(Reading(f"growth, {many} / {few}", growth, "times"))
     return sample

@@ -67,6 +67,11 @@ def quartiles(values: Sequence[float]) -> tuple[float, float]:
 
 
 def ratio(ours: Sequence[float], theirs: Sequence[float]) -> float | None:
-    """Return how many times `theirs` `ours` is; None where there is nothing to compare."""
+    """Return how many times `theirs` `ours` is; None where there is nothing to compare.
+
+    Where a repetition was void, nobody knows which ran together: then it is that of the medians.
+    """
+    if ours and theirs and len(ours) != len(theirs):
+        ours, theirs = [statistics.median(ours)], [statistics.median(theirs)]
     pairs = [(a, b) for a, b in zip(ours, theirs, strict=False) if b]
     return statistics.median(a / b for a, b in pairs) if pairs else None

@@ -625,10 +625,11 @@ static void do_idle(const char *line) {
            alive, all, alive ? fewest : 0, most);
 }
 
-/* Those who never read send pings until the answers have filled everything on their way. */
+/* Those who never read send pings until the answers have filled the kernel's buffers, 30 to 60 KiB,
+ * and some more wait in the server; not so many that it would close the connection. */
 static void do_flood(const char *line) {
     uint8_t frame[131] = {0x80 | PING_FRAME, 0x80 | 125}, block[100 * sizeof frame];
-    uint32_t limit = number(line, "bytes", 512 << 10);
+    uint32_t limit = number(line, "bytes", 80 << 10);
     int64_t until = now() + number(line, "seconds", 20) * SECOND;
     uint64_t all = 0;
     for (int i = 0; i < 100; i++) memcpy(block + i * sizeof frame, frame, sizeof frame);

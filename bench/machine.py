@@ -4,7 +4,9 @@ import contextlib
 import os
 import platform
 import re
+import shlex
 import subprocess
+import sys
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -23,6 +25,7 @@ def describe() -> dict[str, str]:
         "versions": ", ".join(
             [f"Python {platform.python_version()}", *_packages(), *_pinned(), *_programs()]
         ),
+        "command": shlex.join(["python", "-m", "bench", *sys.argv[1:]]),
         "commit": _told("git", "describe", "--always", "--dirty"),
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     }

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from .figures import quartiles, ratio
-from .results import Answer, Results
+from .results import Answer, Results, Series
 
 OURS = "sse_trio"
 
@@ -28,10 +28,9 @@ def show_answer(console: Console, name: str, answer: Answer) -> None:
     for series in answer.series.values():
         better = "less" if series.lower_is_better else "more"
         table.add_row(f"[bold]{series.name}[/], {series.unit} ({better} is better)")
-        ours: list[float] = next((v for c, v in series.values.items() if c.startswith(OURS)), [])
         for contender, values in series.values.items():
             low, high = quartiles(values)
-            times = ratio(ours, values)
+            times = ratio(ours(series), values)
             table.add_row(
                 f"  {contender}",
                 number(statistics.median(values)),
@@ -45,6 +44,11 @@ def show_answer(console: Console, name: str, answer: Answer) -> None:
         console.print(f"[red]void: {contender}: {why}", highlight=False)
     if answer.skipped:
         console.print(f"[yellow]no time left for {', '.join(answer.skipped)}", highlight=False)
+
+
+def ours(series: Series) -> list[float]:
+    """Return the hub's values, or those of the first of several of its kind."""
+    return next((v for c, v in series.values.items() if c.startswith(OURS)), [])
 
 
 def number(value: float) -> str:

@@ -7,8 +7,9 @@ const { Rooms, listen } = require("./rooms.js");
 
 const [port, heartbeat] = process.argv.slice(2).map(Number);
 const http = createServer();
+// It would end a member that does not take the answers to its pings, and `stall` fills it with those.
 const server = new WebSocketServer({
-  server: http, path: "/ws", perMessageDeflate: false, maxPayload: 4096,
+  server: http, path: "/ws", perMessageDeflate: false, maxPayload: 4096, maxPendingAutoPongs: 0,
 });
 const rooms = new Rooms();
 

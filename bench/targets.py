@@ -1,0 +1,78 @@
+"""What the hub is to reach, and whether it has: computed from the results of one run."""
+
+import re
+import statistics
+from collections.abc import Sequence
+
+import attrs
+
+from .figures import ratio
+from .results import Results
+from .table import OURS
+
+NOISE = 1.2
+"""By how much what does not grow may seem to."""
+
+
+@attrs.frozen
+class Target:
+    """A figure of the hub's, or how many times a peer's it is, and its bound."""
+
+    what: str
+    question: str
+    reading: str
+    """The name of it, as a regular expression."""
+    bound: float
+    beside: str | None = None
+    """The peer."""
+    at_least: bool = False
+
+    def value(self, results: Results) -> float | None:
+        """Return what was measured; None if it was not."""
+        ours = self._values(results, OURS)
+        if ours and self.beside:
+            return ratio(ours, self._values(results, self.beside))
+        return statistics.median(ours) if ours else None
+
+    def reached(self, value: float) -> bool:
+        """Return whether this will do."""
+        return value >= self.bound if self.at_least else value <= self.bound
+
+    def _values(self, results: Results, contender: str) -> Sequence[float]:
+        answer = results.answers.get(self.question)
+        for name, series in answer.series.items() if answer else ():
+            if re.fullmatch(self.reading, name):
+                return series.values.get(contender, [])
+        return []
+
+
+TARGETS = (
+    Target("time to last, N = 10,000 ÷ C loop", "fanout", "last, N=10000", 1.1, "C loop"),
+    Target(
+        "one notify ÷ websockets+uvloop", "notify", "one notify, median", 1, "websockets+uvloop"
+    ),
+    Target(
+        "notifies a second at p99 < 10 ms ÷ socket.io",
+        "notify",
+        "rate at p99 < 10 ms",
+        1.8,
+        "socket.io",
+        at_least=True,
+    ),
+    Target("joins a second ÷ socket.io", "join", "joins", 1.5, "socket.io", at_least=True),
+    Target("KiB an idle member", "memory", "an idle member", 2),
+    Target("p99 with stalled members ÷ without", "stall", "with / without", 1.2),
+    Target("heartbeats, 10,000 members, % of a core", "heartbeat", "10000 members", 4),
+    Target("other rooms' p99 beside fan-outs, ms", "mixed", "notify p99 beside fan-outs", 3),
+    Target(
+        "growth: time a member, N = 18,000 ÷ N = 10,000", "fanout", "growth, 18000 / 10000", NOISE
+    ),
+    Target("growth: one notify, many rooms ÷ few", "notify", "one notify, .* rooms / .*", NOISE),
+    Target(
+        "growth: joins a second, second half ÷ first",
+        "join",
+        "second half / first half",
+        1 / NOISE,
+        at_least=True,
+    ),
+)
