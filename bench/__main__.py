@@ -4,7 +4,7 @@ import argparse
 import math
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -33,9 +33,9 @@ QUICK_ORDER = (
 QUICK_ONES = ("sse_trio", "C loop", "websockets+uvloop", "socket.io")
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit status."""
-    options = _parser().parse_args()
+    options = _parser().parse_args(arguments)
     console = Console(width=None if sys.stdout.isatty() else 120)
     return int(options.run(console, options))
 

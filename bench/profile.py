@@ -66,6 +66,18 @@ class Profiler:
             spy.wait(30)
 
 
+def find(beside: Path) -> str:
+    """Return the program: it is installed beside the interpreter, which may not be on the path.
+
+    Raises:
+        NoProfiler: there is none.
+    """
+    program = shutil.which("py-spy", path=beside) or shutil.which("py-spy")
+    if program is None:
+        raise NoProfiler("there is no py-spy: python -m pip install -e '.[bench]'")
+    return program
+
+
 def profile(question: str, scale: Scale, output: Path) -> None:
     """Do the job of a question once, and draw what the hub did meanwhile.
 
@@ -73,12 +85,7 @@ def profile(question: str, scale: Scale, output: Path) -> None:
         NoProfiler: there is no py-spy.
         Void: something was wrong.
     """
-    # It is installed beside the interpreter, which may not be on the path.
-    beside = Path(sys.executable).parent / "py-spy"
-    program = str(beside) if beside.exists() else shutil.which("py-spy")
-    if program is None:
-        raise NoProfiler("there is no py-spy: python -m pip install -e '.[bench]'")
-    profiler = Profiler(program, output)
+    profiler = Profiler(find(Path(sys.executable).parent), output)
     try:
         contender = attrs.evolve(HUB, watch=profiler.watch)
         runner.QUESTIONS[question].measure(contender, scale)

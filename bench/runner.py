@@ -53,7 +53,7 @@ def ask(
 ) -> Answer:
     """Ask one question of everybody, so many times; begin nothing after `until`."""
     question = QUESTIONS[name]
-    contenders = list(ledger.CONTENDERS if question is QUESTIONS["ledger"] else contenders)
+    contenders = list(ledger.CONTENDERS if question is ledger else contenders)
     answer = Answer(question.ABOUT)
     columns = (
         TextColumn("{task.fields[question]:10}"),

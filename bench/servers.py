@@ -126,8 +126,8 @@ class Server:
             if time.monotonic() > deadline:
                 raise Void(f"{self.contender.name} does not come to rest")
             before = self.cpu()
-            time.sleep(0.1)
-            quiet = quiet + 1 if self.cpu() - before < 0.01 else 0
+            time.sleep(0.05)
+            quiet = quiet + 1 if self.cpu() - before < 0.005 else 0
 
 
 @contextlib.contextmanager

@@ -1,9 +1,9 @@
 """Whether members that never read hold up the others.
 
-One room; 1% of its members have a small receive buffer, do not read, and have filled everything
-on their way with the answers to their pings. Then a fan-out, and the same without them: the
-99th percentile of the arrivals at the others, in a room of its own each. A server may
-close those that do not read; they are not waited for.
+One room; 1% of its members have a small receive buffer, do not read, and have filled the kernel's
+buffers with the answers to their pings; some more wait in the server. Then a fan-out, and the
+same without them: the 99th percentile of the arrivals at the others, in a room of its own each.
+A server may close those that do not read; they are not waited for.
 """
 
 from .figures import Reading, Sample, milliseconds, percentile
