@@ -115,15 +115,16 @@ def _run(
     wanted = [CONTENDERS[name] for name in names if options.questions != ["verdict"]]
     found = results.Results(machine.describe(), absent=install.absent(wanted))
     wanted = [each for each in wanted if each.name not in found.absent]
-    until = time.monotonic() + seconds
+    began = time.monotonic()
     for name in options.questions:
         repetitions = options.repetitions or runner.FEWER.get(name, runner.REPETITIONS)
         if name == "verdict":
             calls = verdict.FEW if scale is QUICK else verdict.MANY
             answer = verdict.measure(rounds=repetitions, calls=calls)
         else:
-            answer = runner.ask(console, name, wanted, scale, repetitions, until=until)
+            answer = runner.ask(console, name, wanted, scale, repetitions, until=began + seconds)
         found.answers[name] = answer
+        found.machine["took"] = f"{(time.monotonic() - began) / 60:.0f} minutes"
         table.show_answer(console, name, answer)
         if options.output:
             options.output.write_text(found.dumps())

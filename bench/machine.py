@@ -23,7 +23,9 @@ def describe() -> dict[str, str]:
         "system": f"{platform.system()} {platform.release()}",
         "load before": " ".join(f"{load:.1f}" for load in os.getloadavg()),
         "versions": ", ".join(
-            [f"Python {platform.python_version()}", *_packages(), *_pinned(), *_programs()]
+            dict.fromkeys(
+                [f"Python {platform.python_version()}", *_packages(), *_pinned(), *_programs()]
+            )
         ),
         "command": shlex.join(["python", "-m", "bench", *sys.argv[1:]]),
         "commit": _told("git", "describe", "--always", "--dirty"),

@@ -11,6 +11,7 @@ who join in their place, and heartbeats every 5 seconds; all open loop, at const
 """
 
 from .figures import Reading, Sample, histogram, milliseconds, percentile
+from .load import Void
 from .pool import Pool
 from .scale import Scale
 from .servers import Contender, running
@@ -22,6 +23,8 @@ RATE = 1000
 """Notifies a second."""
 CHURN = {"notifies": 100, "leaves": 25}
 HEARTBEAT = 5
+KEPT_UP = 0.75
+"""With less than this share of what was to be done, the worst would be missing from the figures."""
 
 
 def measure(contender: Contender, scale: Scale) -> Sample:
@@ -54,6 +57,9 @@ def measure(contender: Contender, scale: Scale) -> Sample:
         with server.job():
             found = server.load.do("churn", seconds=scale.churn_seconds, callers=64, **CHURN)
         used = (server.cpu() - before) / scale.churn_seconds
+    for name, rate in (("answer", CHURN["notifies"]), ("joined", sum(CHURN.values()))):
+        if len(found[name]) < KEPT_UP * rate * scale.churn_seconds:
+            raise Void(f"it did not keep up: {len(found[name])} of {name}")
     notifies = [max(p) for p in zip(found["event"], found["answer"], strict=True)]
     return Sample(
         [

@@ -3,7 +3,7 @@
 Rooms of two: one member is told, the other is the sender's (`pool`). Of each notify the time
 counts until both have happened: the other member is told, and the POST is answered.
 
-- The cost: one caller, one notify after the other. The same with a twentieth of the rooms.
+- The cost: one caller, one notify after the other. The same with a tenth of the rooms.
 - The capacity: 64 callers on connections that are kept, each with the next notify as soon as
   its last one is answered.
 - The rate at p99 < 10 ms: open loop, at a constant rate. The time begins when a notify was meant
@@ -39,7 +39,7 @@ def measure(contender: Contender, scale: Scale) -> Sample:
     """Measure once."""
     sample = Sample()
     with running(contender) as server:
-        few = max(1, scale.rooms // 40)
+        few = max(1, scale.rooms // 20)
         beside_few = _in_turn(Pool(server, 2 * few), few)
         pool = Pool(server, scale.rooms)
         took = _in_turn(pool, few)
