@@ -129,3 +129,5 @@ def test_the_page_has_a_place_for_every_answer() -> None:
     assert sorted(places) == sorted(["machine", "targets", "verdict", *runner.QUESTIONS])
     assert page.count("<!-- end -->") == len(places)
     assert set(document.PICTURES) <= set(places)
+    for name in [*runner.QUESTIONS, "verdict"]:
+        assert f"\n`python -m bench {name}`: " in page
