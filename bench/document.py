@@ -76,8 +76,10 @@ def _targets(results: Results) -> Iterator[str]:
 
 def _answer(answer: Answer) -> Iterator[str]:
     shown = [each for name, each in answer.series.items() if not OMITTED.fullmatch(name)]
-    runs = {len(values) for series in shown for values in series.values.values()}
-    yield f"Median, quartiles, and sse_trio ÷ this; {max(runs, default=0)} repetitions.\n"
+    runs = {name: len(values) for series in shown for name, values in series.values.items()}
+    most = max(runs.values(), default=0)
+    fewer = "".join(f"; {name}: {count}" for name, count in runs.items() if count < most)
+    yield f"Median, quartiles, and sse_trio ÷ this. Repetitions: {most}{fewer}.\n"
     for at in range(0, len(shown), ABREAST):
         yield from _abreast(shown[at : at + ABREAST])
     void: dict[str, list[str]] = {}

@@ -1,6 +1,7 @@
 """Asks the questions, of one contender after the other, again and again.
 
-Runs interleave: A B C, A B C. What is void is noted and gives no figure.
+Runs interleave: A B C, A B C. What is void is noted and gives no figure. Who is too slow for
+more is asked once.
 """
 
 import math
@@ -68,6 +69,9 @@ def ask(
             for contender in contenders:
                 if time.monotonic() > until:
                     answer.skipped.append(contender.name)
+                    continue
+                if contender.once and repetition:
+                    progress.advance(task)
                     continue
                 progress.update(task, description=f"{contender.name}, round {repetition + 1}")
                 if not console.is_terminal:

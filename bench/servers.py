@@ -29,7 +29,7 @@ PEERS = Path(__file__).parent / "peers"
 INSTALLED = Path(__file__).parent / ".peers"
 
 PATIENCE = 20
-RESTLESS = 30
+RESTLESS = 120
 """Seconds, until a server listens, and until it rests."""
 NEVER = 3600
 
@@ -52,6 +52,8 @@ class Contender:
     """Whether it takes HTTP on a port of its own, because its library takes no POST."""
     limit: bool = False
     """Whether it may be faster than the load generator: then its figures are lower bounds."""
+    once: bool = False
+    """Whether it is so slow that one repetition has to do."""
     probe: tuple[str, ...] = ()
     """A command that fails where the peer is not installed."""
     watch: Callable[[int], contextlib.AbstractContextManager[object]] | None = None
@@ -205,6 +207,7 @@ def python_peer(
     *options: str,
     dialect: Dialect = PLAIN,
     two_ports: bool = False,
+    once: bool = False,
 ) -> Contender:
     """Return a peer that is written in Python, in the environment of the peers."""
 
@@ -214,7 +217,7 @@ def python_peer(
         return [python, "-m", script, str(port), str(http_port), str(heartbeat), *options]
 
     probe = (str(INSTALLED / "venv" / "bin" / "python"), "-c", f"import {packages}")
-    return Contender(name, command, dialect, two_ports, probe=probe)
+    return Contender(name, command, dialect, two_ports, once=once, probe=probe)
 
 
 def node_peer(name: str, package: str, module: str, dialect: Dialect = PLAIN) -> Contender:
@@ -247,6 +250,7 @@ CONTENDERS = {
             "socketio, uvicorn, uvloop, httptools",
             "with_socketio",
             dialect=SOCKET_IO,
+            once=True,  # a join takes the longer the more there are: 400 a second beside 4,000
         ),
         python_peer("socketify", "socketify", "with_socketify"),
         node_peer("ws", "ws", "ws"),

@@ -53,11 +53,19 @@ def test_the_results_stand_between_the_markers() -> None:
     assert row(page, "ws") == ["ws", "4 (2 to 6)", "0.50"]
     assert row(page, "commit") == ["commit", "abc"]
     assert row(page, "command") == ["command", "python -m bench all"]
-    assert "3 repetitions" in page
+    assert "Repetitions: 3.\n" in page
     assert "Void, 2 times: socketify: `1 'missing' here`" in page
     assert "Not measured: picows: `No module named 'picows'`" in page
     assert "By hand." in page
     assert "By hand, too." in page
+
+
+def test_who_was_measured_less_often_is_named() -> None:
+    found = made("fanout", "last, N=10000", sse_trio=[1.0, 2.0, 3.0], ws=[4.0], picows=[1.0, 1.0])
+    page = filled(TEMPLATE, found)
+    assert "Repetitions: 3; ws: 1; picows: 2.\n" in page
+    # The median's ratio, because nobody knows which of them ran together.
+    assert row(page, "ws") == ["ws", "4 (4 to 4)", "0.50"]
 
 
 def test_what_was_measured_before_is_replaced() -> None:

@@ -54,6 +54,15 @@ def test_runs_interleave(question: Fake) -> None:
     assert answer.void == [("b", "1 missing")]
 
 
+def test_who_is_slow_is_asked_once(question: Fake) -> None:
+    question.voids = 0
+    slow = Contender("slow", lambda *_: [], once=True)
+    out = Console(file=StringIO())
+    answer = runner.ask(out, "fake", [slow, *contenders()], TINY, 2)
+    assert question.asked == ["slow", *"abcabc"]
+    assert len(answer.series["value"].values["slow"]) == 1
+
+
 def test_nothing_begins_when_the_time_is_over(question: Fake) -> None:
     answer = runner.ask(Console(file=StringIO()), "fake", contenders(), TINY, 1, until=0)
     assert question.asked == []
