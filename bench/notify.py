@@ -31,7 +31,7 @@ LIMIT = 10
 CLOSE = 3 * LIMIT
 """Milliseconds. What is close to the limit gets a second attempt."""
 
-SECONDS = 0.3
+SECONDS = 0.2
 FEWEST = 200
 
 
