@@ -16,14 +16,17 @@ from .rooms import Rooms, arguments, dumps
 PORT, HTTP_PORT, HEARTBEAT, OPTIONS = arguments()
 
 rooms: Rooms[ServerConnection] = Rooms()
+everybody: set[ServerConnection] = set()
 
 
 async def member(connection: ServerConnection) -> None:
     room, session, joined = rooms.join(json.loads(await connection.recv()), connection)
     await connection.send(dumps(joined))
+    everybody.add(connection)
     with contextlib.suppress(ConnectionClosed):
         async for _ in connection:
             pass
+    everybody.discard(connection)
     rooms.leave(room, session, connection)
 
 
@@ -46,7 +49,7 @@ async def main() -> None:
         while HEARTBEAT:
             await asyncio.sleep(HEARTBEAT)
             text = dumps({"type": "heartbeat", "time": int(time.time() * 1000)})
-            broadcast(server.connections, text)
+            broadcast(everybody, text)
         await server.wait_closed()
 
 

@@ -12,20 +12,25 @@ const server = new WebSocketServer({
   server: http, path: "/ws", perMessageDeflate: false, maxPayload: 4096, maxPendingAutoPongs: 0,
 });
 const rooms = new Rooms();
+const everybody = new Set();
 
 server.on("connection", (socket) => {
   socket.on("error", () => {});
   socket.once("message", (data) => {
     const { room, session } = JSON.parse(data);
     socket.send(JSON.stringify(rooms.join(room, session, socket)));
-    socket.on("close", () => rooms.leave(room, session, socket));
+    everybody.add(socket);
+    socket.on("close", () => {
+      everybody.delete(socket);
+      rooms.leave(room, session, socket);
+    });
   });
 });
 
 if (heartbeat) {
   setInterval(() => {
     const text = JSON.stringify({ type: "heartbeat", time: Date.now() });
-    for (const client of server.clients) {
+    for (const client of everybody) {
       client.send(text);
       client.ping();
     }
