@@ -1,6 +1,8 @@
 """What every peer in Python does for a notify, whatever its library: the hub's job, in short."""
 
+import gc
 import json
+import resource
 import sys
 from collections import defaultdict
 from collections.abc import Callable
@@ -15,6 +17,15 @@ def arguments() -> tuple[int, int, float, list[str]]:
     """Return the ports for WebSockets and HTTP, the seconds between heartbeats, and options."""
     port, http_port, heartbeat, *options = sys.argv[1:]
     return int(port), int(http_port), float(heartbeat), options
+
+
+def prepare() -> None:
+    """Raise the limit of open files, and the collector's thresholds, as the hub does."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 50, 100)
 
 
 def dumps(value: object) -> str:

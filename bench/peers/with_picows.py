@@ -1,9 +1,7 @@
 """The library picows, on uvloop: a frame is built in C, and sent to one after the other."""
 
 import asyncio
-import gc
 import json
-import resource
 import time
 from typing import Any
 
@@ -18,7 +16,7 @@ from picows import (
 )
 
 from .notify_http import BACKLOG, listen
-from .rooms import Rooms, arguments, dumps
+from .rooms import Rooms, arguments, dumps, prepare
 
 PORT, HTTP_PORT, HEARTBEAT, _ = arguments()
 
@@ -87,7 +85,5 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    gc.freeze()
+    prepare()
     uvloop.run(main())

@@ -1,13 +1,12 @@
 """socketify, which is uWebSockets: one after the other in the library's own loop."""
 
 import json
-import resource
 import time
 from typing import Any
 
 from socketify import App, CompressOptions, OpCode
 
-from .rooms import Rooms, arguments, dumps
+from .rooms import Rooms, arguments, dumps, prepare
 
 PORT, _, HEARTBEAT, OPTIONS = arguments()
 
@@ -55,8 +54,7 @@ def beat() -> None:
 
 
 if __name__ == "__main__":
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    prepare()
     app = App()
     app.ws(
         "/ws",

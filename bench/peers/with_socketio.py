@@ -1,13 +1,11 @@
 """python-socketio on uvicorn with uvloop: its rooms, its `emit`, and Engine.IO's heartbeats."""
 
-import gc
-import resource
 from typing import Any
 
 import socketio
 import uvicorn
 
-from .rooms import Rooms, arguments
+from .rooms import Rooms, arguments, prepare
 
 PORT, _, HEARTBEAT, OPTIONS = arguments()
 NEVER = 3600
@@ -68,9 +66,7 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
 
 
 if __name__ == "__main__":
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    gc.freeze()
+    prepare()
     uvicorn.run(
         application,
         host="127.0.0.1",

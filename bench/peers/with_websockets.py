@@ -2,16 +2,14 @@
 
 import asyncio
 import contextlib
-import gc
 import json
-import resource
 import time
 
 from websockets import ConnectionClosed
 from websockets.asyncio.server import ServerConnection, broadcast, serve
 
 from .notify_http import BACKLOG, listen
-from .rooms import Rooms, arguments, dumps
+from .rooms import Rooms, arguments, dumps, prepare
 
 PORT, HTTP_PORT, HEARTBEAT, OPTIONS = arguments()
 
@@ -54,9 +52,7 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    gc.freeze()
+    prepare()
     if "uvloop" in OPTIONS:
         import uvloop
 
