@@ -2,6 +2,7 @@
 
 import argparse
 import math
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -54,6 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     command.set_defaults(run=_measure, questions=[*runner.QUESTIONS, "verdict"])
     _add_options(command)
     command.set_defaults(output=Path("results.json"))
+    command.add_argument("--resume", action="store_true", help="keep the answers in the file")
     command = commands.add_parser("quick", help="every question, small, in two minutes")
     command.set_defaults(run=_quick, questions=QUICK_ORDER, repetitions=1)
     command.add_argument("--output", type=Path, help="a JSON file for the results")
@@ -115,8 +117,16 @@ def _run(
     wanted = [CONTENDERS[name] for name in names if options.questions != ["verdict"]]
     found = results.Results(machine.describe(), absent=install.absent(wanted))
     wanted = [each for each in wanted if each.name not in found.absent]
+    if getattr(options, "resume", False):
+        try:
+            _take_up(found, results.load(options.output))
+        except (OSError, ValueError) as error:
+            console.print(str(error))
+            return 2
     began = time.monotonic()
     for name in options.questions:
+        if name in found.answers:
+            continue
         repetitions = options.repetitions or runner.FEWER.get(name, runner.REPETITIONS)
         if name == "verdict":
             calls = verdict.FEW if scale is QUICK else verdict.MANY
@@ -130,6 +140,14 @@ def _run(
             options.output.write_text(found.dumps())
     table.show_about(console, found)
     return int(any(who.startswith(table.OURS) for a in found.answers.values() for who, _ in a.void))
+
+
+def _take_up(found: results.Results, before: results.Results) -> None:
+    """Keep what a run has answered that was cut off."""
+    if before.machine["commit"] != found.machine["commit"]:
+        raise ValueError(f"the file is of another commit: {before.machine['commit']}")
+    found.answers |= before.answers
+    found.machine["resumed after"] = before.machine["took"]
 
 
 def _compiler(console: Console) -> bool:
@@ -196,4 +214,6 @@ def _write(
 
 
 if __name__ == "__main__":
+    # So that the servers end, too.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     sys.exit(main())

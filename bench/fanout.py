@@ -27,6 +27,8 @@ def measure(contender: Contender, scale: Scale) -> Sample:
         for members, times in scale.fan_outs:
             taken: dict[str, list[float]] = {}
             arrivals = figures.histogram()
+            server.load.do("leave")
+            server.settle()
             first = server.load.do("join", rooms=times, size=members + 1)["first"]
             server.settle()
             for room in range(first, first + times):
@@ -40,8 +42,6 @@ def measure(contender: Contender, scale: Scale) -> Sample:
                 ):
                     taken.setdefault(name, []).append(value)
                 arrivals.add(figures.histogram(found["arrived"]))
-            server.load.do("leave")
-            server.settle()
             if members == 1:
                 del taken["first"], taken["median"]
             for name, values in taken.items():

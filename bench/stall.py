@@ -34,12 +34,12 @@ def measure(contender: Contender, scale: Scale) -> Sample:
 
 
 def _fan_out(server: Server, members: int, share: float) -> float:
+    server.load.do("leave")
+    server.settle()
     joined = server.load.do("join", rooms=1, size=members + 1, stalled=share)
     if share:
         server.load.do("flood")
     server.settle()
     with server.job():
         found = server.load.do("fanout", room=joined["first"])
-    server.load.do("leave")
-    server.settle()
     return milliseconds(percentile(found["arrived"], 99))

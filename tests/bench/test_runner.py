@@ -1,5 +1,9 @@
 """Runs interleave, and what is void gives no figure."""
 
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
@@ -14,6 +18,8 @@ from bench.load import Void
 from bench.scale import TINY, Scale
 from bench.servers import Contender
 
+from ..test_docs import ROOT
+
 
 class Fake:
     """A question."""
@@ -23,7 +29,7 @@ class Fake:
     def __init__(self) -> None:
         self.asked: list[str] = []
         self.victim, self.voids = "b", 1
-        self.error: Exception = Void("1 missing")
+        self.error: BaseException = Void("1 missing")
 
     def measure(self, contender: Contender, _: Scale) -> Sample:
         self.asked.append(contender.name)
@@ -86,14 +92,19 @@ def test_a_bug_of_ours_is_none_of_the_contenders(question: Fake) -> None:
         runner.ask(Console(file=StringIO()), "fake", contenders(), TINY, 1)
 
 
+@pytest.fixture
+def alone(question: Fake) -> Fake:
+    for name in set(runner.QUESTIONS) - {"fake"}:
+        del runner.QUESTIONS[name]
+    return question
+
+
 @pytest.mark.usefixtures("gcc")
 @pytest.mark.parametrize(("victim", "status"), [("C loop", 0), ("sse_trio", 1)])
 def test_all_goes_on_and_writes_what_it_has(
-    question: Fake, tmp_path: Path, victim: str, status: int
+    alone: Fake, tmp_path: Path, victim: str, status: int
 ) -> None:
-    question.victim, question.voids = victim, 2
-    for name in set(runner.QUESTIONS) - {"fake"}:
-        del runner.QUESTIONS[name]
+    alone.victim, alone.voids = victim, 2
     output = tmp_path / "results.json"
     arguments = ["all", "--quick", "--only", "sse_trio,C loop", "--output", str(output)]
     assert main([*arguments, "--repetitions", "2"]) == status
@@ -103,12 +114,57 @@ def test_all_goes_on_and_writes_what_it_has(
     assert [len(v) for v in found.answers["fake"].series["value"].values.values()] == [2]
 
 
+ALL = ("all", "--quick", "--only", "sse_trio")
+
+
+@pytest.mark.usefixtures("gcc", "alone")
 def test_all_has_five_repetitions_of_what_is_not_named_and_a_file(
-    question: Fake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in set(runner.QUESTIONS) - {"fake"}:
-        del runner.QUESTIONS[name]
     monkeypatch.chdir(tmp_path)
-    assert main(["all", "--quick", "--only", "sse_trio"]) == 0
+    assert main(ALL) == 0
     found = results.load(tmp_path / "results.json")
     assert found.answers["fake"].series["value"].values == {"sse_trio": [1, 2, 3, 4, 5]}
+
+
+@pytest.mark.usefixtures("gcc")
+def test_what_was_cut_off_is_resumed(
+    alone: Fake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    cut = runner.QUESTIONS["cut"] = Fake()
+    cut.victim, cut.error = "sse_trio", KeyboardInterrupt()
+    with pytest.raises(KeyboardInterrupt):
+        main(ALL)
+    assert main([*ALL, "--resume"]) == 0
+    assert len(alone.asked) == 5  # and not again
+    found = results.load(tmp_path / "results.json")
+    assert list(found.answers) == ["fake", "cut", "verdict"]
+    assert found.machine["resumed after"] == "0 minutes"
+
+
+@pytest.mark.usefixtures("gcc", "alone")
+def test_another_builds_answers_are_not_taken_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "results.json"
+    file.write_text(results.Results({"commit": "another", "took": "0 minutes"}).dumps())
+    assert main([*ALL, "--resume"]) == 2
+    assert "the file is of another commit: another" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("gcc")
+def test_who_is_terminated_ends_the_servers(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "bench", "fanout", "--only", "C loop"]
+    with subprocess.Popen(
+        command, cwd=ROOT, env=os.environ | {"TMPDIR": str(tmp_path)}, stdout=subprocess.PIPE
+    ) as run:
+        assert run.stdout is not None
+        assert b"C loop" in run.stdout.readline()
+        # Until the server and the load generator run.
+        while len(Path(f"/proc/{run.pid}/task/{run.pid}/children").read_text().split()) < 2:
+            assert run.poll() is None
+        run.terminate()
+        assert run.wait(20) == 128 + signal.SIGTERM
+    assert not [*tmp_path.glob("sse-trio-bench-*")]
