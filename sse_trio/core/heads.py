@@ -113,15 +113,14 @@ class Heads:
         http.receive_data(rest[:-2] + varying + b"\r\n")
         try:
             request = http.next_event()
-            end = http.next_event()
+            http.next_event()
         except h11.RemoteProtocolError:
             return None
-        if not isinstance(request, h11.Request) or not isinstance(end, h11.EndOfMessage):
-            return None
-        if http.their_state is h11.MUST_CLOSE:
-            return None
+        assert isinstance(request, h11.Request), "all its lines are there"
         reader = RequestReader(self._config)
-        if reader.feed(request) is not None or reader.decide is None:
+        # Not where the connection is to be closed after it.
+        if http.their_state is h11.MUST_CLOSE or reader.feed(request):
             return None
+        assert reader.decide is not None, "the head has been read"
         forwarded = [value for name, value in request.headers if name == b"x-forwarded-for"]
         return Head(reader.decide, b",".join(forwarded).decode("latin-1") if forwarded else None)

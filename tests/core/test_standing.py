@@ -1032,3 +1032,12 @@ def test_fewer_places_hold_for_what_is_restored_from_the_next_notify_on(fewer: i
     ages = refused(refusing.touch("u1", larger.touched), "s3", present=SESSIONS)
     assert ages == (1, 2)
     assert standing_ones(refusing.touch("u1", larger.touched)) == {"s1", "s2", "s3"}
+
+
+def test_those_who_stand_are_named_together() -> None:
+    standing = Standing(Config(max_sessions=2))
+    for session in ("s1", "s2", "s3"):
+        standing.advance(session, "login", None)
+    standing.release("s3")
+    assert standing.standing() == {"s2"}
+    assert [s for s in standing.logins if standing.stands(s)] == ["s2"]

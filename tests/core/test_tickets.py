@@ -115,6 +115,25 @@ def test_what_was_minted_is_what_is_read(ticket: Ticket, now: float, jti: str) -
     assert read.issued == now
 
 
+class Utf8(json.JSONEncoder):
+    """Names go into a token as they are."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{**options, "ensure_ascii": False})
+
+
+CLAIM = st.sampled_from(tickets.TICKET.claims)
+
+
+@given(st.dictionaries(CLAIM, strategies.names | st.floats(0, 1e12)))
+def test_a_token_is_written_as_pyjwt_writes_it(claims: dict[str, Any]) -> None:
+    key = bytes(range(32))
+    payload = {"iss": "sse-trio", "aud": tickets.TICKET.audience, **claims}
+    headers = {"typ": tickets.TICKET.type, "kid": "a"}
+    written = jwt.encode(payload, key, "HS256", headers=headers, json_encoder=Utf8)
+    assert tickets.TICKET.sign(claims, kid="a", key=key) == written
+
+
 def test_a_ticket_is_signed_as_documented() -> None:
     assert sign() == TOKEN
     assert verify(sign()) == verify(resigned(HEADER, json.dumps(CLAIMS).encode())) == TICKET
