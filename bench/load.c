@@ -479,11 +479,11 @@ static struct caller *free_caller(void) {
 
 /* Take what has come; wait for it until then at the most. */
 static void pump(int64_t until) {
-    struct epoll_event events[64]; /* few, because something else may be due */
+    struct epoll_event events[16]; /* few, because something else may be due */
     int64_t left = until - now();
     if (left < 0) left = 0;
     struct timespec timeout = {left / SECOND, left % SECOND};
-    int count = epoll_pwait2(epoll, events, 64, &timeout, NULL);
+    int count = epoll_pwait2(epoll, events, 16, &timeout, NULL);
     if (count < 0 && errno != EINTR) die("epoll_pwait2");
     for (int i = 0; i < count; i++) {
         uint64_t whom = events[i].data.u64;

@@ -19,6 +19,8 @@ import attrs
 
 from sse_trio.core.messages import Terminate, encode
 
+from . import machine
+
 HERE = Path(__file__).parent
 KEY = "the benchmark's authkey"
 ACCEPT = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, section 1.3
@@ -126,6 +128,7 @@ class Load:
             stdout=subprocess.PIPE,
             text=True,
         ) as process:
+            machine.keep_apart(process.pid, generator=True)
             load = cls(process)
             try:
                 for name, value in attrs.asdict(dialect).items():

@@ -23,6 +23,7 @@ from pathlib import Path
 
 import attrs
 
+from . import machine
 from .load import KEY, PLAIN, SOCKET_IO, Dialect, Load, Void, compiled
 
 PEERS = Path(__file__).parent / "peers"
@@ -82,6 +83,7 @@ class Server:
                 stderr=log,
                 env=environment(),
             )
+        machine.keep_apart(self.process.pid, generator=False)
         deadline = time.monotonic() + PATIENCE
         for port in {self.port, self.http_port}:
             while True:
