@@ -8,6 +8,7 @@ import trio
 from hypothesis import settings
 
 import sse_trio
+from sse_trio.ledger import Ledger
 
 from .processes import run as run
 from .processes import serve as serve
@@ -22,9 +23,9 @@ settings.load_profile("sse-trio")
 async def start(nursery: trio.Nursery) -> Start:
     """``hub = await start(heartbeat_interval=1, ...)``: a server that ends with the test."""
 
-    async def start(**settings: Any) -> sse_trio.Hub:
+    async def start(*, ledger: Ledger | None = None, **settings: Any) -> sse_trio.Hub:
         config = sse_trio.Config(**{"port": 0, "authkey": KEY, **settings})
-        hub: sse_trio.Hub = await nursery.start(partial(sse_trio.serve, config))
+        hub: sse_trio.Hub = await nursery.start(partial(sse_trio.serve, config, ledger=ledger))
         return hub
 
     return start

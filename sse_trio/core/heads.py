@@ -118,8 +118,9 @@ class Heads:
             return None
         assert isinstance(request, h11.Request), "all its lines are there"
         reader = RequestReader(self._config)
-        # Not where the connection is to be closed after it.
-        if http.their_state is h11.MUST_CLOSE or reader.feed(request):
+        # Not where the connection is to be closed after it, or would be asked to be another.
+        ends = varying is _ANY_LENGTH and http.their_state is not h11.DONE
+        if ends or reader.feed(request):
             return None
         assert reader.decide is not None, "the head has been read"
         forwarded = [value for name, value in request.headers if name == b"x-forwarded-for"]

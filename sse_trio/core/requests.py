@@ -149,26 +149,9 @@ class RequestReader:
             return Problem(415, "the body must not be compressed")
         if headers.get(b"content-length") is None and headers.get(b"transfer-encoding") is None:
             return Problem(411, "this request needs a body")
-        authorization = headers.get(b"authorization")
-        return lambda body: self._parse(kind, body, authorization)
-
-    def _parse(
-        self, kind: type[Notify | Release], body: bytes, authorization: bytes | None
-    ) -> Outcome:
-        try:
-            members = strict_json.loads_untrusted(body)
-            if not isinstance(members, dict):
-                raise ValueError("the body must be a JSON object")
-            announced = _announced(kind, members)
-            presented = _presented_keys(members, authorization)
-        except ValueError as error:
-            return Problem(400, str(error))
-        # The key comes last: a right one turns a 401 into an effect and nothing else, so
-        # that whoever is refused for guessing cannot tell by a 400 that a guess was right.
-        # All that are presented must be right, so that neither hides behind the other.
-        if not presented or not all(is_authkey(self._config, key) for key in presented):
-            return Problem(401, "a valid key is required", ((b"WWW-Authenticate", b"Bearer"),))
-        return announced
+        return functools.partial(
+            _parse_untrusted, self._config, kind, headers.get(b"authorization")
+        )
 
     def _upgrade(self, request: h11.Request, headers: "_Headers") -> Upgrade | Problem:
         """Check a client's handshake (RFC 6455, section 4.2.1)."""
@@ -218,6 +201,25 @@ class _Headers:
     def lists(self, wanted: bytes, token: bytes) -> bool:
         """Whether a case-insensitive list holds `token`."""
         return token in map(bytes.lower, self.tokens(wanted))
+
+
+def _parse_untrusted(
+    config: Config, kind: type[Notify | Release], authorization: bytes | None, body: bytes
+) -> Outcome:
+    try:
+        members = strict_json.loads_untrusted(body)
+        if not isinstance(members, dict):
+            raise ValueError("the body must be a JSON object")
+        announced = _announced(kind, members)
+        presented = _presented_keys(members, authorization)
+    except ValueError as error:
+        return Problem(400, str(error))
+    # The key comes last: a right one turns a 401 into an effect and nothing else, so
+    # that whoever is refused for guessing cannot tell by a 400 that a guess was right.
+    # All that are presented must be right, so that neither hides behind the other.
+    if not presented or not all(is_authkey(config, key) for key in presented):
+        return Problem(401, "a valid key is required", ((b"WWW-Authenticate", b"Bearer"),))
+    return announced
 
 
 def _announced(kind: type[Notify | Release], members: dict[str, Any]) -> Notify | Release:

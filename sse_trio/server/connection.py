@@ -54,13 +54,18 @@ class Connection:
 
     def cancel(self) -> None:
         """End, but for a request that has begun to come: that is answered, if only by a refusal."""
+        self.ready()  # it may have come, and not been read
+        if not self._is_parked:
+            return
         if self._data:
             self._work(self._data)
         else:
             self.cut()
 
     def expire(self) -> None:
-        """End, if it has been given no more time meanwhile."""
+        """End, if it has been given no more time meanwhile, and is not somebody else's by now."""
+        if not self._is_parked:
+            return
         if trio.current_time() < self._due:
             self._hub.membership.schedule(self, self._due)
         elif self._data:
@@ -86,10 +91,13 @@ class Connection:
 
     def _wait(self, seconds: float) -> None:
         """Be parked, for so long from now on."""
-        self._due = trio.current_time() + seconds
+        due = trio.current_time() + seconds
+        # One that is later is seen to when the earlier one has come: not with each request.
+        if not self._is_parked or due < self._due:
+            self._hub.membership.schedule(self, due)
+        self._due = due
         if not self._is_parked:
             self._is_parked = True
-            self._hub.membership.schedule(self, self._due)
             self._hub.idle.add(self)
             self._parking.park(self)
 
@@ -127,9 +135,10 @@ class Connection:
         if reading is MORE:
             if not self._data:
                 self._wait(config.request_timeout)
-                hub.membership.schedule(self, self._due)
             self._data = data
             return
+        # Whoever is to go on with it is given it.
+        self._data = b""
         if reading is not None and not hub.draining.is_set():
             wanted, forwarded_for = reading
             address = client_address(self.transport.host, forwarded_for, config)
@@ -170,7 +179,6 @@ class Connection:
             self._leave()
             self._parking.spawn(self._finish, rest)
         else:
-            self._data = b""
             self._rest()
 
     def _send(self, data: bytes) -> bytes:
@@ -185,7 +193,8 @@ class Connection:
         """Answer when there is nothing left to wait for."""
         outcome, wait = accepted.outcome, accepted.wanted.wait
         try:
-            await self._hub.finish(accepted)
+            if not accepted.finished:
+                await self._hub.finish(accepted)
             if wait:
                 await outcome.acknowledged(wait)
         except LedgerError:

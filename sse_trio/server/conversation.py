@@ -41,7 +41,8 @@ def converse(
     member = hub.membership.arrive(websocket, address)
     conversation = Conversation(transport, hub, parking, websocket, member)
     parking.park(conversation)
-    conversation.take(data)
+    if data:
+        conversation.take(data)
     return conversation
 
 

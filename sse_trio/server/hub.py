@@ -51,11 +51,8 @@ class Accepted:
     outcome: Outcome
     repeated: bool
     commit: Commit | None
-
-    @property
-    def finished(self) -> bool:
-        """Whether nothing is: it is durable, and everybody has been told."""
-        return self.commit is None and self.outcome.told.is_set()
+    finished: bool
+    """Whether nothing was: it is durable, everybody has been told, and it has been counted."""
 
 
 class Idle(Protocol):
@@ -302,12 +299,13 @@ class Hub:
             outcome, repeated, commit = self._carry_out(wanted, None)
         except (Conflict, LimitReached):
             return None
-        accepted = Accepted(wanted, outcome, repeated, None if commit.done else commit)
-        if accepted.commit is not None:
+        if not commit.done:
             self._busy[wanted.room] = trio.lowlevel.ParkingLot()
-        elif accepted.finished:
+            return Accepted(wanted, outcome, repeated, commit, finished=False)
+        finished = outcome.told.is_set()
+        if finished:
             self._count(wanted, "duplicate" if repeated else "accepted")
-        return accepted
+        return Accepted(wanted, outcome, repeated, None, finished)
 
     async def finish(self, accepted: Accepted) -> None:
         """Wait until what was accepted at once is durable, and everybody is told.

@@ -5,6 +5,7 @@ would cost 10 KiB and two thirds of the time of each heartbeat's answer. Where t
 epoll, each does have a task, and a small one.
 """
 
+import logging
 import select
 from collections.abc import Callable
 from typing import Protocol
@@ -12,6 +13,8 @@ from typing import Protocol
 import trio
 
 from .transport import Transport
+
+logger = logging.getLogger("sse_trio")
 
 # After this many connections everybody else has a turn.
 _AT_ONCE = 64
@@ -45,16 +48,24 @@ class Parking:
         self._left = trio.Event()
 
     def park(self, parked: Parked) -> None:
-        """Have it called whenever there is something to read, until it leaves."""
+        """Have it called whenever there is something to read, until it leaves.
+
+        It is cut at once, where the kernel has no room for it (`fs.epoll.max_user_watches`).
+        """
         number = parked.transport.socket.fileno()
-        self._parked[number] = parked
-        self._watch(number)
+        try:
+            self._watch(number)
+        except OSError as error:
+            logger.warning("no room to wait for another connection: %s", error.strerror)
+            parked.cut()
+        else:
+            self._parked[number] = parked
 
     def leave(self, parked: Parked) -> None:
         """Call it no more. Whoever closes its socket, or reads from it, does this first."""
         number = parked.transport.socket.fileno()
-        del self._parked[number]
-        self._forget(number)
+        if self._parked.pop(number, None):
+            self._forget(number)
         if not self._parked:
             self._left.set()
 

@@ -63,7 +63,8 @@ class Transport:
 
     async def receive(self, most: int) -> bytes:
         """Wait for bytes, at most so many; none are the end."""
-        await trio.lowlevel.checkpoint_if_cancelled()
+        # A schedule point too: whoever always has more to say does not keep others waiting.
+        await trio.lowlevel.checkpoint()
         while True:
             try:
                 data = self.socket.recv(most)
@@ -76,7 +77,7 @@ class Transport:
 
     async def send_all(self, data: bytes) -> None:
         """Send, however long the peer takes; when that is cut short, nothing can be sent after."""
-        await trio.lowlevel.checkpoint_if_cancelled()
+        await trio.lowlevel.checkpoint()
         rest = memoryview(data)
         while rest:
             try:

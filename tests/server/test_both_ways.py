@@ -3,6 +3,7 @@
 import json
 import re
 import socket
+from collections.abc import Callable
 from functools import partial
 from unittest.mock import patch
 
@@ -16,6 +17,9 @@ import sse_trio
 from sse_trio.core.heads import Heads
 
 from ..support import CLOSE, KEY, client_frame, client_text
+from .fakes import SlowLedger
+
+MakeLedger = Callable[[], sse_trio.MemoryLedger]
 
 NONCE = b"dGhlIHNhbXBsZSBub25jZQ=="
 
@@ -50,6 +54,7 @@ requests = st.sampled_from(
         announcement(b"/notify", room="u1", key="wrong"),
         announcement(b"/release", room="u1", session="s1", key=KEY),
         announcement(b"/release", b"Connection: close", room="u1", session="s1", key=KEY),
+        announcement(b"/notify", b"Connection: close", b"Upgrade: h2c", room="u1", key=KEY),
         announcement(b"/notify", b"Expect: 100-continue", room="u1", key=KEY),
         b"GET /healthz HTTP/1.1\r\nHost: hub\r\n\r\n",
         b"HEAD / HTTP/1.1\r\nHost: hub\r\n\r\n",
@@ -84,29 +89,37 @@ async def say(port: int, pieces: list[bytes]) -> bytes:
             answers += data
 
 
-async def answers(pieces: list[bytes]) -> bytes:
+async def answers(pieces: list[bytes], ledger: MakeLedger = sse_trio.MemoryLedger) -> bytes:
     async with trio.open_nursery() as nursery:
         config = sse_trio.Config(port=0, authkey=KEY)
-        hub: sse_trio.Hub = await nursery.start(sse_trio.serve, config)
+        serve = partial(sse_trio.serve, config, ledger=ledger())
+        hub: sse_trio.Hub = await nursery.start(serve)
         found = await say(hub.port, pieces)
         nursery.cancel_scope.cancel()
     return VARIES.sub(b"", found)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(st.lists(requests, max_size=4), endings, st.lists(st.integers(0, 1500), max_size=4))
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    st.lists(st.tuples(requests, st.integers(0, 60)), max_size=4),
+    endings,
+    st.lists(st.integers(0, 1500), max_size=4),
+    st.sampled_from([sse_trio.MemoryLedger, SlowLedger]),
+)
 def test_both_ways_lead_to_the_same_answers(
-    requests: list[bytes], ending: bytes, splits: list[int]
+    requests: list[tuple[bytes, int]], ending: bytes, splits: list[int], ledger: MakeLedger
 ) -> None:
-    stream = b"".join(requests) + ending
-    # One request a piece, or split anywhere.
+    stream = b"".join(request for request, _ in requests) + ending
+    # Split anywhere; or a request in two pieces, the second of them so long: a body, perhaps.
     ends = [*sorted(splits), len(stream)]
     split = [stream[a:b] for a, b in zip([0, *ends], ends, strict=False) if a < b]
-    pieces = split if splits else [*requests, ending]
+    two = [part for request, k in requests for part in (request[:-k], request[-k:]) if k and part]
+    whole = [request for request, k in requests if not k]
+    pieces = split if splits else [*two, *whole, ending]
     clock = partial(MockClock, autojump_threshold=0.01)
-    usual = trio.run(answers, pieces, clock=clock())
+    usual = trio.run(answers, pieces, ledger, clock=clock())
     with patch.object(Heads, "read", return_value=None):
-        assert trio.run(answers, pieces, clock=clock()) == usual
+        assert trio.run(answers, pieces, ledger, clock=clock()) == usual
 
 
 @pytest.mark.parametrize("ending", [client_frame(CLOSE)])

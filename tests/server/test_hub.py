@@ -1,7 +1,7 @@
 """The hub's awaiting half: serialised notifies, idempotency, the ledger, cancellation."""
 
 import json
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from functools import partial
 from typing import Any
 
@@ -16,50 +16,7 @@ from sse_trio.core.standing import Record
 from sse_trio.server.hub import SWEEP
 
 from ..support import KEY, RawWebSocket, Start, joined, post_notify, raw_websocket
-
-
-class SlowLedger(sse_trio.MemoryLedger):
-    """Commits after a second, and can be broken; writes down what it is asked, and when."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.broken = False
-        self.seconds = 1.0
-        self.writing: list[str] = []
-        self.most_at_once = 0
-        self.rooms_at_once = 0
-
-        self.commits: dict[str, SlowCommit] = {}
-
-    def note(self, room: str, record: Record | None, answer: Answer | None = None) -> Any:
-        self.commits[room] = SlowCommit(self, room, partial(super().note, room, record, answer))
-        return self.commits[room]
-
-    def pending(self, room: str) -> Any:
-        commit = self.commits.get(room)
-        return None if commit is None or commit.done else commit
-
-
-@attrs.define
-class SlowCommit:
-    ledger: SlowLedger
-    room: str
-    keep: Callable[[], object]
-    done: bool = False
-
-    async def wait(self) -> None:
-        ledger = self.ledger
-        ledger.writing.append(self.room)
-        ledger.most_at_once = max(ledger.most_at_once, ledger.writing.count(self.room))
-        ledger.rooms_at_once = max(ledger.rooms_at_once, len(set(ledger.writing)))
-        try:
-            await trio.sleep(ledger.seconds)
-            if ledger.broken:
-                raise sse_trio.LedgerError("the disk is full")
-            self.keep()
-            self.done = True
-        finally:
-            ledger.writing.remove(self.room)
+from .fakes import SlowLedger
 
 
 @pytest.fixture

@@ -62,6 +62,30 @@ def addresses(listeners: list[Listener]) -> list[str]:
     return found
 
 
+async def test_who_always_has_more_to_say_keeps_nobody_waiting() -> None:
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    transport = Transport(ours, "here")
+    turns: list[str] = []
+
+    async def talk() -> None:
+        for _ in range(50):
+            await transport.send_all(await transport.receive(1))
+            turns.append("talk")
+
+    async def somebody_else() -> None:
+        while turns.count("talk") < 50:
+            turns.append("else")
+            await trio.lowlevel.checkpoint()
+
+    with ours, theirs:
+        theirs.send(bytes(50))
+        async with trio.open_nursery() as both:
+            both.start_soon(talk)
+            both.start_soon(somebody_else)
+    assert "talk talk talk" not in " ".join(turns)
+
+
 async def test_every_address_of_a_name_on_one_port() -> None:
     listeners = await listen(Config(port=0, ipaddr="app"), "127.0.0.1", "127.0.0.2")
     assert len({listener.port for listener in listeners}) == 1
