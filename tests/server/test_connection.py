@@ -1,8 +1,10 @@
 """One connection: requests that come in parts, its dates, and what it leaves behind."""
 
 import errno
+import gc
 import json
 import os
+from collections import Counter
 from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
 from typing import NoReturn
@@ -168,3 +170,24 @@ async def test_without_room_in_the_kernel_the_connection_ends_and_no_other(
         await post_notify(hub, room="u1", sender="s2")
         assert json.loads(await member.get_message())["type"] == "terminate"
         assert hub.statistics().connections == 1
+
+
+async def test_no_cycle_keeps_in_memory_what_has_ended(start: Start) -> None:
+    """The collector, which stops everything for a moment, has nothing to do."""
+    hub = await start()
+    gc.collect()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        for _ in range(3):
+            async with joined(hub, "u1", "s1"), await connect(hub) as stream:
+                await said_in_parts(stream, GET, b"".join(parts()), *parts(wait=0.001))
+            assert (await post_notify(hub, room="u1", key="wrong")).status == 401
+            assert (await post_notify(hub, room="")).status == 400
+        await wait_all_tasks_blocked()
+        gc.collect()
+        left = Counter(type(each) for each in gc.garbage)
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+    ours = {kind: n for kind, n in left.items() if kind.__module__.startswith("sse_trio")}
+    assert not ours
