@@ -45,7 +45,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench", description="Benchmarks of sse_trio.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, question in runner.QUESTIONS.items():
-        command = commands.add_parser(name, help=question.ABOUT)
+        # argparse takes a % for the beginning of a name.
+        command = commands.add_parser(name, help=question.ABOUT.replace("%", "%%"))
         command.set_defaults(run=_measure, questions=[name])
         _add_options(command)
     command = commands.add_parser("verdict", help=verdict.ABOUT)
@@ -82,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_options(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--repetitions", type=int, help="(5; of what takes long, fewer)")
+    command.add_argument("--repetitions", type=int, help=f"({runner.REPETITIONS})")
     command.add_argument("--only", help="these contenders, with commas between")
     command.add_argument("--quick", action="store_true", help="small numbers")
     command.add_argument("--output", type=Path, help="a JSON file for the results")
@@ -127,7 +128,7 @@ def _run(
     for name in options.questions:
         if name in found.answers:
             continue
-        repetitions = options.repetitions or runner.FEWER.get(name, runner.REPETITIONS)
+        repetitions = options.repetitions or runner.REPETITIONS
         if name == "verdict":
             calls = verdict.FEW if scale is QUICK else verdict.MANY
             answer = verdict.measure(rounds=repetitions, calls=calls)

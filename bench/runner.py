@@ -35,9 +35,6 @@ class Question(Protocol):
 
 REPETITIONS = 5
 
-FEWER = {"memory": 3, "heartbeat": 2}
-"""What takes long, and hardly differs between repetitions: bytes, and seconds of CPU."""
-
 MODULES = (fanout, notify, join, memory, heartbeat, stall, mixed, ledger)
 
 QUESTIONS: dict[str, Question] = {module.__name__.rpartition(".")[2]: module for module in MODULES}

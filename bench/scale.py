@@ -56,7 +56,7 @@ def full() -> Scale:
         beating_seconds=6,
         stalling=min(3000, most),
         large=min(10_000, most * 5 // 9),
-        windows=1,
+        windows=2,
         churning=1000,
         churn_seconds=12,
     )

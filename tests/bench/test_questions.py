@@ -1,6 +1,7 @@
 """Every question can be asked of the hub; that it is answered is all that is tested here."""
 
 import math
+import os
 
 import pytest
 
@@ -35,3 +36,11 @@ def test_every_ledger_can_be_measured(contender: Contender) -> None:
     with servers.running(contender) as server:
         server.load.do("join", rooms=2, size=2)
         assert len(server.load.do("notify", count=2)["answer"]) == 2
+
+
+def test_the_generator_has_a_cpu_of_its_own() -> None:
+    with servers.running(HUB) as server:
+        generator = os.sched_getaffinity(server.load.process.pid)
+        others = os.sched_getaffinity(server.process.pid)
+    assert len(generator) == 1
+    assert generator.isdisjoint(others) == (os.cpu_count() != 1)

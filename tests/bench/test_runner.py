@@ -168,3 +168,11 @@ def test_who_is_terminated_ends_the_servers(tmp_path: Path) -> None:
         run.terminate()
         assert run.wait(20) == 128 + signal.SIGTERM
     assert not [*tmp_path.glob("sse-trio-bench-*")]
+
+
+@pytest.mark.parametrize("arguments", [(), ("fanout",), ("all",), ("quick",), ("compare",)])
+def test_there_is_help(arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([*arguments, "--help"])
+    assert ended.value.code == 0
+    assert "python -m bench" in capsys.readouterr().out
