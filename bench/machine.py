@@ -34,7 +34,7 @@ def describe() -> dict[str, str]:
 
 
 def keep_apart(pid: int, *, generator: bool) -> None:
-    """Give a process that has just started the CPUs of its side: the generator's is the last.
+    """Give a process's main thread the CPUs of its side: the generator's is the last.
 
     On one CPU together, each takes slices of 3 ms from the other, and that is what would be
     measured.

@@ -83,7 +83,6 @@ class Server:
                 stderr=log,
                 env=environment(),
             )
-        machine.keep_apart(self.process.pid, generator=False)
         deadline = time.monotonic() + PATIENCE
         for port in {self.port, self.http_port}:
             while True:
@@ -92,6 +91,8 @@ class Server:
                 if self.process.poll() is not None or time.monotonic() > deadline:
                     raise Void(f"{self.contender.name} did not start: {self.log()}")
                 time.sleep(0.002)
+        # Not before: the threads that a runtime has for its garbage, Node's say, go where they like.
+        machine.keep_apart(self.process.pid, generator=False)
 
     def kill(self) -> None:
         """End it at once."""
