@@ -91,7 +91,7 @@ class Server:
                 if self.process.poll() is not None or time.monotonic() > deadline:
                     raise Void(f"{self.contender.name} did not start: {self.log()}")
                 time.sleep(0.002)
-        # Not before: the threads that a runtime has for its garbage, Node's say, go where they like.
+        # Not before: threads that a runtime has for its garbage, as Node, go where they like.
         machine.keep_apart(self.process.pid, generator=False)
 
     def kill(self) -> None:
