@@ -1,6 +1,6 @@
 """The head of a request, judged by h11 once, and not again while it stays the same.
 
-An application server sends one head for ever, a browser one for each handshake, but for the
+An application server sends one head for ever, and browsers of one make the same, but for the
 few headers that differ by their nature. So a head is taken apart into those, whose form is
 checked here and whose values mean nothing to the rest, and what is left, which is what h11 has
 judged before. To judge it anew each time took two thirds of a notify's 300 us.
@@ -14,7 +14,6 @@ import re
 from collections.abc import Callable
 from typing import Final
 
-import attrs
 import h11
 
 from ..config import Config
@@ -24,12 +23,13 @@ from .requests import Outcome, RequestReader, Upgrade, handshake_accept
 # again, and no more.
 REMEMBERED: Final = 512
 
-# Headers that differ from request to request, in the only form that is understood here. The
-# traces and ids are for others (W3C Trace Context, section 3), and to leave them out changes
-# nothing.
+# Headers that differ from request to request, or from browser to browser, in the only form
+# that is understood here. Cookies, traces and ids are for others (W3C Trace Context, section
+# 3), and to leave them out changes nothing.
 _VARYING: Final = re.compile(
     rb"\r\n(?i:content-length: ([0-9]{1,9})|sec-websocket-key: ([+/0-9a-z]{22}==)"
-    rb"|(?:traceparent|tracestate|x-request-id): [!-~]{1,256})(?=\r\n)"
+    rb"|x-forwarded-for: ([!-~]|[!-~][ -~]*[!-~])"
+    rb"|(?:cookie|traceparent|tracestate|x-request-id): [ -~]*)(?=\r\n)"
 )
 
 # What is left has to be of such lines that neither a line more nor one less between them could
@@ -41,7 +41,7 @@ _LINES: Final = re.compile(
 # And it may not hold, in another form, what is understood here, nor what changes how long the
 # request is or when it is read.
 _OTHERWISE: Final = re.compile(
-    rb"\r\n(?i:content-length|sec-websocket-key|transfer-encoding|expect):"
+    rb"\r\n(?i:content-length|sec-websocket-key|x-forwarded-for|transfer-encoding|expect):"
 )
 
 _ANY_LENGTH: Final = b"Content-Length: 0\r\n"
@@ -55,15 +55,6 @@ class More(enum.Enum):
 
 
 MORE: Final = More.MORE
-
-
-@attrs.frozen
-class Head:
-    """What a head means, whatever its varying headers hold."""
-
-    decide: Callable[[bytes], Outcome] = attrs.field(repr=False)
-    """What is to be done, by the body."""
-    forwarded_for: str | None = attrs.field(repr=False)
 
 
 class Heads:
@@ -82,31 +73,35 @@ class Heads:
         end = data.find(b"\r\n\r\n") + 4
         if not 4 <= end <= self._config.max_headers:
             return None
-        # What is between the varying ones, and their values: of each, one of the two.
+        # What is between the varying ones, and their values: of each, one of the three or none.
         parts = _VARYING.split(data[:end])
-        rest = b"".join(parts[::3]) if len(parts) > 1 else parts[0]
-        lengths = [length for length in parts[1::3] if length]
-        keys = [key for key in parts[2::3] if key]
+        rest = b"".join(parts[::4])
+        lengths = [length for length in parts[1::4] if length]
+        keys = [key for key in parts[2::4] if key]
         if len(lengths) + len(keys) != 1:
             return None
+        hops = [hop for hop in parts[3::4] if hop]
+        forwarded_for = b",".join(hops).decode("ascii") if hops else None
         if lengths:
             length = int(lengths[0])
-            head = self._known(rest, _ANY_LENGTH)
-            if head is None or not end <= len(data) <= end + length <= end + self._config.max_body:
+            decide = self._known(rest, _ANY_LENGTH)
+            whole = end + length
+            if decide is None or not end <= len(data) <= whole <= end + self._config.max_body:
                 return None
-            if len(data) < end + length:
-                return MORE
-            return head.decide(data[end:]), head.forwarded_for
-        head = self._known(rest, _ANY_KEY)
-        if head is None or len(data) > end:
+            return MORE if len(data) < whole else (decide(data[end:]), forwarded_for)
+        decide = self._known(rest, _ANY_KEY)
+        if decide is None or len(data) > end:
             return None
-        upgrade = head.decide(b"")
+        upgrade = decide(b"")
         if not isinstance(upgrade, Upgrade):
             return None
-        return Upgrade(handshake_accept(keys[0]), upgrade.subprotocol), head.forwarded_for
+        return Upgrade(handshake_accept(keys[0]), upgrade.subprotocol), forwarded_for
 
-    def _judge(self, rest: bytes, varying: bytes) -> Head | None:
-        """Have h11 judge a head, with `varying` for what it holds beside the `rest`."""
+    def _judge(self, rest: bytes, varying: bytes) -> Callable[[bytes], Outcome] | None:
+        """Have h11 judge a head, with `varying` for what it holds beside the `rest`.
+
+        Return what is to be done, by the body; None if it is unusual.
+        """
         if not _LINES.fullmatch(rest) or _OTHERWISE.search(rest):
             return None
         http = h11.Connection(h11.SERVER, max_incomplete_event_size=2 * self._config.max_headers)
@@ -123,5 +118,4 @@ class Heads:
         if ends or reader.feed(request):
             return None
         assert reader.decide is not None, "the head has been read"
-        forwarded = [value for name, value in request.headers if name == b"x-forwarded-for"]
-        return Head(reader.decide, b",".join(forwarded).decode("latin-1") if forwarded else None)
+        return reader.decide

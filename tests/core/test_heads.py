@@ -37,17 +37,27 @@ def handshake(*fields: bytes, key: bytes = NONCE) -> bytes:
     return b"\r\n".join([b"GET /ws HTTP/1.1", *usual, *fields, b"", b""])
 
 
-def by_h11(data: bytes) -> tuple[Outcome, bytes, bool] | None:
-    """Return the outcome, what is left, and whether the connection is kept; None if none yet."""
+def by_h11(data: bytes) -> tuple[Outcome, str | None, bytes, bool] | None:
+    """Return the outcome, for whom it is, what is left, and whether the connection is kept.
+
+    None if there is no outcome yet.
+    """
     http = h11.Connection(h11.SERVER, max_incomplete_event_size=CONFIG.max_headers)
     reader = RequestReader(CONFIG)
     http.receive_data(data)
+    hops: list[bytes] = []
     while True:
         event = http.next_event()
         if not isinstance(event, h11.Request | h11.Data | h11.EndOfMessage):
             return None
+        if isinstance(event, h11.Request):
+            hops = [value for name, value in event.headers if name == b"x-forwarded-for"]
         if outcome := reader.feed(event):
-            return outcome, http.trailing_data[0], http.their_state is not h11.MUST_CLOSE
+            state = http.their_state
+            upgrades = isinstance(outcome, Upgrade)
+            is_kept = state is not h11.MUST_CLOSE if upgrades else state is h11.DONE
+            forwarded_for = b",".join(hops).decode("latin-1") if hops else None
+            return outcome, forwarded_for, http.trailing_data[0], is_kept
 
 
 def outcome(heads: Heads, data: bytes) -> Outcome:
@@ -76,13 +86,14 @@ def test_h11_judges_a_head_once_whatever_varies() -> None:
     with patch("h11.Connection", wraps=h11.Connection) as judge:
         for number in range(5):
             body = BODY[:-1] + b',"id":"%b"}' % (b"x" * (number + 1))
-            varying = (b"traceparent: 00-%d-01" % number, b"X-Request-ID: %d" % number)
+            varying = (b"traceparent: 00-%d-01" % number, b"X-Forwarded-For: 192.0.2.%d" % number)
             found = outcome(heads, post(*varying[: number % 3], body=body))
             assert found == Notify(room="u1", sender="s1", id="x" * (number + 1))
         assert judge.call_count == 1
         for number in range(5):
             key = base64.b64encode(bytes([number] * 16))
-            assert isinstance(outcome(heads, handshake(key=key)), Upgrade)
+            varying = (b"X-Request-ID: %d" % number, b"Cookie: theme=dark; id=%d" % number)
+            assert isinstance(outcome(heads, handshake(*varying, key=key)), Upgrade)
         assert judge.call_count == 2
 
 
@@ -143,6 +154,9 @@ UNUSUAL = {
     "one who waits to go on": post(b"Expect: 100-continue"),
     "one who closes": post(b"Connection: close"),
     "one who closes, among other things": post(b"connection: x, CLOSE"),
+    "one who closes, or would be another": post(b"Connection: close", b"Upgrade: h2c"),
+    "hops, without a space": post(b"X-Forwarded-For:192.0.2.1"),
+    "hops, and a space behind them": post(b"X-Forwarded-For: 192.0.2.1 "),
     "no host": post().replace(b"Host: hub\r\n", b""),
     "two hosts": post(b"Host: other"),
     "another type": post().replace(b"application/json", b"text/plain"),
@@ -186,7 +200,8 @@ names = st.sampled_from(
     [
         b"Content-Length", b"content-length", b"Transfer-Encoding", b"Sec-WebSocket-Key",
         b"Upgrade", b"Connection", b"Host", b"Expect", b"Content-Type", b"Authorization",
-        b"traceparent", b"TraceState", b"X-Request-Id", b"X-Forwarded-For", b"A", b"", b" A",
+        b"traceparent", b"TraceState", b"X-Request-Id", b"X-Forwarded-For", b"Cookie", b"A",
+        b"X-Forwarded-For", b"", b" A",
     ]
 )  # fmt: skip
 separators = st.sampled_from([b": ", b": ", b": ", b":", b":  ", b":\t", b" : "])
@@ -228,6 +243,6 @@ def test_what_it_says_is_what_h11_says(requests: list[bytes]) -> None:
         reading: tuple[Outcome, str | None] | More | None = heads.read(data)
         if isinstance(reading, tuple):
             # One request, nothing behind it, and the next may come.
-            assert by_h11(data) == (reading[0], b"", True)
+            assert by_h11(data) == (*reading, b"", True)
         elif reading is MORE:
             assert by_h11(data) is None
