@@ -165,7 +165,7 @@ class Load:
             self._tell(" ".join(words))
             self.input.flush()
         line = self.process.stdout.readline()
-        if not line:
+        if not line.endswith("\n"):
             raise Void(f"the load generator ended during {command}")
         found: dict[str, Any] = json.loads(line)
         check(found)

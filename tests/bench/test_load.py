@@ -1,7 +1,10 @@
 """The load generator measures, and voids what is not right, whatever it is."""
 
 import sys
+from io import StringIO
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -56,6 +59,13 @@ def test_what_is_right_counts() -> None:
 def test_what_is_wrong_voids(fault: str, why: str) -> None:
     with pytest.raises(Void, match=why):
         fan_out(fault)
+
+
+@pytest.mark.parametrize("said", ["", '{"command":"churn"'])
+def test_a_generator_that_ends_voids(said: str) -> None:
+    process: Any = SimpleNamespace(stdin=StringIO(), stdout=StringIO(said))
+    with pytest.raises(Void, match=r"^the load generator ended during churn$"):
+        Load(process).do("churn")
 
 
 def test_an_unknown_command_voids() -> None:
