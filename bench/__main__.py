@@ -83,10 +83,19 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_options(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--repetitions", type=int, help=f"({runner.REPETITIONS})")
+    command.add_argument(
+        "--repetitions", type=positive_number, default=runner.REPETITIONS, help="(%(default)s)"
+    )
     command.add_argument("--only", help="these contenders, with commas between")
     command.add_argument("--quick", action="store_true", help="small numbers")
     command.add_argument("--output", type=Path, help="a JSON file for the results")
+
+
+def positive_number(text: str) -> int:
+    """Read it; argparse quotes the name of this function to whom it refuses."""
+    if (number := int(text)) < 1:
+        raise ValueError
+    return number
 
 
 def _measure(console: Console, options: argparse.Namespace) -> int:
@@ -118,22 +127,25 @@ def _run(
     wanted = [CONTENDERS[name] for name in names if options.questions != ["verdict"]]
     found = results.Results(machine.describe(), absent=install.absent(wanted))
     wanted = [each for each in wanted if each.name not in found.absent]
-    if getattr(options, "resume", False):
-        try:
+    try:
+        if getattr(options, "resume", False):
             _take_up(found, results.load(options.output))
-        except (OSError, ValueError) as error:
-            console.print(str(error))
-            return 2
+        if options.output:
+            # Not after an hour.
+            options.output.open("a").close()
+    except (OSError, ValueError) as error:
+        console.print(str(error))
+        return 2
     began = time.monotonic()
     for name in options.questions:
         if name in found.answers:
             continue
-        repetitions = options.repetitions or runner.REPETITIONS
         if name == "verdict":
             calls = verdict.FEW if scale is QUICK else verdict.MANY
-            answer = verdict.measure(rounds=repetitions, calls=calls)
+            answer = verdict.measure(rounds=options.repetitions, calls=calls)
         else:
-            answer = runner.ask(console, name, wanted, scale, repetitions, until=began + seconds)
+            until = began + seconds
+            answer = runner.ask(console, name, wanted, scale, options.repetitions, until=until)
         found.answers[name] = answer
         found.machine["took"] = f"{(time.monotonic() - began) / 60:.0f} minutes"
         table.show_answer(console, name, answer)
@@ -215,6 +227,7 @@ def _write(
 
 
 if __name__ == "__main__":
-    # So that the servers end, too.
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    # So that the servers end, too, and nobody gets a traceback for it.
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, lambda number, _: sys.exit(128 + number))
     sys.exit(main())

@@ -176,3 +176,19 @@ def test_there_is_help(arguments: tuple[str, ...], capsys: pytest.CaptureFixture
         main([*arguments, "--help"])
     assert ended.value.code == 0
     assert "python -m bench" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("gcc", "alone")
+def test_a_file_that_cannot_be_written_is_said_at_once(
+    question: Fake, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*ALL, "--output", str(tmp_path / "none" / "results.json")]) == 2
+    assert "No such file or directory" in capsys.readouterr().out
+    assert question.asked == []
+
+
+@pytest.mark.parametrize("many", ["0", "-1", "x"])
+def test_repetitions_are_counted(many: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["fanout", "--repetitions", many])
+    assert f"--repetitions: invalid positive_number value: '{many}'" in capsys.readouterr().err
