@@ -128,7 +128,8 @@ def _run(
     found = results.Results(machine.describe(), absent=install.absent(wanted))
     wanted = [each for each in wanted if each.name not in found.absent]
     try:
-        if getattr(options, "resume", False):
+        # One that was cut off in its first question has left an empty file.
+        if getattr(options, "resume", False) and options.output.stat().st_size:
             _take_up(found, results.load(options.output))
         if options.output:
             # Not after an hour.
@@ -148,9 +149,9 @@ def _run(
             answer = runner.ask(console, name, wanted, scale, options.repetitions, until=until)
         found.answers[name] = answer
         found.machine["took"] = f"{(time.monotonic() - began) / 60:.0f} minutes"
-        table.show_answer(console, name, answer)
         if options.output:
             options.output.write_text(found.dumps())
+        table.show_answer(console, name, answer)
     table.show_about(console, found)
     return int(any(who.startswith(table.OURS) for a in found.answers.values() for who, _ in a.void))
 
@@ -194,10 +195,10 @@ def _profile(console: Console, options: argparse.Namespace) -> int:
 def _compare(console: Console, options: argparse.Namespace) -> int:
     try:
         old, new = results.load(options.old), results.load(options.new)
+        return int(compare.compare(console, old, new))
     except (OSError, ValueError) as error:
         console.print(str(error))
         return 2
-    return int(compare.compare(console, old, new))
 
 
 def _plot(console: Console, options: argparse.Namespace) -> int:

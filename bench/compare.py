@@ -105,7 +105,13 @@ def _beside_control(contender: str, series: Series) -> list[float]:
 
 
 def compare(console: Console, old: Results, new: Results) -> bool:
-    """Print all readings that both have; return whether any is slower."""
+    """Print all readings that both have; return whether any is slower.
+
+    Raises:
+        ValueError: they have no question in common.
+    """
+    if old.answers.keys().isdisjoint(new.answers):
+        raise ValueError("the two files have no question in common")
     table = Table(title=f"{old.machine['commit']} and {new.machine['commit']}")
     for head in ("", "old", "new", "unit", "new / old", ""):
         table.add_column(head, justify="left" if head in ("", "unit") else "right")

@@ -32,13 +32,15 @@ def install(console: Console) -> None:
     _run(console, [sys.executable, "-m", "venv", "--clear", str(INSTALLED / "venv")])
     pip = [str(INSTALLED / "venv" / "bin" / "python"), "-m", "pip", "install", "--quiet",
            "--disable-pip-version-check"]  # fmt: skip
-    if not _run(console, [*pip, "--requirement", str(requirements)]):
+    whole = _run(console, [*pip, "--requirement", str(requirements)])
+    if not whole:
         for line in requirements.read_text().splitlines():
             _run(console, [*pip, line])
     shutil.copy(package, INSTALLED)
     npm = ["npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix", str(INSTALLED)]
-    _run(console, npm)
-    done.write_text(pinned)
+    whole &= _run(console, npm)
+    if whole:  # what has failed is tried again the next time
+        done.write_text(pinned)
 
 
 def _run(console: Console, command: list[str]) -> bool:

@@ -63,7 +63,8 @@ class Profiler:
         for spy in self.running.values():
             spy.send_signal(signal.SIGINT)
             spy.send_signal(signal.SIGCONT)
-            spy.wait(30)
+            if spy.wait(30):
+                raise NoProfiler(f"py-spy could not write {self.output}")
 
 
 def find(beside: Path) -> str:

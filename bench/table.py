@@ -16,7 +16,7 @@ def show_about(console: Console, results: Results) -> None:
     for name, value in results.machine.items():
         console.print(f"{name}: {value}", highlight=False)
     for name, why in results.absent.items():
-        console.print(f"[yellow]not measured: {name}: {why}", highlight=False)
+        console.print(f"not measured: {name}: {why}", style="yellow", markup=False, highlight=False)
 
 
 def show_answer(console: Console, name: str, answer: Answer) -> None:
@@ -41,7 +41,7 @@ def show_answer(console: Console, name: str, answer: Answer) -> None:
         table.add_section()
     console.print(table)
     for contender, why in answer.void:
-        console.print(f"[red]void: {contender}: {why}", highlight=False)
+        console.print(f"void: {contender}: {why}", style="red", markup=False, highlight=False)
     if answer.skipped:
         console.print(f"[yellow]no time left for {', '.join(answer.skipped)}", highlight=False)
 

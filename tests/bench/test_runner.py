@@ -192,3 +192,35 @@ def test_repetitions_are_counted(many: str, capsys: pytest.CaptureFixture[str]) 
     with pytest.raises(SystemExit):
         main(["fanout", "--repetitions", many])
     assert f"--repetitions: invalid positive_number value: '{many}'" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("gcc")
+def test_a_reason_is_shown_as_it_is_and_the_file_is_written_first(
+    alone: Fake, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> Sample:
+        raise Void("it said [/usr/lib/node]")
+
+    monkeypatch.setattr(alone, "measure", fail)
+    output = tmp_path / "results.json"
+    assert main([*ALL, "--output", str(output)]) == 1
+    assert "it said [/usr/lib/node]" in capsys.readouterr().out
+    assert results.load(output).answers["fake"].void
+
+
+@pytest.mark.usefixtures("gcc", "alone")
+def test_what_was_cut_off_at_once_is_begun_anew(tmp_path: Path) -> None:
+    output = tmp_path / "results.json"
+    output.touch()
+    assert main([*ALL, "--resume", "--repetitions", "1", "--output", str(output)]) == 0
+    assert "fake" in results.load(output).answers
+    assert main(["compare", str(output), str(output)]) == 0
+
+
+def test_files_with_nothing_in_common_are_not_compared(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "results.json"
+    path.write_text(results.Results({"commit": "a"}).dumps())
+    assert main(["compare", str(path), str(path)]) == 2
+    assert "no question in common" in capsys.readouterr().out
