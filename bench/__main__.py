@@ -37,7 +37,8 @@ QUICK_ONES = ("sse_trio", "C loop", "websockets+uvloop", "socket.io")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit status."""
     options = _parser().parse_args(arguments)
-    console = Console(width=None if sys.stdout.isatty() else 120)
+    # Without markup: what peers and the system say may hold brackets.
+    console = Console(width=None if sys.stdout.isatty() else 120, markup=False)
     return int(options.run(console, options))
 
 

@@ -20,6 +20,7 @@ from collections.abc import Sequence
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from .results import Results, Series
 from .table import OURS, number
@@ -37,10 +38,10 @@ NOT_OURS = "the generator late"
 """A reading with this in its name says nothing of the hub."""
 
 WORDS = {
-    "slower": "[red]slower",
-    "faster": "[green]faster",
-    "machine": "[yellow]it may be the machine",
-    "same": "",
+    "slower": Text("slower", "red"),
+    "faster": Text("faster", "green"),
+    "machine": Text("it may be the machine", "yellow"),
+    "same": Text(),
 }
 
 
@@ -139,6 +140,7 @@ def compare(console: Console, old: Results, new: Results) -> bool:
                     WORDS[found],
                 )
     if old.machine.get("processor") != new.machine.get("processor"):
-        console.print("[yellow]these are of two machines: nothing can be said of the builds")
+        two = "these are of two machines: nothing can be said of the builds"
+        console.print(two, style="yellow")
     console.print(table)
     return slower

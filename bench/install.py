@@ -49,10 +49,10 @@ def _run(console: Console, command: list[str]) -> bool:
             command, capture_output=True, text=True, timeout=PATIENCE
         )
     except (OSError, subprocess.SubprocessError) as error:
-        console.print(f"[red]{error}")
+        console.print(str(error), style="red", highlight=False)
         return False
     if done.returncode:
-        console.print(done.stderr[-2000:], style="red", markup=False, highlight=False)
+        console.print(done.stderr[-2000:], style="red", highlight=False)
     return not done.returncode
 
 

@@ -4,6 +4,7 @@ import statistics
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from .figures import quartiles, ratio
 from .results import Answer, Results, Series
@@ -16,7 +17,7 @@ def show_about(console: Console, results: Results) -> None:
     for name, value in results.machine.items():
         console.print(f"{name}: {value}", highlight=False)
     for name, why in results.absent.items():
-        console.print(f"not measured: {name}: {why}", style="yellow", markup=False, highlight=False)
+        console.print(f"not measured: {name}: {why}", style="yellow", highlight=False)
 
 
 def show_answer(console: Console, name: str, answer: Answer) -> None:
@@ -27,7 +28,8 @@ def show_answer(console: Console, name: str, answer: Answer) -> None:
         table.add_column(head, justify="right", no_wrap=True)
     for series in answer.series.values():
         better = "less" if series.lower_is_better else "more"
-        table.add_row(f"[bold]{series.name}[/], {series.unit} ({better} is better)")
+        unit = f", {series.unit} ({better} is better)"
+        table.add_row(Text.assemble((series.name, "bold"), unit))
         for contender, values in series.values.items():
             low, high = quartiles(values)
             times = ratio(ours(series), values)
@@ -41,9 +43,10 @@ def show_answer(console: Console, name: str, answer: Answer) -> None:
         table.add_section()
     console.print(table)
     for contender, why in answer.void:
-        console.print(f"void: {contender}: {why}", style="red", markup=False, highlight=False)
+        console.print(f"void: {contender}: {why}", style="red", highlight=False)
     if answer.skipped:
-        console.print(f"[yellow]no time left for {', '.join(answer.skipped)}", highlight=False)
+        late = ", ".join(answer.skipped)
+        console.print(f"no time left for {late}", style="yellow", highlight=False)
 
 
 def ours(series: Series) -> list[float]:

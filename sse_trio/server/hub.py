@@ -299,13 +299,12 @@ class Hub:
             outcome, repeated, commit = self._carry_out(wanted, None)
         except (Conflict, LimitReached):
             return None
-        if not commit.done:
-            self._busy[wanted.room] = trio.lowlevel.ParkingLot()
-            return Accepted(wanted, outcome, repeated, commit, finished=False)
-        finished = outcome.told.is_set()
+        finished = commit.done and outcome.told.is_set()
         if finished:
             self._count(wanted, "duplicate" if repeated else "accepted")
-        return Accepted(wanted, outcome, repeated, None, finished)
+        elif not commit.done:
+            self._busy[wanted.room] = trio.lowlevel.ParkingLot()
+        return Accepted(wanted, outcome, repeated, None if commit.done else commit, finished)
 
     async def finish(self, accepted: Accepted) -> None:
         """Wait until what was accepted at once is durable, and everybody is told.

@@ -160,3 +160,6 @@ class SlowCommit:
             self.done = True
         finally:
             ledger.writing.remove(self.room)
+
+
+MakeLedger = Callable[[], MemoryLedger]

@@ -3,7 +3,6 @@
 import json
 import re
 import socket
-from collections.abc import Callable
 from functools import partial
 from unittest.mock import patch
 
@@ -17,9 +16,7 @@ import sse_trio
 from sse_trio.core.heads import Heads
 
 from ..support import CLOSE, KEY, client_frame, client_text
-from .fakes import SlowLedger
-
-MakeLedger = Callable[[], sse_trio.MemoryLedger]
+from .fakes import MakeLedger, SlowLedger
 
 NONCE = b"dGhlIHNhbXBsZSBub25jZQ=="
 
@@ -113,9 +110,9 @@ def test_both_ways_lead_to_the_same_answers(
     # Split anywhere; or a request in two pieces, the second of them so long: a body, perhaps.
     ends = [*sorted(splits), len(stream)]
     split = [stream[a:b] for a, b in zip([0, *ends], ends, strict=False) if a < b]
-    two = [part for request, k in requests for part in (request[:-k], request[-k:]) if k and part]
-    whole = [request for request, k in requests if not k]
-    pieces = split if splits else [*two, *whole, ending]
+    cuts = [(request, max(0, len(request) - k)) for request, k in requests]
+    two = [part for request, at in cuts for part in (request[:at], request[at:]) if part]
+    pieces = split if splits else [*two, ending]
     clock = partial(MockClock, autojump_threshold=0.01)
     usual = trio.run(answers, pieces, ledger, clock=clock())
     with patch.object(Heads, "read", return_value=None):

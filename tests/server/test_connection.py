@@ -5,7 +5,6 @@ import gc
 import json
 import os
 from collections import Counter
-from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
 from typing import NoReturn
 
@@ -27,7 +26,7 @@ from ..support import (
     post_notify,
     raw_websocket,
 )
-from .fakes import SlowLedger
+from .fakes import MakeLedger, SlowLedger
 
 HEAD = b"POST /notify HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\n"
 JOIN = client_text({"type": "join", "room": "u1", "session": "s1"})
@@ -56,7 +55,7 @@ async def said_in_parts(stream: trio.SocketStream, *pieces: bytes) -> None:
 async def test_a_body_that_comes_after_its_head_is_heard_once(
     start: Start,
     autojump_clock: MockClock,
-    ledger: Callable[[], sse_trio.MemoryLedger],
+    ledger: MakeLedger,
     wait: float,
 ) -> None:
     """As Python's `http.client` sends it: whatever comes next is a request of its own."""
@@ -77,7 +76,7 @@ async def test_a_body_that_comes_after_its_head_is_heard_once(
 async def test_what_is_waited_for_is_counted_once(
     start: Start,
     autojump_clock: MockClock,
-    ledger: Callable[[], sse_trio.MemoryLedger],
+    ledger: MakeLedger,
     wait: float,
     members: int,
 ) -> None:
