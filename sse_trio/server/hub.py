@@ -474,8 +474,11 @@ def _callers_mistakes() -> Iterator[None]:
         raise LocalProtocolError(str(error)) from None
 
 
-async def _gently(work: Iterable[object]) -> None:
-    """Run `work` to its end, giving way after every `SLICE` steps."""
-    for count, _ in enumerate(work, 1):
-        if count % SLICE == 0:
+async def _gently(work: Iterable[int]) -> None:
+    """Run `work` to its end, giving way after every `SLICE` things that it says it has done."""
+    done = 0
+    for count in work:
+        done += count
+        if done >= SLICE:
+            done = 0
             await trio.lowlevel.checkpoint()

@@ -13,8 +13,8 @@ moment, and stand in it as one.
 import math
 import secrets
 from collections import Counter, deque
-from collections.abc import Callable, Container, Generator, Iterable
-from typing import Protocol, assert_never
+from collections.abc import Callable, Collection, Container, Generator, Iterable
+from typing import Protocol
 
 import attrs
 
@@ -351,13 +351,16 @@ class Membership:
 
     def _offer(self, member: Member, frame: bytes) -> None:
         if not member.peer.offer(frame):
-            self.counters.slow_members += 1
-            self.close(member, CloseCode.TRY_AGAIN_LATER, "reads too slowly")
+            self._close_slow(member)
+
+    def _close_slow(self, member: Member) -> None:
+        self.counters.slow_members += 1
+        self.close(member, CloseCode.TRY_AGAIN_LATER, "reads too slowly")
 
     # -- time passes --------------------------------------------------------------------
 
-    def turn(self) -> Generator[None, None, None]:
-        """Turn the wheel to now, and yield whenever one thing that was due has been done."""
+    def turn(self) -> Generator[int, None, None]:
+        """Do what is due by now; yield, with how much it was, where others have a turn."""
         now = self._clock()
         due = self.wheel.turn(now)
         if not due:
@@ -366,48 +369,60 @@ class Membership:
         # browser answers it even where the page's timers sleep.
         beat = text_frame(messages.encode(messages.Heartbeat(int(self._wall() * 1000))))
         beat += PING_FRAME
+        members = [item for item in due if isinstance(item, Member)]
+        for start in range(0, len(members), self._slice):
+            some = members[start : start + self._slice]
+            self._beat_some(some, now, beat)
+            yield len(some)
         for item in due:
             if isinstance(item, Told):
-                yield from self._close_silent(item)
-                continue
-            # While others had their turn, it may have been given another date, or have gone.
-            if item not in self.wheel:
-                if isinstance(item, Member):
-                    self._due(item, now, beat)
-                else:
-                    item.expire()
-            yield
+                self._close_silent(item)
+                yield len(item.members)
+            elif not isinstance(item, Member) and item not in self.wheel:
+                item.expire()
+                yield 1
 
-    def _close_silent(self, told: Told) -> Generator[None, None, None]:
+    def _beat_some(self, members: Iterable[Member], now: float, beat: bytes) -> None:
+        """Do what is due for so many that nobody minds.
+
+        Almost all of them get a heartbeat, and the next one together: one after the other, the
+        dates alone took as long as half of a send.
+        """
+        again = now + self._config.heartbeat_interval
+        patience = self._config.heartbeat_timeout
+        beaten = []
+        for member in members:
+            if member.state is not State.JOINED:
+                self._due(member)
+            elif now >= (silent := member.heard + patience):
+                self.counters.dead_peers += 1
+                self.refuse(member, CloseCode.TIMED_OUT, "no sign of life")
+            elif now < member.next_beat:
+                self._schedule_beat(member)
+            else:
+                member.next_beat = again
+                if member.admission is None and not member.peer.offer(beat):
+                    self._close_slow(member)
+                elif silent < again:
+                    self.schedule(member, silent)
+                else:
+                    beaten.append(member)
+        self._schedule_all(beaten, again)
+
+    def _close_silent(self, told: Told) -> None:
         for member in told.members:
             if member.state is State.TERMINATED:
                 self.close(member, CloseCode.TERMINATED, "")
-            yield
 
-    def _due(self, member: Member, now: float, beat: bytes) -> None:
-        match member.state:
-            case State.ARRIVING:
-                self.refuse(member, CloseCode.TIMED_OUT, "no join in time")
-            case State.JOINED:
-                self._beat_one(member, now, beat)
-            case State.CLOSING:
-                member.peer.abort()
-            case State.SUPERSEDED | State.TERMINATED | State.GONE:
-                pass  # the fan-out times them; the gone have all the time in the world
-            case _:
-                assert_never(member.state)
-
-    def _beat_one(self, member: Member, now: float, beat: bytes) -> None:
-        if now >= member.heard + self._config.heartbeat_timeout:
-            self.counters.dead_peers += 1
-            self.refuse(member, CloseCode.TIMED_OUT, "no sign of life")
+    def _due(self, member: Member) -> None:
+        # While others had their turn, it may have been given another date.
+        if member in self.wheel:
             return
-        if now >= member.next_beat:
-            member.next_beat = now + self._config.heartbeat_interval
-            if member.admission is None:
-                self._offer(member, beat)
-        if member.state is State.JOINED:
-            self._schedule_beat(member)
+        if member.state is State.ARRIVING:
+            self.refuse(member, CloseCode.TIMED_OUT, "no join in time")
+        elif member.state is State.CLOSING:
+            member.peer.abort()
+        # The fan-out times those that it ends; the gone have all the time in the world.
 
     def _schedule_beat(self, member: Member) -> None:
         silent = member.heard + self._config.heartbeat_timeout
@@ -415,19 +430,22 @@ class Membership:
 
     def schedule(self, item: Member | Told | Timed, due: float) -> None:
         """Have it done then what is due."""
-        self.wheel.add(item, due)
+        self._schedule_all((item,), due)
+
+    def _schedule_all(self, items: Collection[Member | Told | Timed], due: float) -> None:
+        self.wheel.add_all(items, due)
         if due < self._next_due:
             # Once is enough, whoever else comes before the timer's task does.
             self._next_due = due
             self._hurry()
 
-    def goodbye(self) -> Generator[Member, None, None]:
-        """Close every WebSocket with 1001, and yield each."""
+    def goodbye(self) -> Generator[int, None, None]:
+        """Close every WebSocket with 1001; yield 1 after each."""
         self.draining = True
         for member in list(self._open):
             if member.state in (State.ARRIVING, State.JOINED):
                 self.close(member, CloseCode.GOING_AWAY, "the server is shutting down")
-            yield member
+            yield 1
 
     def next_due(self) -> float:
         """Return when `turn` has something to do next; infinity if never."""

@@ -130,12 +130,12 @@ class Recognition:
         standing.noted = standing.touched
         return self.ledger.note(room, standing.record(), answer)
 
-    def sweep(self) -> Generator[str, None, None]:
-        """Forget every room that is too old; yield each."""
+    def sweep(self) -> Generator[int, None, None]:
+        """Forget every room that is too old; yield 1 after each."""
         now = self._wall()
         for room in self._standings.forget(now):
             self._note_looked_at(room, now)
-            yield room
+            yield 1
 
     def _note_looked_at(self, room: str, now: float) -> None:
         standing = self._standings.get(room)
