@@ -31,6 +31,12 @@ QUICK_ORDER = (
     "verdict",
 )
 
+OF_THEIR_OWN = ("ledger", "verdict")
+"""Questions to which there are no peers."""
+
+SAME = ("commit", "processor", "size", "contenders", "repetitions")
+"""What the parts of one run have in common."""
+
 QUICK_ONES = ("sse_trio", "C loop", "websockets+uvloop", "socket.io")
 
 
@@ -45,14 +51,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench", description="Benchmarks of sse_trio.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for name, question in runner.QUESTIONS.items():
+    about = {name: question.ABOUT for name, question in runner.QUESTIONS.items()}
+    for name, text in (about | {"verdict": verdict.ABOUT}).items():
         # argparse takes a % for the beginning of a name.
-        command = commands.add_parser(name, help=question.ABOUT.replace("%", "%%"))
+        text = text.replace("%", "%%")
+        command = commands.add_parser(name, help=text, description=text)
         command.set_defaults(run=_measure, questions=[name])
-        _add_options(command)
-    command = commands.add_parser("verdict", help=verdict.ABOUT)
-    command.set_defaults(run=_measure, questions=["verdict"])
-    _add_options(command)
+        _add_options(command, alone=name in OF_THEIR_OWN)
     command = commands.add_parser("all", help="every question, unattended")
     command.set_defaults(run=_measure, questions=[*runner.QUESTIONS, "verdict"])
     _add_options(command)
@@ -83,11 +88,19 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_options(command: argparse.ArgumentParser) -> None:
+def _add_options(command: argparse.ArgumentParser, *, alone: bool = False) -> None:
     command.add_argument(
         "--repetitions", type=positive_number, default=runner.REPETITIONS, help="(%(default)s)"
     )
-    command.add_argument("--only", help="these contenders, with commas between")
+    if alone:
+        command.set_defaults(only=[])
+    else:
+        command.add_argument(
+            "--only",
+            type=contenders,
+            default=list(CONTENDERS),
+            help=f"some contenders, with commas between: {', '.join(CONTENDERS)}",
+        )
     command.add_argument("--quick", action="store_true", help="small numbers")
     command.add_argument("--output", type=Path, help="a JSON file for the results")
 
@@ -99,16 +112,19 @@ def positive_number(text: str) -> int:
     return number
 
 
+def contenders(text: str) -> list[str]:
+    """Read their names, each once."""
+    names = list(dict.fromkeys(text.split(",")))
+    if unknown := [name for name in names if name not in CONTENDERS]:
+        raise argparse.ArgumentTypeError(f"no such contender: {', '.join(unknown)}")
+    return names
+
+
 def _measure(console: Console, options: argparse.Namespace) -> int:
-    names = options.only.split(",") if options.only else list(CONTENDERS)
-    if unknown := set(names) - set(CONTENDERS):
-        console.print(f"no such contender: {', '.join(unknown)}; there are {', '.join(CONTENDERS)}")
-        return 2
-    alone = set(options.questions) <= {"ledger", "verdict"}
-    if not alone and any(CONTENDERS[name].probe for name in names):
+    if any(CONTENDERS[name].probe for name in options.only):
         install.install(console)
     scale = QUICK if options.quick else full()
-    return _run(console, options, names, scale, math.inf)
+    return _run(console, options, options.only, scale, math.inf)
 
 
 def _quick(console: Console, options: argparse.Namespace) -> int:
@@ -125,19 +141,12 @@ def _run(
 ) -> int:
     if options.questions != ["verdict"] and not _compiler(console):
         return 2
-    wanted = [CONTENDERS[name] for name in names if options.questions != ["verdict"]]
-    found = results.Results(machine.describe(), absent=install.absent(wanted))
-    wanted = [each for each in wanted if each.name not in found.absent]
     try:
-        # One that was cut off in its first question has left an empty file.
-        if getattr(options, "resume", False) and options.output.stat().st_size:
-            _take_up(found, results.load(options.output))
-        if options.output:
-            # Not after an hour.
-            options.output.open("a").close()
+        found = _begin(options, names, scale)
     except (OSError, ValueError) as error:
         console.print(str(error))
         return 2
+    wanted = [CONTENDERS[name] for name in names if name not in found.absent]
     began = time.monotonic()
     for name in options.questions:
         if name in found.answers:
@@ -151,16 +160,47 @@ def _run(
         found.answers[name] = answer
         found.machine["took"] = f"{(time.monotonic() - began) / 60:.0f} minutes"
         if options.output:
-            options.output.write_text(found.dumps())
+            results.save(found, options.output)
         table.show_answer(console, name, answer)
     table.show_about(console, found)
     return int(any(who.startswith(table.OURS) for a in found.answers.values() for who, _ in a.void))
 
 
+def _begin(options: argparse.Namespace, names: list[str], scale: Scale) -> results.Results:
+    """Return what there is so far, and write it.
+
+    Raises:
+        OSError: it cannot be written: not to say so after an hour.
+        ValueError: it would not be one run, or nobody can be measured.
+    """
+    asked = {
+        "size": str(scale),
+        "contenders": ", ".join(names),
+        "repetitions": str(options.repetitions),
+        "took": "0 minutes",
+    }
+    absent = install.absent(CONTENDERS[name] for name in names)
+    if names and absent.keys() == set(names):
+        raise ValueError(f"nobody can be measured: {absent}")
+    found = results.Results(machine.describe() | asked, absent=absent)
+    if getattr(options, "resume", False):
+        _take_up(found, results.load(options.output))
+    elif options.output and options.output.exists():
+        raise ValueError(f"{options.output} is there already")
+    if options.output:
+        results.save(found, options.output)
+    return found
+
+
 def _take_up(found: results.Results, before: results.Results) -> None:
-    """Keep what a run has answered that was cut off."""
-    if before.machine["commit"] != found.machine["commit"]:
-        raise ValueError(f"the file is of another commit: {before.machine['commit']}")
+    """Keep what a run has answered that was cut off.
+
+    Raises:
+        ValueError: it was another build, machine, or size.
+    """
+    for name in SAME:
+        if before.machine[name] != found.machine[name]:
+            raise ValueError(f"the file is of another {name}: {before.machine[name]}")
     found.answers |= before.answers
     found.machine["resumed after"] = before.machine["took"]
 

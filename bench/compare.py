@@ -23,7 +23,7 @@ from rich.table import Table
 from rich.text import Text
 
 from .results import Results, Series
-from .table import OURS, number
+from .table import NOT_OURS, OURS, number
 
 EFFECT = 0.05
 LARGE_EFFECT = 0.2
@@ -33,9 +33,6 @@ CHANCE_BESIDE_CONTROL = 0.1
 ENOUGH = 5
 EXACT = 8
 """Up to so many values each, all arrangements are counted."""
-
-NOT_OURS = "the generator late"
-"""A reading with this in its name says nothing of the hub."""
 
 WORDS = {
     "slower": Text("slower", "red"),
@@ -105,14 +102,22 @@ def _beside_control(contender: str, series: Series) -> list[float]:
     return [a / b for a, b in zip(series.values[contender], control, strict=False) if b]
 
 
+def _check(old: Results, new: Results) -> None:
+    if old.answers.keys().isdisjoint(new.answers):
+        raise ValueError("the two files have no question in common")
+    for name in ("processor", "size"):
+        before, after = old.machine[name], new.machine[name]
+        if before != after:
+            raise ValueError(f"nothing can be said of the builds: {before}, and then {after}")
+
+
 def compare(console: Console, old: Results, new: Results) -> bool:
     """Print all readings that both have; return whether any is slower.
 
     Raises:
-        ValueError: they have no question in common.
+        ValueError: they have no question in common, or are of two machines or sizes.
     """
-    if old.answers.keys().isdisjoint(new.answers):
-        raise ValueError("the two files have no question in common")
+    _check(old, new)
     table = Table(title=f"{old.machine['commit']} and {new.machine['commit']}")
     for head in ("", "old", "new", "unit", "new / old", ""):
         table.add_column(head, justify="left" if head in ("", "unit") else "right")
@@ -139,8 +144,5 @@ def compare(console: Console, old: Results, new: Results) -> bool:
                     f"{b / a:.2f}" if a else "",
                     WORDS[found],
                 )
-    if old.machine.get("processor") != new.machine.get("processor"):
-        two = "these are of two machines: nothing can be said of the builds"
-        console.print(two, style="yellow")
     console.print(table)
     return slower

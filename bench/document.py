@@ -10,16 +10,16 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from . import plot
-from .figures import quartiles, ratio
+from .figures import quartiles
 from .results import Answer, Results, Series
-from .table import number, ours
+from .table import number, times
 from .targets import TARGETS
 
 PAGE = "benchmarks.md"
 ABREAST = 3
 """Readings that a table has beside one another."""
 
-OMITTED = re.compile(r"answered, .*|(first|median), N=(?!10000$).*|growth, (?!18000 ).*")
+OMITTED = re.compile(r"answered, .*|(first|median), N=(?!10000$).*|growth, .* / (?!10000$).*")
 """They are in the file, and would hide what matters."""
 
 PICTURES = {
@@ -107,10 +107,8 @@ def _cells(series: Series, contender: str) -> tuple[str, str]:
     if not values:
         return "void", ""
     low, high = quartiles(values)
-    times = ratio(ours(series), values)
-    return (
-        f"{number(statistics.median(values))} ({number(low)} to {number(high)})",
-        "" if times is None else f"{times:.2f}",
+    return f"{number(statistics.median(values))} ({number(low)} to {number(high)})", times(
+        series, values
     )
 
 

@@ -80,6 +80,6 @@ def check_compiler() -> str | None:
     """Return why the load generator cannot be had, or None."""
     try:
         compiled(PEERS.parent / "load.c")
-    except (NoCompiler, subprocess.SubprocessError) as error:
+    except (NoCompiler, OSError, subprocess.SubprocessError) as error:
         return str(error)
     return None

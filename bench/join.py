@@ -1,9 +1,9 @@
 """How fast members get in: connection, handshake, join, until `joined` has arrived.
 
-The rate: rooms of two, 64 connections at once in the making; and how many times the first half's
-rate that of the second half is, which finds more rooms there. The storm: the server is killed and
-started again, and everybody comes back at once, as soon as it listens; the time runs
-from that moment. A connection that is refused is tried again at once.
+The rate: rooms of two, 64 connections at once in the making, after half as many that warm up;
+and how many times the first half's rate that of the second half is, which finds more rooms there.
+The storm: the server is killed and started again, and everybody comes back at once, as soon as it
+listens; the time runs from that moment. A connection that is refused is tried again at once.
 """
 
 from .figures import Reading, Sample, histogram, milliseconds, percentile
@@ -19,7 +19,7 @@ INFLIGHT = 64
 def measure(contender: Contender, scale: Scale) -> Sample:
     """Measure once."""
     with running(contender) as server:
-        server.load.do("join", rooms=max(1, scale.joins // 20), size=2)  # warms up
+        server.load.do("join", rooms=max(1, scale.joins // 4), size=2)  # warms up
         server.load.do("leave")
         server.settle()
         with server.job():

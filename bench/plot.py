@@ -25,12 +25,14 @@ OF_N = re.compile(r"last, N=(\d+)")
 def draw(results: Results, directory: Path) -> Iterator[Path]:
     """Draw what there is; yield each file."""
     directory.mkdir(parents=True, exist_ok=True)
-    if fanout := results.answers.get("fanout"):
+    # Where everybody was void, there is nothing to draw.
+    answers = {name: answer for name, answer in results.answers.items() if answer.series}
+    if fanout := answers.get("fanout"):
         yield _save(_over_n(fanout), directory / "bench-fanout.svg")
         yield _save(_arrivals(fanout), directory / "bench-arrivals.svg")
-    if notify := results.answers.get("notify"):
+    if notify := answers.get("notify"):
         yield _save(_throughput(notify), directory / "bench-notify.svg")
-    if memory := results.answers.get("memory"):
+    if memory := answers.get("memory"):
         yield _save(_memory(memory), directory / "bench-memory.svg")
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import attrs
 
-from . import runner
+from . import ledger, runner
 from .scale import Scale
 from .servers import HUB
 
@@ -88,7 +88,9 @@ def profile(question: str, scale: Scale, output: Path) -> None:
     """
     profiler = Profiler(find(Path(sys.executable).parent), output)
     try:
-        contender = attrs.evolve(HUB, watch=profiler.watch)
+        # Of the ledgers, the file: the others have the one in memory.
+        hub = ledger.CONTENDERS[-1] if question == "ledger" else HUB
+        contender = attrs.evolve(hub, watch=profiler.watch)
         runner.QUESTIONS[question].measure(contender, scale)
     finally:
         profiler.draw()

@@ -83,6 +83,13 @@ class Results:
         return json.dumps(whole, indent=1) + "\n"
 
 
+def save(results: Results, path: Path) -> None:
+    """Write the file, or leave the one that is there as it is. Raises OSError."""
+    unfinished = path.with_name(f"{path.name}.part")
+    unfinished.write_text(results.dumps())
+    unfinished.replace(path)
+
+
 def loads(text: str) -> Results:
     """Read the file.
 

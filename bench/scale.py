@@ -38,21 +38,21 @@ class Scale:
     """Rooms of two where members come and go."""
     churn_seconds: float
 
+    def __str__(self) -> str:
+        return f"up to {self.fan_outs[-1][0]:,} members"
+
 
 def full() -> Scale:
     """Return what the figures in the documents are measured at."""
     most = max(1000, (open_files() - MARGIN) // 1000 * 1000)
+    fan_outs = {most: 1} | {1: 20, 100: 10, 1000: 3, 10_000: 1}
     return Scale(
-        fan_outs=tuple(
-            (n, times)
-            for n, times in ((1, 20), (100, 10), (1000, 3), (10_000, 1), (most, 1))
-            if n <= most
-        ),
+        fan_outs=tuple((n, times) for n, times in sorted(fan_outs.items()) if n <= most),
         rooms=min(10_000, (open_files() - OTHERS) // 2),
         steps=20,
         joins=min(6000, most),
         idle=min(10_000, most),
-        beating=tuple(n for n in (1000, 10_000, most) if n <= most),
+        beating=tuple(sorted(n for n in {1000, 10_000, most} if n <= most)),
         beating_seconds=6,
         stalling=min(3000, most),
         large=min(10_000, most * 5 // 9),

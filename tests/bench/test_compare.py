@@ -15,6 +15,8 @@ from bench.compare import chance, compare, verdict
 from bench.results import Answer, Results, Series
 
 SAME = [1.0, 1.1, 0.9, 1.05, 0.95]
+MACHINE = {"commit": "abc", "processor": "a Z80", "size": "small"}
+
 SLOW = [2.0, 2.1, 1.9, 2.05, 1.95]
 
 
@@ -69,7 +71,7 @@ def test_the_approximation_is_close_to_the_exact(seed: int) -> None:
 def results(values: list[float], control: list[float] = SAME) -> Results:
     both = {"sse_trio": values, "C loop": control}
     series = Series("last, N=1", "ms", lower_is_better=True, values=both)
-    return Results({"commit": "abc"}, {"fanout": Answer("about", {series.name: series})})
+    return Results(dict(MACHINE), {"fanout": Answer("about", {series.name: series})})
 
 
 def test_compare_says_which_is_slower() -> None:
@@ -84,6 +86,14 @@ def test_a_slower_machine_is_not_a_slower_build() -> None:
     out = StringIO()
     assert not compare(Console(file=out, width=120), results(SAME), results(SLOW, SLOW))
     assert "it may be the machine" in out.getvalue()
+
+
+@pytest.mark.parametrize("what", ["processor", "size"])
+def test_another_machine_or_size_says_nothing_of_the_build(what: str) -> None:
+    old, new = results(SAME), results(SLOW)
+    new.machine[what] = "another"
+    with pytest.raises(ValueError, match="nothing can be said"):
+        compare(Console(file=StringIO()), old, new)
 
 
 def test_arrangements_are_counted_with_ties() -> None:

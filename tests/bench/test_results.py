@@ -8,7 +8,7 @@ from rich.console import Console
 
 from bench import machine, plot, results, table
 from bench.figures import Reading, Sample, histogram
-from bench.results import Answer, Results
+from bench.results import Answer, Results, Series
 
 
 def some() -> Results:
@@ -86,6 +86,23 @@ def test_pictures_are_drawn(tmp_path: Path) -> None:
     for text in drawn.values():
         assert "<svg" in text
         assert "sse_trio" in text
+
+
+def test_nothing_is_drawn_where_all_was_void(tmp_path: Path) -> None:
+    found = some()
+    for answer in found.answers.values():
+        answer.series.clear()
+        answer.spectra.clear()
+        answer.points.clear()
+    assert [*plot.draw(found, tmp_path)] == []
+
+
+def test_how_late_the_generator_was_is_no_ratio() -> None:
+    series = Series(f"of this, {table.NOT_OURS}, p99", "ms", lower_is_better=True)
+    series.values |= {"sse_trio": [1.0], "ws": [2.0]}
+    assert table.times(series, series.values["ws"]) == ""
+    series.name = "p99"
+    assert table.times(series, series.values["ws"]) == "0.50"
 
 
 @pytest.mark.parametrize(

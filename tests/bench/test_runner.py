@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from bench import results, runner
+from bench import install, machine, results, runner
 from bench.__main__ import main
 from bench.figures import Reading, Sample
 from bench.load import Void
@@ -149,9 +149,66 @@ def test_another_builds_answers_are_not_taken_up(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     file = tmp_path / "results.json"
-    file.write_text(results.Results({"commit": "another", "took": "0 minutes"}).dumps())
+    file.write_text(results.Results(machine.describe() | {"commit": "another"}).dumps())
     assert main([*ALL, "--resume"]) == 2
     assert "the file is of another commit: another" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("gcc", "alone")
+@pytest.mark.parametrize(
+    ("other", "what"),
+    [
+        (("--repetitions", "2"), "repetitions"),
+        (("--only", "C loop"), "contenders"),
+    ],
+)
+def test_another_runs_answers_are_not_taken_up(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], other: tuple[str, ...], what: str
+) -> None:
+    output = ("--output", str(tmp_path / "results.json"))
+    assert main([*ALL, "--repetitions", "1", *output]) == 0
+    before = (tmp_path / "results.json").read_text()
+    assert main([*ALL, "--repetitions", "1", *output, *other, "--resume"]) == 2
+    assert f"the file is of another {what}: " in capsys.readouterr().out
+    assert (tmp_path / "results.json").read_text() == before
+
+
+@pytest.mark.usefixtures("gcc", "alone")
+def test_what_was_measured_before_is_not_lost(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "results.json"
+    output.write_text("an hour's work")
+    assert main([*ALL, "--output", str(output)]) == 2
+    assert "is there already" in capsys.readouterr().out
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["an hour's work"]
+
+
+@pytest.mark.usefixtures("gcc", "alone")
+def test_where_nobody_can_be_measured_that_is_said(
+    question: Fake, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(install, "absent", lambda names: dict.fromkeys(["C loop"], "no luck"))
+    assert main(["fake", "--only", "C loop"]) == 2
+    assert "no luck" in capsys.readouterr().out
+    assert question.asked == []
+
+
+@pytest.mark.usefixtures("gcc", "alone")
+def test_a_contender_that_is_named_twice_is_measured_once(question: Fake) -> None:
+    question.voids = 0
+    assert main(["fake", "--quick", "--only", "C loop,sse_trio,C loop", "--repetitions", "1"]) == 0
+    assert question.asked == ["C loop", "sse_trio"]
+
+
+@pytest.mark.parametrize("names", ["", "sse_trio,", "nobody"])
+def test_contenders_are_those_that_there_are(
+    names: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["fanout", "--only", names])
+    assert ended.value.code == 2
+    assert "no such contender" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("gcc")
@@ -170,7 +227,9 @@ def test_who_is_terminated_ends_the_servers(tmp_path: Path) -> None:
     assert not [*tmp_path.glob("sse-trio-bench-*")]
 
 
-@pytest.mark.parametrize("arguments", [(), ("fanout",), ("all",), ("quick",), ("compare",)])
+@pytest.mark.parametrize(
+    "arguments", [(), ("fanout",), ("ledger",), ("all",), ("quick",), ("compare",)]
+)
 def test_there_is_help(arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main([*arguments, "--help"])
@@ -209,12 +268,15 @@ def test_a_reason_is_shown_as_it_is_and_the_file_is_written_first(
 
 
 @pytest.mark.usefixtures("gcc", "alone")
-def test_what_was_cut_off_at_once_is_begun_anew(tmp_path: Path) -> None:
-    output = tmp_path / "results.json"
-    output.touch()
-    assert main([*ALL, "--resume", "--repetitions", "1", "--output", str(output)]) == 0
-    assert "fake" in results.load(output).answers
-    assert main(["compare", str(output), str(output)]) == 0
+def test_what_was_cut_off_at_once_is_begun_anew(question: Fake, tmp_path: Path) -> None:
+    output = ("--repetitions", "1", "--output", str(tmp_path / "results.json"))
+    question.victim, question.error = "sse_trio", KeyboardInterrupt()
+    with pytest.raises(KeyboardInterrupt):
+        main([*ALL, *output])
+    assert main([*ALL, *output, "--resume"]) == 0
+    path = tmp_path / "results.json"
+    assert "fake" in results.load(path).answers
+    assert main(["compare", str(path), str(path)]) == 0
 
 
 def test_files_with_nothing_in_common_are_not_compared(
