@@ -42,7 +42,7 @@ class Wheel(Generic[T]):
         self.add_all((item,), due)
 
     def add_all(self, items: Collection[T], due: float) -> None:
-        """Do so with many that are due at the same time: in a third of the time."""
+        """Do so with many that are due at the same time, which takes a third of the time."""
         if not items:
             return
         for item in items:

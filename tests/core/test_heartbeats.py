@@ -32,7 +32,7 @@ def is_late(due: float, now: float, width: float) -> bool:
 
 steps = st.lists(
     st.tuples(
-        st.sampled_from(["add", "add", "drop", "turn", "jump"]),
+        st.sampled_from(["add", "add", "add all", "drop", "turn", "jump"]),
         st.integers(0, 9),
         st.floats(-2, 40),
     ),
@@ -52,6 +52,10 @@ def test_behaves_as_a_dict_of_due_times(
             wheel.add(item, due)
             # Who is overdue already is due in the next slot.
             model[item] = max(due, now)
+        elif step == "add all":
+            due = now + slots * width
+            wheel.add_all(range(item), due)
+            model.update(dict.fromkeys(range(item), max(due, now)))
         elif step == "drop":
             wheel.drop(item)
             model.pop(item, None)
