@@ -31,10 +31,10 @@ QUICK_ORDER = (
     "verdict",
 )
 
-OF_THEIR_OWN = ("ledger", "verdict")
+OF_THEIR_OWN = {"ledger", "verdict"}
 """Questions to which there are no peers."""
 
-SAME = ("commit", "processor", "size", "contenders", "repetitions")
+SAME = ("commit", "versions", "processor", "system", "size", "contenders", "repetitions")
 """What the parts of one run have in common."""
 
 QUICK_ONES = ("sse_trio", "C loop", "websockets+uvloop", "socket.io")
@@ -147,6 +147,7 @@ def _run(
         console.print(str(error))
         return 2
     wanted = [CONTENDERS[name] for name in names if name not in found.absent]
+    status = 0
     began = time.monotonic()
     for name in options.questions:
         if name in found.answers:
@@ -159,11 +160,16 @@ def _run(
             answer = runner.ask(console, name, wanted, scale, options.repetitions, until=until)
         found.answers[name] = answer
         found.machine["took"] = f"{(time.monotonic() - began) / 60:.0f} minutes"
-        if options.output:
-            results.save(found, options.output)
+        try:
+            if options.output:
+                results.save(found, options.output)
+        except OSError as error:  # what has been measured is worth to be seen
+            console.print(str(error))
+            status = 2
         table.show_answer(console, name, answer)
     table.show_about(console, found)
-    return int(any(who.startswith(table.OURS) for a in found.answers.values() for who, _ in a.void))
+    void = [who for answer in found.answers.values() for who, _ in answer.void]
+    return status or int(any(who.startswith(table.OURS) for who in void))
 
 
 def _begin(options: argparse.Namespace, names: list[str], scale: Scale) -> results.Results:
@@ -180,7 +186,7 @@ def _begin(options: argparse.Namespace, names: list[str], scale: Scale) -> resul
         "took": "0 minutes",
     }
     absent = install.absent(CONTENDERS[name] for name in names)
-    if names and absent.keys() == set(names):
+    if absent.keys() == set(names) and OF_THEIR_OWN.isdisjoint(options.questions):
         raise ValueError(f"nobody can be measured: {absent}")
     found = results.Results(machine.describe() | asked, absent=absent)
     if getattr(options, "resume", False):
@@ -196,13 +202,16 @@ def _take_up(found: results.Results, before: results.Results) -> None:
     """Keep what a run has answered that was cut off.
 
     Raises:
-        ValueError: it was another build, machine, or size.
+        ValueError: it was of another build, machine or size, or of others.
     """
     for name in SAME:
-        if before.machine[name] != found.machine[name]:
-            raise ValueError(f"the file is of another {name}: {before.machine[name]}")
+        if (known := before.machine.get(name)) != found.machine[name]:
+            raise ValueError(f"the file is not of the same {name}: {known}")
+    if before.absent != found.absent:
+        raise ValueError(f"in the file others could not be measured: {before.absent}")
     found.answers |= before.answers
-    found.machine["resumed after"] = before.machine["took"]
+    parts = [before.machine.get("resumed after"), before.machine["took"]]
+    found.machine["resumed after"] = ", ".join(filter(None, parts))
 
 
 def _compiler(console: Console) -> bool:

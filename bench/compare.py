@@ -106,7 +106,7 @@ def _check(old: Results, new: Results) -> None:
     if old.answers.keys().isdisjoint(new.answers):
         raise ValueError("the two files have no question in common")
     for name in ("processor", "size"):
-        before, after = old.machine[name], new.machine[name]
+        before, after = old.machine.get(name), new.machine.get(name)
         if before != after:
             raise ValueError(f"nothing can be said of the builds: {before}, and then {after}")
 

@@ -29,7 +29,7 @@ def measure(contender: Contender, scale: Scale) -> Sample:
         for wanted in scale.beating:
             server.load.do("join", rooms=wanted - members, size=1)
             members = wanted
-            server.load.do("idle", seconds=every)
+            server.load.do("idle", seconds=seconds)
             before = server.cpu()
             with server.job():
                 found = server.load.do("idle", seconds=seconds)

@@ -39,7 +39,8 @@ class Scale:
     churn_seconds: float
 
     def __str__(self) -> str:
-        return f"up to {self.fan_outs[-1][0]:,} members"
+        largest = self.fan_outs[-1][0]
+        return f"{largest:,} in the largest room, {self.rooms:,} rooms, {self.joins:,} joins"
 
 
 def full() -> Scale:

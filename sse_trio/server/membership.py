@@ -369,18 +369,20 @@ class Membership:
         # browser answers it even where the page's timers sleep.
         beat = text_frame(messages.encode(messages.Heartbeat(int(self._wall() * 1000))))
         beat += PING_FRAME
-        members = [item for item in due if isinstance(item, Member)]
+        members: list[Member] = []
+        for item in due:
+            if isinstance(item, Member):
+                members.append(item)
+            elif isinstance(item, Told):
+                self._close_silent(item)
+                yield len(item.members)
+            elif item not in self.wheel:
+                item.expire()
+                yield 1
         for start in range(0, len(members), self._slice):
             some = members[start : start + self._slice]
             self._beat_some(some, now, beat)
             yield len(some)
-        for item in due:
-            if isinstance(item, Told):
-                self._close_silent(item)
-                yield len(item.members)
-            elif not isinstance(item, Member) and item not in self.wheel:
-                item.expire()
-                yield 1
 
     def _beat_some(self, members: Iterable[Member], now: float, beat: bytes) -> None:
         """Do what is due for so many that nobody minds.

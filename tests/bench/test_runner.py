@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from bench import install, machine, results, runner
-from bench.__main__ import main
+from bench import install, results, runner
+from bench.__main__ import SAME, main
 from bench.figures import Reading, Sample
 from bench.load import Void
 from bench.scale import TINY, Scale
@@ -144,14 +144,18 @@ def test_what_was_cut_off_is_resumed(
 
 
 @pytest.mark.usefixtures("gcc", "alone")
+@pytest.mark.parametrize("what", SAME)
 def test_another_builds_answers_are_not_taken_up(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], what: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    assert main([*ALL, "--repetitions", "1"]) == 0
     file = tmp_path / "results.json"
-    file.write_text(results.Results(machine.describe() | {"commit": "another"}).dumps())
-    assert main([*ALL, "--resume"]) == 2
-    assert "the file is of another commit: another" in capsys.readouterr().out
+    found = results.load(file)
+    found.machine[what] = "another"
+    results.save(found, file)
+    assert main([*ALL, "--repetitions", "1", "--resume"]) == 2
+    assert f"the file is not of the same {what}: another" in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("gcc", "alone")
@@ -169,8 +173,43 @@ def test_another_runs_answers_are_not_taken_up(
     assert main([*ALL, "--repetitions", "1", *output]) == 0
     before = (tmp_path / "results.json").read_text()
     assert main([*ALL, "--repetitions", "1", *output, *other, "--resume"]) == 2
-    assert f"the file is of another {what}: " in capsys.readouterr().out
+    assert f"the file is not of the same {what}: " in capsys.readouterr().out
     assert (tmp_path / "results.json").read_text() == before
+
+
+@pytest.mark.usefixtures("gcc", "alone")
+def test_answers_of_others_are_not_taken_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = ("--repetitions", "1", "--output", str(tmp_path / "results.json"))
+    assert main([*ALL, *output]) == 0
+    monkeypatch.setattr(install, "absent", lambda _: {"ws": "no luck"})
+    assert main([*ALL, *output, "--resume"]) == 2
+    assert "others could not be measured" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("gcc", "alone")
+def test_what_cannot_be_written_any_more_is_shown_and_what_is_there_stays(
+    question: Fake,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    output = tmp_path / "results.json"
+
+    def fill_the_disk(*_: object) -> Sample:
+        monkeypatch.setattr(Path, "replace", refuse)
+        return Sample([Reading("value", 4711, "ms")])
+
+    def refuse(*_: object) -> None:
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr(question, "measure", fill_the_disk)
+    assert main([*ALL, "--repetitions", "1", "--output", str(output)]) == 2
+    told = capsys.readouterr().out
+    assert "the disk is full" in told
+    assert "4,711" in told
+    assert results.load(output).answers == {}
 
 
 @pytest.mark.usefixtures("gcc", "alone")

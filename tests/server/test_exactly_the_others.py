@@ -59,6 +59,7 @@ class Hub(RuleBasedStateMachine):
 
     tabs = Bundle("tabs")
     config = CONFIG
+    slice = 1
 
     def __init__(self) -> None:
         super().__init__()
@@ -72,7 +73,7 @@ class Hub(RuleBasedStateMachine):
             jitter=lambda: 0.5,
             hurry=lambda: None,
             lifted=lambda _: None,
-            slice=1,
+            slice=self.slice,
         )
         self.real: dict[Tab, tuple[Member, FakePeer]] = {}
         self.running: list[tuple[Generator[int, None, None], list[Tab]]] = []
@@ -285,9 +286,10 @@ def test_by_steps() -> None:
 
 
 class HubOfTwo(Hub):
-    """Two sessions of a room stand."""
+    """Two sessions of a room stand, and three members are told in one go."""
 
     config = attrs.evolve(CONFIG, max_sessions=2)
+    slice = 3
 
 
 def test_by_steps_where_two_sessions_stand() -> None:

@@ -1,0 +1,145 @@
+"""What is due, in slices, and what happens between two of them."""
+
+import itertools
+from collections.abc import Iterator
+
+import pytest
+import trio
+
+import sse_trio
+from sse_trio.core.notify import Notify
+from sse_trio.server.hub import Hub
+from sse_trio.server.member import Member, State
+from sse_trio.server.membership import SLICE, Membership
+
+from ..support import KEY
+from .fakes import FakePeer
+
+CONFIG = sse_trio.Config(authkey=KEY, heartbeat_interval=25, heartbeat_timeout=60, linger=5)
+
+
+class World:
+    """Some members of one room, who joined at once, and the time."""
+
+    def __init__(self, count: int, *, slice: int) -> None:
+        self.now = 1000.0
+        self.membership = Membership(
+            CONFIG,
+            sse_trio.MemoryLedger(),
+            clock=lambda: self.now,
+            wall=lambda: self.now,
+            jitter=lambda: 1.0,
+            hurry=lambda: None,
+            lifted=lambda _: None,
+            slice=slice,
+        )
+        self.peers = [FakePeer() for _ in range(count)]
+        self.members = [self.membership.arrive(peer, "192.0.2.1") for peer in self.peers]
+        for number, member in enumerate(self.members):
+            self.join(member, f"s{number}")
+
+    def join(self, member: Member, session: str) -> None:
+        self.membership.join(member, "u1", session)
+
+    def beats(self) -> list[int]:
+        return [len(peer.got("heartbeat")) for peer in self.peers]
+
+
+@pytest.mark.parametrize("slice", range(1, 7))
+def test_everybody_gets_one_each_interval(slice: int) -> None:
+    world = World(5, slice=slice)
+    for count in range(1, 4):
+        world.now += 26
+        for member in world.members:
+            member.heard = world.now
+        assert sum(world.membership.turn()) == 5
+        assert world.beats() == [count] * 5
+        assert all(member in world.membership.wheel for member in world.members)
+
+
+def test_who_was_heard_long_ago_is_looked_at_before_its_next_one() -> None:
+    world = World(3, slice=3)
+    world.now += 26
+    world.members[0].heard = world.members[2].heard = world.now
+    assert sum(world.membership.turn()) == 3
+    world.now += 25.5
+    for member in (world.members[0], world.members[2]):
+        member.heard = world.now
+    assert sum(world.membership.turn()) == 3
+    # 60 seconds after it was heard, and not 75.
+    assert world.membership.next_due() - 1060 < 1
+    world.now += 10
+    assert sum(world.membership.turn()) == 1
+    assert [peer.closes() for peer in world.peers] == [[], [4408], []]
+
+
+def test_who_is_closed_between_two_slices_has_its_time_to_follow() -> None:
+    world = World(2, slice=1)
+    world.now += 26
+    turn = world.membership.turn()
+    next(turn)
+    world.membership.close(world.members[1], 1001, "")
+    assert sum(turn) == 1
+    assert not world.peers[1].aborted
+    assert world.members[1] in world.membership.wheel
+    assert world.beats() == [1, 0]
+
+
+def test_who_is_superseded_between_two_slices_gets_no_heartbeat() -> None:
+    world = World(2, slice=1)
+    world.now += 26
+    turn = world.membership.turn()
+    next(turn)
+    ending = world.membership.decide(Notify(room="u1", sender="s0"))
+    assert sum(turn) == 1
+    assert sum(ending.telling) == 0
+    assert world.beats() == [1, 0]
+    assert world.members[1].state is State.TERMINATED
+
+
+def test_who_joins_between_two_slices_has_a_date_already() -> None:
+    world = World(1, slice=1)
+    peer = FakePeer()
+    world.now += 26 - CONFIG.join_timeout
+    late = world.membership.arrive(peer, "192.0.2.1")
+    world.now += CONFIG.join_timeout + 1
+    turn = world.membership.turn()
+    next(turn)
+    world.join(late, "late")
+    assert sum(turn) == 1
+    assert peer.got("heartbeat") == []
+    assert peer.closes() == []
+    assert late in world.membership.wheel
+
+
+def test_who_has_been_told_to_end_does_not_wait_for_heartbeats() -> None:
+    world = World(3, slice=1)
+    world.now += 20.5
+    sum(world.membership.decide(Notify(room="u1", sender="s0")).telling)
+    world.now += 6
+    closed = [[len(peer.closes()) for peer in world.peers] for _ in world.membership.turn()]
+    assert closed[0] == [0, 1, 0]
+    assert world.beats() == [1, 0, 0]
+
+
+async def test_it_gives_way_by_what_it_has_done(
+    nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub = Hub(CONFIG, sse_trio.MemoryLedger(), nursery.start_soon)
+    steps: list[str] = []
+
+    def turn() -> Iterator[int]:
+        for _ in range(4):
+            steps.append("a slice")
+            yield SLICE
+
+    monkeypatch.setattr(hub.membership, "turn", turn)
+    nursery.start_soon(hub.beat)
+    while steps.count("a slice") < 4:
+        steps.append("others")
+        await trio.lowlevel.checkpoint()
+    nursery.cancel_scope.cancel()
+    slices = [len([*group]) for step, group in itertools.groupby(steps) if step == "a slice"]
+    # Trio runs what is ready in any order: one that comes last can be the next one, too.
+    assert sum(slices) == 4
+    assert max(slices) <= 2
