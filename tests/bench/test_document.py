@@ -133,6 +133,12 @@ def test_the_page_and_its_pictures_are_written_and_the_same_again(tmp_path: Path
     assert {path: path.read_bytes() for path in written} == before
 
 
+def test_the_page_says_what_its_results_say() -> None:
+    page = (ROOT / "docs" / PAGE).read_text()
+    pictures = [name for names in document.PICTURES.values() for name in names]
+    assert filled(page, results.load(ROOT / "docs" / "benchmarks.json"), pictures) == page
+
+
 def test_the_page_has_a_place_for_every_answer() -> None:
     page = (ROOT / "docs" / PAGE).read_text()
     places = re.findall(r"<!-- results: (\w+) -->\n", page)
