@@ -107,9 +107,8 @@ def _cells(series: Series, contender: str) -> tuple[str, str]:
     if not values:
         return "void", ""
     low, high = quartiles(values)
-    return f"{number(statistics.median(values))} ({number(low)} to {number(high)})", times(
-        series, values
-    )
+    shown = f"{number(statistics.median(values))} ({number(low)} to {number(high)})"
+    return shown, times(series, values)
 
 
 def _rows(heads: list[str], rows: Iterable[Iterable[str]]) -> Iterator[str]:

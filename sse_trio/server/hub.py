@@ -411,8 +411,7 @@ class Hub:
     async def _finish(self, ending: Ending, started: float) -> None:
         try:
             await trio.lowlevel.checkpoint()
-            for _ in ending.telling:
-                await trio.lowlevel.checkpoint()
+            await _gently(ending.telling)
             self.counters.fan_out(self._clock() - started)
         finally:
             # A hard stop ends the members by itself; the caller may be in another nursery.

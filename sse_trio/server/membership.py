@@ -328,7 +328,8 @@ class Membership:
             epoch = self.recognition.standing(member.room).epoch
             interval = self._config.heartbeat_interval
             joined = messages.Joined(member.room, member.session, epoch, interval)
-            self._offer(member, text_frame(messages.encode(joined)))
+            if not member.peer.offer(text_frame(messages.encode(joined))):
+                self._close_slow(member)
 
     def _leave_room(self, member: Member) -> None:
         self.rooms.leave(member.room, member)
@@ -348,10 +349,6 @@ class Membership:
         member.state = State.CLOSING
         member.peer.abort()
         self.schedule(member, self._clock() + self._config.linger)
-
-    def _offer(self, member: Member, frame: bytes) -> None:
-        if not member.peer.offer(frame):
-            self._close_slow(member)
 
     def _close_slow(self, member: Member) -> None:
         self.counters.slow_members += 1
@@ -376,7 +373,7 @@ class Membership:
             elif isinstance(item, Told):
                 self._close_silent(item)
                 yield len(item.members)
-            elif item not in self.wheel:
+            elif item not in self.wheel:  # it may have been given another date since
                 item.expire()
                 yield 1
         for start in range(0, len(members), self._slice):
@@ -406,7 +403,7 @@ class Membership:
                 if member.admission is None and not member.peer.offer(beat):
                     self._close_slow(member)
                 elif silent < again:
-                    self.schedule(member, silent)
+                    self._schedule_beat(member)
                 else:
                     beaten.append(member)
         self._schedule_all(beaten, again)

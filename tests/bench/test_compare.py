@@ -15,9 +15,9 @@ from bench.compare import chance, compare, verdict
 from bench.results import Answer, Results, Series
 
 SAME = [1.0, 1.1, 0.9, 1.05, 0.95]
-MACHINE = {"commit": "abc", "processor": "a Z80", "size": "small"}
-
 SLOW = [2.0, 2.1, 1.9, 2.05, 1.95]
+
+MACHINE = {"commit": "abc", "processor": "a Z80", "size": "small"}
 
 
 def test_a_slower_build_is_slower() -> None:

@@ -10,9 +10,10 @@ import trio
 from wsproto.connection import Connection, ConnectionType
 from wsproto.events import CloseConnection, TextMessage
 
-from sse_trio import LedgerError, MemoryLedger
+from sse_trio import Config, LedgerError, MemoryLedger
 from sse_trio.core.notify import Answer
 from sse_trio.core.standing import Record
+from sse_trio.server.membership import Membership
 
 
 class FakePeer:
@@ -51,6 +52,22 @@ class FakePeer:
 
     def closes(self) -> list[int]:
         return [event.code for event in self._events if isinstance(event, CloseConnection)]
+
+
+def membership_at(
+    now: Callable[[], float], config: Config, *, slice: int, jitter: float = 0.5
+) -> Membership:
+    """Return one that nobody hurries, with a ledger in memory and both its clocks `now`."""
+    return Membership(
+        config,
+        MemoryLedger(),
+        clock=now,
+        wall=now,
+        jitter=lambda: jitter,
+        hurry=lambda: None,
+        lifted=lambda _: None,
+        slice=slice,
+    )
 
 
 @attrs.define(eq=False)

@@ -32,11 +32,10 @@ import sse_trio
 from sse_trio.core.notify import LAST_JOINED, Notify, Release
 from sse_trio.core.rooms import Rooms
 from sse_trio.server.member import Ending, Member, Outcome, State
-from sse_trio.server.membership import Membership
 
 from ..model import LAST, Model, Seen, Tab
 from ..support import KEY, caused_by_assertion, open_peer
-from .fakes import FakePeer
+from .fakes import FakePeer, membership_at
 
 ROOMS = ["u1", "u2"]
 SESSIONS = ["s1", "s2", "s3"]
@@ -65,16 +64,7 @@ class Hub(RuleBasedStateMachine):
         super().__init__()
         self.now = 1000.0
         self.model = Model(self.config.max_sessions)
-        self.membership = Membership(
-            self.config,
-            sse_trio.MemoryLedger(),
-            clock=lambda: self.now,
-            wall=lambda: self.now,
-            jitter=lambda: 0.5,
-            hurry=lambda: None,
-            lifted=lambda _: None,
-            slice=self.slice,
-        )
+        self.membership = membership_at(lambda: self.now, self.config, slice=self.slice)
         self.real: dict[Tab, tuple[Member, FakePeer]] = {}
         self.running: list[tuple[Generator[int, None, None], list[Tab]]] = []
         self.outcomes: list[Outcome] = []

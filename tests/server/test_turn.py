@@ -10,10 +10,10 @@ import sse_trio
 from sse_trio.core.notify import Notify
 from sse_trio.server.hub import Hub
 from sse_trio.server.member import Member, State
-from sse_trio.server.membership import SLICE, Membership
+from sse_trio.server.membership import SLICE
 
 from ..support import KEY
-from .fakes import FakePeer
+from .fakes import FakePeer, membership_at
 
 CONFIG = sse_trio.Config(authkey=KEY, heartbeat_interval=25, heartbeat_timeout=60, linger=5)
 
@@ -23,16 +23,7 @@ class World:
 
     def __init__(self, count: int, *, slice: int) -> None:
         self.now = 1000.0
-        self.membership = Membership(
-            CONFIG,
-            sse_trio.MemoryLedger(),
-            clock=lambda: self.now,
-            wall=lambda: self.now,
-            jitter=lambda: 1.0,
-            hurry=lambda: None,
-            lifted=lambda _: None,
-            slice=slice,
-        )
+        self.membership = membership_at(lambda: self.now, CONFIG, slice=slice, jitter=1.0)
         self.peers = [FakePeer() for _ in range(count)]
         self.members = [self.membership.arrive(peer, "192.0.2.1") for peer in self.peers]
         for number, member in enumerate(self.members):
