@@ -34,7 +34,16 @@ QUICK_ORDER = (
 OF_THEIR_OWN = {"ledger", "verdict"}
 """Questions to which there are no peers."""
 
-SAME = ("commit", "versions", "processor", "system", "size", "contenders", "repetitions")
+SAME = (
+    "commit",
+    "interpreter",
+    "versions",
+    "processor",
+    "system",
+    "size",
+    "contenders",
+    "repetitions",
+)
 """What the parts of one run have in common."""
 
 QUICK_ONES = ("sse_trio", "C loop", "websockets+uvloop", "socket.io")

@@ -105,7 +105,7 @@ def _beside_control(contender: str, series: Series) -> list[float]:
 def _check(old: Results, new: Results) -> None:
     if old.answers.keys().isdisjoint(new.answers):
         raise ValueError("the two files have no question in common")
-    for name in ("processor", "size"):
+    for name in ("processor", "interpreter", "size"):
         before, after = old.machine.get(name), new.machine.get(name)
         if before != after:
             raise ValueError(f"nothing can be said of the builds: {before}, and then {after}")
@@ -115,7 +115,7 @@ def compare(console: Console, old: Results, new: Results) -> bool:
     """Print all readings that both have; return whether any is slower.
 
     Raises:
-        ValueError: they have no question in common, or are of two machines or sizes.
+        ValueError: they have no question in common, or are of two machines, interpreters or sizes.
     """
     _check(old, new)
     table = Table(title=f"{old.machine['commit']} and {new.machine['commit']}")

@@ -5,7 +5,8 @@ The time begins when the POST is sent, and an arrival is the kernel's time at th
 socket. Until the POST is answered the generator does not read from the members, so that the
 server has the machine to itself, as it would have with members elsewhere. A member is ended by
 one fan-out, so every fan-out has a room of its own, with fresh connections; joining is not
-measured. How the time a member grows from one N to the next stands at the end: 1 is linear.
+measured. How the time a member grows from one N to the next stands at the end: 1 is linear. The
+second largest N is measured before the largest and after it, because machines change their speed.
 """
 
 import itertools
@@ -22,15 +23,15 @@ ABOUT = "One room of N members: time from the POST to the first, the median and 
 def measure(contender: Contender, scale: Scale) -> Sample:
     """Measure once, every N."""
     sample = Sample()
+    taken: dict[int, dict[str, list[float]]] = {}
     with running(contender) as server:
-        last: dict[int, float] = {}
         for members, times in scale.fan_outs:
-            taken: dict[str, list[float]] = {}
-            arrivals = figures.histogram()
             server.load.do("leave")
             server.settle()
             first = server.load.do("join", rooms=times, size=members + 1)["first"]
             server.settle()
+            of_this = taken.setdefault(members, {})
+            arrivals = sample.spectra.setdefault(f"arrivals, N={members}", figures.histogram())
             for room in range(first, first + times):
                 with server.job():
                     found = server.load.do("fanout", room=room)
@@ -40,16 +41,15 @@ def measure(contender: Contender, scale: Scale) -> Sample:
                     ("last", max(found["arrived"])),
                     ("answered", found["answered"]),
                 ):
-                    taken.setdefault(name, []).append(value)
+                    of_this.setdefault(name, []).append(value)
                 arrivals.add(figures.histogram(found["arrived"]))
-            if members == 1:
-                del taken["first"], taken["median"]
-            for name, values in taken.items():
+    for members, of_this in taken.items():
+        for name, values in of_this.items():
+            if members > 1 or name in ("last", "answered"):  # of one, all are the same
                 value = milliseconds(statistics.median(values))
                 sample.readings.append(Reading(f"{name}, N={members}", value, "ms"))
-            sample.spectra[f"arrivals, N={members}"] = arrivals
-            last[members] = statistics.median(taken["last"])
-    for few, many in itertools.pairwise(last):
+    last = {members: statistics.median(of_this["last"]) for members, of_this in taken.items()}
+    for few, many in itertools.pairwise(sorted(last)):
         growth = (last[many] / many) / (last[few] / few)
         sample.readings.append(Reading(f"growth, {many} / {few}", growth, "times"))
     return sample

@@ -1,8 +1,8 @@
 """The peers' packages, in a place of their own, so that nothing of them is in the product's.
 
 `bench/.peers` has a virtual environment and `node_modules`, made from the pinned versions in
-`bench/peers`, and made anew when those change. What cannot be installed is named, with the
-reason, and the rest goes on without it.
+`bench/peers`, and made anew when those or the interpreter change. What cannot be installed is
+named, with the reason, and the rest goes on without it.
 """
 
 import hashlib
@@ -23,9 +23,10 @@ def install(console: Console) -> None:
     """Install what is not there yet."""
     requirements = PEERS / "requirements.txt"
     package = PEERS / "package.json"
-    pinned = hashlib.sha256(requirements.read_bytes() + package.read_bytes()).hexdigest()
+    pinned = hashlib.sha256(f"{sys.version} {sys.base_prefix}".encode())
+    pinned.update(requirements.read_bytes() + package.read_bytes())
     done = INSTALLED / "pinned"
-    if done.exists() and done.read_text() == pinned:
+    if done.exists() and done.read_text() == pinned.hexdigest():
         return
     console.print(f"installing the peers into {INSTALLED}")
     INSTALLED.mkdir(exist_ok=True)
@@ -40,7 +41,7 @@ def install(console: Console) -> None:
     npm = ["npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix", str(INSTALLED)]
     whole &= _run(console, npm)
     if whole:  # what has failed is tried again the next time
-        done.write_text(pinned)
+        done.write_text(pinned.hexdigest())
 
 
 def _run(console: Console, command: list[str]) -> bool:

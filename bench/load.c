@@ -302,6 +302,11 @@ static void say_goodbye(struct member *m) {
     send_frame(m, CLOSE_FRAME, normal, sizeof normal);
 }
 
+static void hear_beat(struct member *m) {
+    m->beats++;
+    if (say.beat_reply[0]) send_frame(m, TEXT_FRAME, say.beat_reply, strlen(say.beat_reply));
+}
+
 static void hear_event(struct member *m, const char *text, size_t length, int64_t at) {
     struct room *room = &rooms[m->room];
     char due[TEXT];
@@ -318,10 +323,9 @@ static void hear_event(struct member *m, const char *text, size_t length, int64_
         if (at > room->notify->event) room->notify->event = at;
         settle_room(room);
         if (part) say_goodbye(m);
-    } else if (starts(text, length, say.beat)) {
-        m->beats++;
-        if (say.beat_reply[0]) send_frame(m, TEXT_FRAME, say.beat_reply, strlen(say.beat_reply));
-    } else
+    } else if (starts(text, length, say.beat))
+        hear_beat(m);
+    else
         fault(&faults.wrong, "s%" PRIu32 ", epoch %" PRIu32 ", got: %.*s", m->session, m->due,
               (int)length, text);
 }
@@ -335,7 +339,10 @@ static void hear_text(struct member *m, const char *text, size_t length, int64_t
     case JOINING: fill(due, say.joined, &rooms[m->room], m->session, 0, 0); break;
     default: hear_event(m, text, length, at); return;
     }
-    if (!starts(text, length, wanted)) {
+    /* What is answered is the connection's, as Engine.IO's are: it may beat before the join. */
+    if (m->state > GREETING && say.beat_reply[0] && starts(text, length, say.beat))
+        hear_beat(m);
+    else if (!starts(text, length, wanted)) {
         fault(&faults.wrong, "s%" PRIu32 " was to get %s, and got: %.*s", m->session, wanted,
               (int)length, text);
         end(m, true);

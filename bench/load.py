@@ -48,7 +48,8 @@ class NoCompiler(Exception):
 class Dialect:
     """What the members of a server say and expect; the templates of `load.c`.
 
-    A `joined`, `beat` and `answer` may go on after what is expected; a `terminate` may not.
+    A `joined`, `beat` and `answer` may go on after what is expected; a `terminate` may not. A
+    `beat` that has a `beat_reply` may also come before `joined`.
     """
 
     path: str = "/ws"

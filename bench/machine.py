@@ -22,15 +22,17 @@ def describe() -> dict[str, str]:
         "memory": f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.0f} GiB",
         "system": f"{platform.system()} {platform.release()}",
         "load before": " ".join(f"{load:.1f}" for load in os.getloadavg()),
-        "versions": ", ".join(
-            dict.fromkeys(
-                [f"Python {platform.python_version()}", *_packages(), *_pinned(), *_programs()]
-            )
-        ),
+        "interpreter": interpreter(),
+        "versions": ", ".join(dict.fromkeys([*_packages(), *_pinned(), *_programs()])),
         "command": shlex.join(["python", "-m", "bench", *sys.argv[1:]]),
         "commit": _told("git", "describe", "--always", "--dirty"),
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     }
+
+
+def interpreter() -> str:
+    """Return which Python it is, and when built with what: one version can be fast or slow."""
+    return f"{platform.python_implementation()} {' '.join(sys.version.split())}"
 
 
 def keep_apart(pid: int, *, generator: bool) -> None:

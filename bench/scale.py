@@ -21,7 +21,7 @@ class Scale:
     """Numbers of members, rooms and seconds."""
 
     fan_outs: tuple[tuple[int, int], ...]
-    """Members of the room, and how many such rooms."""
+    """Members of the room, and how many such rooms. The second largest comes twice."""
     rooms: int
     """Of two members each."""
     steps: int
@@ -39,16 +39,17 @@ class Scale:
     churn_seconds: float
 
     def __str__(self) -> str:
-        largest = self.fan_outs[-1][0]
-        return f"{largest:,} in the largest room, {self.rooms:,} rooms, {self.joins:,} joins"
+        fan_outs = ", ".join(f"{members:,}" for members, _ in self.fan_outs)
+        return f"{fan_outs} in one room; {self.rooms:,} rooms; {self.joins:,} joins"
 
 
 def full() -> Scale:
     """Return what the figures in the documents are measured at."""
     most = max(1000, (open_files() - MARGIN) // 1000 * 1000)
-    fan_outs = {most: 1} | {1: 20, 100: 10, 1000: 3, 10_000: 1}
+    usual = {1: 20, 100: 10, 1000: 3, 10_000: 1}
+    *fan_outs, largest = ((n, usual.get(n, 1)) for n in sorted({*usual, most}) if n <= most)
     return Scale(
-        fan_outs=tuple((n, times) for n, times in sorted(fan_outs.items()) if n <= most),
+        fan_outs=(*fan_outs, largest, fan_outs[-1]),
         rooms=min(10_000, (open_files() - OTHERS) // 2),
         steps=20,
         joins=min(6000, most),
@@ -64,7 +65,7 @@ def full() -> Scale:
 
 
 QUICK = Scale(
-    fan_outs=((1, 10), (100, 3), (1000, 1)),
+    fan_outs=((1, 10), (100, 3), (1000, 1), (100, 3)),
     rooms=300,
     steps=5,
     joins=600,

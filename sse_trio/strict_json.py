@@ -62,6 +62,9 @@ def loads_untrusted(document: bytes | str) -> Any:
 
 def dumps(value: object) -> str:
     """Encode `value` compactly; the result is ready for UTF-8."""
+    # For all but strings the encoder makes another one, and takes three times as long or more.
+    if type(value) is int or (type(value) is float and math.isfinite(value)):
+        return repr(value)
     return _ENCODER.encode(value)
 
 

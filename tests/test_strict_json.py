@@ -1,6 +1,7 @@
 """JSON from outside: everything that RFC 8259 allows, and nothing that it leaves in doubt."""
 
 import json
+import math
 import time
 from typing import Any
 
@@ -23,6 +24,13 @@ def test_agrees_with_the_standard_library(value: Any, ascii_only: bool, indent: 
 @given(strategies.json_values)
 def test_what_it_writes_it_reads(value: Any) -> None:
     assert loads_untrusted(strict_json.dumps(value).encode()) == value
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
+def test_what_no_document_can_hold_is_not_written(number: float) -> None:
+    for value in (number, [number]):
+        with pytest.raises(ValueError, match="not JSON compliant"):
+            strict_json.dumps(value)
 
 
 def test_writes_compactly_and_leaves_characters_alone() -> None:

@@ -42,12 +42,14 @@ class TokenKind:
     """Beside `iss` and `aud`; all of them are required."""
 
     def sign(self, claims: Mapping[str, Any], *, kid: str, key: bytes) -> str:
-        """Write a token.
+        """Write a token. The claims' names are as they go into JSON, and neither `iss` nor `aud`.
 
         PyJWT writes the same, and takes five times as long for what is the largest part of a
         notify. To read one is its business alone.
         """
-        payload = strict_json.dumps({"iss": ISSUER, "aud": self.audience, **claims})
+        # One by one, because they are strings and numbers: two thirds of what an object takes.
+        members = [f',"{claim}":{strict_json.dumps(value)}' for claim, value in claims.items()]
+        payload = f'{{"iss":"{ISSUER}","aud":"{self.audience}"{"".join(members)}}}'
         signed = _header(self.type, kid) + b"." + _base64url(payload.encode())
         signature = _base64url(hmac.digest(key, signed, hashlib.sha256))
         return (signed + b"." + signature).decode("ascii")

@@ -66,7 +66,7 @@ class Connection:
         """End, if it has been given no more time meanwhile, and is not somebody else's by now."""
         if not self._is_parked:
             return
-        if trio.current_time() < self._due:
+        if self._hub.clock() < self._due:
             self._hub.membership.schedule(self, self._due)
         elif self._data:
             self._work(self._data, seconds=0)
@@ -91,7 +91,7 @@ class Connection:
 
     def _wait(self, seconds: float) -> None:
         """Be parked, for so long from now on."""
-        due = trio.current_time() + seconds
+        due = self._hub.clock() + seconds
         # One that is later is seen to when the earlier one has come: not with each request.
         if not self._is_parked or due < self._due:
             self._hub.membership.schedule(self, due)
@@ -146,9 +146,7 @@ class Connection:
                 case Upgrade():
                     self._upgrade(wanted, address)
                     return
-                case Notify() | Release() if not hub.wrong_keys.refused(
-                    address, trio.current_time()
-                ):
+                case Notify() | Release() if not hub.wrong_keys.refused(address, hub.clock()):
                     self._announce(wanted, data)
                     return
         self._work(data)

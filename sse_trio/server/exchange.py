@@ -143,7 +143,7 @@ class Exchange:
         unauthorized = isinstance(outcome, Problem) and outcome.status == 401
         if not unauthorized and not isinstance(outcome, Notify | Release):
             return outcome
-        now = trio.current_time()
+        now = self._hub.clock()
         if self._hub.wrong_keys.refused(self._address, now):
             self._hub.counters.notifies["refused"] += 1
             return problems.WRONG_KEYS
@@ -249,13 +249,10 @@ def undurable() -> Problem:
 
 def announced(outcome: Outcome) -> bytes:
     """Write what became of a notify or release."""
-    answer = {
-        "room": outcome.room,
-        "epoch": outcome.epoch,
-        "terminated": outcome.terminated,
-        "acked": outcome.acked,
-        "pending": outcome.pending,
-    }
-    if outcome.ticket is not None:
-        answer["ticket"] = outcome.ticket
-    return dumps(answer).encode()
+    # A ticket is base64url and dots. By hand, this takes a third of the time.
+    ticket = "" if outcome.ticket is None else f',"ticket":"{outcome.ticket}"'
+    return (
+        f'{{"room":{dumps(outcome.room)},"epoch":{outcome.epoch:d},'
+        f'"terminated":{outcome.terminated},"acked":{outcome.acked},'
+        f'"pending":{outcome.pending}{ticket}}}'
+    ).encode()

@@ -78,8 +78,7 @@ class Follower(Protocol):
 class Hub:
     """The rooms of one server. Made by `serve`; an embedder calls `notify` and the rest.
 
-    `clock` is monotonic, `wall` is Unix time, both in seconds; `spawn` starts a task
-    that lives no longer than the hub.
+    `wall` is Unix time in seconds; `spawn` starts a task that lives no longer than the hub.
     """
 
     def __init__(
@@ -88,11 +87,12 @@ class Hub:
         ledger: Ledger,
         spawn: Spawn,
         *,
-        clock: Callable[[], float] = trio.current_time,
         wall: Callable[[], float] = time.time,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self.config = config
+        self.clock = trio.lowlevel.current_clock().current_time
+        """`trio.current_time`, which looks for it anew each time and takes twice as long."""
         self.port = config.port
         """The TCP port that the server listens on."""
         self.draining = trio.Event()
@@ -102,7 +102,7 @@ class Hub:
         self.membership = Membership(
             config,
             ledger,
-            clock=clock,
+            clock=self.clock,
             wall=wall,
             jitter=jitter,
             hurry=self._hurry,
@@ -111,12 +111,11 @@ class Hub:
         self.recognition = self.membership.recognition
         self.counters = self.membership.counters
         self._spawn = spawn
-        self._clock = clock
         self._alarm = trio.Event()
         self._busy: dict[str, trio.lowlevel.ParkingLot] = {}
         self._quiet = trio.Event()
         self.followers: list[Follower] = []
-        self._answers = Answers(self.recognition, clock=clock, wall=wall)
+        self._answers = Answers(self.recognition, clock=self.clock, wall=wall)
 
     @property
     def ledger(self) -> Ledger:
@@ -386,7 +385,7 @@ class Hub:
         self, wanted: Notify | Release, together: Together | None
     ) -> tuple[Answer | None, Outcome]:
         """Decide, and tell the first of the members that it ends."""
-        started = self._clock()
+        started = self.clock()
         concerned = set(self.view(wanted.room).sessions) if self.followers else set()
         if isinstance(wanted, Release):
             concerned.add(wanted.session)
@@ -398,7 +397,7 @@ class Hub:
         # A short fan-out is over before anything awaits. A long one goes on in the hub's
         # nursery, whatever becomes of the caller.
         if next(ending.telling, None) is None:
-            self.counters.fan_out(self._clock() - started)
+            self.counters.fan_out(self.clock() - started)
             ending.outcome.told.set()
         else:
             self._spawn(self._finish, ending, started)
@@ -412,7 +411,7 @@ class Hub:
         try:
             await trio.lowlevel.checkpoint()
             await _gently(ending.telling)
-            self.counters.fan_out(self._clock() - started)
+            self.counters.fan_out(self.clock() - started)
         finally:
             # A hard stop ends the members by itself; the caller may be in another nursery.
             ending.outcome.told.set()

@@ -15,8 +15,6 @@ import trio
 
 from bench.load import ACCEPT
 
-FAULTS = ("none", "missing", "duplicate", "altered", "stray", "lost", "count", "silent", "stranger")
-
 members: dict[str, trio.SocketStream] = {}
 """One room: by session, in the order in which they have joined."""
 
@@ -51,6 +49,8 @@ async def be_member(stream: trio.SocketStream, key: bytes, fault: str) -> None:
     members[asked["session"]] = stream
     session = "another" if fault == "stranger" else asked["session"]
     joined = {"type": "joined", "room": asked["room"], "session": session}
+    if fault == "early":
+        await stream.send_all(frame(dumps({"type": "heartbeat", "time": 1})))
     await stream.send_all(frame(dumps(joined)))
     while await stream.receive_some(1000):
         pass

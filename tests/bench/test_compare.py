@@ -17,7 +17,7 @@ from bench.results import Answer, Results, Series
 SAME = [1.0, 1.1, 0.9, 1.05, 0.95]
 SLOW = [2.0, 2.1, 1.9, 2.05, 1.95]
 
-MACHINE = {"commit": "abc", "processor": "a Z80", "size": "small"}
+MACHINE = {"commit": "abc", "processor": "a Z80", "interpreter": "a slow one", "size": "small"}
 
 
 def test_a_slower_build_is_slower() -> None:
@@ -88,7 +88,7 @@ def test_a_slower_machine_is_not_a_slower_build() -> None:
     assert "it may be the machine" in out.getvalue()
 
 
-@pytest.mark.parametrize("what", ["processor", "size"])
+@pytest.mark.parametrize("what", ["processor", "interpreter", "size"])
 def test_another_machine_or_size_says_nothing_of_the_build(what: str) -> None:
     old, new = results(SAME), results(SLOW)
     new.machine[what] = "another"

@@ -6,10 +6,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import attrs
 import pytest
 
 from bench import load, servers
-from bench.load import PLAIN, Load, NoCompiler, Void
+from bench.load import PLAIN, Dialect, Load, NoCompiler, Void
 from bench.servers import Contender
 from sse_trio.core.messages import Joined, Terminate, encode
 
@@ -25,10 +26,10 @@ def faulty(fault: str) -> Contender:
     return Contender(fault, command)
 
 
-def fan_out(fault: str) -> dict[str, list[float]]:
+def fan_out(fault: str, dialect: Dialect = PLAIN) -> dict[str, list[float]]:
     with (
         servers.running(faulty(fault)) as server,
-        Load.running(server.port, server.port, PLAIN, patience=0.2) as impatient,
+        Load.running(server.port, server.port, dialect, patience=0.2) as impatient,
     ):
         joined = impatient.do("join", rooms=1, size=MEMBERS + 1)
         return impatient.do("fanout", room=joined["first"])
@@ -54,11 +55,17 @@ def test_what_is_right_counts() -> None:
             "stranger",
             r"4 missing, 4 wrong; first: s[0-3] was to get .*'s[0-3]', and got: .*'another'",
         ),
+        ("early", r"4 missing, 4 wrong; first: s[0-3] was to get .*, and got: .*'heartbeat'"),
     ],
 )
 def test_what_is_wrong_voids(fault: str, why: str) -> None:
     with pytest.raises(Void, match=why):
         fan_out(fault)
+
+
+def test_a_connection_may_beat_before_the_join_where_that_is_answered() -> None:
+    answered = attrs.evolve(PLAIN, beat_reply="3")
+    assert len(fan_out("early", answered)["arrived"]) == MEMBERS
 
 
 @pytest.mark.parametrize("said", ["", '{"command":"churn"'])

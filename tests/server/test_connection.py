@@ -10,12 +10,18 @@ from typing import NoReturn
 
 import pytest
 import trio
+from hypothesis import given
+from hypothesis import strategies as st
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 import sse_trio
+from sse_trio.core.tickets import Ticket, Tickets
+from sse_trio.server.exchange import announced
+from sse_trio.server.member import Outcome
 from sse_trio.server.parking import EpollParking
 from sse_trio.strict_json import dumps
 
+from .. import strategies
 from ..support import (
     HANDSHAKE,
     KEY,
@@ -190,3 +196,13 @@ async def test_no_cycle_keeps_in_memory_what_has_ended(start: Start) -> None:
         gc.garbage.clear()
     ours = {kind: n for kind, n in left.items() if kind.__module__.startswith("sse_trio")}
     assert not ours
+
+
+@given(strategies.names, strategies.epochs, st.integers(0, 9), st.booleans())
+def test_an_answer_is_json_whatever_the_room_is_called(
+    room: str, epoch: int, told: int, signed: bool
+) -> None:
+    ticket = Tickets((KEY,), lifetime=1).mint(Ticket(room, room, 1), now=1.5, jti="j")
+    outcome = Outcome(room, epoch, "s1", ticket if signed else None, told)
+    members = {"room": room, "epoch": epoch, "terminated": told, "acked": 0, "pending": told}
+    assert json.loads(announced(outcome)) == members | ({"ticket": ticket} if signed else {})
