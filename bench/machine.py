@@ -22,17 +22,12 @@ def describe() -> dict[str, str]:
         "memory": f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.0f} GiB",
         "system": f"{platform.system()} {platform.release()}",
         "load before": " ".join(f"{load:.1f}" for load in os.getloadavg()),
-        "interpreter": interpreter(),
+        "interpreter": _interpreter(),
         "versions": ", ".join(dict.fromkeys([*_packages(), *_pinned(), *_programs()])),
         "command": shlex.join(["python", "-m", "bench", *sys.argv[1:]]),
         "commit": _told("git", "describe", "--always", "--dirty"),
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     }
-
-
-def interpreter() -> str:
-    """Return which Python it is, and when built with what: one version can be fast or slow."""
-    return f"{platform.python_implementation()} {' '.join(sys.version.split())}"
 
 
 def keep_apart(pid: int, *, generator: bool) -> None:
@@ -44,6 +39,11 @@ def keep_apart(pid: int, *, generator: bool) -> None:
     *others, last = sorted(os.sched_getaffinity(0))
     if others:
         os.sched_setaffinity(pid, {last} if generator else others)
+
+
+def _interpreter() -> str:
+    """Return which Python it is, and when built with what: one version can be fast or slow."""
+    return f"{platform.python_implementation()} {' '.join(sys.version.split())}"
 
 
 def _packages() -> list[str]:

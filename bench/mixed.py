@@ -8,7 +8,8 @@ too. The same without the large room beside it.
 Everything at once, for a minute in five repetitions: logins (a member joins, its session is
 notified, the room's older member is told and closes), members who leave by themselves, others
 who join in their place, and heartbeats every 5 seconds; all open loop, at constant rates. The
-longest notify is at least as long as the server's longest pause, a collection of garbage say.
+longest notify is the longest pause that was noticed, a collection of garbage say: one that falls
+between two notifies is not.
 """
 
 from .figures import Reading, Sample, histogram, milliseconds, percentile
