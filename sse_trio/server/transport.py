@@ -174,13 +174,21 @@ class Listener:
             self.socket.close()
 
 
+# What is reported of an address, or a family of addresses, that this machine does not have.
+_FOREIGN = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
+
+
 async def open_listeners(config: Config) -> list[Listener]:
     """Listen on every address that `config.ipaddr` stands for, all on one port.
 
+    A name's addresses that are not this machine's are left out, if it has one of them: many a
+    hosts file knows `localhost` by an IPv6 address where there is no IPv6.
+
     Raises:
-        OSError: the address is not this machine's, the port is taken, or not allowed.
+        OSError: no address is this machine's, the port is taken, or not allowed.
     """
     listeners: list[Listener] = []
+    foreign: dict[str, OSError] = {}
     try:
         found = await trio.socket.getaddrinfo(
             config.ipaddr, config.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -189,14 +197,22 @@ async def open_listeners(config: Config) -> list[Listener]:
         for family, (host, _, *scope) in dict.fromkeys((each[0], each[4]) for each in found):
             # With port 0 the first address chooses for all.
             port = listeners[0].port if listeners else config.port
-            listening = socket.create_server(
-                (host, port, *scope),
-                family=family,
-                # Cut by the kernel to what it allows (net.core.somaxconn).
-                backlog=0xFFFF,
-                dualstack_ipv6=host == "::" and socket.has_dualstack_ipv6(),
-            )
-            listeners.append(Listener(listening))
+            try:
+                listening = socket.create_server(
+                    (host, port, *scope),
+                    family=family,
+                    # Cut by the kernel to what it allows (net.core.somaxconn).
+                    backlog=0xFFFF,
+                    dualstack_ipv6=host == "::" and socket.has_dualstack_ipv6(),
+                )
+            except OSError as error:
+                if error.errno not in _FOREIGN:
+                    raise
+                foreign[host] = error
+            else:
+                listeners.append(Listener(listening))
+        if not listeners:
+            raise next(iter(foreign.values()))
     except (OSError, UnicodeError) as error:
         for listener in listeners:
             listener.socket.close()
@@ -205,6 +221,8 @@ async def open_listeners(config: Config) -> list[Listener]:
         # What is wrong with a host name has no number of the system's.
         reason = os.strerror(number) if number and number > 0 else "no such host"
         raise OSError(number, f"cannot listen on {where}: {reason}") from None
+    for host in foreign:
+        logger.warning("%s has an address that is not this machine's: %s", config.ipaddr, host)
     return listeners
 
 

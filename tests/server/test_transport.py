@@ -118,6 +118,28 @@ async def test_a_port_in_use_is_an_error_that_leaves_nothing_open() -> None:
         assert open_files() == before
 
 
+# RFC 1112, section 4: nobody's.
+FOREIGN = "240.0.0.1"
+
+
+@pytest.mark.parametrize("hosts", [(FOREIGN, "127.0.0.1"), ("127.0.0.1", FOREIGN)])
+async def test_an_address_that_is_not_this_machines_is_left_out(
+    caplog: pytest.LogCaptureFixture, hosts: tuple[str, ...]
+) -> None:
+    assert addresses(await listen(Config(port=0, ipaddr="app"), *hosts)) == ["127.0.0.1"]
+    assert caplog.messages == [f"app has an address that is not this machine's: {FOREIGN}"]
+
+
+@pytest.mark.parametrize("hosts", [(FOREIGN,), (FOREIGN, "240.0.0.2")])
+async def test_where_none_is_this_machines_it_cannot_listen(
+    caplog: pytest.LogCaptureFixture, hosts: tuple[str, ...]
+) -> None:
+    with pytest.raises(OSError, match=r"^\[.*cannot listen on app port 0: Cannot assign") as raised:
+        await listen(Config(port=0, ipaddr="app"), *hosts)
+    assert raised.value.errno == errno.EADDRNOTAVAIL
+    assert caplog.messages == []
+
+
 class Unlucky(socket.socket):
     """A listening socket whose accept fails first, with each of `errors` in turn."""
 
