@@ -5,20 +5,34 @@
 does not show them, and no error quotes them.
 """
 
+import codecs
 import difflib
-import ipaddress
+import logging
+import os
 import re
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import attrs
 
-from . import origins, strict_json
+from . import strict_json
 from .errors import ConfigError
-from .fields import choice, count, flag, kind_of, number
+from .fields import (
+    Network,
+    choice,
+    count,
+    flag,
+    kind_of,
+    number,
+    to_address,
+    to_authkeys,
+    to_networks,
+    to_origins,
+)
 
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+logger = logging.getLogger("sse_trio")
 
 ENVIRONMENT_KEY = "SSE_TRIO_AUTHKEY"
 
@@ -29,41 +43,10 @@ COMMAND_LEDGER = "sqlite:///sse-trio.db"
 # a path that begins with a colon for a database in memory.)
 _LEDGER = re.compile(r"sqlite:///([^:\x00][^\x00]*)")
 
+_WORDS = re.compile(r"[A-Za-z_-]+")
 
-def _to_strings(name: str, value: object) -> tuple[str, ...]:
-    if isinstance(value, str):
-        value = (value,)
-    if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
-        raise ConfigError(f"{name} must be a string or a list of strings, not {kind_of(value)}")
-    return tuple(value)
-
-
-def _to_authkeys(value: object) -> tuple[str, ...]:
-    keys = () if value is None else _to_strings("authkey", value)
-    if not all(keys):
-        raise ConfigError("authkey must not be empty")
-    # What the environment's bytes become where they are not UTF-8 (PEP 383).
-    if any(map(strict_json.has_lone_surrogates, keys)):
-        raise ConfigError("authkey must be UTF-8")
-    return keys
-
-
-def _to_address(value: object) -> str:
-    if not isinstance(value, str) or not value:
-        raise ConfigError("ipaddr must be an address or a host name")
-    return value
-
-
-def _to_origins(value: object) -> tuple[str, ...] | None:
-    if value is None:
-        return None
-    normal = []
-    for place, origin in enumerate(_to_strings("origins", value)):
-        try:
-            normal.append(origins.normalise(origin))
-        except ValueError as error:
-            raise ConfigError(f"origins[{place}]: {error}") from None
-    return tuple(normal)
+# Bytes. A join with a ticket of the shortest names has some 380, of usual ones 400.
+_TICKETS_MESSAGE = 512
 
 
 def _to_ledger(value: object) -> str:
@@ -71,17 +54,9 @@ def _to_ledger(value: object) -> str:
         raise ConfigError(
             'ledger must be "memory:", "sqlite:///relative/path" or "sqlite:////absolute/path"'
         )
+    if value.rpartition("/")[2] in ("", ".", ".."):
+        raise ConfigError("ledger must name a file, not a folder")
     return value
-
-
-def _to_networks(value: object) -> tuple[Network, ...]:
-    if isinstance(value, list | tuple) and all(isinstance(item, Network) for item in value):
-        return tuple(value)
-    networks = _to_strings("trusted_proxies", value)
-    try:
-        return tuple(map(ipaddress.ip_network, networks))
-    except ValueError as error:
-        raise ConfigError(f"trusted_proxies: {error}") from None
 
 
 @attrs.frozen(kw_only=True)
@@ -96,12 +71,12 @@ class Config:
     port: int = count(8080, "TCP port; 0 lets the system choose", low=0, high=65535)
     ipaddr: str = attrs.field(
         default="127.0.0.1",
-        converter=_to_address,
+        converter=to_address,
         metadata={"about": "address or host name to listen on; `::` takes IPv4 too"},
     )
     authkey: tuple[str, ...] = attrs.field(
         default=None,
-        converter=_to_authkeys,
+        converter=to_authkeys,
         repr=False,
         metadata={"about": "the application servers' key, or a list of keys; the first one signs"},
     )
@@ -112,7 +87,7 @@ class Config:
     )
     origins: tuple[str, ...] | None = attrs.field(
         default=None,
-        converter=_to_origins,
+        converter=to_origins,
         metadata={"about": "`Origin`s whose pages may connect; any if left out"},
     )
     ledger: str = attrs.field(
@@ -188,7 +163,7 @@ class Config:
     )
     trusted_proxies: tuple[Network, ...] = attrs.field(
         default=(),
-        converter=_to_networks,
+        converter=to_networks,
         metadata={"about": "networks whose `X-Forwarded-For` names the client's address"},
     )
     metrics: bool = flag("false: `/metrics` answers 404", default=True)
@@ -214,6 +189,16 @@ class Config:
                 f"max_remembered_sessions ({self.max_remembered_sessions}) must be more than "
                 f"max_sessions ({self.max_sessions}): one that has ended is to be remembered too"
             )
+        if self.max_connections_per_room < self.max_sessions:
+            raise ConfigError(
+                f"max_connections_per_room ({self.max_connections_per_room}) must be at least "
+                f"max_sessions ({self.max_sessions}): each of them has a page"
+            )
+        if self.join == "ticket" and self.max_message < _TICKETS_MESSAGE:
+            raise ConfigError(
+                f"max_message ({self.max_message} B) must be at least {_TICKETS_MESSAGE} B "
+                'where join is "ticket": a ticket has some 400'
+            )
 
     @property
     def ledger_path(self) -> Path | None:
@@ -230,30 +215,46 @@ class Config:
     ) -> "Config":
         """Read ``config.json``; what it does not say is as in `defaults`, or the usual.
 
-        The environment's ``SSE_TRIO_AUTHKEY``, if set, replaces the file's ``authkey``.
+        The environment's ``SSE_TRIO_AUTHKEY``, if set, replaces the file's ``authkey``. A file
+        whose key is used, and which all users of the machine may read or change, is warned of in
+        the log.
 
         Raises:
             ConfigError: the file cannot be read, is not JSON, or holds something wrong.
         """
         values: Any = {}
+        mode = 0
         if path is not None:
             try:
-                values = strict_json.loads_untrusted(Path(path).read_bytes())
+                with Path(path).open("rb") as file:
+                    mode = os.fstat(file.fileno()).st_mode
+                    text = file.read()
+                # As editors of another system write it (RFC 8259, section 8.1).
+                values = strict_json.loads_untrusted(text.removeprefix(codecs.BOM_UTF8))
             except (OSError, ValueError) as error:
                 raise ConfigError(f"{path}: {error}") from None
         if not isinstance(values, dict):
             raise ConfigError(f"{path}: must be a JSON object, not {kind_of(values)}")
-        for key in values:
+        for place, key in enumerate(values, 1):
             if key not in KEYS:
-                near = difflib.get_close_matches(key.lower(), KEYS, n=1)
-                hint = f"; did you mean {near[0]!r}?" if near else ""
-                raise ConfigError(f"{path}: unknown key {key!r}{hint}")
+                raise ConfigError(f"{path}: {_unknown(key, place)}")
         if from_environment := (environ or {}).get(ENVIRONMENT_KEY):
             values["authkey"] = from_environment
         try:
-            return cls(**defaults | values)
+            config = cls(**defaults | values)
         except ConfigError as error:
             raise ConfigError(f"{path or 'config'}: {error}") from None
+        if "authkey" in values and not from_environment and mode & (stat.S_IROTH | stat.S_IWOTH):
+            shown = f"{stat.S_IMODE(mode):04o}"
+            logger.warning("%s holds the authkey, and is open to all users (mode %s)", path, shown)
+        return config
+
+
+def _unknown(key: str, place: int) -> str:
+    """Say which key is none: by its name only if it is a slip of the pen, or it may be a secret."""
+    near = difflib.get_close_matches(key.lower(), KEYS, n=1)
+    shown = repr(key) if near and _WORDS.fullmatch(key) else f"(member {place} of the object)"
+    return f"unknown key {shown}" + (f"; did you mean {near[0]!r}?" if near else "")
 
 
 KEYS = tuple(attribute.name for attribute in attrs.fields(Config))

@@ -11,6 +11,8 @@ from hypothesis import given
 
 from sse_trio import SseTrioError
 from sse_trio.config import COMMAND_LEDGER, ENVIRONMENT_KEY, KEYS, Config
+from sse_trio.core.messages import Join, encode
+from sse_trio.core.tickets import Ticket, Tickets
 from sse_trio.errors import ConfigError
 
 from . import strategies
@@ -45,12 +47,12 @@ REST = {
     *("max_connections_per_address", "trusted_proxies", "metrics"),
 }
 
-# What makes room for an edge of the other: the timeout has to be the longer one, and more
-# sessions have to be remembered than stand.
+# What makes room for an edge of the other: the timeout has to be the longer one, more
+# sessions have to be remembered than stand, and each has a page.
 BESIDE: dict[str, dict[str, Any]] = {
     "heartbeat_interval": {"heartbeat_timeout": 86400},
     "heartbeat_timeout": {"heartbeat_interval": 0.05},
-    "max_sessions": {"max_remembered_sessions": 65536},
+    "max_sessions": {"max_remembered_sessions": 65536, "max_connections_per_room": 1000},
 }
 
 
@@ -217,7 +219,27 @@ def test_more_sessions_are_remembered_than_stand(stand: int) -> None:
         with pytest.raises(ConfigError, match=r"^max_remembered_sessions .* must be more") as why:
             config(max_sessions=stand, max_remembered_sessions=max(2, remembered))
         assert f"max_sessions ({stand})" in str(why.value)
-    assert config(max_sessions=stand, max_remembered_sessions=stand + 1).max_sessions == stand
+    edge = {"max_remembered_sessions": stand + 1, "max_connections_per_room": stand}
+    assert config(max_sessions=stand, **edge).max_sessions == stand
+
+
+def test_each_session_that_may_stand_has_room_for_a_page() -> None:
+    with pytest.raises(
+        ConfigError, match=r"^max_connections_per_room \(2\) .* at least"
+    ) as refusal:
+        config(max_sessions=3, max_connections_per_room=2)
+    assert "max_sessions (3)" in str(refusal.value)
+    assert config(max_sessions=3, max_connections_per_room=3).max_sessions == 3
+
+
+def test_a_message_has_room_for_a_ticket() -> None:
+    with pytest.raises(ConfigError, match=r"^max_message \(511 B\) must be at least 512 B"):
+        config(join="ticket", max_message=511)
+    roomy = config(authkey="key", join="ticket", max_message=512)
+    assert config(join="open", max_message=64).max_message == 64
+    tickets = Tickets(roomy.authkey, lifetime=roomy.ticket_lifetime)
+    ticket = tickets.mint(Ticket("u" * 36, "s" * 36, 10**6), now=2e9 + 0.123456, jti="j" * 22)
+    assert len(encode(Join(ticket=ticket))) <= roomy.max_message
 
 
 # -- the rest ---------------------------------------------------------------------------
@@ -228,12 +250,14 @@ def test_more_sessions_are_remembered_than_stand(stand: int) -> None:
     [
         ("ipaddr", "::", "::"),
         ("ipaddr", "server.example", "server.example"),
+        ("ipaddr", "fe80::1%eth0", "fe80::1%eth0"),
         ("authkey", None, ()),
         ("authkey", "one", ("one",)),
         ("authkey", ["new", "old"], ("new", "old")),
         ("authkey", ("new", "old"), ("new", "old")),
         ("authkey", [], ()),
         ("authkey", "ключ", ("ключ",)),
+        ("authkey", "two words", ("two words",)),
         ("join", "open", "open"),
         ("join", "ticket", "ticket"),
         ("origins", None, None),
@@ -259,6 +283,14 @@ def test_more_sessions_are_remembered_than_stand(stand: int) -> None:
             [ipaddress.ip_network("10.0.0.0/8")],
             (ipaddress.ip_network("10.0.0.0/8"),),
         ),
+        # The server compares an IPv4 address as one, also where IPv6 has brought it.
+        ("trusted_proxies", "::ffff:10.0.0.0/104", (ipaddress.ip_network("10.0.0.0/8"),)),
+        (
+            "trusted_proxies",
+            [ipaddress.ip_network("::ffff:10.0.0.1")],
+            (ipaddress.ip_network("10.0.0.1"),),
+        ),
+        ("trusted_proxies", "::/0", (ipaddress.ip_network("::/0"),)),
         ("metrics", False, False),
     ],
 )
@@ -270,7 +302,25 @@ def test_takes(key: str, value: object, taken: object) -> None:
     ("key", "values", "why"),
     [
         ("ipaddr", ["", 7, None, True, ["::"]], "must be an address or a host name"),
-        ("authkey", ["", [""], ["new", ""]], "must not be empty"),
+        (
+            "ipaddr",
+            [
+                *("127.0.0.1:8080", "[::1]", "[::1]:8080", "http://127.0.0.1", "10.0.0.0/8"),
+                *("localhost ", "\tlocalhost", "*", "127.0.0.1,::1", "me@host"),
+            ],
+            "without brackets, a port, a scheme or a mask",
+        ),
+        ("authkey", ["", [""], ["new", ""], "  ", ["new", "\n"], "\u3000"], "must not be empty"),
+        (
+            "authkey",
+            ["key\n", "key\r\n", " key", ["new", "key "], "\ufeffkey", "key\ufeff", "\xa0key"],
+            "must not begin or end with a space, a line end or a byte order mark",
+        ),
+        (
+            "authkey",
+            ["two\nlines", "k\x00ey", "k\tey", ["new", "k\x7fey"], "k\x9bey", "k\u200bey"],
+            "must not hold characters that cannot be seen",
+        ),
         ("authkey", [7, True, {}, ["new", 7], [None], [["new"]]], "must be a string or a list"),
         ("authkey", ["\udcff", ["new", "ol\udcffd"]], "must be UTF-8"),
         ("join", ["", "Open", None, True, ["open"], 0], 'must be "open" or "ticket"'),
@@ -283,6 +333,7 @@ def test_takes(key: str, value: object, taken: object) -> None:
         ("origins", [["https://a", "https://*.x"]], "[1]: wildcards are not understood"),
         ("origins", [["https://a", "null", "wss://a"]], "[2]: no page comes from wss://"),
         ("origins", ["https://a:99999"], "[0]: its port must be"),
+        ("ledger", ["sqlite:////var/lib/", "sqlite:///.", "sqlite:///data/.."], "not a folder"),
         (
             "at_limit",
             ["", "refuse", "Refuse-New", "refuse_new", None, True, 0, ["refuse-new"]],
@@ -300,7 +351,12 @@ def test_takes(key: str, value: object, taken: object) -> None:
             'must be "memory:", "sqlite:///relative/path" or "sqlite:////absolute/path"',
         ),
         ("trusted_proxies", [7, True, {}, [7], None], "must be a string or a list of strings"),
-        ("trusted_proxies", ["", "x", "10.0.0.1/8", "10.0.0.0/33", ["::1", "y"]], ": "),
+        (
+            "trusted_proxies",
+            ["", "x", "10.0.0.1/8", "10.0.0.0/33", "10.0.0.1:80"],
+            "[0] is neither an address nor a network",
+        ),
+        ("trusted_proxies", [["::1", "proxy.example"]], "[1] is neither an address nor a network"),
         ("metrics", [0, 1, None, "true", []], "must be true or false"),
     ],
 )
@@ -420,8 +476,6 @@ def test_what_is_wrong_in_the_file_is_one_error_that_names_it(
         ("heartbeat", "; did you mean 'heartbeat_timeout'?"),
         ("max_session", "; did you mean 'max_sessions'?"),
         ("at-limit", "; did you mean 'at_limit'?"),
-        ("colour", ""),
-        ("", ""),
     ],
 )
 def test_an_unknown_key_names_the_nearest(tmp_path: Path, key: str, hint: str) -> None:
@@ -431,12 +485,24 @@ def test_an_unknown_key_names_the_nearest(tmp_path: Path, key: str, hint: str) -
     assert str(refusal.value) == f"{file}: unknown key {key!r}{hint}"
 
 
+@pytest.mark.parametrize("key", ["colour", "", "HknYh/u762yhdi<4"])
+def test_an_unknown_key_that_is_near_none_is_not_quoted(tmp_path: Path, key: str) -> None:
+    file = write(tmp_path, json.dumps({"port": 1, key: "authkey"}))
+    with pytest.raises(ConfigError) as refusal:
+        Config.load(file)
+    assert str(refusal.value) == f"{file}: unknown key (member 2 of the object)"
+
+
 @pytest.mark.parametrize("key", KEYS)
 def test_a_slip_of_the_pen_is_understood(tmp_path: Path, key: str) -> None:
     for slip in (key[0] + key, key[:-1], key.replace("_", "-") + "s", key.title()):
         if slip not in KEYS:
             with pytest.raises(ConfigError, match=f"did you mean '{key}'"):
                 Config.load(write(tmp_path, json.dumps({slip: 1})))
+
+
+def test_a_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    assert Config.load(write(tmp_path, '\ufeff{"port": 1}')).port == 1
 
 
 def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
@@ -486,6 +552,12 @@ def test_a_key_of_the_environment_that_is_not_utf8() -> None:
         '{"authkey": %s, "heartbeat_timeout": 1}',
         '{"port": %s}',
         '{"ipaddr": [%s]}',
+        "{%s: 1}",
+        '{"port": 1, %s: "authkey"}',
+        '{"origins": %s}',
+        '{"origins": ["https://app.example.com", %s]}',
+        '{"trusted_proxies": %s}',
+        '{"trusted_proxies": ["10.0.0.0/8", %s]}',
         '{"join": %s}',
         '{"metrics": %s}',
         '{"linger": %s}',
@@ -512,3 +584,39 @@ def test_no_key_is_ever_told(tmp_path_factory: pytest.TempPathFactory, template:
             assert strategies.KEY_MARK not in told
 
     check()
+
+
+@pytest.mark.parametrize("mode", [0o604, 0o602, 0o644, 0o666])
+def test_a_file_with_the_key_that_others_may_read_or_change_is_warned_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, mode: int
+) -> None:
+    file = write(tmp_path, '{"authkey": "from the file"}')
+    file.chmod(mode)
+    assert Config.load(file).authkey == ("from the file",)
+    [warning] = caplog.records
+    assert warning.levelname == "WARNING"
+    told = f"{file} holds the authkey, and is open to all users (mode 0{mode:o})"
+    assert warning.getMessage() == told
+
+
+@pytest.mark.parametrize(
+    ("mode", "text", "environ"),
+    [
+        (0o600, '{"authkey": "from the file"}', {}),
+        # As the file of a service is kept: root's, and its group's to read.
+        (0o640, '{"authkey": "from the file"}', {}),
+        (0o644, "{}", {}),
+        (0o644, '{"authkey": "of no use"}', {ENVIRONMENT_KEY: "from outside"}),
+    ],
+)
+def test_no_other_file_is_warned_of(
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    mode: int,
+    text: str,
+    environ: dict[str, str],
+) -> None:
+    file = write(tmp_path, text)
+    file.chmod(mode)
+    Config.load(file, environ)
+    assert caplog.records == []
