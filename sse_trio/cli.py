@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import trio
 
-from . import logs
+from . import logs, strict_json
 from .client import ClientMember, open_member
 from .config import COMMAND_LEDGER, ENVIRONMENT_KEY, Config
 from .core import messages
@@ -68,11 +68,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _complain(errors: BaseExceptionGroup[Any]) -> None:
-    """Print one line for each, whatever a server's words in it hold."""
+    """Print one line for each."""
     for error in _leaves(errors):
         text = str(getattr(error, "strerror", None) or error)
-        line = "".join(c if c.isprintable() else " " for c in text).strip()
-        print(f"sse-trio: {line}", file=sys.stderr)
+        print(f"sse-trio: {_printable(text.strip())}", file=sys.stderr)
+
+
+def _printable(text: str) -> str:
+    """Return others' words, for a terminal: what it could take for an order is escaped.
+
+    It is as in a string of JSON, and so is a line end. JSON without line ends stays what it is.
+    """
+    return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)
 
 
 def _leaves(errors: BaseExceptionGroup[Any]) -> Iterator[BaseException]:
@@ -174,6 +181,7 @@ def _text(argument: str) -> str:
 
 
 def _serve(options: argparse.Namespace) -> int:
+    logs.set_up(options.log_level, options.log_format)
     config = Config.load(options.config, os.environ, ledger=COMMAND_LEDGER)
     if options.port is not None:
         config = attrs.evolve(config, port=options.port)
@@ -182,27 +190,36 @@ def _serve(options: argparse.Namespace) -> int:
             f"authkey is required: set it in --config, or {ENVIRONMENT_KEY} in the "
             "environment; `sse-trio keygen` makes one"
         )
-    logs.set_up(options.log_level, options.log_format)
     _raise_open_files(config)
     return trio.run(_run, partial(serve, config), _greet)
 
 
 async def _run(start: Callable[..., Awaitable[None]], greet: Callable[[Any], None]) -> int:
-    """Serve until a signal. A second one does not wait, nor does one before the start."""
+    """Serve until a signal. A second one does not wait, nor does one before the start.
+
+    A terminal that goes can say so twice, itself and by its shell, and hurries nobody.
+    """
     server: Hub | Demo | None = None
     serving = trio.CancelScope()
+    heeded = [signal.SIGTERM, signal.SIGINT]
+    # `nohup` has it ignored.
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        heeded.append(signal.SIGHUP)
 
     async def obey() -> None:
         async for signum in signals:
             name = signal.Signals(signum).name
-            if server is None or server.draining.is_set():
+            is_draining = server is not None and server.draining.is_set()
+            if is_draining and signum == signal.SIGHUP:
+                logger.info("%s: draining already", name)
+            elif server is None or is_draining:
                 logger.warning("%s: stopping now", name)
                 serving.cancel()
             else:
                 logger.info("%s: draining", name)
                 server.drain()
 
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+    with trio.open_signal_receiver(*heeded) as signals:
         async with trio.open_nursery() as listening:
             listening.start_soon(obey)
             with serving:
@@ -246,6 +263,8 @@ def _notify(options: argparse.Namespace) -> int:
     config = Config.load(options.config, os.environ)
     if not config.authkey:
         raise ConfigError(f"the key is required: --config, or {ENVIRONMENT_KEY}")
+    if not (options.url or config.port):
+        raise ConfigError("--url is required: the configured port is any")
     url = options.url or _base_url(config, config.port)
     body: dict[str, Any] = {"key": config.authkey[0], "room": options.room, "wait": options.wait}
     if options.everyone and options.sender is not None:
@@ -263,9 +282,15 @@ def _notify(options: argparse.Namespace) -> int:
         raise SseTrioError(f"cannot notify {url}: {error}") from error
     if status != http.HTTPStatus.OK:
         raise SseTrioError(f"cannot notify {url}: {status} {_detail(answer)}")
-    print(answer.decode(errors="replace"), flush=True)
+    try:
+        text = strict_json.dumps(strict_json.loads_untrusted(answer))
+    except ValueError as error:
+        raise SseTrioError(f"cannot notify {url}: {error}") from None
+    print(_printable(text), flush=True)
     return DONE
 
+
+_LIKE = "--url must look like http://host:port"
 
 _SCHEMES: dict[str, tuple[type[http.client.HTTPConnection], int]] = {
     "http": (http.client.HTTPConnection, http.client.HTTP_PORT),
@@ -278,11 +303,12 @@ def _post(url: str, body: bytes) -> tuple[int, bytes]:
     try:
         parts = urllib.parse.urlsplit(url)
         connect, usual_port = _SCHEMES[parts.scheme]
-        host, port = parts.hostname, parts.port or usual_port
+        port = usual_port if parts.port is None else parts.port
     except (KeyError, ValueError):
-        host = None
-    if not host:
-        raise ConfigError("--url must look like http://host:port")
+        raise ConfigError(_LIKE) from None
+    host = parts.hostname
+    if not host or not port or "@" in parts.netloc or parts.query or parts.fragment:
+        raise ConfigError(_LIKE)
     with contextlib.closing(connect(host, port, timeout=NOTIFY_SECONDS)) as connection:
         path = urllib.parse.quote(parts.path, safe="/%")
         connection.request("POST", path, body, {"Content-Type": "application/json"})
@@ -311,7 +337,7 @@ async def _watch_room(
 ) -> int:
     async with join() as member:
         async for event in member:
-            print(messages.encode(event), flush=True)
+            print(_printable(messages.encode(event)), flush=True)
     return DONE
 
 

@@ -184,4 +184,6 @@ async def serve(run: Run, tmp_path: Path) -> Serve:
 
 
 def write_config(where: Path, **settings: Any) -> None:
-    (where / "config.json").write_text(json.dumps(settings))
+    file = where / "config.json"
+    file.write_text(json.dumps(settings))
+    file.chmod(0o600)

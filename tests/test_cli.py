@@ -179,11 +179,30 @@ def serve_and_signal(*signals: signal.Signals, ipaddr: str = "127.0.0.1") -> tup
     return status, printed
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@contextlib.contextmanager
+def on_hangup(action: signal.Handlers) -> Iterator[None]:
+    before = signal.signal(signal.SIGHUP, action)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_serve_until_a_signal(number: signal.Signals) -> None:
-    status, printed = serve_and_signal(number)
+    with on_hangup(signal.SIG_DFL):
+        status, printed = serve_and_signal(number)
     assert status == 0
     assert re.match(r"listening on http://127\.0\.0\.1:\d+ and ws://127\.0\.0\.1:\d+/ws\n", printed)
+
+
+def test_a_hangup_that_was_ignored_at_the_start_stays_so(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    with on_hangup(signal.SIG_IGN):
+        assert serve_and_signal(signal.SIGHUP, signal.SIGTERM)[0] == 0
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    assert "SIGTERM: draining" in caplog.messages
+    assert not any("SIGHUP" in message for message in caplog.messages)
 
 
 def has_ipv6() -> bool:
@@ -295,7 +314,7 @@ def test_notify_over_ipv6(capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["notify", "--config", "config.json", "--room", "u1"]) == 0
 
 
-@pytest.mark.parametrize("key", ["schlüssel ☃", " spaces ", "two\nlines", '"quotes"\\'], ids=repr)
+@pytest.mark.parametrize("key", ["schlüssel ☃", "two words", '"quotes"\\'], ids=repr)
 def test_notify_with_any_key(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SSE_TRIO_AUTHKEY", key)
     with live(authkey=key) as server:
@@ -338,9 +357,18 @@ def test_notify_without_a_key(told: Told, monkeypatch: pytest.MonkeyPatch) -> No
     assert "SSE_TRIO_AUTHKEY" in told()
 
 
+def test_notify_at_a_port_that_is_any(told: Told) -> None:
+    Path("config.json").write_text('{"port": 0}')
+    assert main(["notify", "--config", "config.json", "--room", "u1"]) == 2
+    assert told() == "--url is required: the configured port is any"
+
+
 @pytest.mark.parametrize(
     "url",
-    ["127.0.0.1:8080", "ws://127.0.0.1", "http://", "http://[::1", "http://h:x", "http://h:70000"],
+    [
+        *("127.0.0.1:8080", "ws://127.0.0.1", "http://", "http://[::1", "http://h:x"),
+        *("http://h:70000", "http://h:0", "http://user:password@h", "http://h/?x", "http://h/#x"),
+    ],
 )
 def test_notify_at_a_wrong_url(told: Told, url: str) -> None:
     assert main(["notify", "--url", url, "--room", "u1"]) == 2
@@ -401,12 +429,35 @@ def test_notify_follows_no_redirect(told: Told) -> None:
         b"HTTP/1.1 501 Unsupported\r\n\r\n<html>no</html>",
         b"HTTP/1.1 400 Bad\r\nContent-Length: 2\r\n\r\n[]",
         b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{",
+        b"HTTP/1.1 200 OK\r\n\r\n<html>yes</html>",
+        b"HTTP/1.1 200 OK\r\n\r\n\x1b[2J",
     ],
 )
 def test_notify_at_a_server_that_is_none(told: Told, answer: bytes) -> None:
     with fake(answer) as (url, _):
         assert main(["notify", "--url", url, "--room", "u1"]) == 1
     assert told().startswith(f"cannot notify {url}: ")
+
+
+# What ends a line or a string of orders, is an order by itself, or turns what follows around.
+ORDERS = "\x1b[31m \x7f \x9b2J \x85 \u2028 \u202e \u2066 \ufeff \U000e0041"
+
+
+def test_a_servers_words_are_escaped(told: Told, capsys: pytest.CaptureFixture[str]) -> None:
+    body = {"room": "ä", "said": ORDERS}
+    for answer in (json.dumps(body), json.dumps(body, indent=1, ensure_ascii=False)):
+        with fake(b"HTTP/1.1 200 OK\r\n\r\n" + answer.encode()) as (url, _):
+            assert main(["notify", "--url", url, "--room", "u1"]) == 0
+        [line] = capsys.readouterr().out.splitlines()
+        assert line.isprintable()
+        assert '{"room":"ä","said":"\\u001b[31m \\u007f \\u009b2J ' in line
+        assert json.loads(line) == body
+    refusal = json.dumps({"detail": f"two\nlines {ORDERS}"})
+    with fake(b"HTTP/1.1 400 Bad\r\n\r\n" + refusal.encode()) as (url, _):
+        assert main(["notify", "--url", url, "--room", "u1"]) == 1
+    line = told()
+    assert line.startswith(f"cannot notify {url}: 400 two\\nlines \\u001b[31m \\u007f ")
+    assert line.endswith("\\u202e \\u2066 \\ufeff \\udb40\\udc41")
 
 
 # -- watch ------------------------------------------------------------------------------
@@ -429,6 +480,22 @@ def test_watch_until_terminated(server: Live, capsys: pytest.CaptureFixture[str]
     out, err = capsys.readouterr()
     assert [json.loads(line)["type"] for line in out.splitlines()] == ["joined", "terminate"]
     assert err == ""
+
+
+def test_what_a_page_would_be_told_is_escaped(
+    server: Live, capsys: pytest.CaptureFixture[str]
+) -> None:
+    detail = {"device": ORDERS, ORDERS: "ä"}
+
+    def login() -> None:
+        server.nursery.start_soon(partial(server.hub.notify, "u1", sender="s2", detail=detail))
+
+    server.soon(when_joined, server.hub, login)
+    assert main(["watch", "--url", server.ws, "--room", "u1"]) == 0
+    line = capsys.readouterr().out.splitlines()[-1]
+    assert line.isprintable()
+    assert json.loads(line)["detail"] == detail
+    assert '"ä"' in line
 
 
 def test_watch_until_interrupted(server: Live, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,6 +4,7 @@ import ast
 import json
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -288,7 +289,12 @@ def timeless(document: dict[str, Any]) -> dict[str, Any]:
 
 async def test_the_command_prints_what_the_readme_shows(tmp_path: Path) -> None:
     (told,) = [b.text for b in fences(README.read_text()) if b.info == "text serve"]
-    command = [sys.executable, "-m", "sse_trio", "serve", "--config", str(EXAMPLE), "--port", "0"]
+    example = tmp_path / EXAMPLE.relative_to(ROOT)
+    example.parent.mkdir()
+    shutil.copy(EXAMPLE, example)
+    example.chmod(0o644)  # as a checkout makes it, mostly
+    config = str(example.relative_to(tmp_path))
+    command = [sys.executable, "-m", "sse_trio", "serve", "--config", config, "--port", "0"]
     shown = b""
     with trio.fail_after(30):
         process = await trio.lowlevel.open_process(

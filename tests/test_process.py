@@ -11,7 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -89,7 +89,16 @@ def post_as(curl: list[str]) -> bytes:
         return connection.getresponse().read()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.fixture
+def hangups() -> Iterator[None]:
+    """Have commands inherit that a hangup ends them, also where `nohup` runs the tests."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("hangups")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 async def test_a_signal_drains(serve: Serve, run: Run, number: signal.Signals) -> None:
     server = await serve(linger=DEADLINE, shutdown_grace=DEADLINE)
     async with (
@@ -121,6 +130,30 @@ async def test_a_second_signal_does_not_wait(serve: Serve) -> None:
         server.signal(signal.SIGINT)
         assert await server.program.ends() == 1
     await server.program.err.line("SIGINT: stopping now")
+
+
+@pytest.mark.usefixtures("hangups")
+async def test_a_terminal_that_goes_twice_hurries_nobody(serve: Serve) -> None:
+    server = await serve(linger=DEADLINE, shutdown_grace=DEADLINE)
+    async with mute_member(server, "u1", "s1"):
+        server.signal(signal.SIGHUP)
+        await server.program.err.line("SIGHUP: draining")
+        server.signal(signal.SIGHUP)
+        await server.program.err.line("SIGHUP: draining already")
+        server.signal(signal.SIGTERM)
+        assert await server.program.ends() == 1
+    assert "SIGHUP: stopping now" not in server.program.err.text
+
+
+@pytest.mark.usefixtures("hangups")
+async def test_nohup_is_respected(serve: Serve) -> None:
+    server = await serve(prefix=("nohup",))
+    server.signal(signal.SIGHUP)
+    assert (await server.get("/healthz")).status == 200
+    server.signal(signal.SIGTERM)
+    assert await server.program.ends() == 0
+    await server.program.err.line("SIGTERM: draining")
+    assert "SIGHUP" not in server.program.err.text
 
 
 async def test_the_grace_ends(serve: Serve) -> None:
@@ -173,6 +206,14 @@ async def test_the_key_from_the_environment(run: Run) -> None:
     if sys.platform == "linux":
         shown = await trio.Path(f"/proc/{server.process.pid}/cmdline").read_bytes()
         assert KEY.encode() not in shown
+
+
+async def test_a_key_that_others_may_read_is_warned_of(run: Run, tmp_path: Path) -> None:
+    write_config(tmp_path, port=0, authkey=KEY)
+    (tmp_path / "config.json").chmod(0o644)
+    program = await run("serve", "--config", "config.json", "--log-format", "json")
+    line = await program.err.line("holds the authkey")
+    assert json.loads(line.string)["level"] == "warning"
 
 
 async def test_open_mode_is_warned_of(serve: Serve) -> None:
