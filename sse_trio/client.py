@@ -31,6 +31,7 @@ from .core.messages import (
     Terminate,
     Terminated,
     encode,
+    may_reconnect,
     parse_from_server,
 )
 from .errors import LocalProtocolError, MemberClosed, RemoteProtocolError
@@ -45,8 +46,6 @@ _RESOURCE = re.compile(r"/[!-~]*")
 
 # RFC 6455, section 7.4.1: no close frame was received.
 ABNORMAL = 1006
-
-_RECONNECT = {ABNORMAL, *(code for code in CloseCode if code.reconnect)}
 
 
 class ClientMember:
@@ -102,12 +101,15 @@ async def open_member(
     What the caller's own block raises comes out as it is.
 
     Raises:
-        LocalProtocolError: neither or both of `room` and `ticket` were passed, or `url` is
-            not of the form ``ws://host:port/path`` or ``wss://host:port/path``.
+        LocalProtocolError: neither or both of `room` and `ticket` were passed, or a `session`
+            with a ticket, which names its own; or `url` is not of the form
+            ``ws://host:port/path`` or ``wss://host:port/path``.
         MemberClosed: the server could not be reached, or refused the handshake.
     """
     if (room is None) == (ticket is None):
         raise LocalProtocolError("pass either a room or a ticket")
+    if ticket is not None and session is not None:
+        raise LocalProtocolError("pass no session: the ticket names its own")
     failure: BaseException | None = None
     stream, host, resource = await _connect(url)
     async with trio.open_nursery() as nursery:
@@ -137,12 +139,16 @@ async def _connect(url: str) -> tuple[_Stream, str, str]:
     try:
         parts = urllib.parse.urlsplit(url)
         port = parts.port
-    except ValueError as error:
-        raise LocalProtocolError(f"the URL is wrong: {error}") from None
+    except ValueError:
+        # Its text would quote what may be a password.
+        raise LocalProtocolError("the URL is wrong: its host or its port cannot be") from None
     resource = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     secure = parts.scheme == "wss"
-    if not (secure or parts.scheme == "ws") or not parts.hostname:
+    if not (secure or parts.scheme == "ws") or not parts.hostname or port == 0:
         raise LocalProtocolError("the URL must look like ws://host:port/ws")
+    # RFC 6455, section 3: it has neither, and nothing of them would be sent.
+    if "@" in parts.netloc or parts.fragment:
+        raise LocalProtocolError("the URL must have no user, no password and no #fragment")
     if not _RESOURCE.fullmatch(resource):
         raise LocalProtocolError("the URL's path must be percent-encoded")
     if port is None:
@@ -153,7 +159,7 @@ async def _connect(url: str) -> tuple[_Stream, str, str]:
             stream = await _encrypt(transport, parts.hostname) if secure else transport
     except (OSError, ValueError, trio.BrokenResourceError, trio.TooSlowError) as error:
         raise MemberClosed(ABNORMAL, f"cannot connect: {_why(error)}", reconnect=True) from error
-    return stream, parts.netloc.rpartition("@")[2], resource
+    return stream, parts.netloc, resource
 
 
 async def _encrypt(transport: trio.SocketStream, host: str) -> trio.SSLStream[trio.SocketStream]:
@@ -232,7 +238,7 @@ class _Lossy(trio.abc.Stream):
 def _closed(closed: ConnectionClosed) -> MemberClosed:
     reason = closed.reason
     code, text = (reason.code, reason.reason or "") if reason else (ABNORMAL, "")
-    return MemberClosed(code, text, reconnect=code in _RECONNECT)
+    return MemberClosed(code, text, reconnect=may_reconnect(code))
 
 
 def _why(error: BaseException) -> str:

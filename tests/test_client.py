@@ -241,20 +241,32 @@ async def test_nothing_is_left_behind(start: Start, nursery: trio.Nursery) -> No
         ("", "must look like ws://"),
         ("ws://127.0.0.1:99999/ws", "the URL is wrong"),
         ("ws://[::1/ws", "the URL is wrong"),
+        ("ws://127.0.0.1:secret/ws", "the URL is wrong"),
+        ("ws://127.0.0.1:0/ws", "must look like ws://"),
+        ("ws://user:secret@127.0.0.1/ws", "no user, no password"),
+        ("ws://user:secret/@127.0.0.1/ws", "the URL is wrong"),
+        ("ws://127.0.0.1/ws#secret", "no #fragment"),
         ("ws://127.0.0.1/a b", "percent-encoded"),
         ("ws://127.0.0.1/é", "percent-encoded"),
     ],
 )
 async def test_a_wrong_url(wrong: str, message: str) -> None:
-    with pytest.raises(sse_trio.LocalProtocolError, match=message):
+    with pytest.raises(sse_trio.LocalProtocolError, match=message) as refused:
         async with sse_trio.open_member(wrong, room="u1"):
             pass
+    assert "secret" not in str(refused.value)
 
 
 @pytest.mark.parametrize("join", [{}, {"room": "u1", "ticket": "t"}])
 async def test_either_a_room_or_a_ticket(join: dict[str, str]) -> None:
     with pytest.raises(ValueError, match="either a room or a ticket"):
         async with sse_trio.open_member("ws://127.0.0.1/ws", **join):
+            pass
+
+
+async def test_a_ticket_names_the_session() -> None:
+    with pytest.raises(sse_trio.LocalProtocolError, match="pass no session"):
+        async with sse_trio.open_member("ws://127.0.0.1/ws", ticket="t", session="s1"):
             pass
 
 
@@ -392,6 +404,20 @@ async def test_frames_that_are_wrong(
         async with sse_trio.open_member(address, room="u1") as member:
             await anext(member)
     assert closed.value.code == code
+    assert closed.value.reconnect is False
+
+
+@pytest.mark.parametrize("code", [1000, None, 1001, 1008, 1011, 1012, 1013, 3000, 4408, 4429, 4999])
+async def test_a_client_may_come_back_after_any_code_but_the_final_ones(
+    nursery: trio.Nursery, autojump_clock: MockClock, code: int | None
+) -> None:
+    close = bytes([0x88, 0]) if code is None else bytes([0x88, 2]) + code.to_bytes(2, "big")
+    address = await fake(nursery, partial(speak, close))
+    with pytest.raises(sse_trio.MemberClosed) as closed:
+        async with sse_trio.open_member(address, room="u1") as member:
+            await anext(member)
+    assert closed.value.code == (code or 1005)
+    assert closed.value.reconnect
 
 
 async def test_a_server_that_hangs_up(nursery: trio.Nursery) -> None:

@@ -26,6 +26,8 @@ class CloseCode(enum.IntEnum):
     """Why the server closed (RFC 6455, section 7.4), and whether to come back."""
 
     GOING_AWAY = 1001
+    PROTOCOL_ERROR = 1002
+    NOT_UTF8 = 1007
     TOO_BIG = 1009
     TRY_AGAIN_LATER = 1013
     TERMINATED = 4001
@@ -38,14 +40,27 @@ class CloseCode(enum.IntEnum):
     @property
     def reconnect(self) -> bool:
         """Whether a client should connect again (with backoff), or must not."""
-        return self in _RECONNECT
+        return may_reconnect(self)
 
 
-_RECONNECT = {
-    CloseCode.GOING_AWAY,
-    CloseCode.TRY_AGAIN_LATER,
-    CloseCode.TIMED_OUT,
-    CloseCode.TOO_MANY,
+def may_reconnect(code: int) -> bool:
+    """Whether a client should connect again, with backoff, after a close with any `code`.
+
+    It should after all those that are not listed: a proxy's, a later version's, and 1006, where
+    no close frame came.
+    """
+    return code not in _FINAL
+
+
+# After these the same join would come to the same end.
+_FINAL = {
+    CloseCode.PROTOCOL_ERROR,
+    CloseCode.NOT_UTF8,
+    CloseCode.TOO_BIG,
+    CloseCode.TERMINATED,
+    CloseCode.MALFORMED,
+    CloseCode.BAD_TICKET,
+    CloseCode.ORIGIN_REFUSED,
 }
 
 
@@ -81,7 +96,7 @@ class Heartbeat:
 class Joined:
     """Server: admitted. `heartbeat` is the seconds between heartbeats."""
 
-    room: str = attrs.field(metadata=_of(str))
+    room: str = attrs.field(repr=False, metadata=_of(str))
     session: str = attrs.field(repr=False, metadata=_of(str))
     epoch: int = attrs.field(metadata=_of(int))
     heartbeat: float = attrs.field(metadata=_of(int, float))
@@ -91,10 +106,10 @@ class Joined:
 class Terminate:
     """Server: log out now. Never names the session that stays."""
 
-    room: str = attrs.field(metadata=_of(str))
+    room: str = attrs.field(repr=False, metadata=_of(str))
     epoch: int = attrs.field(metadata=_of(int))
     reason: str = attrs.field(metadata=_of(str))
-    detail: dict[str, Any] | None = attrs.field(metadata=_of(dict, NoneType))
+    detail: dict[str, Any] | None = attrs.field(repr=False, metadata=_of(dict, NoneType))
     reconnect: bool = attrs.field(default=False, metadata=_of(bool))
 
 

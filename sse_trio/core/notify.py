@@ -90,9 +90,9 @@ class Notify:
     room: str = attrs.field(converter=_room, repr=False)
     sender: Sender = attrs.field(default=LAST_JOINED, converter=_sender, repr=False)
     reason: str = attrs.field(default="login", validator=_check_reason)
-    detail: dict[str, Any] | None = attrs.field(default=None, converter=_detail)
+    detail: dict[str, Any] | None = attrs.field(default=None, converter=_detail, repr=False)
     """A JSON object of at most `MAX_DETAIL` bytes, handed to the terminated as it is."""
-    id: str | None = attrs.field(default=None)
+    id: str | None = attrs.field(default=None, repr=False)
     wait: float = attrs.field(default=0.0, validator=_check_wait)
     """Seconds to hold the answer for acknowledgements."""
 
@@ -121,7 +121,7 @@ class Release:
 class Answer:
     """What the notify with this `id` came to, for the ledger: a repetition is told the same."""
 
-    id: str
+    id: str = attrs.field(repr=False)
     room: str = attrs.field(repr=False)
     asked: Sender = attrs.field(repr=False)
     """The sender, as the notify named it."""

@@ -188,7 +188,7 @@ async def open_listeners(config: Config) -> list[Listener]:
         OSError: no address is this machine's, the port is taken, or not allowed.
     """
     listeners: list[Listener] = []
-    foreign: dict[str, OSError] = {}
+    foreign: list[tuple[object, OSError]] = []
     try:
         found = await trio.socket.getaddrinfo(
             config.ipaddr, config.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -208,11 +208,11 @@ async def open_listeners(config: Config) -> list[Listener]:
             except OSError as error:
                 if error.errno not in _FOREIGN:
                     raise
-                foreign[host] = error
+                foreign.append((host, error))
             else:
                 listeners.append(Listener(listening))
         if not listeners:
-            raise next(iter(foreign.values()))
+            raise foreign[0][1]
     except (OSError, UnicodeError) as error:
         for listener in listeners:
             listener.socket.close()
@@ -221,8 +221,8 @@ async def open_listeners(config: Config) -> list[Listener]:
         # What is wrong with a host name has no number of the system's.
         reason = os.strerror(number) if number and number > 0 else "no such host"
         raise OSError(number, f"cannot listen on {where}: {reason}") from None
-    for host in foreign:
-        logger.warning("%s has an address that is not this machine's: %s", config.ipaddr, host)
+    for address, _ in foreign:
+        logger.warning("%s has an address that is not this machine's: %s", config.ipaddr, address)
     return listeners
 
 

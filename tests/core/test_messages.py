@@ -20,6 +20,7 @@ from sse_trio.core.messages import (
     Terminate,
     Terminated,
     encode,
+    may_reconnect,
     name,
     parse_from_server,
     parse_untrusted,
@@ -282,10 +283,19 @@ def test_a_ticket_is_in_no_repr() -> None:
     assert "secret" not in repr(Join(ticket="secret"))
 
 
+def test_neither_is_a_room_nor_what_the_application_adds() -> None:
+    shown = repr(
+        [Joined("secret", "secret", 1, 25), Terminate("secret", 1, "login", {"x": "secret"})]
+    )
+    assert "secret" not in shown
+
+
 @pytest.mark.parametrize(
     ("code", "reconnect"),
     [
         (1001, True),
+        (1002, False),
+        (1007, False),
         (1009, False),
         (1013, True),
         (4001, False),
@@ -301,7 +311,13 @@ def test_close_codes_say_whether_to_come_back(code: int, reconnect: bool) -> Non
 
 
 def test_there_are_no_other_close_codes() -> None:
-    assert len(CloseCode) == 9
+    assert len(CloseCode) == 11
+
+
+@pytest.mark.parametrize("code", [1000, 1003, 1005, 1006, 1008, 1010, 1011, 1012, 1014, 3000, 4999])
+def test_after_a_code_that_is_not_listed_a_client_comes_back(code: int) -> None:
+    assert code not in list(CloseCode)
+    assert may_reconnect(code)
 
 
 @pytest.mark.parametrize(
