@@ -6,12 +6,13 @@ does not show them, and no error quotes them.
 """
 
 import codecs
+import contextlib
 import difflib
 import logging
 import os
 import re
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -239,15 +240,23 @@ class Config:
             if key not in KEYS:
                 raise ConfigError(f"{path}: {_unknown(key, place)}")
         if from_environment := (environ or {}).get(ENVIRONMENT_KEY):
-            values["authkey"] = from_environment
-        try:
+            with _naming(ENVIRONMENT_KEY):
+                values["authkey"] = to_authkeys(from_environment)
+        with _naming(path or "config"):
             config = cls(**defaults | values)
-        except ConfigError as error:
-            raise ConfigError(f"{path or 'config'}: {error}") from None
         if "authkey" in values and not from_environment and mode & (stat.S_IROTH | stat.S_IWOTH):
             shown = f"{stat.S_IMODE(mode):04o}"
             logger.warning("%s holds the authkey, and is open to all users (mode %s)", path, shown)
         return config
+
+
+@contextlib.contextmanager
+def _naming(where: object) -> Iterator[None]:
+    """Say of an error where the value stands."""
+    try:
+        yield
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from None
 
 
 def _unknown(key: str, place: int) -> str:

@@ -530,10 +530,20 @@ def test_an_empty_environment_replaces_nothing(tmp_path: Path) -> None:
     assert ENVIRONMENT_KEY == "SSE_TRIO_AUTHKEY"
 
 
-def test_a_key_of_the_environment_that_is_not_utf8() -> None:
-    environ = {ENVIRONMENT_KEY: b"caf\xe9".decode("utf-8", "surrogateescape")}
-    with pytest.raises(ConfigError, match=r"^config: authkey must be UTF-8$"):
-        Config.load(None, environ)
+@pytest.mark.parametrize(
+    ("key", "why"),
+    [
+        (b"caf\xe9".decode("utf-8", "surrogateescape"), "must be UTF-8"),
+        (" ", "must not be empty or blank"),
+        ("from outside\n", "must not begin or end with"),
+    ],
+)
+def test_a_key_of_the_environment_that_can_be_none(tmp_path: Path, key: str, why: str) -> None:
+    file = write(tmp_path, '{"authkey": "from the file"}')
+    for path in (None, file):
+        with pytest.raises(ConfigError, match=f"^SSE_TRIO_AUTHKEY: authkey {why}") as refusal:
+            Config.load(path, {ENVIRONMENT_KEY: key})
+        assert refusal.value.__cause__ is None
 
 
 @pytest.mark.parametrize(
