@@ -1,6 +1,11 @@
-"""Fixtures that start a real server on a port of the system's choice, and processes."""
+"""Fixtures that start a real server on a port of the system's choice, and processes.
+
+And what runs where: the tests of a file that need a browser or the demo share one, so they stay
+in one worker of pytest-xdist. All others go wherever there is room.
+"""
 
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +22,37 @@ from .support import KEY, Start
 # The same examples in every run, and no verdict by the clock of a busy machine.
 settings.register_profile("sse-trio", derandomize=True, deadline=None)
 settings.load_profile("sse-trio")
+
+
+# They start processes, or try so many cases that all else takes less time than they do.
+SLOW = {
+    "auth/test_histories.py",
+    "bench/test_load.py",
+    "bench/test_questions.py",
+    "bench/test_results.py",
+    "bench/test_runner.py",
+    "server/test_conformance.py",
+    "server/test_exactly_the_others.py",
+    "server/test_hostile.py",
+    "server/test_races.py",
+    "server/test_the_promise.py",
+    "test_process.py",
+    "test_process_ledger.py",
+    "test_soak.py",
+}
+SHARED = {"browser", "demo"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the slow ones, and keep those together that share a browser or a demo."""
+    here = Path(__file__).parent
+    for item in items:
+        file = item.path.relative_to(here).as_posix()
+        is_sharing = not SHARED.isdisjoint(getattr(item, "fixturenames", ()))
+        if is_sharing:
+            item.add_marker(pytest.mark.xdist_group(file))
+        if is_sharing or file in SLOW:
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture

@@ -38,7 +38,7 @@ EXAMPLE = ROOT / "docs" / "config.example.json"
 
 RUN = "python -m pip install . && sse-trio serve --config docs/config.example.json"
 DEMO = "python -m pip install '.[demo]' && sse-trio demo"
-TEST = "python -m pip install -e '.[test]' && python -m pytest"
+TEST = "python -m pip install -e '.[test]' && python -m pytest -n auto"
 
 _FENCE = re.compile(r"^( *)```([^\n`]*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")

@@ -46,7 +46,7 @@ def test_the_second_login_ends_the_first(
         wait_for(tab, "joined")
     answer = hub.notify(room="u1", sender="s2", detail={"device": "Firefox"}, wait=5)
     assert (answer["terminated"], answer["acked"]) == (1, 1)
-    wait_for(first, "terminated", timeout=1000)
+    wait_for(first, "terminated")
     assert said(first)[-1] == (
         "terminated",
         {"room": "u1", "epoch": 2, "reason": "login", "detail": {"device": "Firefox"}},
