@@ -105,6 +105,9 @@ _ANSWERS = "SELECT id, at, answer FROM answers ORDER BY at, id"
 # What others keep in the file, and read when they need it.
 _OTHERS = ("sessions", "keys")
 
+# What SQLite raises. Where it says what is wrong with damaged text, that cannot be decoded.
+FAULTS = (sqlite3.Error, UnicodeDecodeError)
+
 # What it looks like when something that is read cannot have been written so.
 _DAMAGE = (sqlite3.Error, ValueError, TypeError, AttributeError, RecursionError)
 
@@ -149,7 +152,7 @@ class LedgerFile:
                 self._reader.execute("PRAGMA query_only = TRUE")
             except (OSError, sqlite3.OperationalError) as error:
                 raise LedgerError(f"cannot open the ledger {self.path}: {words(error)}") from None
-            except sqlite3.DatabaseError as error:
+            except FAULTS as error:
                 raise LedgerError(
                     f"cannot open the ledger {self.path}: {words(error)}; name another file, "
                     f"or {_REMEDY}"
@@ -259,7 +262,7 @@ class LedgerFile:
         try:
             with self._reading:
                 return self._reader.execute(sql, parameters).fetchall()
-        except sqlite3.Error as error:
+        except FAULTS as error:
             raise LedgerError(f"cannot read the ledger {self.path}: {words(error)}") from None
 
     def commit(
@@ -271,7 +274,7 @@ class LedgerFile:
         """Write all of it in one transaction, or nothing.
 
         Raises:
-            sqlite3.Error, OSError: it was not written.
+            sqlite3.Error, UnicodeDecodeError, OSError: it was not written.
         """
         with self._mutex:
             if self._present_inodes() != self._inodes:
@@ -299,7 +302,7 @@ class LedgerFile:
                 self._db.execute(sql, parameters)
             self._db.execute("COMMIT")
         except BaseException:
-            with contextlib.suppress(sqlite3.Error):  # a full disk has rolled back by itself
+            with contextlib.suppress(*FAULTS):  # a full disk has rolled back by itself
                 self._db.execute("ROLLBACK")
             raise
 
@@ -323,6 +326,8 @@ class LedgerFile:
 
 def words(error: Exception) -> str:
     """Say in the system's words, or SQLite's, what is wrong; they do not quote what is stored."""
+    if isinstance(error, UnicodeDecodeError):
+        return "the file is damaged"
     return getattr(error, "strerror", None) or str(error)
 
 

@@ -32,9 +32,7 @@ from sse_trio.core.standing import RELEASED, Login, Record, Termination
 from sse_trio.ledger.sqlite_file import APPLICATION_ID, LOG_LIMIT, MIGRATIONS, LedgerFile
 
 from ..strategies import epochs, json_objects, names, printable, sessions
-
-# Seconds, for another process to do what it is asked.
-DEADLINE = 20
+from .fakes import DEADLINE, Watched
 
 NEWEST = len(MIGRATIONS)
 PAGE = 4096
@@ -249,19 +247,6 @@ def test_the_log_of_a_large_commit_is_cut_when_it_is_done_with(path: Path) -> No
             file.commit({"u1": record(epoch)}, [])
         assert log.stat().st_size <= LOG_LIMIT
         assert len(file.load()[0]) == 2000
-
-
-class Watched(LedgerFile):
-    """Says when a statement that reads is running, and holds it until told to go on."""
-
-    def watch(self) -> None:
-        self.reading = threading.Event()
-        self.go_on = threading.Event()
-        self._reader.set_progress_handler(self._progress, 1)
-
-    def _progress(self) -> int:
-        self.reading.set()
-        return 0 if self.go_on.wait(DEADLINE) else 1
 
 
 @contextlib.contextmanager
@@ -517,6 +502,16 @@ def test_every_page_that_is_damaged_is_noticed(path: Path, tmp_path: Path) -> No
             damaged.write_bytes(whole[:start])
             with pytest.raises(LedgerError, match="restore a copy, or move it away"):
                 loaded(damaged)
+
+
+def test_damaged_text_that_sqlite_complains_of_is_damage(path: Path) -> None:
+    """Its complaint quotes it, and cannot be decoded."""
+    with opened(path):
+        pass
+    whole = path.read_bytes()
+    path.write_bytes(whole.replace(b"INDEX sessions_by_room", b"INDEX\xc9sessions_by_room"))
+    with pytest.raises(LedgerError, match=r"the file is damaged; name another file, or restore"):
+        LedgerFile(path)
 
 
 def set_login(**parts: str) -> str:
