@@ -10,7 +10,7 @@ import struct
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import attrs
 import h11
@@ -53,7 +53,14 @@ class Response:
         return json.loads(self.body)
 
 
-async def connect(hub: sse_trio.Hub) -> trio.SocketStream:
+class Listening(Protocol):
+    """A server, or as much of it as is known before it is ready."""
+
+    @property
+    def port(self) -> int: ...
+
+
+async def connect(hub: Listening) -> trio.SocketStream:
     """Open a raw TCP connection to the server."""
     return await trio.open_tcp_stream("127.0.0.1", hub.port)
 
@@ -79,7 +86,7 @@ async def read_response(stream: trio.SocketStream, http: h11.Connection) -> Resp
 
 
 async def request(
-    hub: sse_trio.Hub,
+    hub: Listening,
     method: str,
     target: str,
     *,
@@ -96,7 +103,7 @@ async def request(
         return await read_response(stream, http)
 
 
-async def post_notify(hub: sse_trio.Hub, **members: Any) -> Response:
+async def post_notify(hub: Listening, **members: Any) -> Response:
     """POST a notify with the right key, unless `key` says otherwise."""
     return await request(
         hub,

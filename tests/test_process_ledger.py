@@ -18,6 +18,7 @@ import trio
 import sse_trio
 from sse_trio.client import ClientMember
 from sse_trio.core.messages import Joined, Terminate
+from sse_trio.ledger.sqlite_file import LedgerFile
 
 from .processes import DEADLINE, KEY, Run, Serve, Server, write_config
 
@@ -141,6 +142,37 @@ async def test_what_is_no_ledger_is_refused_before_anything_is_printed(
     assert line.startswith("sse-trio: ")
     assert str(file) in line
     assert words in line
+
+
+def fill(file: Path, rooms: int) -> None:
+    """Make a ledger that takes seconds to be read."""
+    with contextlib.closing(LedgerFile(file)):
+        pass
+    login = "[1, 1.5, 1.5, true, null]"
+    logins = ", ".join(f'"session {number}": {login}' for number in range(64))
+    with contextlib.closing(sqlite3.connect(file)) as db, db:
+        db.execute(
+            "WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n LIMIT ?) "
+            "INSERT INTO standings SELECT 'room ' || i, 1, 1, 1.0, 1.0, ?, '[]' FROM n",
+            (rooms, f"{{{logins}}}"),
+        )
+
+
+async def test_a_signal_while_the_ledger_is_read_ends_that_at_once(
+    run: Run, tmp_path: Path
+) -> None:
+    file = tmp_path / "sse-trio.db"
+    fill(file, rooms=20_000)
+    write_config(tmp_path, port=0, authkey=KEY, max_connections=1)
+    program = await run("serve", "--config", "config.json")
+    await program.err.line("open mode")  # what it says last before it reads
+    program.process.send_signal(signal.SIGTERM)
+    assert await program.ends() == 1
+    assert "SIGTERM: stopping now" in program.err.text
+    assert program.out.text == ""
+    with contextlib.closing(sqlite3.connect(file)) as db:
+        assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        assert db.execute("SELECT count(*) FROM standings").fetchone() == (20_000,)
 
 
 # -- faults of the disk -----------------------------------------------------------------

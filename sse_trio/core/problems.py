@@ -53,6 +53,7 @@ WRONG_KEYS: Final = Problem(
     429, "too many wrong keys from this address", ((b"Retry-After", b"60"),)
 )
 DRAINING: Final = Problem(503, "the server is shutting down", ((b"Retry-After", b"5"),), close=True)
+LOADING: Final = Problem(503, "the server is still reading its ledger", ((b"Retry-After", b"5"),))
 UNDURABLE: Final = Problem(
     503,
     "the ledger could not be written; try again, with the same id if there was one",

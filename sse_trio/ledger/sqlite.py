@@ -9,7 +9,6 @@ Nothing is read but at the start: the server's memory has it all.
 import contextlib
 import logging
 import math
-import sqlite3
 from collections.abc import AsyncIterator, Callable, Hashable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
@@ -22,7 +21,7 @@ from ..core.notify import REMEMBERED_NOTIFIES, Answer
 from ..core.standing import Record
 from ..errors import LedgerError, LocalProtocolError
 from ..strict_json import has_lone_surrogates
-from .sqlite_file import Change, LedgerFile, words
+from .sqlite_file import FAULTS, Change, LedgerFile, words
 
 T = TypeVar("T")
 
@@ -33,6 +32,9 @@ logger = logging.getLogger("sse_trio")
 RETRY = 1.0
 STUCK = 5.0
 CLOSING = 5.0
+
+# Seconds between two lines of the log about what takes long.
+PROGRESS = 5.0
 
 
 @attrs.define(eq=False)
@@ -164,12 +166,35 @@ class SqliteLedger:
         """
         # An earlier server may have left something to be written.
         await self._finish()
-        records, answers = await self._in_thread(self._file.load)
+        async with self._telling_progress():
+            records, answers = await self._in_thread(self._file.load)
         if self._file.is_new:
             logger.warning("the ledger %s is new: nothing is remembered", self._file.path)
         else:
             logger.info("the ledger %s remembers %d rooms", self._file.path, len(records))
         return records, answers
+
+    @contextlib.asynccontextmanager
+    async def _telling_progress(self) -> AsyncIterator[None]:
+        """Log how far the block is, now and then. What it raises comes out as it is."""
+
+        async def tell() -> None:
+            while True:
+                await trio.sleep(PROGRESS)
+                logger.info(
+                    "reading the ledger %s: %d rooms so far", self._file.path, self._file.remembered
+                )
+
+        failure: Exception | None = None
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(tell)
+            try:
+                yield
+            except LedgerError as error:
+                failure = error
+            nursery.cancel_scope.cancel()
+        if failure is not None:
+            raise failure
 
     def note(self, room: str, record: Record | None, answer: Answer | None = None) -> Group:
         """Put it into the next group."""
@@ -256,7 +281,7 @@ class SqliteLedger:
         answers, changes = group.answers.values(), group.changes.values()
         try:
             await self._in_thread(partial(self._file.commit, group.records, answers, changes))
-        except (sqlite3.Error, OSError) as error:
+        except (*FAULTS, OSError) as error:
             return words(error)
         finally:
             self._since = math.inf

@@ -1,32 +1,43 @@
-"""The SQLite file of a ledger: whose it is, how it is laid out, and what blocks.
+"""The SQLite file of a ledger: how it is laid out, and what blocks.
 
 Write-ahead log and ``synchronous=FULL`` (https://www.sqlite.org/pragma.html): a commit
-returns after the log is on the disk. A file lock beside it keeps other servers out.
+returns after the log is on the disk. There are two connections: one writes, the other reads.
+What uses one holds its lock, and so does the close.
 """
 
 import contextlib
-import fcntl
+import functools
 import json
-import os
-import re
 import sqlite3
 import threading
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import attrs
 
 from .. import strict_json
+from ..core.messages import name
 from ..core.notify import LAST_JOINED, REMEMBERED_SECONDS, Answer
-from ..core.standing import Login, Record, Termination
+from ..core.standing import RELEASED, Login, Record, Termination
+from ..core.tokens import MAX_EPOCH
 from ..errors import LedgerError
+from . import files
+
+T = TypeVar("T")
 
 # Says whose file this is ("sseT"), so that nobody's data is taken for a ledger, or made one.
 APPLICATION_ID = int.from_bytes(b"sseT", "big")
 
 # Seconds that another program may hold the file's own lock, to copy it for example.
 PATIENCE = 1.0
+
+# Seconds between two attempts to interrupt what is being read.
+_INTERRUPT = 0.05
+
+# Bytes that the log may keep when it is empty again. It grows to as much as that in ordinary use:
+# SQLite empties it after 1,000 pages.
+LOG_LIMIT = 8 * 2**20
 
 # Each brings a file from the version of its index to the next. What has been released is
 # never changed: it is somebody's file.
@@ -84,11 +95,24 @@ MIGRATIONS = (
 
 _REMEDY = "restore a copy, or move it away with its -wal and -shm and begin with none"
 
-# What SQLite keeps beside a file in this mode.
-_LOG, _INDEX = "-wal", "-shm"
+# The oldest first. By their room or id too, so that the number of a row is always the same one's.
+_STANDINGS = (
+    "SELECT room, epoch, floor, touched, notified, logins, terminations "
+    "FROM standings ORDER BY touched, room"
+)
+_ANSWERS = "SELECT id, at, answer FROM answers ORDER BY at, id"
 
-# What this module keeps beside it.
-_LOCK = ".lock"
+# What others keep in the file, and read when they need it.
+_OTHERS = ("sessions", "keys")
+
+# What SQLite raises. Where it says what is wrong with damaged text, that cannot be decoded.
+FAULTS = (sqlite3.Error, UnicodeDecodeError)
+
+# What it looks like when something that is read cannot have been written so.
+_DAMAGE = (sqlite3.Error, ValueError, TypeError, AttributeError, RecursionError)
+
+# Texts of terminations that are remembered while many rooms are read: most have the same few.
+_TEXTS = 1024
 
 _PUT_STANDING = "INSERT OR REPLACE INTO standings VALUES (?, ?, ?, ?, ?, ?, ?)"
 _DROP_STANDING = "DELETE FROM standings WHERE room = ?"
@@ -103,30 +127,32 @@ class LedgerFile:
     """The open file, for calls from any thread. `is_new` is whether there was none.
 
     Raises:
-        LedgerError: it is no ledger, a newer one, in use by another process, or cannot be
-            written; the message says what to do.
+        LedgerError: it is no ledger, a newer one, in use by another process, somebody else's, or
+            cannot be written; the message says what to do.
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path.resolve()
+        self.path = files.find(path)
+        self._rooms: list[tuple[str, Record]] = []
         self._mutex = threading.Lock()
         self._reading = threading.Lock()
         with contextlib.ExitStack() as stack:
             try:
-                stack.enter_context(_locked(self.path))
+                files.check(self.path)
+                stack.enter_context(files.locked(self.path))
                 self.is_new = not self.path.exists() or not self.path.stat().st_size
                 if self.is_new:
                     self._create()
                 self._db = stack.enter_context(contextlib.closing(_connect(self.path)))
                 self._check_owner()
-                self._hide()
+                files.hide(self.path)
                 self._prepare()
                 self._inodes = self._present_inodes()
                 self._reader = stack.enter_context(contextlib.closing(_connect(self.path)))
                 self._reader.execute("PRAGMA query_only = TRUE")
             except (OSError, sqlite3.OperationalError) as error:
                 raise LedgerError(f"cannot open the ledger {self.path}: {words(error)}") from None
-            except sqlite3.DatabaseError as error:
+            except FAULTS as error:
                 raise LedgerError(
                     f"cannot open the ledger {self.path}: {words(error)}; name another file, "
                     f"or {_REMEDY}"
@@ -134,19 +160,13 @@ class LedgerFile:
             self._stack = stack.pop_all()
 
     def _create(self) -> None:
-        log = _beside(self.path, _LOG)
+        log = files.beside(self.path, files.LOG)
         if log.exists() and log.stat().st_size:
             raise LedgerError(
                 f"the ledger {self.path} is gone, and its log {log} is there: put the ledger back, "
                 "or move the log away and begin with none"
             )
-        self.path.touch(0o600)
-
-    def _hide(self) -> None:
-        """With sessions in it, it is nobody else's to read: neither is a copy that was put back."""
-        for suffix in ("", _LOG, _INDEX, _LOCK):
-            with contextlib.suppress(FileNotFoundError, PermissionError):
-                _beside(self.path, suffix).chmod(0o600)
+        files.make(self.path)
 
     def _check_owner(self) -> None:
         [application] = self._db.execute("PRAGMA application_id").fetchone()
@@ -169,29 +189,69 @@ class LedgerFile:
                 "a local one"
             )
         self._db.execute("PRAGMA synchronous = FULL")
+        self._db.execute(f"PRAGMA journal_size_limit = {LOG_LIMIT}")
         # Something is written in any case: if it cannot be, that shows now, not at a login.
         pragmas = f"application_id = {APPLICATION_ID}", f"user_version = {len(MIGRATIONS)}"
         steps = [*MIGRATIONS[version:], *(f"PRAGMA {pragma}" for pragma in pragmas)]
         self._db.executescript(f"BEGIN IMMEDIATE; {'; '.join(steps)}; COMMIT")
 
+    @property
+    def remembered(self) -> int:
+        """How many rooms have been loaded so far."""
+        return len(self._rooms)
+
     def load(self) -> tuple[list[tuple[str, Record]], list[Answer]]:
-        """Read everything, the oldest first."""
+        """Read and check everything; return the rooms and the answers, the oldest first.
+
+        Raises:
+            LedgerError: it is damaged, or the file is being closed.
+        """
+        self._rooms = []
+        answers: list[Answer] = []
+        with self._reading:
+            try:
+                # Also the pages that nothing below reads.
+                if self._reader.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
+                    raise sqlite3.DatabaseError
+                for table in _OTHERS:
+                    self._check_types(table)
+                self._read("standings", _STANDINGS, _to_record, self._rooms)
+                self._read("answers", _ANSWERS, _to_answer, answers)
+            except _DAMAGE as error:
+                raise self._unreadable(error, type(error).__name__) from None
+            else:
+                return self._rooms, answers
+            finally:
+                self._rooms = []
+                _to_terminations.cache_clear()
+
+    def _check_types(self, table: str) -> None:
+        """See that each column of a table holds what it was made for, whoever will read it."""
+        columns = self._reader.execute(f"PRAGMA table_info({table})")
+        wrong = " OR ".join(f"typeof({each[1]}) != '{each[2].lower()}'" for each in columns)
+        sql = f"SELECT count(*) FROM {table} WHERE {wrong}"  # noqa: S608
+        [rows] = self._reader.execute(sql).fetchone()
+        if rows:
+            raise self._damaged(f"{rows} rows of {table}")
+
+    def _read(self, table: str, sql: str, convert: Callable[..., T], found: list[T]) -> None:
+        rows = self._reader.execute(sql)
         try:
-            # Also of pages that nothing below reads.
-            [found] = self._db.execute("PRAGMA quick_check(1)").fetchone()
-            if found != "ok":
-                raise sqlite3.DatabaseError
-            standings = self._db.execute(
-                "SELECT room, epoch, floor, touched, notified, logins, terminations "
-                "FROM standings ORDER BY touched"
-            )
-            answers = self._db.execute("SELECT id, at, answer FROM answers ORDER BY at")
-            return [_to_record(*row) for row in standings], [_to_answer(*row) for row in answers]
-        except (sqlite3.Error, ValueError, TypeError, AttributeError, RecursionError) as error:
-            # Their words may quote what is stored.
-            raise LedgerError(
-                f"the ledger {self.path} is damaged ({type(error).__name__}): {_REMEDY}"
-            ) from None
+            found.extend(convert(*row) for row in rows)
+        except _DAMAGE as error:
+            # Its name is a user's, so it is told by its number.
+            raise self._unreadable(error, f"row {len(found) + 1} of {table}") from None
+
+    def _unreadable(self, error: Exception, what: str) -> LedgerError:
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+        if isinstance(error, sqlite3.OperationalError) and code != sqlite3.SQLITE_ERROR:
+            # The disk's fault, or a close; the file may be whole.
+            return LedgerError(f"cannot read the ledger {self.path}: {words(error)}")
+        return self._damaged(what)
+
+    def _damaged(self, what: str) -> LedgerError:
+        # What the errors say may quote what is stored.
+        return LedgerError(f"the ledger {self.path} is damaged ({what}): {_REMEDY}")
 
     def query(self, sql: str, parameters: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
         """Read what has been committed; a commit in progress keeps nobody waiting.
@@ -202,7 +262,7 @@ class LedgerFile:
         try:
             with self._reading:
                 return self._reader.execute(sql, parameters).fetchall()
-        except sqlite3.Error as error:
+        except FAULTS as error:
             raise LedgerError(f"cannot read the ledger {self.path}: {words(error)}") from None
 
     def commit(
@@ -214,7 +274,7 @@ class LedgerFile:
         """Write all of it in one transaction, or nothing.
 
         Raises:
-            sqlite3.Error, OSError: it was not written.
+            sqlite3.Error, UnicodeDecodeError, OSError: it was not written.
         """
         with self._mutex:
             if self._present_inodes() != self._inodes:
@@ -242,52 +302,32 @@ class LedgerFile:
                 self._db.execute(sql, parameters)
             self._db.execute("COMMIT")
         except BaseException:
-            with contextlib.suppress(sqlite3.Error):  # a full disk has rolled back by itself
+            with contextlib.suppress(*FAULTS):  # a full disk has rolled back by itself
                 self._db.execute("ROLLBACK")
             raise
 
     def close(self) -> None:
-        """Close the file, once nothing is being written, and let others have it."""
-        with self._mutex, self._reading:
-            self._stack.close()
+        """Close the file, once nothing is being written, and let others have it.
+
+        What is being read is interrupted, for however long it would take.
+        """
+        while not self._reading.acquire(timeout=_INTERRUPT):
+            self._reader.interrupt()
+        try:
+            with self._mutex:
+                self._stack.close()
+        finally:
+            self._reading.release()
 
     def _present_inodes(self) -> list[tuple[int, int]]:
-        found = [_beside(self.path, suffix).stat() for suffix in ("", _LOG, _LOCK)]
+        found = [files.beside(self.path, s).stat() for s in ("", files.LOG, files.LOCK)]
         return [(each.st_dev, each.st_ino) for each in found]
-
-
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Keep other servers from using the ledger; the system unlocks it however this one ends.
-
-    SQLite's own locks are not for that: it drops them after each transaction, so that
-    a copy of the file can be made at any time.
-    """
-    lock = _beside(path, _LOCK)
-    lock.touch(0o600)
-    with lock.open("r+", errors="replace") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise LedgerError(
-                f"the ledger {path} is in use by process {file.read().strip() or 'unknown'}: "
-                "stop that one, or name another file"
-            ) from None
-        if not re.fullmatch(r"\d*\n?", file.read()):
-            raise LedgerError(f"{lock} is in the way, and no ledger's lock: name another file")
-        file.seek(0)
-        file.truncate()
-        file.write(f"{os.getpid()}\n")
-        file.flush()
-        yield
-
-
-def _beside(path: Path, suffix: str) -> Path:
-    return path.with_name(path.name + suffix)
 
 
 def words(error: Exception) -> str:
     """Say in the system's words, or SQLite's, what is wrong; they do not quote what is stored."""
+    if isinstance(error, UnicodeDecodeError):
+        return "the file is damaged"
     return getattr(error, "strerror", None) or str(error)
 
 
@@ -309,17 +349,67 @@ def _from_record(room: str, record: Record) -> tuple[Any, ...]:
     )
 
 
+# What is read may be damaged, and is to be noticed here rather than when somebody logs in. So each
+# of these raises a ValueError or a TypeError for what no server has written.
+
+
 def _to_record(
     room: str, epoch: int, floor: int, touched: float, notified: float, logins: str, ends: str
 ) -> tuple[str, Record]:
-    return room, Record(
+    sessions, end = _decode(logins)
+    if end != len(logins) or _whole(floor) > _whole(epoch):
+        raise ValueError
+    return _name(room), Record(
         epoch,
         floor,
-        {session: Login(*login) for session, login in json.loads(logins).items()},
-        tuple(Termination(*termination) for termination in json.loads(ends)),
-        touched,
-        notified,
+        {_name(session): _to_login(*login) for session, login in sessions.items()},
+        _to_terminations(ends),
+        _number(touched),
+        _number(notified),
     )
+
+
+# `json.loads` without its preparations, which take as long as a small record.
+_decode = json.JSONDecoder().raw_decode
+
+
+def _to_login(epoch: int, since: float, seen: float, named: bool, ended: int | None) -> Login:
+    if named is not True and named is not False:
+        raise TypeError
+    if ended is not None and ended != RELEASED:
+        _whole(ended)
+    return Login(_whole(epoch), _number(since), _number(seen), named, ended)
+
+
+@functools.lru_cache(_TEXTS)
+def _to_terminations(text: str) -> tuple[Termination, ...]:
+    return tuple(_to_termination(*parts) for parts in json.loads(text))
+
+
+def _to_termination(epoch: int, reason: str, detail: dict[str, Any] | None) -> Termination:
+    if not isinstance(reason, str) or not isinstance(detail, dict | None):
+        raise TypeError
+    # What could not be sent: NaN, infinities, halves of characters.
+    strict_json.dumps([reason, detail]).encode()
+    return Termination(_whole(epoch), reason, detail)
+
+
+def _name(value: str) -> str:
+    if type(value) is not str:
+        raise TypeError
+    return name(value, "a name")
+
+
+def _whole(value: int) -> int:
+    if type(value) is not int or not 0 <= value <= MAX_EPOCH:
+        raise ValueError
+    return value
+
+
+def _number(value: float) -> float:
+    if (type(value) is not float and type(value) is not int) or not 0 <= value <= MAX_EPOCH:
+        raise ValueError
+    return value
 
 
 def _from_answer(answer: Answer) -> tuple[Any, ...]:
@@ -330,4 +420,15 @@ def _from_answer(answer: Answer) -> tuple[Any, ...]:
 
 
 def _to_answer(id: str, at: float, answer: str) -> Answer:
-    return Answer(id=id, at=at, **{"asked": LAST_JOINED, **json.loads(answer)})
+    found = Answer(id=id, at=_number(at), **{"asked": LAST_JOINED, **json.loads(answer)})
+    for session in (found.asked, found.sender):
+        if session is not None and session is not LAST_JOINED:
+            _name(session)
+    if type(id) is not str or not id:
+        raise ValueError
+    return attrs.evolve(
+        found,
+        room=_name(found.room),
+        epoch=_whole(found.epoch),
+        terminated=_whole(found.terminated),
+    )

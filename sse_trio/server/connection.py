@@ -139,7 +139,7 @@ class Connection:
             return
         # Whoever is to go on with it is given it.
         self._data = b""
-        if reading is not None and not hub.draining.is_set():
+        if reading is not None and not (hub.loading or hub.draining.is_set()):
             wanted, forwarded_for = reading
             address = client_address(self.transport.host, forwarded_for, config)
             match wanted:

@@ -84,7 +84,7 @@ class Exchange:
             outcome = await self._read_in_time(seconds)
             if outcome is None:
                 return
-            if isinstance(outcome, Upgrade) and not self._hub.draining.is_set():
+            if isinstance(outcome, Upgrade) and not self._is_closed():
                 await self._upgrade(outcome)
                 return
             if not await self._answer(self._known or outcome):
@@ -97,6 +97,10 @@ class Exchange:
             seconds = self._config.request_timeout
         self._is_over = False
         self._rest()
+
+    def _is_closed(self) -> bool:
+        """Whether nobody is admitted, and no notify accepted: not yet, or not any more."""
+        return self._hub.loading or self._hub.draining.is_set()
 
     async def _receive(self) -> bool:
         data = await self._transport.receive(READ)
@@ -165,12 +169,14 @@ class Exchange:
     async def _carry_out(self, outcome: requests.Outcome) -> Reply | Problem:
         """Do what was asked for; return the answer."""
         match outcome:
-            case Notify() | Release():
-                return await self._announce(outcome)
             case Page():
                 return pages.render(outcome, self._hub)
             case Problem():
                 return outcome
+            case _ if self._hub.loading and not self._hub.draining.is_set():
+                return problems.LOADING
+            case Notify() | Release():
+                return await self._announce(outcome)
             case Upgrade():
                 return problems.DRAINING
 

@@ -95,6 +95,8 @@ class Hub:
         """`trio.current_time`, which looks for it anew each time and takes twice as long."""
         self.port = config.port
         """The TCP port that the server listens on."""
+        self.loading = False
+        """Whether the ledger is still being read, so that nobody can be admitted or ended yet."""
         self.draining = trio.Event()
         self.idle: set[Idle] = set()
         """HTTP connections between two requests, to be ended by the drain."""

@@ -76,6 +76,8 @@ def render(page: Page, hub: Hub) -> Reply:
         case "/readyz":
             if hub.draining.is_set():
                 return Reply(503, TEXT, b"shutting down\n")
+            if hub.loading:
+                return Reply(503, TEXT, b"reading the ledger\n")
             if not hub.recognition.ledger.ready:
                 return Reply(503, TEXT, b"the ledger cannot be written\n")
             return Reply(200, TEXT, b"ready\n")

@@ -1,6 +1,7 @@
 """Listeners, nurseries, drain: how the server starts and how it ends."""
 
 import logging
+from collections import deque
 from contextlib import AsyncExitStack
 
 import trio
@@ -10,6 +11,7 @@ from ..core.heads import Heads
 from ..ledger import Ledger, open_ledger
 from .connection import Connection
 from .hub import Hub
+from .member import Spawn
 from .parking import Parking, open_parking
 from .transport import Listener, Transport, open_listeners
 
@@ -17,6 +19,9 @@ logger = logging.getLogger("sse_trio")
 
 # Bytes. Of random printable characters, 16 hold some 100 bits: more than anybody can try.
 SHORT_KEY = 16
+
+# Rooms that are taken up from the ledger in one step: some milliseconds.
+AT_ONCE = 500
 
 
 async def serve(
@@ -27,33 +32,42 @@ async def serve(
 ) -> None:
     """Serve until cancelled (a hard stop) or until `Hub.drain` (a graceful one).
 
-    With ``nursery.start`` it returns the `Hub` once the listeners take connections. A
-    `ledger` passed in is the caller's to open and close.
+    With ``nursery.start`` it returns the `Hub` once the ledger has been read, and everybody is
+    taken. Until then ``/healthz`` and the other pages are answered, and everything else with a
+    503. A `ledger` passed in is the caller's to open and close.
 
     Raises:
         OSError: the address cannot be listened on.
-        LedgerError: the ledger cannot be opened.
+        LedgerError: the ledger cannot be opened, or not be read.
     """
+    failure: Exception | None = None
     async with AsyncExitStack() as stack:
         listeners = await open_listeners(config)
         for listener in listeners:
             stack.callback(listener.close)
         if ledger is None:
             ledger = await stack.enter_async_context(open_ledger(config))
-        records, answers = await ledger.load()
         # The timers outlive the connections, whose closes they time, and so does the one
         # task that waits for all those that are parked.
         async with trio.open_nursery() as timers:
             async with trio.open_nursery() as connections:
                 hub = Hub(config, ledger, connections.start_soon)
+                hub.loading = True
                 parking = open_parking(connections.start_soon)
                 timers.start_soon(parking.run)
-                hub.restore(records, answers)
-                del records, answers
                 timers.start_soon(hub.beat)
-                timers.start_soon(hub.sweep)
                 try:
-                    await _listen(hub, listeners, parking, task_status)
+                    async with trio.open_nursery() as plumbing:
+                        _listen(hub, listeners, parking, plumbing.start_soon)
+                        try:
+                            await _load(hub)
+                        except Exception as error:  # noqa: BLE001
+                            # Raised again as it is, beyond the nurseries.
+                            failure = error
+                        else:
+                            timers.start_soon(hub.sweep)
+                            await _take_everybody(hub, task_status)
+                        plumbing.cancel_scope.cancel()
                 finally:
                     # However it ends, whoever still holds the hub is told so.
                     hub.drain()
@@ -62,16 +76,35 @@ async def serve(
                 await hub.finish_notifies()
                 await parking.emptied()
             timers.cancel_scope.cancel()
+        if failure is not None:
+            raise failure
         logger.info("stopped")
 
 
-async def _listen(
-    hub: Hub,
-    listeners: list[Listener],
-    parking: Parking,
-    task_status: trio.TaskStatus[Hub],
-) -> None:
-    """Take connections until the hub drains."""
+async def _load(hub: Hub) -> None:
+    """Take up what the ledger remembers, and let others have their turn meanwhile."""
+    records, answers = await hub.ledger.load()
+    # Each is let go as it is taken up: there is not room for all of them twice everywhere.
+    waiting = deque(records)
+    del records
+    while waiting:
+        some = [waiting.popleft() for _ in range(min(AT_ONCE, len(waiting)))]
+        hub.restore(some, ())
+        await trio.lowlevel.checkpoint()
+    hub.restore((), answers)
+    hub.loading = False
+
+
+async def _take_everybody(hub: Hub, task_status: trio.TaskStatus[Hub]) -> None:
+    """Say that the server is there, and wait until it drains."""
+    logger.info("listening on %s port %s", hub.config.ipaddr, hub.port)
+    task_status.started(hub)
+    await hub.draining.wait()
+    logger.info("draining: %d open WebSockets", hub.statistics().connections)
+
+
+def _listen(hub: Hub, listeners: list[Listener], parking: Parking, spawn: Spawn) -> None:
+    """Take connections, in tasks of their own."""
     config = hub.config
     hub.port = listeners[0].port
     if config.join == "open":
@@ -93,11 +126,5 @@ async def _listen(
     def accepted(transport: Transport) -> None:
         Connection(hub, parking, heads, transport).ready()
 
-    async with trio.open_nursery() as plumbing:
-        for listener in listeners:
-            plumbing.start_soon(listener.listen, accepted)
-        logger.info("listening on %s port %s", config.ipaddr, hub.port)
-        task_status.started(hub)
-        await hub.draining.wait()
-        logger.info("draining: %d open WebSockets", hub.statistics().connections)
-        plumbing.cancel_scope.cancel()
+    for listener in listeners:
+        spawn(listener.listen, accepted)

@@ -22,11 +22,10 @@ from sse_trio import Commit, Config, LedgerError, SqliteLedger
 from sse_trio.core.notify import Answer
 from sse_trio.core.standing import Login, Record, Termination
 from sse_trio.ledger import open_ledger
-from sse_trio.ledger.sqlite import CLOSING, RETRY, STUCK, Group
+from sse_trio.ledger.sqlite import CLOSING, PROGRESS, RETRY, STUCK, Group
 from sse_trio.ledger.sqlite_file import Change, LedgerFile
 
-# Real seconds, for a thread to do what it has been started for.
-DEADLINE = 20
+from .fakes import DEADLINE, Watched
 
 
 class Disk(LedgerFile):
@@ -444,6 +443,53 @@ async def test_who_is_cancelled_while_opening_leaves_nothing_open(path: Path) ->
             await trio.sleep_forever()
     assert scope.cancelled_caught
     assert stored(path) == {}
+
+
+async def test_reading_that_is_given_up_is_over_before_the_file_is_closed(
+    path: Path, nursery: trio.Nursery, clock: MockClock
+) -> None:
+    """Or else it would read from what is closed, and crash."""
+    file = Watched(path)
+    file.watch()
+
+    async def give_up() -> None:
+        await until(file.reading.is_set)
+        scope.cancel()
+        await wait_all_tasks_blocked()
+        file.go_on.set()
+
+    with trio.CancelScope() as scope:
+        async with SqliteLedger(file).writing() as ledger:
+            nursery.start_soon(give_up)
+            await ledger.load()
+    assert scope.cancelled_caught
+    assert stored(path) == {}
+
+
+async def test_what_takes_long_is_told_of_while_it_does(
+    path: Path, clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    with contextlib.closing(LedgerFile(path)) as before:
+        before.commit({"u1": record()}, [])
+    file = Watched(path)
+    file.watch()
+
+    async def tell_twice() -> None:
+        await until(file.reading.is_set)
+        for _ in range(2):
+            clock.jump(PROGRESS)
+            await wait_all_tasks_blocked()
+        file.go_on.set()
+
+    async with SqliteLedger(file).writing() as ledger, trio.open_nursery() as telling:
+        telling.start_soon(tell_twice)
+        await ledger.load()
+    assert [entry.getMessage() for entry in caplog.records] == [
+        f"reading the ledger {path}: 0 rooms so far",
+        f"reading the ledger {path}: 0 rooms so far",
+        f"the ledger {path} remembers 1 rooms",
+    ]
 
 
 async def test_a_configuration_names_the_file(path: Path) -> None:

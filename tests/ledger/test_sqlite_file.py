@@ -7,11 +7,13 @@ system, bytes overwritten. What has to die does so in a process of its own.
 import contextlib
 import multiprocessing
 import os
+import re
 import resource
 import shutil
 import signal
 import sqlite3
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -27,12 +29,10 @@ from hypothesis.strategies import SearchStrategy
 from sse_trio import LAST_JOINED, LedgerError
 from sse_trio.core.notify import REMEMBERED_SECONDS, Answer, Notify
 from sse_trio.core.standing import RELEASED, Login, Record, Termination
-from sse_trio.ledger.sqlite_file import APPLICATION_ID, MIGRATIONS, LedgerFile
+from sse_trio.ledger.sqlite_file import APPLICATION_ID, LOG_LIMIT, MIGRATIONS, LedgerFile
 
 from ..strategies import epochs, json_objects, names, printable, sessions
-
-# Seconds, for another process to do what it is asked.
-DEADLINE = 20
+from .fakes import DEADLINE, Watched
 
 NEWEST = len(MIGRATIONS)
 PAGE = 4096
@@ -95,9 +95,8 @@ logins = st.builds(
     Login, epochs, seconds, seconds, st.booleans(), st.none() | st.just(RELEASED) | epochs
 )
 records = st.builds(
-    Record,
-    epochs,
-    epochs,
+    lambda counts, *rest: Record(max(counts), min(counts), *rest),
+    st.tuples(epochs, epochs),
     st.dictionaries(names, logins, max_size=4),
     st.lists(st.builds(Termination, epochs, printable, details), max_size=3).map(tuple),
     seconds,
@@ -237,6 +236,69 @@ def test_commits_are_in_a_write_ahead_log_that_is_flushed(path: Path) -> None:
         assert db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
+def test_the_log_of_a_large_commit_is_cut_when_it_is_done_with(path: Path) -> None:
+    log = path.with_name("ledger.db-wal")
+    many = {f"s{number}": login(number) for number in range(300)}
+    with opened(path) as file:
+        large = {f"u{number}": attrs.evolve(record(), logins=many) for number in range(2000)}
+        file.commit(large, [])
+        assert log.stat().st_size > 2 * LOG_LIMIT
+        for epoch in (1, 2):
+            file.commit({"u1": record(epoch)}, [])
+        assert log.stat().st_size <= LOG_LIMIT
+        assert len(file.load()[0]) == 2000
+
+
+@contextlib.contextmanager
+def in_thread(work: Callable[[], object]) -> Iterator[None]:
+    """Do it meanwhile; at the end of the block it has been done."""
+    thread = threading.Thread(target=work)
+    thread.start()
+    yield
+    thread.join(DEADLINE)
+    assert not thread.is_alive()
+
+
+def test_a_file_that_is_being_read_is_closed_after_that(path: Path) -> None:
+    """To close a connection in the middle of a statement is to crash."""
+    with opened(path) as file:
+        file.commit({f"u{number}": record() for number in range(100)}, [])
+    watched = Watched(path)
+    watched.watch()
+
+    def load() -> None:
+        # Whether it is interrupted depends on how far it is.
+        with contextlib.suppress(LedgerError):
+            assert len(watched.load()[0]) == 100
+
+    with in_thread(load):
+        assert watched.reading.wait(DEADLINE)
+        with in_thread(watched.close):
+            with pytest.raises(LedgerError, match="in use"):
+                LedgerFile(path)
+            watched.go_on.set()
+    assert len(loaded(path)[0]) == 100
+
+
+def test_what_is_being_read_does_not_hold_up_the_close(path: Path) -> None:
+    endless = "WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i FROM n) SELECT max(i) FROM n"
+    errors = []
+    watched = Watched(path)
+    watched.watch()
+    watched.go_on.set()
+
+    def query() -> None:
+        try:
+            watched.query(endless)
+        except LedgerError as error:
+            errors.append(str(error))
+
+    with in_thread(query):
+        assert watched.reading.wait(DEADLINE)
+        watched.close()
+    assert errors == [f"cannot read the ledger {path}: interrupted"]
+
+
 @pytest.mark.parametrize("content", [b"Dear diary\n", b"\x00" * 5000, b"SQLite format 3\x00"])
 def test_what_is_no_database_is_refused_and_left_alone(path: Path, content: bytes) -> None:
     path.write_bytes(content)
@@ -292,12 +354,22 @@ def test_an_older_ledger_is_brought_to_the_present(path: Path, version: int) -> 
         assert db.execute("PRAGMA user_version").fetchone() == (NEWEST,)
 
 
-@pytest.mark.parametrize("where", ["/proc/x.db", "missing/x.db", "file/x.db", "directory"])
-def test_a_place_where_no_file_can_be_is_said_to_be_so(tmp_path: Path, where: str) -> None:
+@pytest.mark.parametrize(
+    ("where", "words"),
+    [
+        ("/proc/x.db", "its folder /proc: No such file or directory"),
+        ("missing/x.db", "No such file or directory"),
+        ("file/x.db", "Not a directory"),
+        ("directory", "it is no file: name another one"),
+    ],
+)
+def test_a_place_where_no_file_can_be_is_said_to_be_so(
+    tmp_path: Path, where: str, words: str
+) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "directory").mkdir()
     path = tmp_path / where
-    with pytest.raises(LedgerError, match=f"^cannot open the ledger {path}: [^:]+$"):
+    with pytest.raises(LedgerError, match=f"^cannot open the ledger {path}: {words}$"):
         LedgerFile(path)
     assert list((tmp_path / "directory").iterdir()) == []
 
@@ -432,6 +504,136 @@ def test_every_page_that_is_damaged_is_noticed(path: Path, tmp_path: Path) -> No
                 loaded(damaged)
 
 
+def test_damaged_text_that_sqlite_complains_of_is_damage(path: Path) -> None:
+    """Its complaint quotes it, and cannot be decoded."""
+    with opened(path):
+        pass
+    whole = path.read_bytes()
+    path.write_bytes(whole.replace(b"INDEX sessions_by_room", b"INDEX\xc9sessions_by_room"))
+    with pytest.raises(LedgerError, match=r"the file is damaged; name another file, or restore"):
+        LedgerFile(path)
+
+
+def set_login(**parts: str) -> str:
+    """Write another value into a part of the second room's login, as JSON or SQL spells it."""
+    [(part, value)] = parts.items()
+    place = ["epoch", "since", "seen", "named", "ended"].index(part)
+    return (
+        f"UPDATE standings SET logins = json_set(logins, '$.s1[{place}]', {value}) "
+        "WHERE room = 'u2'"
+    )
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        *(
+            f"UPDATE standings SET {column} = {value} WHERE room = 'u2'"
+            for column in ("epoch", "floor", "touched", "notified")
+            for value in ("'text of u2'", "-1", "x'05'", "9e999", "9007199254740994")
+        ),
+        "UPDATE standings SET floor = 2 WHERE room = 'u2'",
+        "UPDATE standings SET epoch = 1.5 WHERE room = 'u2'",
+        "UPDATE standings SET room = char(10) WHERE room = 'u2'",
+        "UPDATE standings SET room = '' WHERE room = 'u2'",
+        "UPDATE standings SET room = x'75' WHERE room = 'u2'",
+        "UPDATE standings SET logins = logins || ' ' WHERE room = 'u2'",
+        "UPDATE standings SET logins = '{\"\\ud800\": [1, 1, 1, true, null]}' WHERE room = 'u2'",
+        "UPDATE standings SET logins = '{\"s1\": [1, NaN, 1, true, null]}' WHERE room = 'u2'",
+        *(set_login(**{part: "'text'"}) for part in ("epoch", "since", "seen", "named", "ended")),
+        *(set_login(**{part: "-2"}) for part in ("epoch", "since", "seen", "named", "ended")),
+        *(set_login(**{part: "1.5"}) for part in ("epoch", "named", "ended")),
+        *(set_login(**{part: "json('true')"}) for part in ("epoch", "since", "seen", "ended")),
+        set_login(since="json('1e999')"),
+        set_login(seen=f"json('{10**400}')"),
+        set_login(named="null"),
+        "UPDATE standings SET terminations = '[[1, 5, null]]' WHERE room = 'u2'",
+        "UPDATE standings SET terminations = '[[1, \"login\", 5]]' WHERE room = 'u2'",
+        "UPDATE standings SET terminations = '[[-1, \"login\", null]]' WHERE room = 'u2'",
+        "UPDATE standings SET terminations = '[[1, \"\\ud800\", null]]' WHERE room = 'u2'",
+        "UPDATE standings SET terminations = '[[1, \"\", {\"x\": NaN}]]' WHERE room = 'u2'",
+        "UPDATE standings SET terminations = '[[1, \"\"]]' WHERE room = 'u2'",
+    ],
+)
+def test_a_room_that_is_damaged_is_told_by_its_number(path: Path, script: str) -> None:
+    rooms = {f"u{number}": record(touched=float(number)) for number in (1, 2, 3)}
+    with opened(path) as file:
+        file.commit(rooms, [])
+    with database(path) as db:
+        db.executescript(script)
+    with pytest.raises(
+        LedgerError, match=r"is damaged \(row \d of standings\): restore"
+    ) as damaged:
+        loaded(path)
+    assert "u2" not in str(damaged.value).replace(str(path), "")
+    # As the page on operating says.
+    with database(path) as db:
+        [row] = re.findall(r"row (\d) of standings", str(damaged.value))
+        db.execute(
+            "DELETE FROM standings WHERE room = (SELECT room FROM standings "
+            "ORDER BY touched, room LIMIT 1 OFFSET ? - 1)",
+            (row,),
+        )
+    assert loaded(path)[0].keys() == {"u1", "u3"}
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "UPDATE answers SET id = '' WHERE id = 'y'",
+        "UPDATE answers SET id = x'79' WHERE id = 'y'",
+        "UPDATE answers SET at = 'text' WHERE id = 'y'",
+        *(
+            f"UPDATE answers SET answer = json_set(answer, '$.{part}', {value}) WHERE id = 'y'"
+            for part, value in [
+                ("room", "5"),
+                ("room", "null"),
+                ("asked", "5"),
+                ("sender", "''"),
+                ("epoch", "'text'"),
+                ("epoch", "-1"),
+                ("terminated", "null"),
+                ("more", "1"),
+            ]
+        ),
+    ],
+)
+def test_an_answer_that_is_damaged_is_told_by_its_number(path: Path, script: str) -> None:
+    with opened(path) as file:
+        file.commit({}, [answer("x", 1000.0), answer("y", 1001.0), answer("z", 1002.0)])
+    with database(path) as db:
+        db.executescript(script)
+    with pytest.raises(LedgerError, match=r"is damaged \(row \d of answers\): restore"):
+        loaded(path)
+
+
+@pytest.mark.parametrize(
+    ("table", "script"),
+    [
+        ("sessions", "UPDATE sessions SET seen = 'text'"),
+        ("sessions", "UPDATE sessions SET epoch = 1.5"),
+        ("sessions", "UPDATE sessions SET user = x'75'"),
+        ("keys", "UPDATE keys SET secret = 'text'"),
+        ("keys", "UPDATE keys SET created = x'00'"),
+    ],
+)
+def test_what_others_keep_is_of_its_types_too(path: Path, table: str, script: str) -> None:
+    """It is read when somebody logs in, or swept: too late to notice."""
+    with opened(path):
+        pass
+    with database(path) as db:
+        db.execute("INSERT INTO keys VALUES ('k', x'01', 1.0)")
+        db.execute(
+            "INSERT INTO sessions VALUES "
+            "('i', 'u', 'n', 'r', 'k', 'a', 1, 1.0, 1.0, 'b', 'c', '', '')"
+        )
+    assert loaded(path) == ({}, {})
+    with database(path) as db:
+        db.execute(script)
+    with pytest.raises(LedgerError, match=rf"is damaged \(1 rows of {table}\): restore"):
+        loaded(path)
+
+
 @pytest.mark.parametrize(
     "script",
     [
@@ -452,7 +654,7 @@ def test_what_cannot_be_understood_is_damaged_and_not_quoted(path: Path, script:
         file.commit({"u1": record()}, [answer("x")])
     with database(path) as db:
         db.executescript(script)
-    with pytest.raises(LedgerError, match=r"damaged \(\w+\): restore a copy") as damaged:
+    with pytest.raises(LedgerError, match=r"damaged \([\w ]+\): restore a copy") as damaged:
         loaded(path)
     assert "u1" not in str(damaged.value).replace(str(path), "")
     assert damaged.value.__suppress_context__

@@ -1,0 +1,192 @@
+"""The ledger's files: that they are the server's own, and that one server alone uses them.
+
+What lies in their place may have been put there by somebody else. So each file is looked at before
+it is opened, and none is opened through a symbolic link. The folder's owner and group are trusted;
+everybody else must not be able to put anything in the place of what has been looked at.
+"""
+
+import contextlib
+import errno
+import fcntl
+import os
+import re
+import stat
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+from ..errors import LedgerError
+
+# What SQLite keeps beside a file; the last one only before it is in this mode.
+LOG, _INDEX, _JOURNAL = "-wal", "-shm", "-journal"
+
+# What this module keeps beside it.
+LOCK = ".lock"
+
+_ALL = ("", LOG, _INDEX, _JOURNAL, LOCK)
+
+_PRIVATE = 0o600
+
+# Linux's table of what is mounted where (proc(5)), with octal escapes for what would break a line.
+_MOUNTS = Path("/proc/self/mountinfo")
+_ESCAPED = re.compile(rb"\\([0-7]{3})")
+
+
+def beside(path: Path, suffix: str) -> Path:
+    """Return the name of a file that belongs to a ledger."""
+    return path.with_name(path.name + suffix)
+
+
+def find(path: Path, *, user: int | None = None) -> Path:
+    """Return the file that `path` leads to.
+
+    `user` is the system's number of who runs this process, unless a test says otherwise.
+
+    Raises:
+        LedgerError: it is a symbolic link that somebody else has made.
+    """
+    user = os.geteuid() if user is None else user
+    with contextlib.suppress(OSError):
+        link = path.lstat()
+        if stat.S_ISLNK(link.st_mode) and link.st_uid not in (user, 0):
+            raise LedgerError(
+                f"cannot open the ledger {path}: it is a symbolic link that "
+                f"{_whose(link.st_uid, user)}: name the file itself"
+            )
+    return Path(os.path.realpath(path))
+
+
+def check(
+    path: Path, *, user: int | None = None, mount_points: Collection[Path] | None = None
+) -> None:
+    """See that a ledger's files, as far as there are any, and its folder can be trusted.
+
+    Raises:
+        LedgerError: one cannot be, and why; the message names it, and says what to do.
+        OSError: it cannot be looked at.
+    """
+    user = os.geteuid() if user is None else user
+    mount_points = _mount_points() if mount_points is None else mount_points
+    for suffix in _ALL:
+        file = beside(path, suffix)
+        try:
+            found = file.lstat()
+        except FileNotFoundError:
+            continue
+        if objection := _objection(found, user, is_mounted=file in mount_points):
+            which = file if suffix else "it"
+            raise LedgerError(f"cannot open the ledger {path}: {which} {objection}")
+    folder = path.parent.stat()
+    if folder.st_mode & stat.S_IWOTH and not folder.st_mode & stat.S_ISVTX:
+        raise LedgerError(
+            f"cannot open the ledger {path}: everybody may replace the files in its folder "
+            f"{path.parent}: take that right away (chmod o-w), or name a file elsewhere"
+        )
+
+
+def _objection(found: os.stat_result, user: int, *, is_mounted: bool) -> str | None:
+    """Say what is wrong with a file, and what to do about it."""
+    if stat.S_ISLNK(found.st_mode):
+        return "is a symbolic link, where only a file can be: remove it"
+    if not stat.S_ISREG(found.st_mode):
+        return "is no file: name another one"
+    if is_mounted:
+        return (
+            "is mounted as a single file, and what belongs beside it would be lost with the "
+            "container: mount its folder instead"
+        )
+    if found.st_uid != user:
+        return f"{_whose(found.st_uid, user)}: chown it, or name another file"
+    if found.st_mode & stat.S_IWOTH:
+        return "can be written by everybody: if you trust what is in it, chmod 600 it"
+    return None
+
+
+def _whose(owner: int, user: int) -> str:
+    return f"belongs to user {owner}, and this process runs as user {user}"
+
+
+def _mount_points() -> Collection[Path]:
+    try:
+        return read_mount_points(_MOUNTS.read_bytes())
+    except OSError:  # another system than Linux
+        return ()
+
+
+def read_mount_points(table: bytes) -> set[Path]:
+    """Return where something is mounted, by what Linux says of that."""
+    fields = (line.split(b" ") for line in table.splitlines())
+    return {
+        Path(os.fsdecode(_ESCAPED.sub(lambda found: bytes([int(found[1], 8)]), points[4])))
+        for points in fields
+        if len(points) > 4
+    }
+
+
+def make(path: Path) -> None:
+    """Make the ledger's own file, empty and private, if there is none."""
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, _PRIVATE))
+
+
+def hide(path: Path) -> None:
+    """Make a ledger's files unreadable for others: copies that were put back may not be.
+
+    Raises:
+        LedgerError: one is not what it was when it was looked at.
+    """
+    # SQLite has opened them meanwhile: what it has opened is what is there.
+    check(path)
+    for suffix in _ALL:
+        file = beside(path, suffix)
+        with contextlib.suppress(FileNotFoundError):
+            if stat.S_IMODE(file.lstat().st_mode) != _PRIVATE:
+                _make_private(file)
+
+
+def _make_private(file: Path) -> None:
+    if os.chmod in os.supports_follow_symlinks:
+        file.chmod(_PRIVATE, follow_symlinks=False)
+        return
+    # Linux can do this only by a descriptor. To close a usual one would release the locks that
+    # SQLite has on the file (fcntl(2), "Record locks are automatically released").
+    number = os.open(file, os.O_PATH | os.O_NOFOLLOW)
+    try:
+        Path(f"/proc/self/fd/{number}").chmod(_PRIVATE)
+    finally:
+        os.close(number)
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Keep other servers from using the ledger; the system unlocks it however this one ends.
+
+    SQLite's own locks are not for that: it drops them after each transaction, so that
+    a copy of the file can be made at any time.
+
+    Raises:
+        LedgerError: another process has it, or the lock's file cannot be used.
+    """
+    lock = beside(path, LOCK)
+    with os.fdopen(_open_lock(path, lock), "r+", errors="replace") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise LedgerError(
+                f"the ledger {path} is in use by process {file.read().strip() or 'unknown'}: "
+                "stop that one, or name another file"
+            ) from None
+        if not re.fullmatch(r"\d*\n?", file.read()):
+            raise LedgerError(f"{lock} is in the way, and no ledger's lock: name another file")
+        file.seek(0)
+        file.truncate()
+        file.write(f"{os.getpid()}\n")
+        file.flush()
+        yield
+
+
+def _open_lock(path: Path, lock: Path) -> int:
+    try:
+        return os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, _PRIVATE)
+    except OSError as error:
+        reason = os.strerror(error.errno or errno.EIO)
+        what = lock if os.path.lexists(lock) else f"its folder {path.parent}"
+        raise LedgerError(f"cannot open the ledger {path}: {what}: {reason}") from None
