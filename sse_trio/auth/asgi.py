@@ -9,8 +9,9 @@ ASGI: https://asgi.readthedocs.io/en/latest/specs/www.html
 
 import logging
 import math
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any, Final
 
 import trio
@@ -18,10 +19,13 @@ import trio
 from ..core.messages import CloseCode
 from ..errors import LedgerError
 from ..server.member import Outcome
+from . import answers
+from .answers import NO_STORE, Fields
 from .authority import Authority, LoggedIn
 from .cookies import User
+from .hint import Hint
 from .settings import Settings
-from .verdict import Anonymous, Authenticated, Headers, Reason
+from .verdict import Anonymous, Authenticated, Reason
 
 Scope = Mapping[str, Any]
 Message = Mapping[str, Any]
@@ -35,18 +39,6 @@ KEY = "sse_trio"
 # The messages that begin an answer, and have headers.
 _STARTS: Final = ("http.response.start", "websocket.accept", "websocket.http.response.start")
 
-# What a browser is to forget at a logout (https://www.w3.org/TR/clear-site-data/). Not
-# "cookies": that takes those of all subdomains too. Ours are deleted one by one.
-_CLEAR_SITE_DATA: Final = (b"clear-site-data", b'"cache", "storage"')
-
-_NO_STORE: Final = (b"cache-control", b"no-store")
-
-# What else tells some cache to keep an answer.
-_CACHING: Final = (b"expires", b"surrogate-control", b"edge-control", b"x-accel-expires")
-
-# Seconds until a client may ask again.
-_RETRY: Final = 2
-
 logger = logging.getLogger("sse_trio")
 
 
@@ -59,6 +51,7 @@ def auth(scope: Scope) -> "RequestAuth":
     found = scope.get(KEY)
     if not isinstance(found, RequestAuth):
         raise LookupError("there is no sse_trio.auth.asgi.Authentication before the application")
+    found.is_asked = True
     return found
 
 
@@ -75,9 +68,11 @@ class RequestAuth:
         self.identity = identity
         self._authority = authority
         self._scope = scope
-        self._cookies: list[str] | None = None
+        self.is_asked = False
+        """Whether the answer may depend on whose request it is."""
+        self.is_logout = False
+        """Whether the answer is to delete the cookies."""
         self._logged_in: LoggedIn | None = None
-        self._is_logout = False
         self._has_begun = False
 
     @property
@@ -129,10 +124,9 @@ class RequestAuth:
         )
         self._logged_in = logged_in
         if self._has_begun:
-            self._authority.abandon(logged_in)
+            self.abandon()
         self._must_not_have_begun()
-        self.identity = Authenticated(logged_in.claims, checked=False)
-        self._cookies, self._is_logout = logged_in.cookies, False
+        self.identity, self.is_logout = logged_in.identity, False
         return logged_in
 
     async def logout(self) -> Outcome | None:
@@ -172,34 +166,45 @@ class RequestAuth:
         return outcome
 
     def _forget(self) -> None:
-        self.identity = Anonymous(Reason.SUPERSEDED)
-        self._cookies, self._is_logout = self._authority.forget(), True
+        self.identity = Anonymous(Reason.SUPERSEDED, browser=self.identity.browser)
+        self.is_logout = True
 
     def _must_not_have_begun(self) -> None:
         if self._has_begun:
             raise RuntimeError("the answer has begun, and can carry no cookies any more")
 
     def abandon(self) -> None:
-        """Take back a login, unless its cookies have been sent."""
-        if self._logged_in is not None and not self._has_begun:
+        """Take back a login whose cookies have not been sent."""
+        if self._logged_in is not None:
             self._authority.abandon(self._logged_in)
+            self._logged_in = None
 
-    def answer(self, headers: Headers, *, no_store: bool) -> list[tuple[bytes, bytes]]:
-        """Return the headers of an answer with what is to be added; called once."""
+    def begin(self) -> list[str]:
+        """Decide which cookies the answer sets or deletes, as things stand when it begins."""
         self._has_begun = True
-        result = list(headers)
-        if self._cookies is None and isinstance(self.identity, Authenticated):
-            self._cookies = self._authority.renew(self.identity)
-        if self._cookies:
-            # Whatever the application says: a cache would log others in with them.
-            result = [(key, value) for key, value in result if not _is_caching(key)]
-            result.append(_NO_STORE)
-            result += [(b"set-cookie", cookie.encode()) for cookie in self._cookies]
-        elif no_store and self.user and not any(_is_caching(key) for key, _ in result):
-            result.append(_NO_STORE)
-        if self._is_logout:
-            result.append(_CLEAR_SITE_DATA)
-        return result
+        if self.is_logout:
+            return self._authority.forget(self.identity)
+        if isinstance(self.identity, Anonymous):
+            return []
+        found = self._authority.renew(self.identity)
+        if not found:
+            self.abandon()
+        return found
+
+    @property
+    def has_to_forget(self) -> bool:
+        """Whether the cookies are to be deleted, by an answer that has not begun."""
+        return self.is_logout and not self._has_begun
+
+    def begun(self) -> bool:
+        """Note that the server has taken what :meth:`begin` was for; say if that was a login."""
+        logged_in, self._logged_in = self._logged_in, None
+        return logged_in is not None
+
+    def refused(self) -> None:
+        """Note that it has not: what begins after all will be another answer."""
+        self._has_begun = False
+        self.abandon()
 
 
 class Authentication:
@@ -209,6 +214,9 @@ class Authentication:
     starts. With `no_store`, answers to authenticated requests have ``Cache-Control:
     no-store`` unless the application says something else. `is_activity` tells of a scope
     whether the request is a contact with the user: what a page asks by itself is not.
+    `leave_out` are paths whose requests go through untouched, as those of static files:
+    ``/favicon.ico`` that one alone, ``/static/`` all below it. `clear_site_data` is what the
+    browser is told to forget at a logout, besides the two cookies.
 
     A WebSocket cannot have the CSRF header. With `navigations` it can do without, if its
     ``Origin`` is this host; else it is anonymous. When its login ends it is closed with 4001.
@@ -221,15 +229,20 @@ class Authentication:
         *,
         no_store: bool = True,
         is_activity: Callable[[Scope], bool] = lambda _: True,
+        leave_out: Collection[str] = (),
+        clear_site_data: Collection[str] = ("storage",),
     ) -> None:
         self._app = app
         self._authority = authority
         self._no_store = no_store
         self._is_activity = is_activity
+        self._leave_out = answers.Paths(leave_out)
+        self._clear_site_data = answers.clear_site_data(clear_site_data)
+        self._hint = Hint()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Handle one request."""
-        if scope["type"] not in ("http", "websocket"):
+        if scope["type"] not in ("http", "websocket") or scope["path"] in self._leave_out:
             await self._app(scope, receive, send)
             return
         found = self._authority
@@ -244,33 +257,76 @@ class Authentication:
             )
         except LedgerError as error:
             logger.error("a request could not be authenticated: %s", error)  # noqa: TRY400
-            for message in _unavailable(scope):
+            for message in answers.unavailable(scope):
                 await send(message)
             return
         if isinstance(identity, Anonymous):
             logger.debug("an anonymous request: %s", identity.reason.value)
+        self._hint.came(scope, identity)
         request = RequestAuth(authority, scope, identity)
+        inner = {**scope, KEY: request}
+        serve = self._http if scope["type"] == "http" else self._websocket
+        try:
+            await serve(request, inner, receive, send)
+        finally:
+            request.abandon()
+
+    async def _http(self, request: RequestAuth, scope: Scope, receive: Any, send: Any) -> None:
+        answer = partial(self._answer, request, scope, send)
+        try:
+            await self._app(scope, receive, answer)
+        except Exception:
+            # The answer to this is beyond us, and would leave the browser its dead cookies.
+            if request.has_to_forget:
+                for message in answers.failed():
+                    await answer(message)
+            raise
+
+    async def _websocket(self, request: RequestAuth, scope: Scope, receive: Any, send: Any) -> None:
         is_closed = False
 
         async def answer(message: Message) -> None:
             nonlocal is_closed
-            if message["type"] in _STARTS:
-                headers = request.answer(message.get("headers", ()), no_store=self._no_store)
-                message = {**message, "headers": headers}
             is_closed = is_closed or message["type"] == "websocket.close"
-            await send(message)
+            await self._answer(request, scope, send, message)
 
-        inner = {**scope, KEY: request}
+        if request.user is None:
+            await self._app(scope, receive, answer)
+            return
+        with request.while_standing() as standing:
+            await self._app(scope, receive, answer)
+        if standing.cancelled_caught and not is_closed:
+            await send({"type": "websocket.close", "code": CloseCode.TERMINATED.value})
+
+    async def _answer(
+        self, request: RequestAuth, scope: Scope, send: Any, message: Message
+    ) -> None:
+        """Send one message of an answer."""
+        if message["type"] not in _STARTS:
+            await send(message)
+            return
+        headers = self._headers(request, list(message.get("headers", ())))
         try:
-            if scope["type"] == "http" or request.user is None:
-                await self._app(inner, receive, answer)
-                return
-            with request.while_standing() as standing:
-                await self._app(inner, receive, answer)
-            if standing.cancelled_caught and not is_closed:
-                await send({"type": "websocket.close", "code": CloseCode.TERMINATED.value})
-        finally:
-            request.abandon()
+            await send({**message, "headers": headers})
+        except BaseException:
+            request.refused()
+            raise
+        if request.begun():
+            self._hint.sent(scope)
+
+    def _headers(self, request: RequestAuth, headers: Fields) -> Fields:
+        """Return the headers of an answer that begins, with what is to be added."""
+        if request.is_asked:
+            headers = answers.depending_on_cookies(headers)
+        if cookies := request.begin():
+            # Whatever the application says: a cache would log others in with them.
+            headers = [(key, value) for key, value in headers if not answers.is_caching(key)]
+            headers.append(NO_STORE)
+            headers += [(b"set-cookie", cookie.encode()) for cookie in cookies]
+            return headers + self._clear_site_data if request.is_logout else headers
+        if self._no_store and request.user and not any(answers.is_caching(k) for k, _ in headers):
+            headers.append(NO_STORE)
+        return headers
 
 
 def _method(scope: Scope, settings: Settings) -> str:
@@ -284,23 +340,3 @@ def _method(scope: Scope, settings: Settings) -> str:
     schemes = (b"https://",) if settings.https else (b"https://", b"http://")
     is_own = len(hosts) == 1 and origins in [[scheme + hosts[0]] for scheme in schemes]
     return "GET" if is_own else "WEBSOCKET"
-
-
-def _is_caching(header: bytes) -> bool:
-    # Caches have their own: cdn-cache-control, cloudflare-cdn-cache-control.
-    return header.lower().endswith(b"cache-control") or header.lower() in _CACHING
-
-
-def _unavailable(scope: Scope) -> list[dict[str, Any]]:
-    """Return the answer to a request of which it cannot be told now whose it is."""
-    if scope["type"] == "websocket":
-        return [{"type": "websocket.close", "code": CloseCode.TRY_AGAIN_LATER.value}]
-    headers = [
-        (b"content-type", b"text/plain; charset=utf-8"),
-        (b"retry-after", b"%d" % _RETRY),
-        _NO_STORE,
-    ]
-    return [
-        {"type": "http.response.start", "status": 503, "headers": headers},
-        {"type": "http.response.body", "body": b"It cannot be told now who you are. Try again.\n"},
-    ]

@@ -18,6 +18,7 @@ from ..core.tokens import MAX_EPOCH
 from ..errors import LedgerError, LimitReached
 from ..server.member import Outcome
 from . import cookies
+from .browsers import Browser
 from .cookies import Claims, User
 from .keys import Key, Keys
 from .records import Records, Rooms
@@ -53,11 +54,17 @@ MAX_ADDRESS = 64
 class LoggedIn:
     """What a login has come to."""
 
-    claims: Claims = attrs.field(repr=False)
+    identity: Authenticated
+    """For :meth:`Authority.renew`, if the answer is not sent at once."""
     cookies: list[str] = attrs.field(repr=False)
     """Values of ``Set-Cookie`` headers."""
     outcome: Outcome
     """Who was ended by it; with the ticket that the login's pages join with."""
+
+    @property
+    def claims(self) -> Claims:
+        """What its cookies say."""
+        return self.identity.claims
 
 
 class Authority:
@@ -172,8 +179,10 @@ class Authority:
             now = max(self._records.wall(), self._rooms.view(room).notified)
             claims = attrs.evolve(claims, epoch=epoch, issued=now, checked=now)
             self.store.create(attrs.evolve(session, epoch=epoch, created=now, seen=now))
+            browser.logged_in(claims)
 
         left = read_cookies(headers, settings=self.settings, keys=keys, now=now)
+        browser = self._browser(left)
         await self._records.recall(room)
         notify = partial(
             self._rooms.notify,
@@ -196,7 +205,8 @@ class Authority:
         except BaseException:
             self._abandon(room, claims.session)
             raise
-        return LoggedIn(claims, cookies.write(claims, self.settings, keys), outcome)
+        identity = Authenticated(claims, checked=True, browser=browser)
+        return LoggedIn(identity, cookies.write(claims, self.settings, keys), outcome)
 
     def abandon(self, logged_in: LoggedIn) -> None:
         """Take back a login whose cookies have not been sent, so that it takes nobody's place."""
@@ -235,23 +245,35 @@ class Authority:
         )
         if isinstance(claims, Anonymous):
             return claims
-        verdict = judge(
-            claims, stands=self._records.stands(claims), settings=self.settings, now=now
-        )
+        browser = self._browser(claims)
+        verdict = await self._judge(claims, browser, now, activity=activity)
+        return attrs.evolve(verdict, browser=browser)
+
+    async def _judge(
+        self, claims: Claims, browser: Browser, now: float, *, activity: bool
+    ) -> Authenticated | Anonymous:
+        stands = self._records.stands(claims)
+        verdict = judge(claims, stands=stands, settings=self.settings, now=now)
         if verdict is not ASK_STORE:
             return verdict
-        known = await self.store.get(claims.session)
+        look = await browser.ask(
+            partial(self.store.get, claims.session),
+            now=now,
+            cache_time=self.settings.cache_time,
+            stands=bool(stands),
+        )
         # Much may have happened meanwhile, and memory knows it.
         verdict = judge(
             claims,
             stands=self._records.stands(claims),
-            store=known,
+            store=look.known,
             settings=self.settings,
-            now=now,
+            now=look.asked,
         )
         assert verdict is not ASK_STORE
         if isinstance(verdict, Anonymous):
             return verdict
+        known = look.known
         assert known is not None
         if known.room != self.room(claims.user):
             return Anonymous(Reason.ENDED)
@@ -259,24 +281,49 @@ class Authority:
         self._rooms.recall(known.room, known.id, epoch=known.epoch, issued=known.created)
         if not activity:
             return attrs.evolve(verdict, checked=False)
-        self.store.touch(claims.session, now, self._records.keys.signing.kid)
+        if not look.is_noted:
+            look.is_noted = True
+            self.store.touch(claims.session, look.asked, self._records.keys.signing.kid)
         return verdict
 
     def renew(self, identity: Authenticated) -> list[str]:
         """Return the ``Set-Cookie`` values that go with the answer to a request; mostly none.
 
-        Never for a login that has ended since, or whose key is not in use any more.
+        Ask when the answer begins, and send them with it: they are given out once, and never
+        over newer ones. Never for a login that has ended since, whose browser has logged in
+        anew, or whose key is not in use any more.
         """
-        claims = identity.claims
+        claims, browser = identity.claims, identity.browser
         if not identity.checked or claims.kid not in self._records.keys.verifying:
             return []
-        if self._records.stands(claims) is False:
+        if self._records.stands(claims) is False or self._is_overtaken(browser, claims.session):
             return []
+        if claims.checked <= browser.renewed:
+            return []
+        browser.renewed = claims.checked
         return cookies.write(claims, self.settings, self._records.keys)
 
-    def forget(self) -> list[str]:
-        """Return the ``Set-Cookie`` values that delete the cookies."""
+    def forget(self, identity: Authenticated | Anonymous) -> list[str]:
+        """Return the ``Set-Cookie`` values that delete the cookies of who has logged out.
+
+        Ask when the answer begins. None if the browser has logged in anew since its request.
+        """
+        if self._is_overtaken(identity.browser):
+            return []
         return cookies.delete(self.settings)
+
+    def _browser(self, login: Claims | Anonymous) -> Browser:
+        """Return what the requests with these cookies share."""
+        if isinstance(login, Anonymous):
+            return Browser()
+        return self.store.browsers.setdefault(login.session, Browser())
+
+    def _is_overtaken(self, browser: Browser, session: str | None = None) -> bool:
+        """Whether the browser is in another login by now than this one."""
+        latest = browser.latest
+        if latest is None or latest.session == session:
+            return False
+        return self._records.stands(latest) is not False
 
     def while_standing(
         self, identity: Authenticated

@@ -130,7 +130,7 @@ def _attributes(settings: Settings, cookie: str) -> str:
 
 
 def find(headers: Iterable[bytes], settings: Settings) -> tuple[list[str], list[str]]:
-    """Return every value of either cookie in the ``Cookie`` headers, as they come."""
+    """Return the different values of either cookie in the ``Cookie`` headers, as they come."""
     pairs = [
         # Of space and tab alone: what else Python strips could make another name one of ours.
         pair.strip(" \t").partition("=")
@@ -138,7 +138,9 @@ def find(headers: Iterable[bytes], settings: Settings) -> tuple[list[str], list[
         for pair in header.decode("latin-1").split(";")
     ]
     nr1, nr2 = names(settings)
-    return [v for k, _, v in pairs if k == nr1], [v for k, _, v in pairs if k == nr2]
+    # One value that comes twice, as of a parent domain too, leaves nothing to choose.
+    first, second = [list(dict.fromkeys(v for k, _, v in pairs if k == n)) for n in (nr1, nr2)]
+    return first, second
 
 
 def read_untrusted(nr1: str, nr2: str, settings: Settings, keys: Keys) -> Claims:

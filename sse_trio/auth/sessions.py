@@ -19,6 +19,7 @@ from ..errors import LedgerError
 from ..ledger import Commit, Ledger, SqliteLedger
 from ..ledger.memory import DONE
 from ..server.recognition import View
+from .browsers import Browsers
 from .cookies import User
 from .keys import Key, Keys
 from .settings import Kind
@@ -38,6 +39,9 @@ class Sessions(Protocol):
 
     keys: Keys | None
     """The keys in use; None until they are loaded."""
+
+    browsers: Browsers
+    """Empty at first, and only ever in memory."""
 
     def create(self, session: Session) -> Commit:
         """Keep a new session."""
@@ -120,6 +124,7 @@ class MemorySessions:
         self._rooms: defaultdict[str, set[str]] = defaultdict(set)
         self._users: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
         self.keys: Keys | None = None
+        self.browsers = Browsers()
         self._kept: Keys | None = None
 
     def create(self, session: Session) -> Commit:
@@ -234,6 +239,7 @@ class SqliteSessions:
 
     def __init__(self, ledger: SqliteLedger) -> None:
         self.keys: Keys | None = None
+        self.browsers = Browsers()
         self._ledger = ledger
 
     def create(self, session: Session) -> Commit:

@@ -24,6 +24,7 @@ import attrs
 
 from ..core.tokens import LEEWAY, UnknownKey
 from . import cookies
+from .browsers import Browser
 from .cookies import Claims, User
 from .keys import Keys
 from .settings import Kind, Settings
@@ -43,7 +44,7 @@ class Reason(enum.Enum):
 
     NO_COOKIES = "no cookies"
     ONE_COOKIE = "one cookie without the other"
-    DUPLICATE_COOKIES = "a cookie comes twice"
+    DUPLICATE_COOKIES = "a cookie comes twice, with different values"
     FORGED = "the cookies are not authentic"
     OTHER_KEYS = "the cookies are signed with a key that is not in use"
     OTHER_APP_TYPE = "the login is of another type of application"
@@ -66,6 +67,8 @@ class Anonymous:
     """Nobody's request."""
 
     reason: Reason
+    browser: Browser = attrs.field(factory=Browser, eq=False, repr=False)
+    """What it shares with other requests of the same cookies."""
 
 
 @attrs.frozen
@@ -75,6 +78,8 @@ class Authenticated:
     claims: Claims = attrs.field(repr=False)
     checked: bool
     """Whether the store was asked, and this is a contact: then the cookies are renewed."""
+    browser: Browser = attrs.field(factory=Browser, eq=False, repr=False)
+    """What it shares with other requests of the same cookies."""
 
     @property
     def user(self) -> User:

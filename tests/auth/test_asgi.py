@@ -1,6 +1,6 @@
 """The middleware: in front of real frameworks on a real server, and its own rules one by one."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from functools import partial
 from typing import Any
 
@@ -14,15 +14,16 @@ import sse_trio
 from sse_trio.auth import (
     Authenticated,
     Authority,
-    LoggedIn,
     MemorySessions,
     PersistentSettings,
     Settings,
+    cookies,
 )
 from sse_trio.auth.asgi import App, Authentication, Message, RequestAuth, Scope, auth
 from sse_trio.errors import LedgerError
 
 from ..support import KEY
+from .asgi import answering, ask, deletes_cookies, fields, scope_of
 from .browser import Browser
 from .fixtures import pair
 from .frameworks import FRAMEWORKS
@@ -90,8 +91,8 @@ async def test_the_answer_to_a_logout_has_what_the_browser_needs(
     browser = Browser(await serve(nursery, framework(authority)))
     await browser.post("/login", {"user": "7"})
     answer = await browser.post("/logout")
-    assert answer.cookies == authority.forget()
-    assert answer.headers["clear-site-data"] == '"cache", "storage"'
+    assert answer.cookies == cookies.delete(authority.settings)
+    assert answer.headers["clear-site-data"] == '"storage"'
     assert answer.headers["cache-control"] == "no-store"
 
 
@@ -127,43 +128,6 @@ async def test_a_websocket_of_another_site_is_anonymous(
 async def world() -> AsyncIterator[World]:
     async with open_world(sse_trio.MemoryLedger(), MemorySessions()) as world:
         yield world
-
-
-def scope_of(world: World, login: LoggedIn | None = None, **more: Any) -> dict[str, Any]:
-    headers = world.headers(login) if login else []
-    return {"type": "http", "method": "POST", "path": "/", "headers": headers, **more}
-
-
-async def ask(app: App, scope: dict[str, Any]) -> list[Message]:
-    """What is sent in answer to a request."""
-    sent: list[Message] = []
-
-    async def send(message: Message) -> None:
-        sent.append(message)
-
-    async def receive() -> Message:
-        raise AssertionError("nobody reads")
-
-    await app(scope, receive, send)
-    return sent
-
-
-def answering(
-    *headers: tuple[bytes, bytes], act: Callable[[RequestAuth], Awaitable[object]] | None = None
-) -> App:
-    """An application that does something, and answers with these headers."""
-
-    async def app(scope: Scope, _: object, send: Any) -> None:
-        if act:
-            await act(auth(scope))
-        await send({"type": "http.response.start", "status": 200, "headers": list(headers)})
-        await send({"type": "http.response.body", "body": b"done"})
-
-    return app
-
-
-def fields(sent: list[Message], name: bytes) -> list[bytes]:
-    return [value for key, value in sent[0]["headers"] if key.lower() == name]
 
 
 async def test_cookies_that_were_checked_are_renewed_and_in_no_cache(world: World) -> None:
@@ -249,8 +213,8 @@ async def test_ending_another_session_deletes_no_cookies(world: World) -> None:
         assert await request.end(login.claims.session) is not None
 
     sent = await ask(Authentication(answering(act=end), world.authority), scope_of(world, login))
-    assert [cookie.decode() for cookie in fields(sent, b"set-cookie")] == world.authority.forget()
-    assert fields(sent, b"clear-site-data") == [b'"cache", "storage"']
+    assert deletes_cookies(sent, world)
+    assert fields(sent, b"clear-site-data") == [b'"storage"']
 
 
 async def test_only_a_page_of_the_application_has_cookies_deleted(world: World) -> None:
@@ -264,10 +228,10 @@ async def test_only_a_page_of_the_application_has_cookies_deleted(world: World) 
     app = Authentication(answering(act=act), world.authority)
     sent = await ask(app, scope_of(world, login))
     assert len(fields(sent, b"set-cookie")) == 2
-    assert fields(sent, b"clear-site-data") == [b'"cache", "storage"']
+    assert fields(sent, b"clear-site-data") == [b'"storage"']
     for headers in ([], world.headers(login)[:1]):
         sent = await ask(app, scope_of(world, headers=headers))
-        assert sent[0]["headers"] == []
+        assert sent[0]["headers"] == [(b"vary", b"Cookie")]
 
 
 async def test_what_was_superseded_in_the_middle_of_a_request_ends_nobody(world: World) -> None:
@@ -338,7 +302,9 @@ async def test_a_websocket_logs_nobody_in(world: World) -> None:
         with pytest.raises(RuntimeError, match="a WebSocket cannot log in"):
             await auth(scope).login(ADA)
 
-    await ask(Authentication(app, world.authority), {"type": "websocket", "headers": []})
+    await ask(
+        Authentication(app, world.authority), {"type": "websocket", "path": "/", "headers": []}
+    )
 
 
 async def test_a_websocket_ends_with_a_login_that_its_room_has_forgotten() -> None:
@@ -495,7 +461,7 @@ async def test_a_store_that_cannot_be_read_is_answered_503(
         sent[0]["headers"].append((b"set-cookie", b"a=1"))
         assert fields(await ask(app, scope_of(world, login)), b"set-cookie") == []
         headers = [*world.headers(login), (b"host", b"a"), (b"origin", b"https://a")]
-        assert await ask(app, {"type": "websocket", "headers": headers}) == [
+        assert await ask(app, {"type": "websocket", "path": "/", "headers": headers}) == [
             {"type": "websocket.close", "code": 1013}
         ]
         # An anonymous request needs no store.
@@ -554,7 +520,7 @@ async def test_whose_page_opens_a_websocket(
 
     async with open_world(sse_trio.MemoryLedger(), MemorySessions(), navigations=True) as world:
         cookie, _ = world.headers(await world.login())
-        scope = {"type": "websocket", "headers": [cookie, *headers]}
+        scope = {"type": "websocket", "path": "/", "headers": [cookie, *headers]}
         await ask(Authentication(app, world.authority), scope)
     assert seen == [ADA if is_own else None]
 

@@ -490,6 +490,8 @@ async def test_a_request_in_flight_does_not_survive_new_keys_or_a_logout(
         login = await world.login()
         identity = await world.identity(login)
         assert world.authority.renew(identity)
+        world.now += 1
+        identity = await world.identity(login)
         await world.authority.generate_new_keys()
         assert world.authority.renew(identity) == []
         login = await world.login()
@@ -906,4 +908,6 @@ async def test_new_keys_in_the_middle_of_a_login_are_none_of_its_own() -> None:
 
 async def test_the_cookies_are_deleted_with_their_own_attributes(new_world: NewWorld) -> None:
     async with new_world() as world:
-        assert world.authority.forget() == cookies.delete(world.authority.settings)
+        identity = await world.identity(await world.login())
+        await world.authority.logout(identity)
+        assert world.authority.forget(identity) == cookies.delete(world.authority.settings)

@@ -1,0 +1,49 @@
+"""A hint in the log where nobody can stay logged in, because no cookies ever come back."""
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+
+from .verdict import Anonymous, Authenticated, Reason
+
+HINT = (
+    "a client that has just logged in comes back without the cookies. With https (the default) "
+    "they are kept for https:// alone: a test client needs base_url='https://testserver', and a "
+    "machine without TLS Settings(https=False). This is said once"
+)
+
+logger = logging.getLogger("sse_trio")
+
+
+@attrs.define(eq=False)
+class Hint:
+    """Said once at most, and never when any client has sent a cookie of ours before.
+
+    Who comes back is known by address and name alone. So it is no more than a hint.
+    """
+
+    _waiting: tuple[object, ...] | None = None
+    """Who was sent cookies last."""
+    _is_over: bool = False
+
+    def sent(self, scope: Mapping[str, Any]) -> None:
+        """Note that the answer to this request sets the cookies of a login."""
+        self._waiting = _client(scope)
+
+    def came(self, scope: Mapping[str, Any], identity: Authenticated | Anonymous) -> None:
+        """Note a request, and how it was judged."""
+        if self._is_over:
+            return
+        if isinstance(identity, Authenticated) or identity.reason is not Reason.NO_COOKIES:
+            self._is_over = True
+        elif self._waiting is not None and self._waiting == _client(scope):
+            self._is_over = True
+            logger.warning(HINT)
+
+
+def _client(scope: Mapping[str, Any]) -> tuple[object, ...]:
+    client = scope.get("client")
+    names = [value for key, value in scope["headers"] if key == b"user-agent"]
+    return client[0] if client else None, *names
