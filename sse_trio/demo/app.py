@@ -72,7 +72,9 @@ _STATIC = {
 def make_app(authority: Authority, users: Users, hub: Hub) -> Authentication:
     """Return the application, whose pages join the hub."""
     pages = Pages(authority, users, hub)
-    return Authentication(pages.routed(), authority, is_activity=_is_activity)
+    return Authentication(
+        pages.routed(), authority, is_activity=_is_activity, leave_out=["/static/"]
+    )
 
 
 def _is_activity(scope: Mapping[str, Any]) -> bool:

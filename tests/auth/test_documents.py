@@ -96,6 +96,25 @@ async def test_the_application(application: int) -> None:
     assert second.jar == {}
 
 
+def test_the_test_of_the_application(tmp_path: Path) -> None:
+    program, test = [
+        block.text
+        for block in fences(PAGE.read_text())
+        if block.info in ("python app", "python test")
+    ]
+    # As the page advises; and as it is in production.
+    program = program.replace("port=8080", "port=0")
+    for https in (False, True):
+        (tmp_path / "app.py").write_text(program.replace("https=False", f"https={https}"))
+        (tmp_path / "test_app.py").write_text(test)
+        command = [sys.executable, "-W", "error", "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+        done = subprocess.run(
+            command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+        )
+        assert done.returncode == 0, done.stdout
+        assert "1 passed" in done.stdout
+
+
 def settings_in_the_code() -> list[tuple[str, Any]]:
     nested = {"persistent": PersistentSettings, "session": SessionSettings}
     found = []
@@ -157,7 +176,7 @@ def test_the_attributes_of_the_cookies_are_the_codes() -> None:
 def test_the_methods_are_the_codes() -> None:
     rows = table(PAGE, "The middleware", "of `auth(scope)`", "is")
     said = {name for row in rows for name in re.findall(r"`(\w+)", row[0])}
-    internal = {"abandon", "answer"}
+    internal = {"abandon", "begin", "begun", "refused", "has_to_forget"}
     assert said | internal == {*public(RequestAuth), "identity"}
     rows = table(PAGE, "The middleware", "option", "default", "meaning")
     arguments = set(inspect.signature(Authentication).parameters) - {"app"}
