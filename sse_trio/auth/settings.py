@@ -141,12 +141,16 @@ class Settings:
             raise ConfigError("single_sign_on_between_app_types needs https")
         if self.same_site == "None" and not self.https:
             raise ConfigError('same_site "None" needs https: browsers refuse such a cookie without')
-        for kind in Kind:
-            if self.cache_time > self.max_idle(kind):
+        for name, seconds in (
+            ("session.max_idle_minutes", self.max_idle(Kind.SESSION)),
+            ("persistent.max_idle_days", self.max_idle(Kind.PERSISTENT)),
+            ("persistent.cookie_expiration_days", self.cookie_lifetime),
+        ):
+            if self.cache_time >= seconds:
                 raise ConfigError(
-                    f"cache_time_minutes ({self.cache_time_minutes:g}) must not be longer than "
-                    f"the idle time of a {kind.value} login "
-                    f"({self.max_idle(kind) / MINUTE:g} minutes): it would outlast it unnoticed"
+                    f"cache_time_minutes ({self.cache_time_minutes:g}) must be shorter than "
+                    f"{name} ({seconds / MINUTE:g} minutes): both begin with a look at the "
+                    "store, so who is active all the time would be out before the next one"
                 )
 
     @property

@@ -68,13 +68,18 @@ def test_what_is_out_of_range(settings: Any, members: dict[str, Any], wrong: str
 @pytest.mark.parametrize(
     ("settings", "wrong"),
     [
-        ({"cache_time_minutes": 21}, "must not be longer than the idle time of a session login"),
+        ({"cache_time_minutes": 20}, r"must be shorter than session.max_idle_minutes \(20 min"),
+        ({"cache_time_minutes": 21}, r"must be shorter than session.max_idle_minutes \(20 min"),
+        (
+            {"cache_time_minutes": 14.4, "persistent": PersistentSettings(max_idle_days=0.01)},
+            r"must be shorter than persistent.max_idle_days \(14.4 min",
+        ),
         (
             {
-                "cache_time_minutes": 20,
-                "persistent": PersistentSettings(max_idle_days=0.01),
+                "cache_time_minutes": 14.4,
+                "persistent": PersistentSettings(cookie_expiration_days=0.01),
             },
-            "must not be longer than the idle time of a persistent login",
+            r"must be shorter than persistent.cookie_expiration_days \(14.4 min",
         ),
         (
             {"single_sign_on_between_app_types": True, "https": False},
@@ -89,5 +94,6 @@ def test_contradictions(settings: dict[str, Any], wrong: str) -> None:
 
 
 def test_at_the_edge_of_a_contradiction() -> None:
-    assert Settings(cache_time_minutes=20).cache_time == Settings().max_idle(Kind.SESSION)
+    short = PersistentSettings(max_idle_days=0.01, cookie_expiration_days=0.01)
+    assert Settings(cache_time_minutes=14.3, persistent=short).cache_time_minutes == 14.3
     assert Settings(single_sign_on_between_app_types=True).https
