@@ -69,15 +69,13 @@ class Authority:
         store: Sessions,
         settings: Settings,
         *,
-        room: Callable[[User], str],
+        room: Callable[[User], str | int],
         wall: Callable[[], float],
     ) -> None:
         self.settings = settings
         self.store = store
         """The sessions, and the keys that sign."""
         self._rooms = rooms
-        self.room = room
-        """Names a user's room."""
         self._records = Records(rooms, store, settings, room, wall)
 
     @classmethod
@@ -86,15 +84,15 @@ class Authority:
         hub: Rooms,
         settings: Settings | None = None,
         *,
-        room: Callable[[User], str] = lambda user: user.id,
+        room: Callable[[User], str | int] = lambda user: user.id,
         store: Sessions | None = None,
         wall: Callable[[], float] = time.time,
     ) -> "Authority":
         """Take up the stored keys, or make the first one.
 
-        `room` names a user's room. Without a `store` the sessions are kept
-        as the hub's ledger is, in its file or in memory; authorities of one hub, of several
-        providers or app types, have to share one. `wall` is Unix time in seconds.
+        `room` names a user's room; an integer is its decimal string. Without a `store` the
+        sessions are kept as the hub's ledger is, in its file or in memory; authorities of one
+        hub, of several providers or app types, have to share one. `wall` is Unix time in seconds.
 
         Raises:
             LedgerError: the store cannot be read, or not be written.
@@ -111,6 +109,15 @@ class Authority:
         # Only now, because a sweep needs the keys.
         hub.follow(authority._records)
         return authority
+
+    def room(self, user: User) -> str:
+        """Return the name of a user's room.
+
+        Raises:
+            LocalProtocolError: what the application calls it is no name; so all that concerns
+                that user is refused.
+        """
+        return self._records.room(user)
 
     async def login(
         self,

@@ -16,7 +16,7 @@ from ..ledger import Ledger
 from ..server.hub import Follower
 from ..server.member import Outcome
 from ..server.recognition import View
-from .cookies import Claims, User
+from .cookies import Claims, User, checked
 from .keys import Keys
 from .sessions import Sessions
 from .settings import Kind, Settings
@@ -90,13 +90,13 @@ class Rooms(Protocol):
 class Records:
     """The sessions of one provider and type of application, and their rooms.
 
-    `room` names a user's room; `wall` is Unix time in seconds.
+    `wall` is Unix time in seconds.
     """
 
     rooms: Rooms
     store: Sessions
     settings: Settings
-    room: Callable[[User], str]
+    _room: Callable[[User], str | int]
     wall: Callable[[], float]
     _scopes: dict[str, dict[trio.CancelScope, Claims]] = attrs.field(factory=dict, init=False)
     """What runs only as long as a login stands, by its room."""
@@ -106,6 +106,14 @@ class Records:
         """Those in use."""
         assert self.store.keys is not None
         return self.store.keys
+
+    def room(self, user: User) -> str:
+        """Name a user's room.
+
+        Raises:
+            LocalProtocolError: the application has given it no name.
+        """
+        return checked(self._room(user), "room")
 
     def stands(self, claims: Claims) -> bool | None:
         """Whether a login stands, as far as its room knows."""
