@@ -17,7 +17,7 @@ from ..server.hub import Follower
 from ..server.member import Outcome
 from ..server.recognition import View
 from .cookies import Claims, User, checked
-from .keys import Keys
+from .keyring import Keyring
 from .sessions import Sessions
 from .settings import Kind, Settings
 from .verdict import Session
@@ -100,12 +100,11 @@ class Records:
     wall: Callable[[], float]
     _scopes: dict[str, dict[trio.CancelScope, Claims]] = attrs.field(factory=dict, init=False)
     """What runs only as long as a login stands, by its room."""
+    keyring: Keyring = attrs.field(init=False)
 
-    @property
-    def keys(self) -> Keys:
-        """Those in use."""
-        assert self.store.keys is not None
-        return self.store.keys
+    @keyring.default
+    def _the_stores(self) -> Keyring:
+        return Keyring(self.store, self.wall)
 
     def room(self, user: User) -> str:
         """Name a user's room.
@@ -184,27 +183,34 @@ class Records:
                     del self._scopes[room]
 
     async def sweep(self) -> None:
-        """End the sessions that have lapsed: their pages are told, and their places are free."""
+        """End the sessions that have lapsed, and rotate the keys when it is time.
+
+        The pages of those are told, and their places are free.
+        """
         # What cannot be done now is done the next time.
         with contextlib.suppress(LedgerError, Draining):
             for kind in Kind:
                 while await self._end_some(await self._older(kind)):
                     pass
-            while await self._end_some(await self.store.signed_by_others(self.keys.verifying)):
+            while await self._end_some(
+                await self.store.signed_by_others(self.keyring.keys.verifying)
+            ):
                 pass
+        if self.settings.key_rotation is not None:
+            await self.keyring.rotate_if_due(self.settings.key_rotation)
 
     async def _older(self, kind: Kind) -> list[Session]:
         options, now = self.settings, self.wall()
-        lifetime = options.max_idle(kind)
-        if kind is Kind.PERSISTENT:
-            lifetime = min(lifetime, options.cookie_lifetime)
         return await self.store.older(
             options.user_provider,
             None if options.single_sign_on_between_app_types else options.app_type,
             kind,
-            seen=now - lifetime,
+            seen=now - options.lasts(kind),
             created=now - options.absolute_lifetime,
         )
+
+    async def _signed_by_others(self) -> list[Session]:
+        return await self.store.signed_by_others(self.keyring.keys.verifying)
 
     async def _end_some(self, lapsed: list[Session]) -> bool:
         """End these, all at once, so that they wait for the disk together; False if that is all."""
@@ -235,4 +241,4 @@ class Records:
             options.single_sign_on_between_app_types or known.app_type == options.app_type
         )
         # Of another authority's sessions its own settings decide.
-        return own and known.has_lapsed(options, self.keys, self.wall())
+        return own and known.has_lapsed(options, self.keyring.keys, self.wall())

@@ -314,8 +314,9 @@ class SqliteSessions:
 
     def store_keys(self, keys: Keys) -> Commit:
         """Keep these keys and no others."""
-        for key in keys.keys:
-            self._ledger.change(("key", key.kid), _PUT_KEY, *attrs.astuple(key))
+        # By their places: what waits while a disk fails is no more than these.
+        for place, key in enumerate(keys.keys):
+            self._ledger.change(("key", place), _PUT_KEY, *attrs.astuple(key))
         kids = json.dumps([key.kid for key in keys.keys])
         return self._ledger.change("keys", _DROP_KEYS, kids, last=True)
 

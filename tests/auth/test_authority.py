@@ -1,7 +1,5 @@
 """The authority on a real hub: what logins, logouts and requests come to, against a naive model."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,27 +22,6 @@ from sse_trio.ledger import SqliteLedger
 
 from .fixtures import NOW, cookie_header, pair
 from .world import ADA, BOB, NewWorld, World, open_world
-
-
-@pytest.fixture(params=["memory", "sqlite"])
-def new_world(request: pytest.FixtureRequest, tmp_path: Path) -> NewWorld:
-    """``async with new_world(...) as world``; the same ledger and store each time."""
-    memory, sessions = sse_trio.MemoryLedger(), MemorySessions()
-
-    @asynccontextmanager
-    async def new(**options: Any) -> AsyncIterator[World]:
-        if request.param == "memory":
-            async with open_world(memory, sessions, **options) as world:
-                yield world
-        else:
-            async with (
-                SqliteLedger.open(tmp_path / "test.db") as ledger,
-                open_world(ledger, SqliteSessions(ledger), **options) as world,
-            ):
-                yield world
-
-    return new
-
 
 # -- logging in -----------------------------------------------------------------------------
 

@@ -50,8 +50,8 @@ async def application(nursery: trio.Nursery, tmp_path: Path) -> AsyncIterator[in
     (program,) = [block.text for block in fences(PAGE.read_text()) if block.info == "python app"]
     assert program.count("port=8080") == 1
     assert program.count("PASSWORDS = {") == 1
-    more = "".join(f"{name!r}: 'secret', " for name in WRONG_NAMES)
-    program = program.replace("PASSWORDS = {", f"PASSWORDS = {{{more}").replace(
+    wrong = "".join(f"{name!r}: 'secret', " for name in WRONG_NAMES)
+    program = program.replace("PASSWORDS = {", f"PASSWORDS = {{{wrong}").replace(
         "port=8080", "port=0"
     )
     (tmp_path / "app.py").write_text(program)
