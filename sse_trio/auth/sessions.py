@@ -22,7 +22,7 @@ from ..server.recognition import View
 from .cookies import User
 from .keys import Key, Keys
 from .settings import Kind
-from .verdict import Session
+from .verdict import Issuer, Session
 
 K = TypeVar("K", bound=Hashable)
 
@@ -85,6 +85,14 @@ class Sessions(Protocol):
         """Return sessions of a kind that were last seen, or created, before then; at most `SOME`.
 
         Of one type of application, or of any.
+
+        Raises:
+            LedgerError: the store cannot be read.
+        """
+        ...
+
+    async def issuers(self) -> list[Issuer]:
+        """Return whose sessions there are. It looks at all of them.
 
         Raises:
             LedgerError: the store cannot be read.
@@ -177,6 +185,11 @@ class MemorySessions:
             and (s.seen < seen or s.created < created)
         )
         return list(itertools.islice(found, SOME))
+
+    async def issuers(self) -> list[Issuer]:
+        """Return whose sessions there are."""
+        await trio.lowlevel.checkpoint()
+        return list({session.issuer for session in self._sessions.values()})
 
     async def signed_by_others(self, kids: Collection[str]) -> list[Session]:
         """Return some of the sessions whose cookies none of these keys has signed."""
@@ -282,6 +295,11 @@ class SqliteSessions:
         found = await self._query(_OLDER, provider, app_type, kind.value, seen, created, SOME)
         # Their last contact may wait for the disk.
         return [s for s in found if s.seen < seen or s.created < created]
+
+    async def issuers(self) -> list[Issuer]:
+        """Return whose sessions there are, as it was last committed."""
+        rows = await self._ledger.query("SELECT DISTINCT provider, app_type FROM sessions")
+        return [(provider, app_type) for provider, app_type in rows]
 
     async def signed_by_others(self, kids: Collection[str]) -> list[Session]:
         """Return some of the sessions whose cookies none of these keys has signed."""

@@ -37,6 +37,9 @@ _FRAMES: Final = (b"embed", b"fencedframe", b"frame", b"iframe", b"object")
 
 Headers = Iterable[tuple[bytes, bytes]]
 
+Issuer = tuple[str, str]
+"""A user provider and a type of application: in whose name a login was made."""
+
 
 class Reason(enum.Enum):
     """Why a request is anonymous, in the log's words."""
@@ -114,6 +117,11 @@ class Session:
     """Of the key that signed them."""
     user_agent: str = attrs.field(default="", repr=False)
     address: str = attrs.field(default="", repr=False)
+
+    @property
+    def issuer(self) -> Issuer:
+        """Whose it is."""
+        return self.provider, self.app_type
 
     def has_lapsed(self, settings: Settings, keys: Keys, now: float) -> bool:
         """Whether there can be no cookies of it that are worth anything."""

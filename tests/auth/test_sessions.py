@@ -170,6 +170,20 @@ async def test_what_is_old(opens: Open) -> None:
         assert await found("Staff", "web", Kind.SESSION) == {"s5"}
 
 
+async def test_whose_sessions_there_are(opens: Open) -> None:
+    async with opens() as store:
+        assert await store.issuers() == []
+        store.create(session("s1"))
+        store.create(session("s2", "8", app_type="mobile"))
+        store.create(session("s3", "8", app_type="mobile"))
+        await store.create(session("s4", provider="Staff")).wait()
+        assert sorted(await store.issuers()) == [
+            ("Staff", "web"),
+            ("Users", "mobile"),
+            ("Users", "web"),
+        ]
+
+
 async def test_whose_keys_are_gone(opens: Open) -> None:
     async with opens() as store:
         for name, kid in [("s1", "k1"), ("s2", "k2"), ("s3", "k3"), ("s4", "k1")]:
