@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import attrs
 
-from . import strict_json
+from . import origins, strict_json
 from .errors import ConfigError
 from .fields import choice, count, flag, kind_of, number
 
@@ -28,9 +28,6 @@ COMMAND_LEDGER = "sqlite:///sse-trio.db"
 # As SQLAlchemy writes it: what comes after the third slash is the path. (SQLite would take
 # a path that begins with a colon for a database in memory.)
 _LEDGER = re.compile(r"sqlite:///([^:\x00][^\x00]*)")
-
-# RFC 6454, section 6.1; with any scheme, because hybrid apps have their own.
-_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^\s/?#@]+|null")
 
 
 def _to_strings(name: str, value: object) -> tuple[str, ...]:
@@ -60,13 +57,13 @@ def _to_address(value: object) -> str:
 def _to_origins(value: object) -> tuple[str, ...] | None:
     if value is None:
         return None
-    origins = tuple(origin.lower() for origin in _to_strings("origins", value))
-    for origin in origins:
-        if not _ORIGIN.fullmatch(origin):
-            raise ConfigError(
-                f"origins: {origin!r} is not an origin; write it like https://app.example.com"
-            )
-    return origins
+    normal = []
+    for place, origin in enumerate(_to_strings("origins", value)):
+        try:
+            normal.append(origins.normalise(origin))
+        except ValueError as error:
+            raise ConfigError(f"origins[{place}]: {error}") from None
+    return tuple(normal)
 
 
 def _to_ledger(value: object) -> str:

@@ -26,6 +26,7 @@ import h11
 
 from .. import strict_json
 from ..config import Config
+from ..origins import normalise
 from .messages import SUBPROTOCOL
 from .notify import Notify, Release
 from .problems import TOO_LARGE, Problem
@@ -179,7 +180,10 @@ class RequestReader:
         # Browsers always send an Origin; who sends none is not a page in one.
         if origin is None or self._config.origins is None:
             return True
-        return origin.decode("latin-1").lower() in self._config.origins
+        try:
+            return normalise(origin.decode("ascii")) in self._config.origins
+        except ValueError:
+            return False
 
 
 class _Headers:

@@ -83,5 +83,4 @@ class Options:
         if not self.is_local():
             return None
         host = f"[{self.host}]" if ":" in self.host else self.host
-        where = "" if port == 80 else f":{port}"
-        return tuple(f"http://{name}{where}" for name in (host, "127.0.0.1", "localhost"))
+        return tuple(f"http://{name}:{port}" for name in (host, "127.0.0.1", "localhost"))

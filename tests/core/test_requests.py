@@ -838,7 +838,12 @@ def test_a_websocket_in_http_1_0_is_none() -> None:
     [
         ("https://app.example.com", True),
         ("HTTPS://App.Example.Com", True),
+        ("https://app.example.com:443", True),
+        ("https://xn--mller-kva.example", True),
+        ("file://", True),
         ("http://localhost:3000", True),
+        ("https://m\xfcller.example", False),
+        ("wss://app.example.com", False),
         (None, True),
         ("null", False),
         ("", False),
@@ -852,7 +857,8 @@ def test_a_websocket_in_http_1_0_is_none() -> None:
     ],
 )
 def test_only_pages_of_the_listed_origins_may_connect(origin: str | None, welcome: bool) -> None:
-    config = Config(origins=["https://App.example.com", "http://localhost:3000"])
+    listed = ["https://App.example.com:443", "https://müller.example", "http://localhost:3000"]
+    config = Config(origins=[*listed, "file://"])
     outcome = ask(handshake(*([] if origin is None else [f"Origin: {origin}"])), config)
     if welcome:
         assert outcome == Upgrade(ACCEPT, None)
