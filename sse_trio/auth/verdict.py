@@ -33,6 +33,9 @@ CSRF_HEADERS: Final = (b"x-csrf-token", b"x-csrftoken")
 
 SAFE_METHODS: Final = ("GET", "HEAD")
 
+# In place of the method, of a WebSocket that any site's page may have opened.
+FOREIGN_WEBSOCKET: Final = "WEBSOCKET"
+
 _FRAMES: Final = (b"embed", b"fencedframe", b"frame", b"iframe", b"object")
 
 Headers = Iterable[tuple[bytes, bytes]]
@@ -51,6 +54,7 @@ class Reason(enum.Enum):
     OTHER_KEYS = "the cookies are signed with a key that is not in use"
     OTHER_APP_TYPE = "the login is of another type of application"
     NO_CSRF = "no CSRF header"
+    OTHER_ORIGIN = "a WebSocket whose Origin is not that of its Host header"
     WRONG_CSRF = "wrong CSRF header"
     SUPERSEDED = "the login has been superseded or logged out"
     ENDED = "the store knows no such login"
@@ -139,7 +143,9 @@ def recognise(
         return claims
     tokens = [value for key, value in headers if key in CSRF_HEADERS]
     if not tokens and not (settings.navigations and _is_navigation(method, headers)):
-        return Anonymous(Reason.NO_CSRF)
+        # Without navigations it would need the token, wherever it came from.
+        is_foreign = settings.navigations and method == FOREIGN_WEBSOCKET
+        return Anonymous(Reason.OTHER_ORIGIN if is_foreign else Reason.NO_CSRF)
     right = claims.csrf.encode()
     matches = [hmac.compare_digest(token, right) for token in tokens]
     return claims if all(matches) else Anonymous(Reason.WRONG_CSRF)
