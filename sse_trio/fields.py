@@ -20,18 +20,21 @@ _NO_HOST = re.compile(r"[\s:/@*,\[\]]")
 
 
 def number(
-    default: float,
+    default: float | None,
     about: str,
     *,
     low: float,
     high: float,
     unit: str = "s",
     whole: bool = False,
+    optional: bool = False,
 ) -> Any:
-    """Declare a number from `low` to `high`."""
+    """Declare a number from `low` to `high`; with `optional`, or null."""
 
     def check(_: object, attribute: "attrs.Attribute[Any]", value: object) -> None:
-        kind = "a whole number" if whole else "a number"
+        if value is None and optional:
+            return
+        kind = ("a whole number" if whole else "a number") + (" or null" if optional else "")
         if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
             raise ConfigError(f"{attribute.name} must be {kind}, not {kind_of(value)}")
         if not low <= value <= high:

@@ -1,14 +1,20 @@
-"""What the command writes to its standard error: plain lines, or one JSON object a line."""
+"""What the command writes to its standard error: plain lines, or one JSON object a line.
+
+The level is for our own logger. What other libraries write below a warning is theirs, and may
+hold what came over the wire: the one that reads HTTP/2's headers logs cookies.
+"""
 
 import json
 import logging
 
 
 def set_up(level: str, kind: str) -> None:
-    """Log everything from `level` up, as `formatter` says."""
+    """Log from `level` up, and warnings of other libraries, as `formatter` says."""
     handler = logging.StreamHandler()
     handler.setFormatter(formatter(kind))
-    logging.basicConfig(level=level.upper(), handlers=[handler])
+    ours = logging.getLogger("sse_trio")
+    ours.setLevel(level.upper())
+    logging.basicConfig(level=max(ours.level, logging.WARNING), handlers=[handler])
 
 
 def formatter(kind: str) -> logging.Formatter:

@@ -18,6 +18,7 @@ import trio
 
 from ..core.messages import CloseCode
 from ..errors import LedgerError
+from ..origins import normalise
 from ..server.member import Outcome
 from . import answers
 from .answers import NO_STORE, Fields
@@ -25,7 +26,7 @@ from .authority import Authority, LoggedIn
 from .cookies import User
 from .hint import Hint
 from .settings import Settings
-from .verdict import Anonymous, Authenticated, Reason
+from .verdict import FOREIGN_WEBSOCKET, Anonymous, Authenticated, Headers, Reason
 
 Scope = Mapping[str, Any]
 Message = Mapping[str, Any]
@@ -334,9 +335,17 @@ def _method(scope: Scope, settings: Settings) -> str:
     if scope["type"] == "http":
         return str(scope["method"])
     # Any site's pages may open a WebSocket to here, and cookies would come with it.
-    origins, hosts = [
-        [value for key, value in scope["headers"] if key == name] for name in (b"origin", b"host")
-    ]
-    schemes = (b"https://",) if settings.https else (b"https://", b"http://")
-    is_own = len(hosts) == 1 and origins in [[scheme + hosts[0]] for scheme in schemes]
-    return "GET" if is_own else "WEBSOCKET"
+    schemes = ("https",) if settings.https else ("https", "http")
+    return "GET" if _is_own(scope["headers"], schemes) else FOREIGN_WEBSOCKET
+
+
+def _is_own(headers: Headers, schemes: Collection[str]) -> bool:
+    """Whether the ``Origin`` is this host, as its own ``Host`` header has it."""
+    found = [[value for key, value in headers if key == name] for name in (b"origin", b"host")]
+    if list(map(len, found)) != [1, 1]:
+        return False
+    try:
+        (origin,), (host,) = [[value.decode("ascii") for value in values] for values in found]
+        return normalise(origin) in [normalise(f"{scheme}://{host}") for scheme in schemes]
+    except ValueError:  # one of them is none
+        return False

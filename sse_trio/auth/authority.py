@@ -15,12 +15,11 @@ import attrs
 import trio
 
 from ..core.tokens import MAX_EPOCH
-from ..errors import LedgerError, LimitReached
+from ..errors import LimitReached
 from ..server.member import Outcome
 from . import cookies
 from .browsers import Browser
 from .cookies import Claims, User
-from .keys import Key, Keys
 from .records import Records, Rooms
 from .sessions import Sessions, store_in
 from .settings import Kind, Settings
@@ -37,13 +36,9 @@ from .verdict import (
 )
 
 # Bytes of randomness: in a session's id, which is no secret but must not be guessed; in
-# the CSRF token; in a key.
+# the CSRF token.
 SESSION_BYTES = 24
 CSRF_BYTES = 24
-KEY_BYTES = 32
-
-# Seconds that new keys may take to be durable.
-KEYS_SECONDS = 5.0
 
 # Characters that are kept.
 MAX_USER_AGENT = 256
@@ -76,15 +71,13 @@ class Authority:
         store: Sessions,
         settings: Settings,
         *,
-        room: Callable[[User], str],
+        room: Callable[[User], str | int],
         wall: Callable[[], float],
     ) -> None:
         self.settings = settings
         self.store = store
         """The sessions, and the keys that sign."""
         self._rooms = rooms
-        self.room = room
-        """Names a user's room."""
         self._records = Records(rooms, store, settings, room, wall)
 
     @classmethod
@@ -93,31 +86,34 @@ class Authority:
         hub: Rooms,
         settings: Settings | None = None,
         *,
-        room: Callable[[User], str] = lambda user: user.id,
+        room: Callable[[User], str | int] = lambda user: user.id,
         store: Sessions | None = None,
         wall: Callable[[], float] = time.time,
     ) -> "Authority":
         """Take up the stored keys, or make the first one.
 
-        `room` names a user's room. Without a `store` the sessions are kept
-        as the hub's ledger is, in its file or in memory; authorities of one hub, of several
-        providers or app types, have to share one. `wall` is Unix time in seconds.
+        `room` names a user's room; an integer is its decimal string. Without a `store` the
+        sessions are kept as the hub's ledger is, in its file or in memory; authorities of one
+        hub, of several providers or app types, have to share one. `wall` is Unix time in seconds.
 
         Raises:
             LedgerError: the store cannot be read, or not be written.
         """
         store = store or store_in(hub.ledger)
         authority = cls(hub, store, settings or Settings(), room=room, wall=wall)
-        if store.keys is None:
-            stored = await store.load_keys()
-            # Another authority may have been quicker.
-            if store.keys is None and stored is not None:
-                store.keys = stored
-            elif store.keys is None:
-                await authority.generate_new_keys()
+        await authority._records.keyring.load()
         # Only now, because a sweep needs the keys.
         hub.follow(authority._records)
         return authority
+
+    def room(self, user: User) -> str:
+        """Return the name of a user's room.
+
+        Raises:
+            LocalProtocolError: what the application calls it is no name; so all that concerns
+                that user is refused.
+        """
+        return self._records.room(user)
 
     async def login(
         self,
@@ -143,7 +139,7 @@ class Authority:
         headers = list(headers)
         now = self._records.wall()
         # These sign it, even if there are new ones before it is done.
-        keys = self._records.keys
+        keys = self._records.keyring.keys
         claims = Claims(
             user=user,
             session=secrets.token_urlsafe(SESSION_BYTES),
@@ -241,7 +237,7 @@ class Authority:
         """
         now = self._records.wall()
         claims = recognise(
-            method, headers, settings=self.settings, keys=self._records.keys, now=now
+            method, headers, settings=self.settings, keys=self._records.keyring.keys, now=now
         )
         if isinstance(claims, Anonymous):
             return claims
@@ -283,7 +279,7 @@ class Authority:
             return attrs.evolve(verdict, checked=False)
         if not look.is_noted:
             look.is_noted = True
-            self.store.touch(claims.session, look.asked, self._records.keys.signing.kid)
+            self.store.touch(claims.session, look.asked, self._records.keyring.keys.signing.kid)
         return verdict
 
     def renew(self, identity: Authenticated) -> list[str]:
@@ -294,14 +290,14 @@ class Authority:
         anew, or whose key is not in use any more.
         """
         claims, browser = identity.claims, identity.browser
-        if not identity.checked or claims.kid not in self._records.keys.verifying:
+        if not identity.checked or claims.kid not in self._records.keyring.keys.verifying:
             return []
         if self._records.stands(claims) is False or self._is_overtaken(browser, claims.session):
             return []
         if claims.checked <= browser.renewed:
             return []
         browser.renewed = claims.checked
-        return cookies.write(claims, self.settings, self._records.keys)
+        return cookies.write(claims, self.settings, self._records.keyring.keys)
 
     def forget(self, identity: Authenticated | Anonymous) -> list[str]:
         """Return the ``Set-Cookie`` values that delete the cookies of who has logged out.
@@ -404,10 +400,12 @@ class Authority:
     async def rotate_keys(self) -> None:
         """Sign with a new key from now on; what the others have signed stays valid.
 
+        The hub does so by itself, every `key_rotation_days`.
+
         Raises:
-            LedgerError: it could not be made durable.
+            LedgerError: it could not be made durable, and so does not sign.
         """
-        await self._use(self._records.keys.rotated(self._new_key()))
+        await self._records.keyring.rotate()
 
     async def generate_new_keys(self) -> None:
         """Make everyone log in again, at their next request. Pages are told at the next sweep.
@@ -415,23 +413,7 @@ class Authority:
         Raises:
             LedgerError: it could not be made durable; it has its effect all the same.
         """
-        await self._use(Keys((self._new_key(),)))
-
-    async def _use(self, keys: Keys) -> None:
-        self.store.keys = keys
-        commit = self.store.store_keys(keys)
-        try:
-            with trio.fail_after(KEYS_SECONDS):
-                await commit.wait()
-        except trio.TooSlowError:
-            raise LedgerError("the ledger takes too long") from None
-
-    def _new_key(self) -> Key:
-        # Newer than the others, whichever way the clock was put: by this they are in order.
-        created = self._records.wall()
-        if self.store.keys:
-            created = max(created, self._records.keys.signing.created + 0.001)
-        return Key(secrets.token_hex(8), secrets.token_bytes(KEY_BYTES), created)
+        await self._records.keyring.replace()
 
 
 def _header(headers: Headers, name: bytes) -> str:

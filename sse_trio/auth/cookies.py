@@ -32,14 +32,19 @@ LOGIN = TokenKind(
 
 
 def _id(value: object) -> str:
-    return _checked(value, "the user's id")
+    return checked(value, "the user's id")
 
 
 def _name(value: object) -> str:
-    return _checked(value, "the user's name")
+    return checked(value, "the user's name")
 
 
-def _checked(value: object, what: str) -> str:
+def checked(value: object, what: str) -> str:
+    """Return a name that the application has given.
+
+    Raises:
+        LocalProtocolError: it is none; `what` says of what.
+    """
     try:
         return name(value, what)
     except ValueError as error:

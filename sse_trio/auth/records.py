@@ -1,11 +1,14 @@
 """The store in step with the rooms: who stands is decided there, and followed here.
 
 Rooms forget, and then the store proves who has logged in; sessions lapse, and then their
-rooms are told.
+rooms are told. A session lapses by the settings of its own authority. One that no authority
+of the hub has any more, whose provider or type of application is another by now, is proved to
+no room, and lapses by the settings of whoever sweeps: the strictest that there are.
 """
 
 import contextlib
-from collections.abc import Callable, Collection, Iterator
+import itertools
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, Protocol
 
 import attrs
@@ -16,11 +19,11 @@ from ..ledger import Ledger
 from ..server.hub import Follower
 from ..server.member import Outcome
 from ..server.recognition import View
-from .cookies import Claims, User
-from .keys import Keys
+from .cookies import Claims, User, checked
+from .keyring import Keyring
 from .sessions import Sessions
 from .settings import Kind, Settings
-from .verdict import Session
+from .verdict import Issuer, Session
 
 
 class Rooms(Protocol):
@@ -45,6 +48,11 @@ class Rooms(Protocol):
 
     def ticket(self, room: str, session: str) -> str | None:
         """Sign what the pages of a login join with; None without a key."""
+        ...
+
+    @property
+    def followers(self) -> Sequence[Follower]:
+        """Those that have come to follow."""
         ...
 
     def follow(self, follower: Follower) -> None:
@@ -90,22 +98,31 @@ class Rooms(Protocol):
 class Records:
     """The sessions of one provider and type of application, and their rooms.
 
-    `room` names a user's room; `wall` is Unix time in seconds.
+    `wall` is Unix time in seconds.
     """
 
     rooms: Rooms
     store: Sessions
     settings: Settings
-    room: Callable[[User], str]
+    _room: Callable[[User], str | int]
     wall: Callable[[], float]
     _scopes: dict[str, dict[trio.CancelScope, Claims]] = attrs.field(factory=dict, init=False)
     """What runs only as long as a login stands, by its room."""
+    _issuers: list[Issuer] | None = attrs.field(default=None, init=False)
+    """Those whose sessions the store had when it was first swept: all that nobody may have."""
+    keyring: Keyring = attrs.field(init=False)
 
-    @property
-    def keys(self) -> Keys:
-        """Those in use."""
-        assert self.store.keys is not None
-        return self.store.keys
+    @keyring.default
+    def _the_stores(self) -> Keyring:
+        return Keyring(self.store, self.wall)
+
+    def room(self, user: User) -> str:
+        """Name a user's room.
+
+        Raises:
+            LocalProtocolError: the application has given it no name.
+        """
+        return checked(self._room(user), "room")
 
     def stands(self, claims: Claims) -> bool | None:
         """Whether a login stands, as far as its room knows."""
@@ -125,6 +142,11 @@ class Records:
         """Whether it stands, and has not lapsed."""
         return self._may_stand(known) and not self._has_lapsed(known)
 
+    def has(self, issuer: Issuer) -> bool:
+        """Whether this issuer's sessions are among these."""
+        provider, app_type = self._own()
+        return issuer == (provider, app_type or issuer[1])
+
     async def recall(self, room: str) -> None:
         """Tell a room of the logins that it has forgotten, so that it decides about all of them.
 
@@ -135,7 +157,7 @@ class Records:
         for known in reversed(await self.store.of_room(room)):
             if self._has_lapsed(known):
                 await self._end_lapsed(known)
-            elif self._may_stand(known):
+            elif self._may_stand(known) and self._is_somebodys(known.issuer):
                 self.rooms.recall(room, known.id, epoch=known.epoch, issued=known.created)
 
     async def end_elsewhere(self, user: User, room: str, before: float) -> None:
@@ -176,27 +198,34 @@ class Records:
                     del self._scopes[room]
 
     async def sweep(self) -> None:
-        """End the sessions that have lapsed: their pages are told, and their places are free."""
+        """End the sessions that have lapsed, and rotate the keys when it is time.
+
+        The pages of those are told, and their places are free.
+        """
         # What cannot be done now is done the next time.
         with contextlib.suppress(LedgerError, Draining):
-            for kind in Kind:
-                while await self._end_some(await self._older(kind)):
+            if self._issuers is None:
+                self._issuers = await self.store.issuers()
+            nobodys = [issuer for issuer in self._issuers if not self._is_somebodys(issuer)]
+            for issuer, kind in itertools.product([self._own(), *nobodys], Kind):
+                while await self._end_some(await self._older(issuer, kind)):
                     pass
-            while await self._end_some(await self.store.signed_by_others(self.keys.verifying)):
+            while await self._end_some(await self._signed_by_others()):
                 pass
+        if self.settings.key_rotation is not None:
+            await self.keyring.rotate_if_due(self.settings.key_rotation)
 
-    async def _older(self, kind: Kind) -> list[Session]:
+    async def _older(self, issuer: tuple[str, str | None], kind: Kind) -> list[Session]:
         options, now = self.settings, self.wall()
-        lifetime = options.max_idle(kind)
-        if kind is Kind.PERSISTENT:
-            lifetime = min(lifetime, options.cookie_lifetime)
         return await self.store.older(
-            options.user_provider,
-            None if options.single_sign_on_between_app_types else options.app_type,
+            *issuer,
             kind,
-            seen=now - lifetime,
+            seen=now - options.lasts(kind),
             created=now - options.absolute_lifetime,
         )
+
+    async def _signed_by_others(self) -> list[Session]:
+        return await self.store.signed_by_others(self.keyring.keys.verifying)
 
     async def _end_some(self, lapsed: list[Session]) -> bool:
         """End these, all at once, so that they wait for the disk together; False if that is all."""
@@ -222,9 +251,19 @@ class Records:
         return stands is not False
 
     def _has_lapsed(self, known: Session) -> bool:
-        options = self.settings
-        own = known.provider == options.user_provider and (
-            options.single_sign_on_between_app_types or known.app_type == options.app_type
-        )
         # Of another authority's sessions its own settings decide.
-        return own and known.has_lapsed(options, self.keys, self.wall())
+        return self.has(known.issuer) and known.has_lapsed(
+            self.settings, self.keyring.keys, self.wall()
+        )
+
+    def _own(self) -> tuple[str, str | None]:
+        """Return whose sessions these are: a provider, and a type of application or any."""
+        options = self.settings
+        is_for_all = options.single_sign_on_between_app_types
+        return options.user_provider, None if is_for_all else options.app_type
+
+    def _is_somebodys(self, issuer: Issuer) -> bool:
+        return any(
+            isinstance(other, Records) and other.store is self.store and other.has(issuer)
+            for other in self.rooms.followers
+        )

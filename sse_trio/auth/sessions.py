@@ -23,7 +23,7 @@ from .browsers import Browsers
 from .cookies import User
 from .keys import Key, Keys
 from .settings import Kind
-from .verdict import Session
+from .verdict import Issuer, Session
 
 K = TypeVar("K", bound=Hashable)
 
@@ -89,6 +89,14 @@ class Sessions(Protocol):
         """Return sessions of a kind that were last seen, or created, before then; at most `SOME`.
 
         Of one type of application, or of any.
+
+        Raises:
+            LedgerError: the store cannot be read.
+        """
+        ...
+
+    async def issuers(self) -> list[Issuer]:
+        """Return whose sessions there are. It looks at all of them.
 
         Raises:
             LedgerError: the store cannot be read.
@@ -182,6 +190,11 @@ class MemorySessions:
             and (s.seen < seen or s.created < created)
         )
         return list(itertools.islice(found, SOME))
+
+    async def issuers(self) -> list[Issuer]:
+        """Return whose sessions there are."""
+        await trio.lowlevel.checkpoint()
+        return list({session.issuer for session in self._sessions.values()})
 
     async def signed_by_others(self, kids: Collection[str]) -> list[Session]:
         """Return some of the sessions whose cookies none of these keys has signed."""
@@ -289,6 +302,11 @@ class SqliteSessions:
         # Their last contact may wait for the disk.
         return [s for s in found if s.seen < seen or s.created < created]
 
+    async def issuers(self) -> list[Issuer]:
+        """Return whose sessions there are, as it was last committed."""
+        rows = await self._ledger.query("SELECT DISTINCT provider, app_type FROM sessions")
+        return [(provider, app_type) for provider, app_type in rows]
+
     async def signed_by_others(self, kids: Collection[str]) -> list[Session]:
         """Return some of the sessions whose cookies none of these keys has signed."""
         found = await self._query(_SIGNED_BY_OTHERS, json.dumps(sorted(kids)), SOME)
@@ -320,8 +338,9 @@ class SqliteSessions:
 
     def store_keys(self, keys: Keys) -> Commit:
         """Keep these keys and no others."""
-        for key in keys.keys:
-            self._ledger.change(("key", key.kid), _PUT_KEY, *attrs.astuple(key))
+        # By their places: what waits while a disk fails is no more than these.
+        for place, key in enumerate(keys.keys):
+            self._ledger.change(("key", place), _PUT_KEY, *attrs.astuple(key))
         kids = json.dumps([key.kid for key in keys.keys])
         return self._ledger.change("keys", _DROP_KEYS, kids, last=True)
 

@@ -12,6 +12,7 @@ import attrs
 
 from ..errors import ConfigError
 from ..fields import choice, flag, kind_of, number
+from .keys import MAX_KEYS
 
 MINUTE = 60.0
 DAY = 86400.0
@@ -120,34 +121,46 @@ class Settings:
         "whether GET and HEAD may do without the CSRF header, as page loads have none",
         default=False,
     )
-    absolute_lifetime_hours: float | None = attrs.field(
-        default=None,
-        metadata={"unit": "hours", "about": "from the login to its end, whatever happens"},
+    absolute_lifetime_hours: float | None = number(
+        None,
+        "from the login to its end, whatever happens",
+        low=0.01,
+        high=24 * MAX_COOKIE_DAYS,
+        unit="hours",
+        optional=True,
     )
-
-    @absolute_lifetime_hours.validator
-    def _check_lifetime(self, _: object, value: object) -> None:
-        if value is None:
-            return
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise ConfigError(
-                f"absolute_lifetime_hours must be a number or null, not {kind_of(value)}"
-            )
-        if not 0.01 <= value <= 24 * MAX_COOKIE_DAYS:
-            raise ConfigError(f"absolute_lifetime_hours must be from 0.01 to 9600, not {value}")
+    key_rotation_days: float | None = number(
+        30,
+        "until a new key signs the cookies; null: only when you say so",
+        low=0.01,
+        high=MAX_COOKIE_DAYS,
+        unit="days",
+        optional=True,
+    )
 
     def __attrs_post_init__(self) -> None:
         if self.single_sign_on_between_app_types and not self.https:
             raise ConfigError("single_sign_on_between_app_types needs https")
         if self.same_site == "None" and not self.https:
             raise ConfigError('same_site "None" needs https: browsers refuse such a cookie without')
-        for kind in Kind:
-            if self.cache_time > self.max_idle(kind):
+        for name, seconds in (
+            ("session.max_idle_minutes", self.max_idle(Kind.SESSION)),
+            ("persistent.max_idle_days", self.max_idle(Kind.PERSISTENT)),
+            ("persistent.cookie_expiration_days", self.cookie_lifetime),
+        ):
+            if self.cache_time >= seconds:
                 raise ConfigError(
-                    f"cache_time_minutes ({self.cache_time_minutes:g}) must not be longer than "
-                    f"the idle time of a {kind.value} login "
-                    f"({self.max_idle(kind) / MINUTE:g} minutes): it would outlast it unnoticed"
+                    f"cache_time_minutes ({self.cache_time_minutes:g}) must be shorter than "
+                    f"{name} ({seconds / MINUTE:g} minutes): both begin with a look at the "
+                    "store, so who is active all the time would be out before the next one"
                 )
+        lasts = max(map(self.lasts, Kind))
+        if self.key_rotation is not None and self.key_rotation * (MAX_KEYS - 1) < lasts:
+            raise ConfigError(
+                f"key_rotation_days ({self.key_rotation_days:g}) must be at least "
+                f"{lasts / DAY / (MAX_KEYS - 1):g}: {MAX_KEYS} keys verify, and a login may last "
+                f"{lasts / DAY:g} days without being signed anew"
+            )
 
     @property
     def cache_time(self) -> float:
@@ -164,6 +177,16 @@ class Settings:
         """In seconds; infinite where there is none."""
         hours = self.absolute_lifetime_hours
         return float("inf") if hours is None else hours * 60 * MINUTE
+
+    @property
+    def key_rotation(self) -> float | None:
+        """In seconds; None where keys are not rotated by themselves."""
+        return None if self.key_rotation_days is None else self.key_rotation_days * DAY
+
+    def lasts(self, kind: Kind) -> float:
+        """In seconds, how long the cookies of a login are good for after the store was asked."""
+        lasts = min(self.max_idle(kind), self.absolute_lifetime)
+        return min(lasts, self.cookie_lifetime) if kind is Kind.PERSISTENT else lasts
 
     def max_idle(self, kind: Kind) -> float:
         """In seconds, for one kind of login."""

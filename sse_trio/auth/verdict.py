@@ -34,9 +34,15 @@ CSRF_HEADERS: Final = (b"x-csrf-token", b"x-csrftoken")
 
 SAFE_METHODS: Final = ("GET", "HEAD")
 
+# In place of the method, of a WebSocket that any site's page may have opened.
+FOREIGN_WEBSOCKET: Final = "WEBSOCKET"
+
 _FRAMES: Final = (b"embed", b"fencedframe", b"frame", b"iframe", b"object")
 
 Headers = Iterable[tuple[bytes, bytes]]
+
+Issuer = tuple[str, str]
+"""A user provider and a type of application: in whose name a login was made."""
 
 
 class Reason(enum.Enum):
@@ -49,6 +55,7 @@ class Reason(enum.Enum):
     OTHER_KEYS = "the cookies are signed with a key that is not in use"
     OTHER_APP_TYPE = "the login is of another type of application"
     NO_CSRF = "no CSRF header"
+    OTHER_ORIGIN = "a WebSocket whose Origin is not that of its Host header"
     WRONG_CSRF = "wrong CSRF header"
     SUPERSEDED = "the login has been superseded or logged out"
     ENDED = "the store knows no such login"
@@ -120,6 +127,11 @@ class Session:
     user_agent: str = attrs.field(default="", repr=False)
     address: str = attrs.field(default="", repr=False)
 
+    @property
+    def issuer(self) -> Issuer:
+        """Whose it is."""
+        return self.provider, self.app_type
+
     def has_lapsed(self, settings: Settings, keys: Keys, now: float) -> bool:
         """Whether there can be no cookies of it that are worth anything."""
         ended = _lapse(self.kind, self.created, self.seen, settings, now)
@@ -136,7 +148,9 @@ def recognise(
         return claims
     tokens = [value for key, value in headers if key in CSRF_HEADERS]
     if not tokens and not (settings.navigations and _is_navigation(method, headers)):
-        return Anonymous(Reason.NO_CSRF)
+        # Without navigations it would need the token, wherever it came from.
+        is_foreign = settings.navigations and method == FOREIGN_WEBSOCKET
+        return Anonymous(Reason.OTHER_ORIGIN if is_foreign else Reason.NO_CSRF)
     right = claims.csrf.encode()
     matches = [hmac.compare_digest(token, right) for token in tokens]
     return claims if all(matches) else Anonymous(Reason.WRONG_CSRF)

@@ -186,13 +186,18 @@ class Hub:
             asking = None if by is None else Release(room=room, session=by)
         return await self.accept(wanted, by=asking, together=together)
 
-    def abandon(self, room: str, session: str) -> None:
+    def abandon(self, room: str | int, session: str | int) -> None:
         """Release a session that nobody has got, at once; the ledger has it when it can.
 
         Also while the hub shuts down. It has no members.
+
+        Raises:
+            LocalProtocolError: a value is outside the protocol's limits.
         """
-        self._begin(Release(room=room, session=session), None)
-        self.recognition.note(room)
+        with _callers_mistakes():
+            wanted = Release(room=room, session=session)
+        self._begin(wanted, None)
+        self.recognition.note(wanted.room)
 
     async def log_out(
         self, room: str | int, session: str | int, *, together: Together | None = None
@@ -212,29 +217,43 @@ class Hub:
             by = Release(room=room, session=session)
         return await self.accept(wanted, by=by, together=together)
 
-    def stands(self, room: str, session: str, *, epoch: int, issued: float) -> bool | None:
+    def stands(
+        self, room: str | int, session: str | int, *, epoch: int, issued: float
+    ) -> bool | None:
         """Whether a login stands, as far as memory goes; None where that does not know it.
 
         `epoch` is the login's, and `issued` when it was made, in Unix seconds.
-        """
-        return self.recognition.stands(Ticket(room, session, epoch, issued))
 
-    def recall(self, room: str, session: str, *, epoch: int, issued: float) -> bool:
+        Raises:
+            LocalProtocolError: a value is outside the protocol's limits.
+        """
+        return self.recognition.stands(_login(room, session, epoch, issued))
+
+    def recall(self, room: str | int, session: str | int, *, epoch: int, issued: float) -> bool:
         """Take up a login that the caller's own records prove; False if it has ended.
 
         As a join with a ticket does: the room knows it from now on, and counts it as seen.
+
+        Raises:
+            LocalProtocolError: a value is outside the protocol's limits.
         """
-        before = self.view(room)
-        stands = self.recognition.recall(Ticket(room, session, epoch, issued))
-        after = self.view(room)
+        login = _login(room, session, epoch, issued)
+        before = self.view(login.room)
+        stands = self.recognition.recall(login)
+        after = self.view(login.room)
         # A login from beyond the room's epoch ends older ones, and so may one too many.
         if before.floor != after.floor or not before.sessions <= after.sessions:
-            self._follow(room, before.sessions - after.sessions)
+            self._follow(login.room, before.sessions - after.sessions)
         return stands
 
-    def view(self, room: str) -> View:
-        """Return who stands in a room."""
-        return self.recognition.view(room)
+    def view(self, room: str | int) -> View:
+        """Return who stands in a room.
+
+        Raises:
+            LocalProtocolError: it is no name of a room.
+        """
+        with _callers_mistakes():
+            return self.recognition.view(name(room, "room"))
 
     def follow(self, follower: Follower) -> None:
         """Have `follower` told of every decision, in the step that decides, whoever asked for it.
@@ -472,6 +491,12 @@ def _callers_mistakes() -> Iterator[None]:
         yield
     except ValueError as error:
         raise LocalProtocolError(str(error)) from None
+
+
+def _login(room: str | int, session: str | int, epoch: int, issued: float) -> Ticket:
+    """Return what a caller's own records say of a login."""
+    with _callers_mistakes():
+        return Ticket(name(room, "room"), name(session, "session"), epoch, issued)
 
 
 async def _gently(work: Iterable[int]) -> None:

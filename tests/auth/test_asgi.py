@@ -12,10 +12,12 @@ import trio.testing
 
 import sse_trio
 from sse_trio.auth import (
+    Anonymous,
     Authenticated,
     Authority,
     MemorySessions,
     PersistentSettings,
+    Reason,
     Settings,
     cookies,
 )
@@ -504,6 +506,23 @@ async def test_the_scope_of_the_server_is_left_alone(world: World) -> None:
         ([(b"host", b"a"), (b"origin", b"http://a")], False),
         ([(b"host", b"a"), (b"origin", b"https://b"), (b"origin", b"https://a")], False),
         ([(b"host", b"b"), (b"host", b"a"), (b"origin", b"https://a")], False),
+        # As origins are compared: default ports, the case of letters, the spelling of addresses.
+        ([(b"host", b"a:443"), (b"origin", b"https://a")], True),
+        ([(b"host", b"A.Example:0443"), (b"origin", b"https://a.example")], True),
+        ([(b"host", b"a:8443"), (b"origin", b"https://a:8443")], True),
+        ([(b"host", b"[::1]:443"), (b"origin", b"https://[::1]")], True),
+        ([(b"host", b"[0:0::1]"), (b"origin", b"https://[::1]")], True),
+        ([(b"host", b"a"), (b"origin", b"https://a:443")], True),
+        ([(b"host", b"a:80"), (b"origin", b"https://a")], False),
+        ([(b"host", b"a"), (b"origin", b"https://a:8443")], False),
+        ([(b"host", b"a:8443"), (b"origin", b"https://a")], False),
+        ([(b"host", b"::1"), (b"origin", b"https://[::1]")], False),
+        ([(b"host", b"a."), (b"origin", b"https://a")], False),
+        ([(b"host", b"a/"), (b"origin", b"https://a")], False),
+        ([(b"host", b"u@a"), (b"origin", b"https://a")], False),
+        ([(b"host", b"a"), (b"origin", b"null")], False),
+        ([(b"host", b"null"), (b"origin", b"null")], False),
+        ([(b"host", b"a\xff"), (b"origin", b"https://a\xff")], False),
         ([(b"host", b"a"), (b"origin", b"https://[::1")], False),
         ([(b"host", b"a"), (b"origin", b"a")], False),
         ([(b"host", b""), (b"origin", b"")], False),
@@ -513,16 +532,39 @@ async def test_the_scope_of_the_server_is_left_alone(world: World) -> None:
 async def test_whose_page_opens_a_websocket(
     headers: list[tuple[bytes, bytes]], is_own: bool
 ) -> None:
+    found = await of_websocket(headers, navigations=True)
+    if is_own:
+        assert isinstance(found, Authenticated)
+    else:
+        assert found == Anonymous(Reason.OTHER_ORIGIN)
+
+
+async def of_websocket(headers: list[tuple[bytes, bytes]], **options: Any) -> object:
+    """Whose a WebSocket is that comes with a login's cookies and these headers."""
     seen = []
 
     async def app(scope: Scope, _: object, __: object) -> None:
-        seen.append(auth(scope).user)
+        seen.append(auth(scope).identity)
 
-    async with open_world(sse_trio.MemoryLedger(), MemorySessions(), navigations=True) as world:
+    async with open_world(sse_trio.MemoryLedger(), MemorySessions(), **options) as world:
         cookie, _ = world.headers(await world.login())
         scope = {"type": "websocket", "path": "/", "headers": [cookie, *headers]}
         await ask(Authentication(app, world.authority), scope)
-    assert seen == [ADA if is_own else None]
+    return seen.pop()
+
+
+@pytest.mark.parametrize("origin", [b"https://a", b"http://a:80", b"http://A", b"https://a:443"])
+async def test_without_https_a_page_may_come_either_way(origin: bytes) -> None:
+    """As from behind a proxy; the ports that are left out are each scheme's own."""
+    headers = [(b"host", b"a"), (b"origin", origin)]
+    found = await of_websocket(headers, navigations=True, https=False)
+    assert isinstance(found, Authenticated)
+
+
+@pytest.mark.parametrize("host", [b"a", b"b"])
+async def test_without_navigations_a_websocket_lacks_the_csrf_header(host: bytes) -> None:
+    found = await of_websocket([(b"host", host), (b"origin", b"https://a")])
+    assert found == Anonymous(Reason.NO_CSRF)
 
 
 async def test_why_a_request_is_anonymous_is_in_the_log_and_nothing_else(

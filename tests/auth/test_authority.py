@@ -1,7 +1,6 @@
 """The authority on a real hub: what logins, logouts and requests come to, against a naive model."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,27 +22,6 @@ from sse_trio.ledger import SqliteLedger
 
 from .fixtures import NOW, cookie_header, pair
 from .world import ADA, BOB, NewWorld, World, open_world
-
-
-@pytest.fixture(params=["memory", "sqlite"])
-def new_world(request: pytest.FixtureRequest, tmp_path: Path) -> NewWorld:
-    """``async with new_world(...) as world``; the same ledger and store each time."""
-    memory, sessions = sse_trio.MemoryLedger(), MemorySessions()
-
-    @asynccontextmanager
-    async def new(**options: Any) -> AsyncIterator[World]:
-        if request.param == "memory":
-            async with open_world(memory, sessions, **options) as world:
-                yield world
-        else:
-            async with (
-                SqliteLedger.open(tmp_path / "test.db") as ledger,
-                open_world(ledger, SqliteSessions(ledger), **options) as world,
-            ):
-                yield world
-
-    return new
-
 
 # -- logging in -----------------------------------------------------------------------------
 
@@ -121,6 +99,43 @@ async def test_rooms_may_be_named_by_user_name() -> None:
         await authority.login(ADA)
         assert world.hub.view("Ada").sessions
         assert not world.hub.view("7").sessions
+
+
+async def test_an_integer_names_a_room_as_everywhere(new_world: NewWorld) -> None:
+    async with new_world() as world:
+        by_number = await Authority.open(
+            world.hub, room=lambda user: int(user.id), store=world.sessions, wall=lambda: world.now
+        )
+        first = await by_number.login(ADA)
+        assert by_number.room(ADA) == "7"
+        found = await by_number.authenticate("POST", world.headers(first))
+        assert isinstance(found, Authenticated)
+        assert by_number.ticket(found) is not None
+        # So it is the room that another application notifies, and this one, too.
+        second = await world.login()
+        found = await by_number.authenticate("POST", world.headers(first))
+        assert found == Anonymous(Reason.SUPERSEDED)
+        assert await world.authenticated(second)
+
+
+@pytest.mark.parametrize("wrong", [None, "", b"7", 7.0, True, "a\x00b", "x" * 257, ADA])
+async def test_what_names_no_room_is_refused_before_anything_is_done(
+    new_world: NewWorld, wrong: Any
+) -> None:
+    async with new_world() as world:
+        wrongly = await Authority.open(
+            world.hub, room=lambda _: wrong, store=world.sessions, wall=lambda: world.now
+        )
+        login = await world.login()
+        for refused in (
+            partial(wrongly.login, ADA),
+            partial(wrongly.authenticate, "POST", world.headers(login)),
+            partial(wrongly.end_all, ADA),
+            partial(wrongly.sessions, ADA),
+        ):
+            with pytest.raises(LocalProtocolError, match=r"^room must"):
+                await refused()
+        assert await world.authenticated(login)
 
 
 # -- logging out ----------------------------------------------------------------------------
@@ -581,7 +596,7 @@ async def test_each_authority_sweeps_its_own(new_world: NewWorld) -> None:
     async with new_world(session=SessionSettings(max_idle_minutes=60)) as world:
         await Authority.open(
             world.hub,
-            Settings(app_type="mobile", session=SessionSettings(max_idle_minutes=5)),
+            Settings(app_type="mobile", session=SessionSettings(max_idle_minutes=6)),
             store=world.sessions,
             wall=lambda: world.now,
         )

@@ -36,13 +36,25 @@ from .fixtures import CLAIMS, KEYS, changed, cookies_of
 
 PAGE = ROOT / "docs" / "authentication.md"
 
+# What an application's own table may say of somebody, and what is wrong with it.
+WRONG_NAMES = {
+    "": "must have 1 to 256 characters",
+    "A\tda": "must not hold control characters",
+    "a" * 300: "must have 1 to 256 characters",
+}
+
 
 @pytest.fixture
 async def application(nursery: trio.Nursery, tmp_path: Path) -> AsyncIterator[int]:
     """The application of the page, started by the command of the page; its port."""
     (program,) = [block.text for block in fences(PAGE.read_text()) if block.info == "python app"]
     assert program.count("port=8080") == 1
-    (tmp_path / "app.py").write_text(program.replace("port=8080", "port=0"))
+    assert program.count("PASSWORDS = {") == 1
+    wrong = "".join(f"{name!r}: 'secret', " for name in WRONG_NAMES)
+    program = program.replace("PASSWORDS = {", f"PASSWORDS = {{{wrong}").replace(
+        "port=8080", "port=0"
+    )
+    (tmp_path / "app.py").write_text(program)
     commands = [
         block.text for block in fences(PAGE.read_text()) if "hypercorn --worker" in block.text
     ]
@@ -77,6 +89,9 @@ async def test_the_application(application: int) -> None:
     form = json.loads(login[-1])
     for wrong in ({**form, "password": "wrong"}, {"user": "mallory", "password": None}):
         assert (await first.post("/login", wrong)).status == 401
+    for name, why in WRONG_NAMES.items():
+        answer = await first.post("/login", {"user": name, "password": "secret"})
+        assert (answer.status, answer.body.decode()) == (422, f"the user's id {why}")
     assert b"<form>" in (await first.load("/")).body
     assert (await first.post("/login", form)).status == 204
     page = (await first.load("/")).body.decode()

@@ -170,6 +170,20 @@ async def test_what_is_old(opens: Open) -> None:
         assert await found("Staff", "web", Kind.SESSION) == {"s5"}
 
 
+async def test_whose_sessions_there_are(opens: Open) -> None:
+    async with opens() as store:
+        assert await store.issuers() == []
+        store.create(session("s1"))
+        store.create(session("s2", "8", app_type="mobile"))
+        store.create(session("s3", "8", app_type="mobile"))
+        await store.create(session("s4", provider="Staff")).wait()
+        assert sorted(await store.issuers()) == [
+            ("Staff", "web"),
+            ("Users", "mobile"),
+            ("Users", "web"),
+        ]
+
+
 async def test_whose_keys_are_gone(opens: Open) -> None:
     async with opens() as store:
         for name, kid in [("s1", "k1"), ("s2", "k2"), ("s3", "k3"), ("s4", "k1")]:
@@ -358,6 +372,30 @@ async def test_a_room_and_its_sessions_are_one_transaction(tmp_path: Path) -> No
         assert [room for room, _ in records] == ["7"]
         assert await store.get("s1") == session("s1")
         ledger.change("broken", "SELECT 1")
+
+
+async def test_keys_that_could_not_be_written_do_not_pile_up(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with SqliteLedger.open(tmp_path / "test.db") as ledger:
+        store = SqliteSessions(ledger)
+        ledger.change("broken", "INSERT INTO nowhere VALUES (1)")
+        for number in range(50):
+            keys = KEYS.rotated(Key(f"n{number}", os.urandom(32), KEYS.signing.created + 1))
+            commit = store.store_keys(keys)
+        with pytest.raises(LedgerError):
+            await commit.wait()
+        store.store_keys(Keys((KEYS.signing,)))
+    # Three keys, that there are no others, and what is wrong.
+    assert "of 5 other things is lost" in caplog.text
+
+
+async def test_the_last_keys_are_the_only_ones_whatever_waited_before(opens: Open) -> None:
+    async with opens() as store:
+        for keys in (KEYS.rotated(Key("k3", bytes(32), KEYS.signing.created + 1)), KEYS):
+            commit = store.store_keys(keys)
+        await commit.wait()
+        assert await store.load_keys() == KEYS
 
 
 async def test_the_file_is_nobody_elses(tmp_path: Path) -> None:

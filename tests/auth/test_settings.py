@@ -48,6 +48,9 @@ def test_units() -> None:
         (Settings, {"persistent": {}}, "persistent must be PersistentSettings, not an object"),
         (Settings, {"absolute_lifetime_hours": "8"}, "absolute_lifetime_hours must be a number"),
         (Settings, {"absolute_lifetime_hours": 0}, "absolute_lifetime_hours must be from 0.01"),
+        (Settings, {"key_rotation_days": False}, "key_rotation_days must be a number or null"),
+        (Settings, {"key_rotation_days": 0}, "key_rotation_days must be from 0.01 to 400 days"),
+        (Settings, {"cache_time_minutes": None}, "cache_time_minutes must be a number, not null"),
         (
             PersistentSettings,
             {"cookie_expiration_days": 401},
@@ -68,19 +71,26 @@ def test_what_is_out_of_range(settings: Any, members: dict[str, Any], wrong: str
 @pytest.mark.parametrize(
     ("settings", "wrong"),
     [
-        ({"cache_time_minutes": 21}, "must not be longer than the idle time of a session login"),
+        ({"cache_time_minutes": 20}, r"must be shorter than session.max_idle_minutes \(20 min"),
+        ({"cache_time_minutes": 21}, r"must be shorter than session.max_idle_minutes \(20 min"),
+        (
+            {"cache_time_minutes": 14.4, "persistent": PersistentSettings(max_idle_days=0.01)},
+            r"must be shorter than persistent.max_idle_days \(14.4 min",
+        ),
         (
             {
-                "cache_time_minutes": 20,
-                "persistent": PersistentSettings(max_idle_days=0.01),
+                "cache_time_minutes": 14.4,
+                "persistent": PersistentSettings(cookie_expiration_days=0.01),
             },
-            "must not be longer than the idle time of a persistent login",
+            r"must be shorter than persistent.cookie_expiration_days \(14.4 min",
         ),
         (
             {"single_sign_on_between_app_types": True, "https": False},
             "single_sign_on_between_app_types needs https",
         ),
         ({"same_site": "None", "https": False}, "needs https"),
+        # 16 keys verify: so many days are all that one does after another has replaced it.
+        ({"key_rotation_days": 1.99}, r"key_rotation_days \(1.99\) must be at least 2: .* 30 days"),
     ],
 )
 def test_contradictions(settings: dict[str, Any], wrong: str) -> None:
@@ -89,5 +99,22 @@ def test_contradictions(settings: dict[str, Any], wrong: str) -> None:
 
 
 def test_at_the_edge_of_a_contradiction() -> None:
-    assert Settings(cache_time_minutes=20).cache_time == Settings().max_idle(Kind.SESSION)
+    short = PersistentSettings(max_idle_days=0.01, cookie_expiration_days=0.01)
+    assert Settings(cache_time_minutes=14.3, persistent=short).cache_time_minutes == 14.3
+    assert Settings(key_rotation_days=2).key_rotation == 2 * 86400
+    # What counts is how long a login lasts, whatever ends it.
+    lasting: Any
+    for lasting in (
+        {"persistent": PersistentSettings(max_idle_days=3)},
+        {"persistent": PersistentSettings(cookie_expiration_days=3)},
+        {"absolute_lifetime_hours": 72},
+    ):
+        assert Settings(key_rotation_days=0.2, **lasting).key_rotation_days == 0.2
+        with pytest.raises(ConfigError, match=r"must be at least 0\.2: "):
+            Settings(key_rotation_days=0.19, **lasting)
+    a_week = SessionSettings(max_idle_minutes=7 * 24 * 60)
+    short = PersistentSettings(max_idle_days=3)
+    with pytest.raises(ConfigError, match=r"must be at least 0\.466667: .* 7 days"):
+        Settings(key_rotation_days=0.2, session=a_week, persistent=short)
+    assert Settings(key_rotation_days=None).key_rotation is None
     assert Settings(single_sign_on_between_app_types=True).https

@@ -4,7 +4,7 @@ from typing import Any
 
 import attrs
 import pytest
-from hypothesis import given
+from hypothesis import given, reject
 from hypothesis import strategies as st
 
 from sse_trio.auth import verdict
@@ -13,6 +13,7 @@ from sse_trio.auth.keys import Key, Keys
 from sse_trio.auth.settings import Kind, PersistentSettings, SessionSettings, Settings
 from sse_trio.auth.verdict import ASK_STORE, Anonymous, Authenticated, Reason, Session, judge
 from sse_trio.core.tokens import LEEWAY
+from sse_trio.errors import ConfigError
 
 from .fixtures import CLAIMS, KEYS, NOW, SETTINGS, changed, cookie_header, cookies_of
 
@@ -253,6 +254,37 @@ def test_idle_time_counts_from_the_last_checked_contact(kind: Kind) -> None:
     assert ask(claims, now=NOW - 9 + idle, **arguments) == Anonymous(Reason.IDLE)
 
 
+@given(
+    st.sampled_from(Kind),
+    st.floats(0, 30),
+    st.floats(0.1, 60),
+    st.floats(0.01, 0.04),
+    st.floats(0.01, 0.04),
+)
+def test_who_comes_often_enough_stays_whatever_settings_are_accepted(
+    kind: Kind, cache: float, idle: float, idle_days: float, cookie_days: float
+) -> None:
+    try:
+        settings = Settings(
+            cache_time_minutes=cache,
+            session=SessionSettings(max_idle_minutes=idle),
+            persistent=PersistentSettings(
+                max_idle_days=idle_days, cookie_expiration_days=cookie_days
+            ),
+        )
+    except ConfigError:
+        reject()
+    claims = changed(kind=kind, issued=NOW, checked=NOW)
+    lasts = settings.max_idle(kind)
+    if kind is Kind.PERSISTENT:
+        lasts = min(lasts, settings.cookie_lifetime)
+    # There is time between the last contact of which the store hears nothing, and the end.
+    between = NOW + (settings.cache_time + lasts) / 2
+    assert ask(claims, now=between, settings=settings) is ASK_STORE
+    found = ask(claims, now=between, store=RECORD, settings=settings)
+    assert isinstance(found, Authenticated)
+
+
 def test_a_clock_that_was_put_back_a_little_takes_nothing_back() -> None:
     claims = changed(checked=NOW + 10)
     found = ask(claims, store=RECORD, settings=Settings(cache_time_minutes=0))
@@ -271,7 +303,7 @@ def test_a_persistent_cookie_that_should_have_died_is_void() -> None:
 
 @pytest.mark.parametrize("store", [ASK_STORE, RECORD])
 def test_the_absolute_lifetime(store: Any) -> None:
-    settings = Settings(absolute_lifetime_hours=1, cache_time_minutes=20)
+    settings = Settings(absolute_lifetime_hours=1, cache_time_minutes=19)
     claims = changed(issued=NOW - 3600)
     assert isinstance(ask(claims, store=store, settings=settings), Authenticated)
     late = ask(claims, store=store, settings=settings, now=NOW + 1)

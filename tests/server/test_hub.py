@@ -588,6 +588,28 @@ async def test_a_session_is_abandoned_without_anybody_waiting(
     assert not ledger.commits["u1"].done
 
 
+async def test_an_integer_is_its_decimal_string_to_records_too(start: Start) -> None:
+    """Or what is asked of it would be asked of another room, which knows nothing."""
+    hub = await start()
+    await hub.notify("7", sender="1")
+    login: dict[str, Any] = {"epoch": 1, "issued": hub.view("7").notified}
+    assert hub.view(7) == hub.view("7")
+    assert hub.stands(7, 1, **login) is True
+    assert hub.recall(7, 1, **login)
+    hub.abandon(7, 1)
+    assert hub.stands("7", "1", **login) is False
+    wrong: Any
+    for wrong in (None, "", True, 7.0, "a\x00b"):
+        for refused in (
+            partial(hub.stands, wrong, "1", **login),
+            partial(hub.recall, "7", wrong, **login),
+            partial(hub.abandon, wrong, "1"),
+            partial(hub.view, wrong),
+        ):
+            with pytest.raises(sse_trio.LocalProtocolError, match=" must "):
+                refused()
+
+
 async def test_what_is_committed_with_a_log_out_is_not_with_a_release(start: Start) -> None:
     hub = await start()
     epochs: list[int] = []

@@ -1,0 +1,101 @@
+"""The keys in use: made, rotated, replaced, and kept in the store that authorities share.
+
+A new key signs only once it is durable, or a crash would end the logins that it has signed.
+"""
+
+import logging
+import secrets
+from collections.abc import Callable
+
+import attrs
+import trio
+
+from ..errors import LedgerError
+from .keys import Key, Keys
+from .sessions import Sessions
+
+# Bytes of randomness in a key.
+KEY_BYTES = 32
+
+# Seconds that new keys may take to be durable.
+KEYS_SECONDS = 5.0
+
+logger = logging.getLogger("sse_trio")
+
+
+@attrs.frozen(eq=False)
+class Keyring:
+    """The keys of one store; `wall` is Unix time in seconds."""
+
+    store: Sessions
+    wall: Callable[[], float]
+
+    @property
+    def keys(self) -> Keys:
+        """Those in use."""
+        assert self.store.keys is not None
+        return self.store.keys
+
+    async def load(self) -> None:
+        """Take up the stored keys, or make the first one.
+
+        Raises:
+            LedgerError: the store cannot be read, or not be written.
+        """
+        if self.store.keys is None:
+            stored = await self.store.load_keys()
+            # Another authority may have been quicker.
+            if self.store.keys is None and stored is not None:
+                self.store.keys = stored
+            elif self.store.keys is None:
+                await self.replace()
+
+    async def rotate(self) -> None:
+        """Sign with a new key from now on; what the others have signed stays valid.
+
+        Raises:
+            LedgerError: it could not be made durable, and so does not sign.
+        """
+        while True:
+            before = self.keys
+            after = before.rotated(self._new_key())
+            await self._keep(after)
+            # Others may have been changed meanwhile, and this one is not beside them.
+            if self.store.keys is before:
+                self.store.keys = after
+                return
+
+    async def rotate_if_due(self, interval: float) -> None:
+        """Rotate if the newest key is that many seconds old; what fails is tried the next time."""
+        if self.wall() - self.keys.signing.created < interval:
+            return
+        try:
+            await self.rotate()
+        except LedgerError as error:
+            logger.error("the keys of logins could not be rotated: %s", error)  # noqa: TRY400
+        else:
+            logger.info("the keys of logins have been rotated")
+
+    async def replace(self) -> None:
+        """Use a new key at once, and no other: what they have signed is void.
+
+        Raises:
+            LedgerError: it could not be made durable; it has its effect all the same.
+        """
+        self.store.keys = Keys((self._new_key(),))
+        await self._keep(self.store.keys)
+
+    async def _keep(self, keys: Keys) -> None:
+        commit = self.store.store_keys(keys)
+        try:
+            with trio.fail_after(KEYS_SECONDS):
+                await commit.wait()
+        except trio.TooSlowError:
+            raise LedgerError("the ledger takes too long") from None
+
+    def _new_key(self) -> Key:
+        # Newer than the others, whichever way the clock was put: by this they are in order.
+        created = self.wall()
+        if self.store.keys:
+            created = max(created, self.keys.signing.created + 0.001)
+        return Key(secrets.token_hex(8), secrets.token_bytes(KEY_BYTES), created)
