@@ -86,7 +86,7 @@ def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
     """Say so in one line."""
-    for name, number in config.stash[_skipped].items():
+    for name, number in config.stash.get(_skipped, Counter()).items():
         terminalreporter.write_line(
             f"{number} tests of the browser client are skipped: {missing(name)}"
         )
