@@ -9,7 +9,7 @@ export type Ticket =
   | ((attempt: {signal: AbortSignal}) => string | null | Promise<string | null>);
 
 interface Connection {
-  /** The hub's WebSocket, `wss://sessions.example.com/ws`; relative to the page, and `https:` is `wss:`. */
+  /** The hub's WebSocket, `wss://sessions.example.com/ws`; relative to the page's own address, and `https:` is `wss:`. */
   url: string | URL;
   /** Seconds until an attempt to connect and join has failed; 10. */
   timeout?: number;
@@ -17,6 +17,8 @@ interface Connection {
   minDelay?: number;
   /** What that bound grows to, in seconds; 30. */
   maxDelay?: number;
+  /** One connection for all tabs of the session. */
+  share?: boolean;
 }
 
 /** Without a `session` the server makes one up. With a ticket, `session` is what it must be for. */
@@ -24,10 +26,7 @@ type Identity =
   | {room: string | number; session?: string | number | null; ticket?: null | undefined}
   | {ticket: Ticket; session?: string | number | null; room?: string | number | null};
 
-/** One connection for all tabs of the session. */
-type Sharing = {share?: false} | {share: boolean; room: string | number; session: string | number};
-
-export type SessionGuardOptions = Connection & Identity & Sharing;
+export type SessionGuardOptions = Connection & Identity;
 
 /** Admitted. `heartbeat`: seconds between heartbeats. */
 export interface JoinedDetail {
@@ -57,7 +56,7 @@ export interface OfflineDetail {
   delay: number | null;
 }
 
-/** Refused, and not tried again. `code`: the close code, or null where it was this side that found it. */
+/** Refused; only after code 4401 it is tried again, slowly. `code`: the close code, or null where it was this side that found it. */
 export interface ErrorDetail {
   code: number | null;
   message: string;
@@ -76,7 +75,7 @@ export class SessionGuard extends EventTarget {
   /** @throws {TypeError} if an option is missing, or `url` is no address. */
   constructor(options: SessionGuardOptions);
   readonly state: State;
-  /** As given, or as the server made it up. */
+  /** As given, or as the ticket has it, or as the server made it up. */
   readonly session: string | undefined;
   /** Join, and stay joined until stop(), a termination or a refusal. */
   start(): void;

@@ -1,7 +1,7 @@
 /**
  * sse_trio's browser client: it ends this page's login when another one takes over.
  *
- *     import {SessionGuard} from "https://sessions.example.com/client.js";
+ *     import {SessionGuard} from "/static/sse-trio.js";
  *
  *     const guard = new SessionGuard({url: "wss://sessions.example.com/ws", room: "u1", session: "s1"});
  *     guard.addEventListener("terminated", ({detail}) => logOut(detail.reason));
@@ -29,6 +29,12 @@ const TERMINATED = 4001;
 /** The close codes after which the same join would be refused again. After all others it is tried. */
 const REFUSED = [1002, 1007, 1009, 4400, 4401, 4403];
 
+/** Of these: the ticket is not valid, at this time and by this hub's clock and keys. It is tried again, slowly. */
+const BAD_TICKET = 4401;
+
+/** Whoever was heard in so many ms is there. The hub answers a question at most once a second. */
+const JUST_NOW = 2000;
+
 /** Timers stand still while a machine sleeps. So the clocks are looked at this often, in ms. */
 const TICK = 5000;
 
@@ -39,6 +45,13 @@ const own = (type, name, of) => Object.getOwnPropertyDescriptor(type.prototype, 
 const make = (tag) => Document.prototype.createElement.call(document, tag);
 const find = (within, selector) => Element.prototype.querySelectorAll.call(within, selector);
 
+/** Read an address as if the page had no `<base>`, which is markup that may have been injected. */
+function resolve(address) {
+  // A frame of `srcdoc` has no address of its own, but the origin of the page that it is in.
+  const {protocol, href} = globalThis.location ?? {};
+  return new URL(address, protocol === "about:" && globalThis.origin !== "null" ? globalThis.origin : href);
+}
+
 /** A member of a room: joins it, stays joined, and tells what happens. */
 export class SessionGuard extends EventTarget {
   #options;
@@ -48,6 +61,8 @@ export class SessionGuard extends EventTarget {
   #termination; // what it was terminated with
   #attempt = 0; // failures since the last heartbeat
   #admission; // the message by which it has joined
+  #looked = false; // the hub was asked whether the connection lives, and nothing was heard since
+  #socket; // the last one
   #due; // when the present state has lasted too long, by [wall clock, monotonic clock], in ms
   #timer;
   #page; // from start() to stop(): an AbortController of what listens to the page
@@ -65,12 +80,14 @@ export class SessionGuard extends EventTarget {
     check(!missing(room) || !missing(ticket), "either room or ticket is needed");
     // Left out it is made up by the hub; left empty it is a template's mistake.
     check(session !== "", "session is empty");
-    check(!share || (!missing(room) && !missing(session)), "share needs room and session");
-    const address = new URL(url, globalThis.document && own(Node, "baseURI", document));
+    const address = resolve(url);
     address.protocol = address.protocol.replace("http", "ws");
-    const name = (value) => (missing(value) ? undefined : String(value));
-    this.#options = {url: address.href, ticket, share, timeout, minDelay, maxDelay, room: name(room), session: name(session)};
-    this.#session = this.#options.session;
+    const claims = read(ticket);
+    const name = (value, claimed) => (missing(value) ? claimed : String(value));
+    room = name(room, claims.room);
+    session = name(session, claims.session);
+    this.#options = {url: address.href, room, session, ticket, share, timeout, minDelay, maxDelay};
+    this.#session = session;
   }
 
   get state() {
@@ -92,6 +109,7 @@ export class SessionGuard extends EventTarget {
     this.#page = new AbortController();
     const listeners = {
       online: () => this.#retry(),
+      offline: () => this.#look(),
       pagehide: () => this.#sleep(),
       freeze: () => this.#sleep(),
       pageshow: ({persisted}) => this.#wake(persisted),
@@ -105,7 +123,7 @@ export class SessionGuard extends EventTarget {
       const listener = (event) => [globalThis, document].includes(event.target) && listeners[type](event);
       addEventListener.call(globalThis, type, listener, {signal, capture: true});
     }
-    this.#open(false);
+    this.#open();
   }
 
   stop() {
@@ -130,9 +148,9 @@ export class SessionGuard extends EventTarget {
 
   #wake(persisted) {
     if (this.#asleep) this.#open(true);
-    else if (this.#live) this.#tick();
     // The page that comes back is the one that was to be left.
     else if (this.#termination && persisted) this.#dispatch("terminated", this.#termination);
+    else this.#look();
   }
 
   /** The network is back: what was connected before may be so no longer. */
@@ -154,18 +172,39 @@ export class SessionGuard extends EventTarget {
     this.#timer = setTimeout(() => this.#tick(), Math.min(ms, TICK));
   }
 
-  #tick() {
+  get #left() {
     // Either may lag: one is set back by people, the other one stands still in sleep.
-    const left = Math.min(this.#due[0] - Date.now(), this.#due[1] - performance.now());
+    return Math.min(this.#due[0] - Date.now(), this.#due[1] - performance.now());
+  }
+
+  #tick() {
+    const left = this.#left;
     if (left > 0) this.#arm(left);
+    else if (this.#state === "refused") this.#open();
     else if (this.#following) this.#miss();
     else if (this.#state === "offline") this.#connect();
     else this.#lose(null, "nothing was heard in time");
   }
 
-  /** The tab that leads has been silent: it is asked first, and then replaced. */
+  /**
+   * Somebody looks at the page, or the network has changed: does the connection live? But who was
+   * heard just now, or would be missed as soon, is not asked.
+   */
+  #look() {
+    if (!this.#live || this.#asleep) return;
+    this.#tick();
+    const soon = this.#options.timeout / 2;
+    if (this.#state !== "joined" || this.#left <= 1000 * soon) return;
+    if (this.#left > 2000 * this.#admission.heartbeat - JUST_NOW) return;
+    this.#looked = true;
+    this.#expect(soon);
+    if (this.#following) this.#tabs.prod();
+    else this.#send({type: "heartbeat"});
+  }
+
+  /** The tab that leads has been silent: it is asked first, and then replaced; at once if somebody looks. */
   #miss() {
-    if (this.#state === "joined") {
+    if (this.#state === "joined" && !this.#looked) {
       this.#hear({type: "offline", code: null, message: "nothing was heard in time", delay: 0});
       this.#tabs?.ask();
     } else {
@@ -180,7 +219,7 @@ export class SessionGuard extends EventTarget {
    * Join: by what another tab has heard, if there is one. But to a page that was put away that is
    * no proof, so it joins by itself, and shares when it has been joined.
    */
-  #open(putAway) {
+  #open(putAway = false) {
     this.#asleep = false;
     this.#attempt = 0;
     if (putAway || !this.#share()) this.#connect();
@@ -189,7 +228,7 @@ export class SessionGuard extends EventTarget {
 
   #share() {
     const {url, share} = this.#options;
-    if (!share || !navigator.locks || !globalThis.BroadcastChannel) return false;
+    if (!share || !this.#room || !this.#session || !navigator.locks || !globalThis.BroadcastChannel) return false;
     try {
       this.#tabs = new Tabs(JSON.stringify(["sse-trio", url, this.#room, this.#session]), {
         lead: () => (this.#connected ? this.#tabs.post(this.#admission) : this.#connect()),
@@ -204,7 +243,7 @@ export class SessionGuard extends EventTarget {
           this.#link?.abort();
           this.#hear(message);
         },
-        check: () => this.#tick(),
+        check: () => this.#look(),
       });
       return true;
     } catch {
@@ -235,6 +274,7 @@ export class SessionGuard extends EventTarget {
   async #connect() {
     this.#link?.abort();
     this.#link = new AbortController();
+    this.#socket = undefined;
     const {signal} = this.#link;
     const {url, ticket: source} = this.#options;
     this.#say({type: "connecting"});
@@ -257,11 +297,13 @@ export class SessionGuard extends EventTarget {
     }
     // Whatever is given up is not heard any more.
     signal.addEventListener("abort", () => socket.close());
+    this.#socket = socket;
     let complaint;
     const listeners = {
       open: () => {
-        const who = ticket ? {ticket} : {room: this.#room, session: this.#session};
-        socket.send(JSON.stringify({type: "join", ...who}));
+        // The browser itself may have held it back, for longer than an attempt may take.
+        if (this.#state === "offline") this.#say({type: "connecting"});
+        this.#send({type: "join", ...(ticket ? {ticket} : {room: this.#room, session: this.#session})});
       },
       message: ({data}) => {
         const message = parse(data);
@@ -272,7 +314,7 @@ export class SessionGuard extends EventTarget {
           if (this.#admission) this.#say({type: "terminate", reason: "login"});
           else this.#refuse(null, "the ticket is for another room or session");
         } else if (["joined", "heartbeat", "terminate"].includes(message.type)) {
-          if (message.type === "terminate") socket.send(JSON.stringify({type: "terminated", epoch: message.epoch}));
+          if (message.type === "terminate") this.#send({type: "terminated", epoch: message.epoch});
           this.#say(message);
         }
       },
@@ -285,20 +327,29 @@ export class SessionGuard extends EventTarget {
     for (const type in listeners) socket.addEventListener(type, listeners[type], {signal});
   }
 
+  #send(message) {
+    this.#socket.send(JSON.stringify(message));
+  }
+
   #isOurs({room, session}) {
     return room === (this.#room ?? room) && session === (this.#session ?? session);
   }
 
-  /** Try again after a random time, whose bound doubles with each failure. */
+  /**
+   * Try again after a random time, whose bound doubles with each failure. A socket that is not open
+   * yet may open until then: Firefox holds sockets back for up to a minute after failures.
+   */
   #lose(code, message) {
     const {minDelay, maxDelay} = this.#options;
-    this.#link?.abort();
+    if (this.#socket?.readyState !== WebSocket.CONNECTING) this.#link?.abort();
     const delay = Math.random() * Math.min(maxDelay, minDelay * 2 ** this.#attempt++);
     this.#say({type: "offline", code, message, delay});
   }
 
   #refuse(code, message) {
     this.#finish("refused", "error", {code, message});
+    // Unless a listener knew better.
+    if (code === BAD_TICKET && this.#state === "refused") this.#expect((2 + 2 * Math.random()) * this.#options.maxDelay);
   }
 
   #finish(state, type, detail) {
@@ -316,6 +367,7 @@ export class SessionGuard extends EventTarget {
   }
 
   #hear({type, ...detail}) {
+    this.#looked = false;
     switch (type) {
       case "connecting":
         this.#state = "connecting";
@@ -362,6 +414,18 @@ function parse(text) {
   }
 }
 
+/** Read for whom a ticket is, which is no secret; whether it is good is for the hub to say. */
+function read(ticket) {
+  try {
+    const payload = atob(ticket.split(".")[1].replaceAll("-", "+").replaceAll("_", "/"));
+    const {room, session} = JSON.parse(new TextDecoder().decode(Uint8Array.from(payload, (byte) => byte.charCodeAt(0))));
+    // Large numbers would not be what they were.
+    return typeof room === "string" && typeof session === "string" ? {room, session} : {};
+  } catch {
+    return {}; // a function, or nothing that is known here
+  }
+}
+
 /**
  * The tabs of one session in one browser. The one that holds the lock leads: it has the
  * connection, and says to the others what it hears. They queue for the lock, so the browser itself
@@ -397,6 +461,11 @@ class Tabs {
   ask() {
     this.#asked = true;
     this.#channel.postMessage({ask: this.#me});
+  }
+
+  /** Have the tab that leads ask the hub, whose answer is for all; its own word is no answer. */
+  prod() {
+    this.#channel.postMessage({ask: true});
   }
 
   #answer(to) {
@@ -473,6 +542,21 @@ function override(element, values) {
   return () => {
     for (const property of before) style.setProperty(...property);
   };
+}
+
+/** How long to wait, in seconds, before this tab leaves a page by itself once more; nothing for the first few times in a row. */
+function patience() {
+  const key = "sse-trio left";
+  try {
+    const {times = 0, at = 0} = parse(sessionStorage.getItem(key));
+    const now = Date.now();
+    const again = now - at < 60_000 ? times + 1 : 1;
+    const delay = again <= 3 ? 0 : Math.min(2 ** (again - 4), 30);
+    sessionStorage.setItem(key, JSON.stringify({times: again, at: now + 1000 * delay}));
+    return delay;
+  } catch {
+    return 0; // a context that has no storage
+  }
 }
 
 /** `<session-guard>`: a guard as long as it is in the page, and what a page does when it is terminated. */
@@ -575,8 +659,8 @@ export class SessionGuardElement extends (globalThis.HTMLElement ?? Object) {
     } else if (type === "error") {
       console.error(`<session-guard> guards nothing: ${detail.message}`);
       // The page's server knows whether there is still a login, and has a new ticket. Not so
-      // where it was refused from the start: that would go on for ever.
-      if (this.#joined || this.#reveal) location.reload();
+      // where it was refused from the start: a page that is loaded anew again and again cannot be used.
+      if (this.#joined || this.#reveal) this.#brake(() => location.reload());
     }
   }
 
@@ -639,7 +723,7 @@ export class SessionGuardElement extends (globalThis.HTMLElement ?? Object) {
 
   #address(attribute) {
     try {
-      return new URL(this.getAttribute(attribute) ?? "none:", this.baseURI);
+      return resolve(this.getAttribute(attribute) ?? "none:");
     } catch {
       return {};
     }
@@ -649,12 +733,30 @@ export class SessionGuardElement extends (globalThis.HTMLElement ?? Object) {
     const {protocol, href} = this.#address("redirect");
     // A page, and not javascript:. It takes the place of this one, which is none to go back to.
     if (/^https?:$/.test(protocol)) {
-      location.replace(href);
-      // What differs in the fragment alone is still this page.
-      if (href.split("#")[0] === location.href.split("#")[0]) location.reload();
+      const go = () => {
+        location.replace(href);
+        // What differs in the fragment alone is still this page.
+        if (href.split("#")[0] === location.href.split("#")[0]) location.reload();
+      };
+      if (seen) go();
+      else this.#brake(go);
     } else if (seen) {
       location.reload();
     }
+  }
+
+  /**
+   * Leave at once, unless that led back here a few times already: where an application and the hub
+   * disagree about a login, this page and that one would alternate as fast as they can be loaded.
+   */
+  #brake(leave) {
+    const delay = patience();
+    if (!delay) return leave();
+    const message = `the way out leads back here, again and again; waiting for ${delay} s`;
+    console.error(`<session-guard> ${message}`);
+    this.dispatchEvent(new CustomEvent("error", {detail: {code: null, message}}));
+    const guard = this.#guard;
+    setTimeout(() => guard === this.#guard && this.isConnected && leave(), 1000 * delay);
   }
 
   /** Say so, and wait until that is acknowledged; false where nobody can see it. */

@@ -19,6 +19,9 @@ SUBPROTOCOL = "sse-trio.v1"
 
 MAX_NAME = 256
 
+# A member that asks whether its connection lives is answered at most once in so many seconds.
+ANSWER_INTERVAL = 1.0
+
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
@@ -87,7 +90,10 @@ class Terminated:
 
 @attrs.frozen
 class Heartbeat:
-    """Either side: a sign of life. The server's carries its clock in Unix milliseconds."""
+    """Either side: a sign of life. A client's asks for the server's, which carries its clock.
+
+    `time` is in Unix milliseconds.
+    """
 
     time: int | None = attrs.field(default=None, metadata=_of(int, NoneType))
 

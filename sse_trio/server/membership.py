@@ -257,15 +257,26 @@ class Membership:
             case State.TERMINATED, messages.Terminated():
                 self._settle(member, acked=True)
                 self.close(member, CloseCode.TERMINATED, "")
-            case (State.JOINED, messages.Heartbeat()) | (
-                State.SUPERSEDED | State.TERMINATED | State.CLOSING | State.GONE,
-                _,
-            ):
+            case State.JOINED, messages.Heartbeat():
+                self._answer(member)
+            case (State.SUPERSEDED | State.TERMINATED | State.CLOSING | State.GONE, _):
                 pass
             case State.ARRIVING, _:
                 raise RemoteProtocolError("the first message is a join", CloseCode.MALFORMED)
             case _:
                 raise RemoteProtocolError("unexpected message", CloseCode.MALFORMED)
+
+    def _answer(self, member: Member) -> None:
+        """Send the next heartbeat now: the page asks whether its connection lives.
+
+        Not if one has just been sent: that is an answer too, and a flood of questions gets no more.
+        """
+        now = self._clock()
+        interval = self._config.heartbeat_interval
+        is_due = now >= member.next_beat - interval + messages.ANSWER_INTERVAL
+        if is_due and member.admission is None:
+            member.next_beat = now + interval
+            self._offer(member, messages.Heartbeat(self._time()))
 
     def _join(self, member: Member, join: messages.Join) -> None:
         if join.ticket is not None:
@@ -327,9 +338,11 @@ class Membership:
         if member.state is State.JOINED:
             epoch = self.recognition.standing(member.room).epoch
             interval = self._config.heartbeat_interval
-            joined = messages.Joined(member.room, member.session, epoch, interval)
-            if not member.peer.offer(text_frame(messages.encode(joined))):
-                self._close_slow(member)
+            self._offer(member, messages.Joined(member.room, member.session, epoch, interval))
+
+    def _offer(self, member: Member, message: messages.ServerMessage) -> None:
+        if not member.peer.offer(text_frame(messages.encode(message))):
+            self._close_slow(member)
 
     def _leave_room(self, member: Member) -> None:
         self.rooms.leave(member.room, member)
@@ -364,7 +377,7 @@ class Membership:
             return
         # Data, because scripts and DevTools cannot see a ping; and a ping, because the
         # browser answers it even where the page's timers sleep.
-        beat = text_frame(messages.encode(messages.Heartbeat(int(self._wall() * 1000))))
+        beat = text_frame(messages.encode(messages.Heartbeat(self._time())))
         beat += PING_FRAME
         members: list[Member] = []
         for item in due:
@@ -407,6 +420,10 @@ class Membership:
                 else:
                     beaten.append(member)
         self._schedule_all(beaten, again)
+
+    def _time(self) -> int:
+        """Return the wall clock in the protocol's unit, milliseconds."""
+        return int(self._wall() * 1000)
 
     def _close_silent(self, told: Told) -> None:
         for member in told.members:

@@ -1,17 +1,26 @@
-"""The browser, the hub and the site of the browser tests."""
+"""The browsers, the hub and the site of the browser tests."""
 
 import os
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Playwright, sync_playwright
 
 from .processes import HubProcess, Site, run_site
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
+# By name: the environment variable that says where it is, what it may be called, its package.
+BROWSERS = {
+    "chromium": (
+        "CHROMIUM",
+        ("chromium", "chromium-browser", "google-chrome", "chrome"),
+        "chromium",
+    ),
+    "firefox": ("FIREFOX", ("firefox-esr", "firefox"), "firefox-esr"),
+}
 
 # Of a machine without a desktop, a sandbox or the internet.
 FLAGS = [
@@ -24,47 +33,85 @@ FLAGS = [
     "--disable-sync",
 ]
 
+# As it comes, driven by WebDriver BiDi; what Playwright calls Firefox is a build of its own.
+STOCK_FIREFOX = "moz-firefox"
 
-def chromium() -> str | None:
-    """Where Chromium is, if it is anywhere."""
-    return os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
+both_browsers = pytest.mark.parametrize("browser", BROWSERS, indirect=True)
 
 
-MISSING = "no Chromium: apt-get install chromium, or say where it is in CHROMIUM"
+def executable(name: str) -> str | None:
+    """Where this browser is, if it is anywhere."""
+    variable, names, _ = BROWSERS[name]
+    return os.environ.get(variable) or next(filter(None, map(shutil.which, names)), None)
 
-_skipped = pytest.StashKey[int]()
+
+def missing(name: str) -> str:
+    """What to say where this browser is not."""
+    variable, _, package = BROWSERS[name]
+    return f"no {name}: apt-get install {package}, or say where it is in {variable}"
+
+
+def launch(playwright: Playwright, name: str) -> Browser:
+    """Start this browser; the test fails where it is missing."""
+    path = executable(name)
+    if path is None:
+        pytest.fail(missing(name))
+    if name == "firefox":
+        return playwright.firefox.launch(executable_path=path, channel=STOCK_FIREFOX)
+    return playwright.chromium.launch(
+        executable_path=path,
+        args=FLAGS,
+        ignore_default_args=["--disable-back-forward-cache"],
+    )
+
+
+_skipped = pytest.StashKey[Counter[str]]()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Skip what needs a browser where there is none, but not in CI."""
-    if chromium() is None and not os.environ.get("CI"):
-        wanting = [item for item in items if "browser" in getattr(item, "fixturenames", ())]
-        for item in wanting:
-            item.add_marker(pytest.mark.skip(reason=MISSING))
-        config.stash[_skipped] = len(wanting)
+    skipped = config.stash[_skipped] = Counter()
+    if os.environ.get("CI"):
+        return
+    for item in items:
+        if "browser" in getattr(item, "fixturenames", ()):
+            chosen = item.callspec.params if hasattr(item, "callspec") else {}
+            name = chosen.get("browser", "chromium")
+            if executable(name) is None:
+                item.add_marker(pytest.mark.skip(reason=missing(name)))
+                skipped[name] += 1
 
 
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
     """Say so in one line."""
-    if number := config.stash.get(_skipped, 0):
-        terminalreporter.write_line(f"{number} tests of the browser client are skipped: {MISSING}")
+    for name, number in config.stash.get(_skipped, Counter()).items():
+        terminalreporter.write_line(
+            f"{number} tests of the browser client are skipped: {missing(name)}"
+        )
 
 
 @pytest.fixture(scope="package")
-def browser() -> Iterator[Browser]:
-    path = chromium()
-    if path is None:
-        pytest.fail(MISSING)
+def browsers() -> Iterator[Callable[[str], Browser]]:
+    """``browsers("firefox")``: each is started when it is first asked for."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=path,
-            args=FLAGS,
-            ignore_default_args=["--disable-back-forward-cache"],
-        )
-        yield browser
-        browser.close()
+        started: dict[str, Browser] = {}
+
+        def start(name: str) -> Browser:
+            if name not in started:
+                started[name] = launch(playwright, name)
+            return started[name]
+
+        yield start
+        for browser in started.values():
+            browser.close()
+
+
+@pytest.fixture
+def browser(request: pytest.FixtureRequest, browsers: Callable[[str], Browser]) -> Browser:
+    """Chromium, unless the test is one for both."""
+    return browsers(getattr(request, "param", "chromium"))
 
 
 NewContext = Callable[[], BrowserContext]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from playwright.sync_api import ViewportSize, expect, sync_playwright
 
-from .conftest import FLAGS, chromium
+from .conftest import launch
 from .pages import marked_up, wait_for
 from .processes import HubProcess, run_site
 
@@ -38,7 +38,7 @@ def main() -> None:
     ):
         hub = HubProcess(Path(directory), {})
         hub.start()
-        browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
+        browser = launch(playwright, "chromium")
         size: ViewportSize = {"width": 760, "height": 420}
         element = f'<session-guard src="{hub.url}" room="u1" notice></session-guard>'
         url = site.page("/", marked_up(hub, element, PAGE))

@@ -1,14 +1,16 @@
 """Whoever was away when the notify came is terminated on its return, and never joined again."""
 
+import json
 import signal
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Page, WebSocketRoute
 
-from .conftest import StartHub
-from .pages import guarded, kinds, said, state, stop_the_clock, wait_for, wait_for_members
+from .conftest import StartHub, both_browsers
+from .pages import guarded, kinds, said, state, stop_the_clock, wait_for
 from .processes import HubProcess, Site, run_cable
-from .tabs import open_tabs
+
+pytestmark = both_browsers
 
 GUARD = 'room: "u1", session: "s1"'
 
@@ -84,18 +86,89 @@ def test_what_wakes_the_page_makes_it_look_at_the_clock(
     with run_cable(hub.port) as cable:
         page.goto(site.page("/", guarded(hub, f'{GUARD}, url: "ws://127.0.0.1:{cable.port}/ws"')))
         wait_for(page, "joined")
-        wake = "event => { for (const t of [window, document]) t.dispatchEvent(new Event(event)); }"
-        page.evaluate(wake, event)
+        look(page, event)
         assert state(page) == "joined"
         cable.unplug()
         hub.notify(room="u1", sender="s2")
         page.evaluate("Date.now = ((now) => () => now() + 8 * 3600_000)(Date.now)")
         assert state(page) == "joined"
-        page.evaluate(wake, event)
+        look(page, event)
         assert state(page) == "offline"
         page.clock.run_for(1000)
         wait_for(page, "terminated")
     assert away_and_back(page) == ["terminated"]
+
+
+@pytest.mark.parametrize("event", ["focus", "visibilitychange", "offline"])
+def test_who_looks_at_the_page_has_it_ask(
+    hub: HubProcess, site: Site, page: Page, event: str
+) -> None:
+    """A phone's socket is dead, and the next heartbeat is not missed for a while."""
+    stop_the_clock(page)
+    with run_cable(hub.port) as cable:
+        page.goto(site.page("/", guarded(hub, f'{GUARD}, url: "ws://127.0.0.1:{cable.port}/ws"')))
+        wait_for(page, "joined")
+        cable.unplug()
+        hub.notify(room="u1", sender="s2")
+        page.clock.run_for(10_000)
+        look(page, event)
+        look(page, event)
+        assert state(page) == "joined"
+        page.clock.run_for(4_900)
+        assert state(page) == "joined"
+        page.clock.run_for(200)
+        assert "offline" in kinds(page)
+        page.clock.run_for(1_000)
+        wait_for(page, "terminated")
+    assert away_and_back(page) == ["terminated"]
+
+
+def look(page: Page, event: str) -> None:
+    wake = "event => { for (const t of [window, document]) t.dispatchEvent(new Event(event)); }"
+    page.evaluate(wake, event)
+
+
+def test_a_question_is_answered(start_hub: StartHub, site: Site, page: Page) -> None:
+    """By this hub, and no connection is given up for it."""
+    hub = start_hub(heartbeat_interval=1000, heartbeat_timeout=3000)
+    page.goto(site.page("/", guarded(hub, GUARD)))
+    wait_for(page, "joined")
+    while not said(page, "heartbeat"):
+        # Not in the first seconds: it has just been heard.
+        look(page, "focus")
+        page.wait_for_timeout(50)
+    assert kinds(page) == ["joined"]
+
+
+def test_an_older_hub_that_does_not_answer_is_joined_anew(
+    hub: HubProcess, site: Site, page: Page
+) -> None:
+    stop_the_clock(page)
+    messages: list[str] = []
+    joined = '{"type": "joined", "room": "u1", "session": "s1", "epoch": 0, "heartbeat": 25}'
+
+    def play(socket: WebSocketRoute) -> None:
+        def hear(message: str | bytes) -> None:
+            messages.append(json.loads(message)["type"])
+            if messages[-1] == "join":
+                socket.send(joined)
+
+        socket.on_message(hear)
+
+    page.route_web_socket("**", play)
+    page.goto(site.page("/", guarded(hub, GUARD)))
+    wait_for(page, "joined")
+    look(page, "focus")  # nobody asks whoever has just been heard
+    page.clock.run_for(3_000)
+    look(page, "focus")
+    look(page, "visibilitychange")
+    page.clock.run_for(7_000)
+    wait_for(page, "joined")
+    assert messages == ["join", "heartbeat", "join"]
+    # Nor is asked who would be missed as soon.
+    page.clock.run_for(45_000)
+    look(page, "focus")
+    assert messages == ["join", "heartbeat", "join"]
 
 
 def test_a_sleep_is_noticed_within_five_seconds(hub: HubProcess, site: Site, page: Page) -> None:
@@ -131,34 +204,3 @@ def test_a_heartbeat_that_is_late_but_comes_keeps_it_alive(
     assert state(page) == "joined"
     page.clock.run_for(1_000)
     assert kinds(page)[:2] == ["joined", "offline"]
-
-
-def test_a_frozen_page(start_hub: StartHub, site: Site, browser: Browser, page: Page) -> None:
-    hub = start_hub()
-    url = site.page("/", guarded(hub, GUARD))
-    with open_tabs(browser, page, url, "about:blank") as (tab, _):
-        tab.wait_for("window.guard?.state === 'joined' && document.hidden")
-        assert hub.members() == 1
-        tab.send("Page.setWebLifecycleState", state="frozen")
-        # It has left, rather than be told things that it does not hear.
-        wait_for_members(page, hub, 0)
-        assert hub.notify(room="u1", sender="s2")["terminated"] == 0
-        tab.send("Page.setWebLifecycleState", state="active")
-        tab.wait_for("guard.state === 'terminated'")
-        log = tab.evaluate("log")
-    assert [kind for kind, _ in log] == ["joined", "offline", "terminated"]
-    assert log[1][1] == {"code": None, "message": "the page is put away", "delay": None}
-
-
-def test_a_frozen_page_that_nobody_has_ended_joins_again(
-    hub: HubProcess, site: Site, browser: Browser, page: Page
-) -> None:
-    url = site.page("/", guarded(hub, GUARD))
-    with open_tabs(browser, page, url, "about:blank") as (tab, _):
-        tab.wait_for("window.guard?.state === 'joined' && document.hidden")
-        tab.send("Page.setWebLifecycleState", state="frozen")
-        wait_for_members(page, hub, 0)
-        tab.send("Page.setWebLifecycleState", state="active")
-        tab.wait_for("guard.state === 'joined'")
-        assert [kind for kind, _ in tab.evaluate("log")] == ["joined", "offline", "joined"]
-        assert hub.members() == 1

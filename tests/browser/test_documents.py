@@ -1,6 +1,9 @@
 """What `docs/browser.md` says is what the client does."""
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,8 +13,8 @@ import sse_trio.browser
 from sse_trio.core.messages import CloseCode
 
 from ..test_docs import ROOT, code, curl_data, curls, fences, section, table
-from .conftest import StartHub
-from .pages import EVENTS
+from .conftest import StartHub, both_browsers
+from .pages import EVENTS, stop_the_clock
 from .processes import HubProcess, Site
 
 PAGE = ROOT / "docs" / "browser.md"
@@ -40,6 +43,55 @@ def test_the_quick_start(
     members = curl_data(command)
     assert hub.notify(**members)["terminated"] == 1
     expect(page.get_by_role("alertdialog")).to_be_visible()
+
+
+@pytest.mark.parametrize("document", [ROOT / "README.md", PAGE], ids=lambda path: path.name)
+def test_the_page_of_an_application_works_as_it_stands(
+    start_hub: StartHub, site: Site, page: Page, tmp_path: Path, document: Path
+) -> None:
+    """With the client from the application's own server, copied as it says there."""
+    text = document.read_text()
+    (html, *_) = [block.text for block in fences(text) if "/static/sse-trio.js" in block.text]
+    (copy,) = set(re.findall(r"^ *(cp .*/sse-trio\.js\" static/)$", text, re.MULTILINE))
+    (tmp_path / "static").mkdir()
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    subprocess.run(["sh", "-c", copy], cwd=tmp_path, env={"PATH": path}, check=True)
+    source = (tmp_path / "static" / "sse-trio.js").read_bytes()
+    site.pages["/static/sse-trio.js"] = ("text/javascript", source, {})
+    site.page("/login", "<!doctype html><title>login</title>")
+    hub = start_hub(join="ticket")
+    ticket = hub.notify(room="u1", sender="s1")["ticket"]
+    for example, real in (
+        ("wss://sessions.example.com/ws", hub.url),
+        ("eyJhbGciOiJIUzI1NiIs...", ticket),
+    ):
+        assert html.count(example) == 1
+        html = html.replace(example, real)
+    tabs = [page, page.context.new_page()]
+    for tab in tabs:
+        tab.goto(site.page("/", html))
+        tab.wait_for_function("document.querySelector('session-guard').guard?.state === 'joined'")
+    assert hub.members() == 1
+    hub.notify(room="u1", sender="s2")
+    page.get_by_role("button", name="Sign in again").click()
+    page.wait_for_url(site.origin + "/login")
+    assert {posted.body for posted in site.posted} == {"session=s1&reason=login"}
+
+
+@both_browsers
+def test_a_page_that_was_loaded_while_the_hub_was_away(
+    hub: HubProcess, site: Site, page: Page
+) -> None:
+    (script,) = [block.text for block in fences(PAGE.read_text()) if block.info == "html retry"]
+    script = script.replace("https://sessions.example.com", hub.origin)
+    element = f'<session-guard src="{hub.url}" room="u1" session="s1"></session-guard>'
+    hub.end()
+    stop_the_clock(page)
+    with page.expect_console_message(lambda message: "not guarded" in message.text):
+        page.goto(site.page("/", element + script))
+    hub.start()
+    page.clock.run_for(5_000)
+    page.wait_for_function("document.querySelector('session-guard').guard?.state === 'joined'")
 
 
 def attributes_in_the_code() -> set[str]:

@@ -1,11 +1,12 @@
 """`<session-guard>`: what a page gets for one line of markup."""
 
-from urllib.parse import parse_qs
+import contextlib
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from playwright.sync_api import Dialog, Locator, Page, Route, expect
+from playwright.sync_api import Dialog, Error, Locator, Page, Route, WebSocketRoute, expect
 
-from .conftest import StartHub
+from .conftest import StartHub, both_browsers
 from .pages import (
     guarded,
     kinds,
@@ -16,7 +17,7 @@ from .pages import (
     wait_for,
     wait_for_members,
 )
-from .processes import HubProcess, Site
+from .processes import DEADLINE, HubProcess, Site
 
 
 @pytest.fixture
@@ -329,7 +330,6 @@ def test_it_is_a_member_as_long_as_it_is_in_the_page(
         ('room="" session="s1"', "either room or ticket is needed"),
         ('ticket=""', "either room or ticket is needed"),
         ('room="u1" session=""', "session is empty"),
-        ('room="u1" share', "share needs room and session"),
     ],
 )
 def test_a_mistake_in_the_markup_is_an_error_of_the_page(
@@ -369,6 +369,105 @@ def test_refused_after_it_was_joined_the_page_is_loaded_anew(
     site.page("/", "<!doctype html><title>sign in</title>")
     page.evaluate("() => { dispatchEvent(new Event('online')) }")
     page.wait_for_function("document.title === 'sign in'")
+
+
+def test_a_ticket_is_enough_to_share(start_hub: StartHub, site: Site, page: Page) -> None:
+    """It says for whom it is, so the tabs know it before they have joined."""
+    hub = start_hub(join="ticket")
+    ticket = hub.notify(room="jürgen, 世界", sender="s1")["ticket"]
+    markup = f'<session-guard src="{hub.url}" ticket="{ticket}" share></session-guard>'
+    other = page.context.new_page()
+    sockets: list[object] = []
+    other.on("websocket", lambda socket: sockets.append(socket))
+    for tab in (page, other):
+        tab.goto(site.page("/", marked_up(hub, markup)))
+        wait_for(tab, "joined")
+    assert sockets == []
+    assert page.evaluate("guard.session") == "s1"
+    hub.notify(room="jürgen, 世界", sender="s2")
+    for tab in (page, other):
+        wait_for(tab, "terminated")
+
+
+def test_terminated_at_the_door_it_still_says_whose_login_is_to_end(
+    start_hub: StartHub, site: Site, page: Page, login: str
+) -> None:
+    hub = start_hub(join="ticket")
+    ticket = hub.notify(room="u1", sender="s1")["ticket"]
+    hub.notify(room="u1", sender="s2")
+    attributes = f'src="{hub.url}" ticket="{ticket}" logout="/logout" redirect="/login"'
+    page.goto(site.page("/", marked_up(hub, f"<session-guard {attributes}></session-guard>")))
+    page.wait_for_url(login)
+    (posted,) = site.posted
+    assert parse_qs(posted.body) == {"session": ["s1"], "reason": ["login"]}
+
+
+def test_an_injected_base_leads_nowhere_else(hub: HubProcess, site: Site, page: Page) -> None:
+    """Neither the session, nor the token against CSRF, nor the person."""
+    requests: list[str] = []
+    page.context.on("request", lambda request: requests.append(request.url))
+    page.on("websocket", lambda socket: requests.append(socket.url))
+    base = '<base href="http://127.0.0.1:9/evil/">'
+    relative = 'src="/ws" room="u1" session="s1" csrf="t0ken" logout="out" redirect="login"'
+    markup = f"{base}<session-guard {relative}></session-guard>"
+    joined = '{"type":"joined","room":"u1","session":"s1","epoch":0,"heartbeat":25}'
+    terminate = '{"type":"terminate","room":"u1","epoch":1,"reason":"login","detail":null}'
+
+    def play(socket: WebSocketRoute) -> None:
+        def hear(_: str | bytes) -> None:
+            socket.send(joined)
+            socket.send(terminate)
+
+        socket.on_message(hear)
+
+    page.route_web_socket("**", play)
+    login = site.page("/in/login", "<!doctype html><title>login</title>")
+    page.goto(site.page("/in/", marked_up(hub, markup)))
+    page.wait_for_url(login)
+    assert [posted.path for posted in site.posted] == ["/in/out"]
+    assert {urlsplit(url).netloc for url in requests} <= {
+        urlsplit(url).netloc for url in (site.origin, hub.origin)
+    }
+
+
+@both_browsers
+@pytest.mark.parametrize("refused", [False, True])
+def test_a_page_that_leads_back_to_itself_does_so_ever_more_slowly(
+    start_hub: StartHub, site: Site, page: Page, refused: bool
+) -> None:
+    """The application's table and the hub disagree about a login."""
+    hub = start_hub(join="ticket")
+    stop_the_clock(page)
+    if refused:
+        # It joins, and then there is no ticket.
+        source = """element.ticket = () => window.used ? null : (window.used = true, "%s");
+          element.addEventListener("joined", () => dispatchEvent(new Event("online")))"""
+        ticket = hub.notify(room="u1", sender="s1")["ticket"]
+        html = marked_up(hub, f'<session-guard src="{hub.url}"></session-guard>')
+        html = html.replace("await import", f"{source % ticket};\n  await import")
+    else:
+        ticket = hub.notify(room="u1", sender="s1")["ticket"]
+        hub.notify(room="u1", sender="s2")
+        attributes = f'src="{hub.url}" ticket="{ticket}" redirect="/"'
+        html = marked_up(hub, f"<session-guard {attributes}></session-guard>")
+    html += """<script>navigator.sendBeacon("/load", "")</script>"""
+    page.goto(site.page("/", html))
+    told = "log.find(([type, {message}]) => type === 'error' && message.includes('again'))"
+    loads = 4  # three times it goes without a word
+    for delay in (1, 2, 4, 8, 16, 30, 30):
+        for _ in range(100 * DEADLINE):
+            with contextlib.suppress(Error):  # between two pages
+                if len(site.posted) == loads and page.evaluate(f"!!window.log && !!{told}"):
+                    break
+            page.wait_for_timeout(10)
+        assert page.evaluate(f"{told}[1]") == {
+            "code": None,
+            "message": f"the way out leads back here, again and again; waiting for {delay} s",
+        }
+        page.clock.run_for(1000 * delay - 10)
+        assert len(site.posted) == loads
+        page.clock.run_for(20)
+        loads += 1
 
 
 def test_tabs_share(hub: HubProcess, site: Site, page: Page) -> None:

@@ -141,6 +141,64 @@ def test_a_tab_that_sleeps_alone_asks_the_one_that_leads(
     assert hub.members() == 1
 
 
+def look_until(tab: Page, what: str) -> None:
+    """Look at this tab again and again; whoever has just been heard is not asked."""
+    while not tab.evaluate(what):
+        tab.evaluate("() => { dispatchEvent(new Event('focus')) }")
+        tab.wait_for_timeout(50)
+
+
+def test_who_looks_at_a_tab_has_the_one_that_leads_ask(
+    start_hub: StartHub, site: Site, context: BrowserContext
+) -> None:
+    hub = start_hub(heartbeat_interval=1000, heartbeat_timeout=3000)
+    leader, follower = open_tabs(context, site.page("/", guarded(hub, SHARED)), 2)
+    look_until(follower, "log.some(([type]) => type === 'heartbeat')")
+    assert [kinds(tab) for tab in (leader, follower)] == [["joined"], ["joined"]]
+    assert holds(leader)
+    assert hub.members() == 1
+
+
+def test_a_tab_that_is_looked_at_replaces_one_that_does_not_answer(
+    start_hub: StartHub, site: Site, context: BrowserContext
+) -> None:
+    hub = start_hub(heartbeat_interval=1000, heartbeat_timeout=3000)
+    url = site.page("/", guarded(hub, f"{SHARED}, timeout: 1"))
+    leader, follower = open_tabs(context, url, 2)
+    leader.evaluate("BroadcastChannel.prototype.postMessage = () => {}")
+    look_until(follower, "log.filter(([type]) => type === 'joined').length === 2")
+    assert holds(follower)
+    assert kinds(follower) == ["joined", "joined"]
+
+
+def test_a_connection_that_is_dead_is_noticed_by_whichever_tab_is_looked_at(
+    start_hub: StartHub, site: Site, context: BrowserContext
+) -> None:
+    hub = start_hub(heartbeat_interval=1000, heartbeat_timeout=3000)
+    with run_cable(hub.port) as cable:
+        options = f'{SHARED}, timeout: 1, url: "ws://127.0.0.1:{cable.port}/ws"'
+        tabs = open_tabs(context, site.page("/", guarded(hub, options)), 2)
+        cable.unplug()
+        hub.notify(room="u1", sender="s2")
+        look_until(tabs[1], "guard.state === 'terminated'")
+        wait_for(tabs[0], "terminated")
+
+
+def test_tabs_share_what_they_learn_by_joining(
+    start_hub: StartHub, site: Site, context: BrowserContext
+) -> None:
+    """Where it takes a ticket to know the room, and a request to get the ticket."""
+    hub = start_hub(join="ticket")
+    ticket = hub.notify(room="u1", sender="s1")["ticket"]
+    url = site.page("/", guarded(hub, f"ticket: async () => '{ticket}', share: true"))
+    tabs = open_tabs(context, url, 3)
+    wait_for_members(tabs[0], hub, 1)
+    assert [holds(tab) for tab in tabs] == [True, False, False]
+    hub.notify(room="u1", sender="s2")
+    for tab in tabs:
+        wait_for(tab, "terminated")
+
+
 def test_tabs_do_not_take_the_lead_from_one_another(
     start_hub: StartHub, site: Site, context: BrowserContext
 ) -> None:

@@ -11,6 +11,7 @@ new SessionGuard({url, ticket: "a ticket"});
 new SessionGuard({url, ticket: () => null});
 new SessionGuard({url, ticket: async ({signal}) => (await fetch("/ticket", {signal})).text()});
 new SessionGuard({url, room: "u1", session: "s1", share: true});
+new SessionGuard({url, ticket: "a ticket", share: true});
 new SessionGuard({url, ticket: "a ticket", room: "u1", session: "s1", share: true});
 
 // @ts-expect-error
@@ -19,10 +20,6 @@ new SessionGuard();
 new SessionGuard({room: "u1"});
 // @ts-expect-error
 new SessionGuard({url});
-// @ts-expect-error
-new SessionGuard({url, room: "u1", share: true});
-// @ts-expect-error
-new SessionGuard({url, ticket: "a ticket", session: "s1", share: true});
 // @ts-expect-error
 new SessionGuard({url, room: "u1", heartbeat: 5});
 

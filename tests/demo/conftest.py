@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from ..browser.conftest import browser as browser
+from ..browser.conftest import browsers as browsers
 from ..browser.conftest import new_context as new_context
 from ..browser.conftest import pytest_collection_modifyitems as pytest_collection_modifyitems
 from .processes import COMMAND, PASSWORDS, Client, DemoProcess

@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect, sync_playwright
 
 from sse_trio.demo.options import HEARTBEAT
 
-from ..browser.conftest import FLAGS, chromium
+from ..browser.conftest import launch
 from .pages import notice, sign_in
 from .processes import ROOT, DemoProcess
 
@@ -29,7 +29,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as directory, sync_playwright() as playwright:
         demo = DemoProcess(Path(directory))
         demo.start()
-        browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
+        browser = launch(playwright, "chromium")
 
         def open_page(user_agent: str, device: dict[str, Any]) -> Page:
             context = browser.new_context(user_agent=user_agent, locale="en-GB", **device)

@@ -7,7 +7,7 @@ from urllib.parse import parse_qs
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from ..browser.conftest import FLAGS, NewContext, chromium
+from ..browser.conftest import FLAGS, NewContext, executable
 from .conftest import StartDemo
 from .pages import (
     NAMES,
@@ -124,7 +124,7 @@ def test_a_remembered_login_outlives_the_browser(
 ) -> None:
     def open_again(profile: str) -> BrowserContext:
         return browser.browser_type.launch_persistent_context(
-            tmp_path / profile, executable_path=chromium(), args=FLAGS
+            tmp_path / profile, executable_path=executable("chromium"), args=FLAGS
         )
 
     for profile, remember, user in (("kept", True, "ada"), ("left", False, "grace")):

@@ -618,3 +618,18 @@ async def test_what_is_committed_with_a_log_out_is_not_with_a_release(start: Sta
     assert epochs == [1]
     await hub.log_out("u1", "s1", together=epochs.append)
     assert epochs == [1, 2]
+
+
+async def test_who_is_not_told_yet_that_it_has_joined_asks_in_vain(
+    hub: sse_trio.Hub, ledger: SlowLedger, autojump_clock: MockClock
+) -> None:
+    """The first word to a member says whether it is one."""
+    ledger.seconds = 3
+    websocket = await raw_websocket(hub)
+    await websocket.send({"type": "join", "room": "u1", "session": "s1"})
+    await trio.sleep(2)
+    await websocket.send({"type": "heartbeat"})
+    assert (await websocket.message())["type"] == "joined"
+    await websocket.send({"type": "heartbeat"})
+    assert (await websocket.message())["type"] == "heartbeat"
+    await websocket.stream.aclose()

@@ -49,6 +49,48 @@ async def test_a_heartbeat_is_data_and_a_ping(start: Start, autojump_clock: Mock
     await websocket.stream.aclose()
 
 
+async def test_who_asks_gets_its_heartbeat_at_once_and_at_most_one_a_second(
+    start: Start, autojump_clock: MockClock
+) -> None:
+    hub = await start(heartbeat_interval=60, heartbeat_timeout=150)
+    async with joined(hub, "u1", "s1") as member:
+        heard: list[float] = []
+
+        async def listen() -> None:
+            while True:
+                assert json.loads(await member.get_message())["type"] == "heartbeat"
+                heard.append(trio.current_time() - began)
+
+        async with trio.open_nursery() as nursery:
+            await trio.sleep(2)
+            began = trio.current_time()
+            nursery.start_soon(listen)
+            for moment in (0, 0.99, 1, 1.5, 5, 5, 70):
+                await trio.sleep(began + moment - trio.current_time())
+                await member.send_message('{"type":"heartbeat"}')
+            await trio.sleep(0.1)
+            nursery.cancel_scope.cancel()
+        *asked, beat, last = heard
+        assert asked == [0, 1, 5]
+        # The others are counted from the last one.
+        assert 65 <= beat <= 65 + 2 * SLACK
+        assert last == 70
+
+
+async def test_the_answer_to_a_question_tells_the_time(
+    start: Start, autojump_clock: MockClock
+) -> None:
+    hub = await start()
+    websocket = await raw_websocket(hub)
+    await join(websocket)
+    await trio.sleep(1)
+    await websocket.send({"type": "heartbeat"})
+    answer = await websocket.message()
+    assert answer.keys() == {"type", "time"}
+    assert isinstance(answer["time"], int)
+    await websocket.stream.aclose()
+
+
 async def test_first_heartbeats_are_spread(start: Start, autojump_clock: MockClock) -> None:
     hub = await start(heartbeat_interval=20)
     websockets = [await raw_websocket(hub) for _ in range(20)]
