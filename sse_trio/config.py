@@ -148,7 +148,10 @@ class Config:
         unit="B",
     )
     max_outbox: int = count(
-        65536, "waiting for one slow member; one more is closed with 1013", low=1024, unit="B"
+        65536,
+        "memory of what waits for one slow member; then it is closed with 1013",
+        low=1024,
+        unit="B",
     )
     max_wrong_keys: int = count(
         10, "wrong keys a minute from one address; then its notifies are answered 429"

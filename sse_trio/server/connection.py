@@ -16,8 +16,9 @@ from ..core.notify import Notify, Release
 from ..core.problems import Problem
 from ..core.requests import Upgrade
 from ..errors import LedgerError
-from .conversation import converse, log_failure
+from .conversation import converse
 from .exchange import BROKEN, READ, Exchange, announced, undurable
+from .failures import log_failure
 from .hub import Accepted, Hub
 from .member import Outcome
 from .parking import Parking

@@ -20,7 +20,8 @@ from ..core.requests import Page, RequestReader, Upgrade
 from ..errors import Conflict, Draining, LedgerError, LimitReached
 from ..strict_json import dumps
 from . import pages
-from .conversation import converse, log_failure
+from .conversation import converse
+from .failures import log_failure
 from .hub import Hub
 from .member import Outcome
 from .pages import Reply

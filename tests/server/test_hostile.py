@@ -11,7 +11,7 @@ import resource
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
-from typing import NoReturn
+from typing import NoReturn, cast
 
 import h11
 import pytest
@@ -603,12 +603,13 @@ async def test_a_member_that_is_reset(
 
 
 async def test_pings_from_one_who_never_reads(start: Start, autojump_clock: MockClock) -> None:
-    hub = await start(max_outbox=1024, heartbeat_timeout=3600, linger=2)
+    hub = await start(heartbeat_timeout=30, linger=2)
     async with unharmed(hub):
         stream = await small_window(hub)
         await stream.send_all(HANDSHAKE + client_text(JOIN))
         await pester(stream, client_frame(PING, bytes(125)) * 100)
         assert hub.statistics().connections == 0
+        assert hub.statistics().slow_members == 1
         await stream.aclose()
 
 
@@ -810,3 +811,53 @@ async def test_what_comes_after_a_head_has_a_body_again(
         received = b"".join([bytes(data) async for data in stream])
     assert b"HTTP/1.1 %d " % status in received
     assert b'"status":%d' % status in received
+
+
+async def leave_with_a_close(websocket: RawWebSocket) -> None:
+    await websocket.stream.send_all(client_frame(CLOSE))
+    assert await websocket.closed() is not None
+
+
+async def hang_up(websocket: RawWebSocket) -> None:
+    await websocket.stream.aclose()
+
+
+async def be_reset(websocket: RawWebSocket) -> None:
+    await reset(websocket.stream)
+
+
+async def say_nothing(websocket: RawWebSocket) -> None:
+    assert await websocket.closed() == 4408
+
+
+async def say_what_is_wrong(websocket: RawWebSocket) -> None:
+    await websocket.stream.send_all(client_frame(TEXT))
+    assert await websocket.closed() == 4400
+
+
+@pytest.mark.parametrize(
+    "end", [leave_with_a_close, hang_up, be_reset, say_nothing, say_what_is_wrong]
+)
+async def test_what_fails_at_the_end_of_one_connection_ends_no_other(
+    start: Start,
+    autojump_clock: MockClock,
+    caplog: pytest.LogCaptureFixture,
+    end: Callable[[RawWebSocket], Awaitable[None]],
+) -> None:
+    hub = await start()
+    async with joined(hub, "another", SESSION) as other:
+        websocket = await raw_websocket(hub)
+        await websocket.send(JOIN)
+        assert (await websocket.message())["type"] == "joined"
+        # What is remembered of the room is damaged, so that to leave it fails.
+        hub.recognition.standing(ROOM).noted = cast(float, "yesterday")
+        await end(websocket)
+        await wait_all_tasks_blocked()
+        await websocket.stream.aclose()
+        await trio.sleep(2 * hub.config.linger)
+        assert "TypeError" in caplog.text
+        caplog.clear()
+        assert hub.statistics().connections == 1
+        assert (await post_notify(hub, room="another", sender=None)).json["terminated"] == 1
+        while json.loads(await other.get_message())["type"] != "terminate":
+            pass  # heartbeats
