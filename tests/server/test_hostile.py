@@ -187,7 +187,7 @@ async def test_a_reset_after_anything(start: Start, autojump_clock: MockClock, d
             await reset(stream)
 
 
-@pytest.mark.parametrize("data", [GARBAGE, TLS_HELLO, b"\r\n\r\n", b"GET\r\n\r\n", b"\0" * 100])
+@pytest.mark.parametrize("data", [GARBAGE, TLS_HELLO, b"\rGET", b"GET\r\n\r\n", b"\0" * 100])
 async def test_what_is_no_http_is_told_so(
     start: Start, autojump_clock: MockClock, data: bytes
 ) -> None:
@@ -367,6 +367,84 @@ async def test_twenty_kibibytes_of_headers(
         assert statuses(await read_all(stream)) == [431]
 
 
+@pytest.mark.parametrize("byte_by_byte", [False, True])
+@pytest.mark.parametrize(("excess", "status"), [(0, 200), (1, 431), (200, 431)])
+@pytest.mark.parametrize("usual", [True, False])
+@pytest.mark.parametrize("line", [b"a:b\r\n", b" c\r\n", b"a:b\n"])
+async def test_the_limit_of_lines_is_exact(
+    start: Start,
+    autojump_clock: MockClock,
+    excess: int,
+    status: int,
+    byte_by_byte: bool,
+    usual: bool,
+    line: bytes,
+) -> None:
+    hub = await start(max_header_lines=20)
+    request = post() if usual else GET
+    # Behind the request line and the first of the others.
+    host = request.index(b"\r\n", request.index(b"\r\n") + 2) + 2
+    count = request.partition(b"\r\n\r\n")[0].count(b"\r\n")
+    request = request[:host] + line * (20 - count + excess) + request[host:]
+    times = 2 if status == 200 else 1
+    async with dialogue(hub) as stream:
+        for _ in range(times):
+            await (drip if byte_by_byte else trio.SocketStream.send_all)(stream, request)
+        await stream.send_eof()
+        assert statuses(await read_all(stream)) == [status] * times
+
+
+EMPTY_LINES = {
+    "before it": ([b"\r\n" + GET], [200]),
+    "more of them": ([b"\r\n\r\n\n" + GET], [200]),
+    "before a usual one": ([b"\r\n" + post()], [200]),
+    "behind a body": ([post() + b"\r\n"], [200]),
+    "between two": ([post() + b"\r\n" + post() + b"\r\n\r\n" + GET], [200, 200, 200]),
+    "of their own": ([b"\r\n", post(), b"\r\n", post(), b"\r\n\r\n", GET], [200, 200, 200]),
+    "in two": ([b"\r", b"\n" + GET[:5], GET[5:], b"\r", b"\n" + post(), b"\r", b"\n"], [200, 200]),
+    "behind an unusual one, in two": ([GET + b"\r", b"\n" + GET], [200, 200]),
+    "before a handshake": ([b"\r\n" + HANDSHAKE.replace(b"13", b"8")], [426]),
+    "alone": ([b"\r\n"], []),
+    "half of one": ([b"\r"], []),
+    "half of one behind it": ([GET + b"\r"], [200]),
+    "no end of a line": ([GET + b"\r" + GET], [200, 400]),
+}
+
+
+@pytest.mark.parametrize("byte_by_byte", [False, True])
+@pytest.mark.parametrize(("pieces", "expected"), EMPTY_LINES.values(), ids=EMPTY_LINES)
+async def test_an_empty_line_where_a_request_may_begin_is_ignored(
+    start: Start,
+    autojump_clock: MockClock,
+    pieces: list[bytes],
+    expected: list[int],
+    byte_by_byte: bool,
+) -> None:
+    """RFC 9112, section 2.2."""
+    async with dialogue(await start()) as stream:
+        for piece in pieces:
+            await (drip if byte_by_byte else trio.SocketStream.send_all)(stream, piece)
+            await wait_all_tasks_blocked()
+        await stream.send_eof()
+        answers = await read_all(stream)
+        assert (statuses(answers) if answers else []) == expected
+
+
+@pytest.mark.parametrize("pieces", [[b"\r\n", b"\r\n"], [b"\r", b"\n"], [b"\r"]])
+@pytest.mark.parametrize(("before", "seconds"), [(b"", 3), (GET, 7), (post(), 7)])
+async def test_empty_lines_win_no_time(
+    start: Start, autojump_clock: MockClock, before: bytes, seconds: int, pieces: list[bytes]
+) -> None:
+    async with dialogue(await start(request_timeout=3, keep_alive=7)) as stream:
+        begin = trio.current_time()
+        await stream.send_all(before)
+        for piece in pieces:
+            await trio.sleep(1)
+            await stream.send_all(piece)
+        await read_all(stream)
+        assert seconds <= trio.current_time() - begin <= seconds * SLOT
+
+
 BODIES = {
     "too long": (POST + b"Content-Length: 16385\r\n\r\n", 413),
     "too long, and there": (post(b" " * 16385), 413),
@@ -384,6 +462,10 @@ BODIES = {
     "a chunk whose size is negative": (chunked(b"-1\r\nabc\r\n"), 400),
     "a chunk longer than its size": (chunked(b"1\r\nabc\r\n0\r\n\r\n"), 400),
     "a chunk's extension without end": (chunked(b"1;" + b"x" * 20_000), 431),
+    "a trailer of too many lines": (chunked(b"0\r\n" + b"X:\r\n" * 250 + b"\r\n"), 431),
+    "a trailer of many lines": (chunked(b"0\r\n" + b"X:\r\n" * 90 + b"\r\n"), 400),
+    "a byte order mark": (post(b"\xef\xbb\xbf" + BODY), 400),
+    "too many values": (post(b'{"room":[' + b"{}," * 5000 + b"1]}"), 400),
     "a trailer without end": (chunked(b"0\r\nX: " + b"x" * 20_000), 431),
     "both ways to say the length": (
         POST + b"Transfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n0\r\n\r\n",
