@@ -9,7 +9,6 @@ from collections.abc import Callable
 from functools import partial
 
 import attrs
-import trio
 
 from ..core.messages import CloseCode
 from .failures import log_failure
@@ -114,7 +113,7 @@ class Conversation:
         """Take what is left while others have their turn, and then be parked again."""
         try:
             while rest or self._websocket.behind:
-                await trio.lowlevel.checkpoint()
+                await self._hub.give_way()
                 if self._websocket.behind:
                     self._take_some(b"")
                 else:

@@ -150,7 +150,7 @@ class Exchange:
         while True:
             steps += 1
             if steps % EVENTS == 0:
-                await trio.lowlevel.checkpoint()
+                await self._hub.give_way()
             event = self._http.next_event()
             if event is h11.NEED_DATA:
                 if not self._data:
