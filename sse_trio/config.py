@@ -147,8 +147,16 @@ class Config:
         low=256,
         unit="B",
     )
+    max_header_lines: int = count(
+        100,
+        "lines of a request's head; with more it is answered 431 (Apache 100, Tomcat 100)",
+        low=16,
+    )
     max_outbox: int = count(
-        65536, "waiting for one slow member; one more is closed with 1013", low=1024, unit="B"
+        65536,
+        "memory of what waits for one slow member; then it is closed with 1013",
+        low=1024,
+        unit="B",
     )
     max_wrong_keys: int = count(
         10, "wrong keys a minute from one address; then its notifies are answered 429"
@@ -231,7 +239,9 @@ class Config:
                     mode = os.fstat(file.fileno()).st_mode
                     text = file.read()
                 # As editors of another system write it (RFC 8259, section 8.1).
-                values = strict_json.loads_untrusted(text.removeprefix(codecs.BOM_UTF8))
+                values = strict_json.loads_untrusted(
+                    text.removeprefix(codecs.BOM_UTF8), max_values=None
+                )
             except (OSError, ValueError) as error:
                 raise ConfigError(f"{path}: {error}") from None
         if not isinstance(values, dict):

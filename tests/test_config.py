@@ -25,6 +25,7 @@ WHOLE = {
     "max_message": (64, 10**9),
     "max_body": (64, 10**9),
     "max_headers": (256, 10**9),
+    "max_header_lines": (16, 10**9),
     "max_outbox": (1024, 10**9),
     "max_wrong_keys": (1, 10**9),
     "max_remembered_rooms": (1, 10**9),
@@ -120,6 +121,7 @@ def test_the_defaults_are_those_of_the_documentation() -> None:
         "max_message": 4096,
         "max_body": 16384,
         "max_headers": 16384,
+        "max_header_lines": 100,
         "max_outbox": 65536,
         "max_wrong_keys": 10,
         "max_remembered_rooms": 1_000_000,
@@ -392,6 +394,19 @@ def test_the_commands_ledger_is_a_file() -> None:
 def test_the_original_three_keys_are_enough(tmp_path: Path) -> None:
     file = write(tmp_path, '{"port": 8080, "ipaddr": "127.0.0.1", "authkey": "HknYh/u762yhdi<4"}')
     assert Config.load(file) == Config.load(str(file)) == Config(authkey="HknYh/u762yhdi<4")
+
+
+def test_a_byte_order_mark_before_it_means_nothing(tmp_path: Path) -> None:
+    """Windows' editors write one (RFC 8259, section 8.1)."""
+    assert Config.load(write(tmp_path, b'\xef\xbb\xbf{"port": 1}')) == config(port=1)
+    with pytest.raises(ConfigError, match="begins with a byte order mark"):
+        Config.load(write(tmp_path, b"\xef\xbb\xbf\xef\xbb\xbf{}"))
+
+
+def test_its_lists_may_be_as_long_as_they_have_to(tmp_path: Path) -> None:
+    networks = [f"10.{n >> 8}.{n & 255}.0/24" for n in range(5000)]
+    file = write(tmp_path, json.dumps({"trusted_proxies": networks}))
+    assert Config.load(file) == config(trusted_proxies=networks)
 
 
 def test_without_a_file_all_is_default() -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sse_trio import strict_json
-from sse_trio.strict_json import MAX_DEPTH, MAX_DIGITS, loads_untrusted
+from sse_trio.strict_json import MAX_DEPTH, MAX_DIGITS, MAX_VALUES, loads_untrusted
 
 from . import strategies
 
@@ -68,7 +68,7 @@ def test_what_passes_can_be_written_as_utf8(document: str) -> None:
         (b"1 2", "not JSON"),
         (b'"\x00"', "not JSON"),
         (b'"\t"', "not JSON"),
-        (b"\xef\xbb\xbf{}", "not JSON"),
+        (b"\xef\xbb\xbf{}", "not JSON: it begins with a byte order mark"),
         (b'"\\x"', "not JSON"),
         (b"\xff", "not UTF-8"),
         (b'"\xed\xa0\x80"', "not UTF-8"),
@@ -109,6 +109,27 @@ def test_integers_are_exact_up_to_the_limit() -> None:
         loads_untrusted(digits + "9")
 
 
+@pytest.mark.parametrize(
+    ("value", "most"),
+    [
+        ("1", MAX_VALUES),
+        ('"[{,"', MAX_VALUES),
+        (r'"\",[,\\"', MAX_VALUES),
+        ("{}", MAX_VALUES // 2),
+        ("[]", MAX_VALUES // 2),
+    ],
+)
+def test_holds_so_many_values(value: str, most: int) -> None:
+    def many(count: int) -> str:
+        return f"[{','.join([value] * count)}]"
+
+    assert loads_untrusted(many(most)) == json.loads(many(most))
+    for count in (most + 1, 10 * most):
+        with pytest.raises(ValueError, match=f"more than {MAX_VALUES} values"):
+            loads_untrusted(many(count))
+        assert loads_untrusted(many(count), max_values=None) == json.loads(many(count))
+
+
 @pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}")])
 def test_nests_up_to_the_limit(opening: str, closing: str) -> None:
     def nested(depth: int) -> str:
@@ -117,7 +138,7 @@ def test_nests_up_to_the_limit(opening: str, closing: str) -> None:
     assert json.loads(nested(MAX_DEPTH)) == loads_untrusted(nested(MAX_DEPTH))
     for depth in (MAX_DEPTH + 1, 5000, 500_000):
         with pytest.raises(ValueError, match="nested more than"):
-            loads_untrusted(nested(depth))
+            loads_untrusted(nested(depth), max_values=None)
 
 
 def test_what_lies_beside_is_no_deeper() -> None:
@@ -130,7 +151,7 @@ def test_what_lies_beside_is_no_deeper() -> None:
 
 def test_many_brackets_are_not_deep() -> None:
     document = "[" + ",".join(["{}"] * 1000) + "]"
-    assert loads_untrusted(document) == [{}] * 1000
+    assert loads_untrusted(document, max_values=None) == [{}] * 1000
 
 
 @pytest.mark.parametrize("text", ["[" * 99, "{" * 99, '\\"' + "[" * 99, "]" * 99 + "\\"])

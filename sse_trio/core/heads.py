@@ -8,7 +8,6 @@ judged before. To judge it anew each time took two thirds of a notify's 300 us.
 h11 remains the only judge: of what is new, and of everything that is in any way unusual.
 """
 
-import enum
 import functools
 import re
 from collections.abc import Callable
@@ -48,13 +47,18 @@ _ANY_LENGTH: Final = b"Content-Length: 0\r\n"
 _ANY_KEY: Final = b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
 
 
-class More(enum.Enum):
-    """What is there so far is the beginning of a usual request."""
-
-    MORE = "more is needed"
+_EMPTY_LINES: Final = re.compile(rb"(?:\r?\n)+")
 
 
-MORE: Final = More.MORE
+def without_empty_lines(data: bytes) -> bytes:
+    """Drop the empty lines before a request, which mean nothing (RFC 9112, section 2.2)."""
+    empty = _EMPTY_LINES.match(data)
+    return data[empty.end() :] if empty else data
+
+
+def is_begun(data: bytes | bytearray) -> bool:
+    """Whether a request has begun with `data`, which is not half of an empty line."""
+    return data not in (b"", b"\r")
 
 
 class Heads:
@@ -64,14 +68,20 @@ class Heads:
         self._config = config
         self._known = functools.lru_cache(REMEMBERED)(self._judge)
 
-    def read(self, data: bytes) -> tuple[Outcome, str | None] | More | None:
+    def read(self, data: bytes) -> tuple[Outcome, str | None] | int | None:
         """Return what a request asks for, and whom its ``X-Forwarded-For`` names.
+
+        Its length in bytes, if `data` is the beginning of one, with the whole head: before so many
+        are there, it need not be read again.
 
         None, if `data` is not exactly one request, with a head that means nothing unusual:
         then it is to be read with h11 from its beginning, as if this had not been tried.
         """
         end = data.find(b"\r\n\r\n") + 4
         if not 4 <= end <= self._config.max_headers:
+            return None
+        # The request line and the empty line are none of a header.
+        if data.count(b"\n", 0, end) > self._config.max_header_lines + 2:
             return None
         # What is between the varying ones, and their values: of each, one of the three or none.
         parts = _VARYING.split(data[:end])
@@ -88,7 +98,7 @@ class Heads:
             whole = end + length
             if decide is None or not end <= len(data) <= whole <= end + self._config.max_body:
                 return None
-            return MORE if len(data) < whole else (decide(data[end:]), forwarded_for)
+            return whole if len(data) < whole else (decide(data[end:]), forwarded_for)
         decide = self._known(rest, _ANY_KEY)
         if decide is None or len(data) > end:
             return None

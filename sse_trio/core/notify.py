@@ -41,7 +41,7 @@ def _detail(value: Any) -> dict[str, Any] | None:
     try:
         text = strict_json.dumps(value)
         # One level down, because that is where a message carries it.
-        (copy,) = strict_json.loads_untrusted(f"[{text}]")
+        (copy,) = strict_json.loads_untrusted(f"[{text}]", max_values=None)
     except (TypeError, ValueError, RecursionError):
         raise ValueError("detail must be a JSON object") from None
     if not isinstance(copy, dict):

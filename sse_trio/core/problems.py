@@ -20,6 +20,8 @@ class Problem:
     close: bool = False
     extensions: tuple[tuple[str, Any], ...] = ()
     """Further members of the object (RFC 9457, section 3.2)."""
+    handshake: str | None = None
+    """Why a WebSocket handshake was refused, in a word for the metrics, if that is what it was."""
 
     content_type: ClassVar[str] = "application/problem+json"
 
@@ -47,6 +49,7 @@ def from_error(error: h11.RemoteProtocolError) -> Problem:
 
 
 HEADERS_TOO_LARGE: Final = Problem(431, "the request's head is too large", close=True)
+TOO_MANY_HEADERS: Final = Problem(431, "the request's head has too many lines", close=True)
 TIMED_OUT: Final = Problem(408, "the request took too long to arrive", close=True)
 TOO_LARGE: Final = Problem(413, "the request's body is too large", close=True)
 WRONG_KEYS: Final = Problem(

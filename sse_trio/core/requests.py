@@ -132,7 +132,9 @@ class RequestReader:
                 return _not_allowed(b"POST")
             return self._announcement(announced, headers)
         if path == "/ws":
-            return _not_allowed(b"GET") if method != b"GET" else self._upgrade(request, headers)
+            if method != b"GET":
+                return attrs.evolve(_not_allowed(b"GET"), handshake="method")
+            return self._upgrade(request, headers)
         if path in PAGES and (path != "/metrics" or self._config.metrics):
             if method not in (b"GET", b"HEAD"):
                 return _not_allowed(b"GET, HEAD")
@@ -158,18 +160,20 @@ class RequestReader:
         """Check a client's handshake (RFC 6455, section 4.2.1)."""
         asked = headers.lists(b"upgrade", b"websocket") and headers.lists(b"connection", b"upgrade")
         if not asked:
-            return Problem(426, "this is a WebSocket", _UPGRADE)
+            return Problem(426, "this is a WebSocket", _UPGRADE, handshake="no_upgrade")
         if headers.get(b"sec-websocket-version") != b"13":
             return Problem(
                 426,
                 "only version 13 is spoken here",
                 (*_UPGRADE, (b"Sec-WebSocket-Version", b"13")),
+                handshake="version",
             )
         key = headers.get(b"sec-websocket-key") or b""
         if request.http_version < b"1.1" or not _is_nonce(key):
-            return Problem(400, "this is not a well-formed WebSocket handshake")
+            malformed = "this is not a well-formed WebSocket handshake"
+            return Problem(400, malformed, handshake="malformed")
         if not self._may_come_from(headers.get(b"origin")):
-            return Problem(403, "pages of this origin may not connect")
+            return Problem(403, "pages of this origin may not connect", handshake="origin")
         offered = headers.tokens(b"sec-websocket-protocol")
         return Upgrade(
             accept=handshake_accept(key),
@@ -280,7 +284,7 @@ def _path(target: bytes) -> str:
     """Return the path of an origin-form or absolute-form target (RFC 9112, section 3.2)."""
     text = target.decode("ascii", "replace").partition("?")[0]
     scheme, separator, rest = text.partition("://")
-    if separator and scheme.lower() in ("http", "https"):
+    if separator and scheme.lower() in ("http", "https", "ws", "wss"):
         return "/" + rest.partition("/")[2]
     return text
 

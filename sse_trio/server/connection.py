@@ -11,13 +11,14 @@ import time
 
 import trio
 
-from ..core.heads import MORE, Heads
+from ..core.heads import Heads, is_begun, without_empty_lines
 from ..core.notify import Notify, Release
 from ..core.problems import Problem
 from ..core.requests import Upgrade
 from ..errors import LedgerError
-from .conversation import converse, log_failure
+from .conversation import converse
 from .exchange import BROKEN, READ, Exchange, announced, undurable
+from .failures import log_failure
 from .hub import Accepted, Hub
 from .member import Outcome
 from .parking import Parking
@@ -27,7 +28,7 @@ from .transport import Transport, client_address
 class Connection:
     """The HTTP side of one connection."""
 
-    __slots__ = ("_data", "_due", "_heads", "_hub", "_is_parked", "_parking", "transport")
+    __slots__ = ("_data", "_due", "_heads", "_hub", "_is_parked", "_parking", "_whole", "transport")
 
     def __init__(self, hub: Hub, parking: Parking, heads: Heads, transport: Transport) -> None:
         self.transport = transport
@@ -36,8 +37,9 @@ class Connection:
         self._heads = heads
         self._is_parked = False
         self._due = 0.0
-        # What has come of a request that is not whole yet.
-        self._data = b""
+        # What has come of a request that is not whole yet, and how long that is if it is usual.
+        self._data: bytes | bytearray = b""
+        self._whole = 0
 
     def ready(self) -> None:
         """Read, and answer what is usual; what has only just come need not be parked for it."""
@@ -57,7 +59,7 @@ class Connection:
         self.ready()  # it may have come, and not been read
         if not self._is_parked:
             return
-        if self._data:
+        if is_begun(self._data):
             self._work(self._data)
         else:
             self.cut()
@@ -68,7 +70,7 @@ class Connection:
             return
         if self._hub.clock() < self._due:
             self._hub.membership.schedule(self, self._due)
-        elif self._data:
+        elif is_begun(self._data):
             self._work(self._data, seconds=0)
         else:
             self.cut()
@@ -83,8 +85,10 @@ class Connection:
         except OSError:  # reset by the peer
             data = self._data = b""
         if data:
-            self._take(self._data + data)
-        elif self._data:
+            self._data += data
+            if len(self._data) >= self._whole:
+                self._take(bytes(self._data))
+        elif is_begun(self._data):
             self._work(self._data)
         else:
             self.cut()
@@ -108,22 +112,30 @@ class Connection:
             self._hub.idle.discard(self)
             self._hub.membership.wheel.drop(self)
 
-    def _work(self, data: bytes, *, seconds: float | None = None) -> None:
+    def _work(self, data: bytes | bytearray, *, seconds: float | None = None) -> None:
         """Have a task do the rest; what has begun to come has so many `seconds` left, or all."""
         self._leave()
         self._exchange(data, seconds=seconds)
 
     def _exchange(
-        self, data: bytes, *, seconds: float | None = None, answer: Problem | None = None
+        self,
+        data: bytes | bytearray,
+        *,
+        seconds: float | None = None,
+        answer: Problem | None = None,
     ) -> None:
-        self._data = b""
+        self._data, self._whole = b"", 0
         hub = self._hub
-        exchange = Exchange(hub, self._parking, self.transport, self._rest, data, answer)
+        exchange = Exchange(hub, self._parking, self.transport, self._rest, bytes(data), answer)
         timeout = hub.config.request_timeout
         self._parking.spawn(exchange.run, timeout if seconds is None else seconds)
 
-    def _rest(self) -> None:
-        """Be parked until the next request; none is waited for by a server that drains."""
+    def _rest(self, data: bytes = b"") -> None:
+        """Be parked until the next request; none is waited for by a server that drains.
+
+        `data` is what has come, and does not begin it.
+        """
+        self._data = data
         if self._hub.draining.is_set():
             self.cut()
         else:
@@ -131,14 +143,19 @@ class Connection:
 
     def _take(self, data: bytes) -> None:
         hub, config = self._hub, self._hub.config
-        reading = self._heads.read(data)
-        if reading is MORE:
-            if not self._data:
-                self._wait(config.request_timeout)
-            self._data = data
-            return
+        data = without_empty_lines(data)
         # Whoever is to go on with it is given it.
-        self._data = b""
+        self._data, self._whole = b"", 0
+        if not is_begun(data):
+            self._data = data
+            if not self._is_parked:
+                self._wait(config.request_timeout)
+            return
+        reading = self._heads.read(data)
+        if isinstance(reading, int):
+            self._data, self._whole = bytearray(data), reading
+            self._wait(config.request_timeout)
+            return
         if reading is not None and not (hub.loading or hub.draining.is_set()):
             wanted, forwarded_for = reading
             address = client_address(self.transport.host, forwarded_for, config)
@@ -153,7 +170,7 @@ class Connection:
 
     def _upgrade(self, upgrade: Upgrade, address: str) -> None:
         fields = b"".join(b"%b: %b\r\n" % field for field in upgrade.headers)
-        if self._send(b"HTTP/1.1 101 \r\n" + fields + b"\r\n"):
+        if self._send(b"HTTP/1.1 101 Switching Protocols\r\n" + fields + b"\r\n"):
             self.cut()  # it is owed the answers to requests before, and does not read them
         else:
             self._leave()

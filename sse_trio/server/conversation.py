@@ -1,25 +1,24 @@
 """One browser, from the answer to its handshake to the end of its connection.
 
 It is parked all that time: whatever comes is handled, and answered, in one synchronous step of
-`Membership` and `WebSocket`, and a task runs only where there is something to wait for.
+`Membership` and `WebSocket`, and a task runs only where there is something to wait for, or where
+so much has come that others are to have a turn in between.
 """
 
-import logging
-import traceback
+from collections.abc import Callable
+from functools import partial
 
 import attrs
 
 from ..core.messages import CloseCode
+from .failures import log_failure
 from .hub import Hub
 from .member import Member, State
 from .parking import Parking
 from .transport import Transport
 from .websocket import WebSocket
 
-logger = logging.getLogger("sse_trio")
-
-# One read: a whole message of any page. All its frames are handled in one step, and 16 KiB
-# of the smallest took 0.1 s.
+# One read: a whole message of any page.
 READ = 1024
 
 
@@ -62,6 +61,30 @@ class Conversation:
 
     def ready(self) -> None:
         """Read, and take what there is."""
+        self._contain(self._read)
+
+    def take(self, data: bytes) -> None:
+        """Take what the peer says; of much, the beginning at once, and the rest by and by."""
+        self._contain(partial(self._take, data))
+
+    def cut(self) -> None:
+        """End at once, without a word."""
+        try:
+            self._leave(hung_up=False)
+        except Exception as error:  # noqa: BLE001
+            log_failure("a connection could not be ended well", error)
+        finally:
+            self._close()
+
+    def _contain(self, step: Callable[[], None]) -> None:
+        """Take a step; whatever that causes ends here, and ends only this connection."""
+        try:
+            step()
+        except Exception as error:  # noqa: BLE001
+            log_failure("a connection failed", error)
+            self.cut()
+
+    def _read(self) -> None:
         try:
             data = self.transport.socket.recv(READ)
         except BlockingIOError:
@@ -69,27 +92,41 @@ class Conversation:
         except OSError:  # reset by the peer
             data = b""
         if self._websocket.aborted:
+            if self._member.state is State.JOINED:
+                # What waited for it has waited too long.
+                self._hub.counters.slow_members += 1
             self.cut()
         elif data:
-            self.take(data)
+            self._take(data)
         else:
             self._leave(hung_up=True)
             self._close()
 
-    def take(self, data: bytes) -> None:
-        """Pass on what the peer says; whatever that causes ends here, and ends only this."""
-        try:
-            self._take(data)
-        except Exception as error:  # noqa: BLE001
-            log_failure("a connection failed", error)
-            self.cut()
-
-    def cut(self) -> None:
-        """End at once, without a word."""
-        self._leave(hung_up=False)
-        self._close()
-
     def _take(self, data: bytes) -> None:
+        self._take_some(data[:READ])
+        rest = data[READ:]
+        if (rest or self._websocket.behind) and self._member.state is not State.GONE:
+            self._parking.leave(self)
+            self._parking.spawn(self._catch_up, rest)
+
+    async def _catch_up(self, rest: bytes) -> None:
+        """Take what is left while others have their turn, and then be parked again."""
+        try:
+            while rest or self._websocket.behind:
+                await self._hub.give_way()
+                if self._websocket.behind:
+                    self._take_some(b"")
+                else:
+                    self._take_some(rest[:READ])
+                    rest = rest[READ:]
+                if self._member.state is State.GONE:
+                    return
+        except BaseException:
+            self.cut()
+            raise
+        self._parking.park(self)
+
+    def _take_some(self, data: bytes) -> None:
         websocket, member, membership = self._websocket, self._member, self._hub.membership
         admission = member.admission
         membership.hear(member, websocket.receive(data))
@@ -99,7 +136,7 @@ class Conversation:
             self._leave(hung_up=True)
             self._parking.spawn(self._linger)
         elif websocket.closing and member.state is not State.CLOSING:
-            # What came was too big, or more than the peer reads the answers to.
+            # What came was too big.
             membership.close(member, CloseCode.MALFORMED, "")
 
     def _leave(self, *, hung_up: bool) -> None:
@@ -117,10 +154,3 @@ class Conversation:
     def _close(self) -> None:
         self._websocket.abandon()
         self.transport.close()
-
-
-def log_failure(what: str, error: Exception) -> None:
-    """Log a mistake of ours that a client has found."""
-    # The message of an exception may quote what the client sent; where it came from may not.
-    where = "".join(traceback.format_tb(error.__traceback__))
-    logger.error("%s: %s\n%s", what, type(error).__name__, where)

@@ -14,13 +14,15 @@ import h11
 import trio
 
 from ..core import problems, requests
+from ..core.heads import is_begun, without_empty_lines
 from ..core.notify import Notify, Release
 from ..core.problems import Problem
 from ..core.requests import Page, RequestReader, Upgrade
 from ..errors import Conflict, Draining, LedgerError, LimitReached
 from ..strict_json import dumps
 from . import pages
-from .conversation import converse, log_failure
+from .conversation import converse
+from .failures import log_failure
 from .hub import Hub
 from .member import Outcome
 from .pages import Reply
@@ -33,13 +35,17 @@ logger = logging.getLogger("sse_trio")
 # that one client could hold the loop.
 READ: Final = 16384
 
+# Events of h11 in one step: a request that is not chunked has three.
+EVENTS: Final = 8
+
 BROKEN: Final = Problem(500, "something is wrong with this server", close=True)
 
 
 class Exchange:
-    """What begins with `data`, until it is answered and nothing has come behind it.
+    """What begins with `data`, until it is answered and no other request has begun behind it.
 
-    Then `rest` is called. A first request whose `answer` is known already is only read.
+    Then `rest` is called, with what has come. A first request whose `answer` is known already is
+    only read.
     """
 
     def __init__(
@@ -47,7 +53,7 @@ class Exchange:
         hub: Hub,
         parking: Parking,
         transport: Transport,
-        rest: Callable[[], None],
+        rest: Callable[[bytes], None],
         data: bytes,
         answer: Problem | None = None,
     ) -> None:
@@ -57,14 +63,22 @@ class Exchange:
         self._rest = rest
         self._known = answer
         self._config = hub.config
-        self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=hub.config.max_headers)
-        self._http.receive_data(data)
-        self._reader = RequestReader(hub.config)
-        self._fed = len(data)
-        self._head_only = False
+        # What has come, and h11 has not been given.
+        self._data = data
+        self._begin()
         self._address = transport.host
         self._is_over = True
         """Whether the connection is to end with this, and not somebody else's from now on."""
+
+    def _begin(self) -> None:
+        """Begin with another request."""
+        size = self._config.max_headers
+        self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=size)
+        self._reader = RequestReader(self._config)
+        # Bytes that h11 has been given; and lines, since it last made something of them.
+        self._fed = 0
+        self._lines = 0
+        self._head_only = False
 
     async def run(self, seconds: float) -> None:
         """Answer what comes; what has begun to come already has so many seconds left."""
@@ -80,7 +94,7 @@ class Exchange:
 
     async def _serve(self, seconds: float) -> None:
         """Answer requests in order, until there is none, or the connection is over."""
-        while self._fed:
+        while is_begun(self._data):
             outcome = await self._read_in_time(seconds)
             if outcome is None:
                 return
@@ -90,23 +104,37 @@ class Exchange:
             if not await self._answer(self._known or outcome):
                 await self._part()
                 return
-            self._http.start_next_cycle()
-            self._head_only = False
+            self._data = without_empty_lines(self._behind())
+            self._begin()
             self._known = None
-            self._fed = len(self._http.trailing_data[0])
             seconds = self._config.request_timeout
         self._is_over = False
-        self._rest()
+        self._rest(self._data)
 
     def _is_closed(self) -> bool:
         """Whether nobody is admitted, and no notify accepted: not yet, or not any more."""
         return self._hub.loading or self._hub.draining.is_set()
 
-    async def _receive(self) -> bool:
-        data = await self._transport.receive(READ)
-        self._fed += len(data)
-        self._http.receive_data(data)
-        return bool(data)
+    def _behind(self) -> bytes:
+        """Return what has come behind the request."""
+        return self._http.trailing_data[0] + self._data
+
+    def _feed(self) -> bool:
+        """Give h11 what has come, but no more lines than a head may have; False if there are more.
+
+        It reads those that belong together in one step: a head, or what trails a chunked body.
+        """
+        # The request line and the empty line are none of a header.
+        room = self._config.max_header_lines + 2 - self._lines
+        if not room:
+            return False
+        *lines, rest = self._data.split(b"\n", room)
+        end = len(self._data) - len(rest) if len(lines) == room else len(self._data)
+        self._http.receive_data(self._data[:end])
+        self._data = self._data[end:]
+        self._fed += end
+        self._lines += len(lines)
+        return True
 
     async def _read_in_time(self, seconds: float) -> requests.Outcome | None:
         with trio.move_on_after(seconds):
@@ -118,14 +146,19 @@ class Exchange:
 
     async def _read(self) -> requests.Outcome | None:
         """Read one request; None if the peer closed instead."""
+        steps = 0
         while True:
+            steps += 1
+            if steps % EVENTS == 0:
+                await self._hub.give_way()
             event = self._http.next_event()
             if event is h11.NEED_DATA:
-                if self._http.they_are_waiting_for_100_continue:
-                    go_on = h11.InformationalResponse(status_code=100, headers=[])
-                    await self._transport.send_all(self._http.send(go_on))
-                await self._receive()
+                if not self._data:
+                    await self._receive()
+                elif not self._feed():
+                    return problems.TOO_MANY_HEADERS
                 continue
+            self._lines = 0
             if isinstance(event, h11.Request):
                 self._head_only = event.method == b"HEAD"
                 # However the bytes were split, the limit is the same.
@@ -136,6 +169,14 @@ class Exchange:
                 return None
             if outcome := self._reader.feed(event):
                 return self._without_guessers(outcome)
+
+    async def _receive(self) -> None:
+        if self._http.they_are_waiting_for_100_continue:
+            go_on = h11.InformationalResponse(status_code=100, reason=b"Continue", headers=[])
+            await self._transport.send_all(self._http.send(go_on))
+        self._data = await self._transport.receive(READ)
+        if not self._data:
+            self._http.receive_data(b"")
 
     def _client_address(self, request: h11.Request) -> str:
         values = [value for name, value in request.headers if name == b"x-forwarded-for"]
@@ -172,12 +213,17 @@ class Exchange:
             case Page():
                 return pages.render(outcome, self._hub)
             case Problem():
+                if outcome.handshake:
+                    self._hub.counters.refused_handshakes[outcome.handshake] += 1
                 return outcome
             case _ if self._hub.loading and not self._hub.draining.is_set():
+                if isinstance(outcome, Upgrade):
+                    self._hub.counters.refused_handshakes["loading"] += 1
                 return problems.LOADING
             case Notify() | Release():
                 return await self._announce(outcome)
             case Upgrade():
+                self._hub.counters.refused_handshakes["draining"] += 1
                 return problems.DRAINING
 
     async def _announce(self, wanted: Notify | Release) -> Reply | Problem:
@@ -235,15 +281,16 @@ class Exchange:
 
     async def _upgrade(self, upgrade: Upgrade) -> None:
         """Answer the handshake; from now on it is a WebSocket."""
-        accepted = h11.InformationalResponse(status_code=101, headers=upgrade.headers)
+        accepted = h11.InformationalResponse(
+            status_code=101, reason=b"Switching Protocols", headers=upgrade.headers
+        )
         with trio.move_on_after(self._config.request_timeout) as timer:
             await self._transport.send_all(self._http.send(accepted))
         if timer.cancelled_caught:
             return
         # What the client sent right behind its handshake is its first message.
-        data = self._http.trailing_data[0]
         self._is_over = False
-        converse(self._hub, self._parking, self._transport, self._address, data)
+        converse(self._hub, self._parking, self._transport, self._address, self._behind())
 
 
 def undurable() -> Problem:

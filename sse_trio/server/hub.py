@@ -116,6 +116,7 @@ class Hub:
         self._alarm = trio.Event()
         self._busy: dict[str, trio.lowlevel.ParkingLot] = {}
         self._quiet = trio.Event()
+        self._slices = trio.StrictFIFOLock()
         self.followers: list[Follower] = []
         self._answers = Answers(self.recognition, clock=self.clock, wall=wall)
 
@@ -459,6 +460,15 @@ class Hub:
             self._alarm = trio.Event()
             with trio.move_on_at(self.membership.next_due()):
                 await self._alarm.wait()
+
+    async def give_way(self) -> None:
+        """Let everybody else have a turn, and whoever has waited here for longer.
+
+        One a turn goes on from here: those who have much to be worked off take no more of
+        everybody's time together than one of them would.
+        """
+        async with self._slices:
+            await trio.lowlevel.checkpoint()
 
     def _hurry(self) -> None:
         self._alarm.set()

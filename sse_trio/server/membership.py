@@ -28,6 +28,7 @@ from ..core.standing import Termination
 from ..core.tickets import Ticket
 from ..errors import RemoteProtocolError
 from ..ledger import Ledger
+from .failures import log_failure
 from .member import Ending, Member, Outcome, Peer, State
 from .recognition import Recognition
 from .statistics import Counters, Statistics
@@ -217,7 +218,7 @@ class Membership:
         """Forget a member whose connection has ended: by the peer (`hung_up`), or by us."""
         if member.state is State.JOINED:
             self._leave_room(member)
-        if member.state is State.TERMINATED:
+        elif member.state is State.TERMINATED:
             # To hang up is an answer too; to be cut is none.
             self._settle(member, acked=hung_up)
         self.wheel.drop(member)
@@ -346,7 +347,11 @@ class Membership:
 
     def _leave_room(self, member: Member) -> None:
         self.rooms.leave(member.room, member)
-        self.recognition.see(member.room, member.session)
+        try:
+            self.recognition.see(member.room, member.session)
+        except Exception as error:  # noqa: BLE001
+            # It can leave whatever is remembered of its room.
+            log_failure("a departure could not be noted", error)
 
     def _settle(self, member: Member, *, acked: bool) -> None:
         """Note how a terminated member ended."""

@@ -118,13 +118,15 @@ class _Metrics(Collector):
             ("slow_members", "Members closed for reading too slowly", now.slow_members),
         ):
             yield CounterMetricFamily(f"sse_trio_{name}", about, count)
-        for name, about, results in (
-            ("joins", "Joins by result", now.joins),
-            ("notifies", "Notifies by result", now.notifies),
-            ("releases", "Releases by result", now.releases),
+        refused = now.refused_handshakes
+        for name, about, label, counts in (
+            ("joins", "Joins by result", "result", now.joins),
+            ("notifies", "Notifies by result", "result", now.notifies),
+            ("releases", "Releases by result", "result", now.releases),
+            ("refused_handshakes", "Refused WebSocket handshakes by reason", "reason", refused),
         ):
-            family = CounterMetricFamily(f"sse_trio_{name}", about, labels=["result"])
-            for result, count in results.items():
+            family = CounterMetricFamily(f"sse_trio_{name}", about, labels=[label])
+            for result, count in counts.items():
                 family.add_metric([result], count)
             yield family
         bounds = [*map(str, FAN_OUT_BUCKETS), "+Inf"]

@@ -10,6 +10,7 @@ from ..config import Config
 from ..core.heads import Heads
 from ..ledger import Ledger, open_ledger
 from .connection import Connection
+from .failures import contain
 from .hub import Hub
 from .member import Spawn
 from .parking import Parking, open_parking
@@ -53,7 +54,7 @@ async def serve(
             async with trio.open_nursery() as connections:
                 hub = Hub(config, ledger, connections.start_soon)
                 hub.loading = True
-                parking = open_parking(connections.start_soon)
+                parking = open_parking(lambda *work: connections.start_soon(contain, *work))
                 timers.start_soon(parking.run)
                 timers.start_soon(hub.beat)
                 try:

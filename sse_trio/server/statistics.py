@@ -31,6 +31,8 @@ class Statistics:
     """By result: accepted, duplicate, conflict, limit, unauthorized, refused, draining, failed."""
     releases: Mapping[str, int]
     """By result: accepted, draining, failed."""
+    refused_handshakes: Mapping[str, int]
+    """By reason: method, no_upgrade, version, malformed, origin, loading, draining."""
     terminations_sent: int
     terminations_acked: int
     terminations_cut: int
@@ -54,6 +56,7 @@ class Counters:
         self.joins: Counter[str] = Counter()
         self.notifies: Counter[str] = Counter()
         self.releases: Counter[str] = Counter()
+        self.refused_handshakes: Counter[str] = Counter()
         self.terminations_sent = 0
         self.terminations_acked = 0
         self.terminations_cut = 0
@@ -86,6 +89,7 @@ class Counters:
             joins=MappingProxyType(dict(self.joins)),
             notifies=MappingProxyType(dict(self.notifies)),
             releases=MappingProxyType(dict(self.releases)),
+            refused_handshakes=MappingProxyType(dict(self.refused_handshakes)),
             terminations_sent=self.terminations_sent,
             terminations_acked=self.terminations_acked,
             terminations_cut=self.terminations_cut,

@@ -30,6 +30,10 @@ _MEDIUM: Final = 126
 # Where the payload begins: two bytes, and four of the mask.
 _START: Final = 6
 
+# Frames in one step. More than a page has to say at once; and of those that take longest, 20 us
+# each, so few that even 64 connections in a row keep nobody waiting for more than some ms.
+FRAMES: Final = 8
+
 
 def text_frame(text: str) -> bytes:
     """Encode a text message."""
@@ -48,7 +52,7 @@ class WebSocket(Outbox):
     `max_message` is bytes; the rest is as the `Outbox` has it.
     """
 
-    __slots__ = ("_max_message", "_message", "_parser", "closed", "closing")
+    __slots__ = ("_max_message", "_message", "_parser", "behind", "closed", "closing")
 
     def __init__(
         self,
@@ -64,6 +68,8 @@ class WebSocket(Outbox):
         # Both only where there has to be one.
         self._parser: Connection | None = None
         self._message: bytearray | None = None
+        self.behind = False
+        """Whether there may be more in what was received, to be taken with the next call."""
         self.closing = False
         """Whether this side has said that it closes; what comes in is not listened to."""
         self.closed = False
@@ -72,35 +78,50 @@ class WebSocket(Outbox):
     def receive(self, data: bytes) -> Iterator[str | bytes]:
         """Take bytes from the peer; return the messages that they complete, in order.
 
+        It stops after so many `FRAMES`; the rest is taken with the next call, as `behind` says.
         A message is given before the next frame is looked at, so that what it is answered
         with goes out before the answer to that frame, which may be the last. Bad frames are
         answered with a close of 1002, 1007 or 1009.
         """
-        while self._parser is None and data:
+        taken = 0
+        while self._parser is None and data and taken < FRAMES:
             frame, size = _usual_frame(data, self._max_message)
             if not size:
-                self._parser = Connection(ConnectionType.SERVER)
                 break
             data = data[size:]
+            taken += 1
             if frame is not None:
                 yield frame
+        if data and self._parser is None:
+            self._parser = Connection(ConnectionType.SERVER)
         if self._parser is not None:
-            yield from self._parse(self._parser, data)
+            yield from self._parse(self._parser, data, taken)
 
-    def _parse(self, parser: Connection, data: bytes) -> Iterator[str | bytes]:
-        if self.closed or not data:
+    def _parse(self, parser: Connection, data: bytes, taken: int) -> Iterator[str | bytes]:
+        self.behind = False
+        if self.closed:
             return
-        parser.receive_data(data)
+        if data:
+            parser.receive_data(data)
+        if taken == FRAMES:
+            self.behind = True
+            return
         for event in parser.events():
             match event:
                 case TextMessage() | BytesMessage() if not self.closing:
                     if self._collect(event):
                         yield self._take(event)
                 case Ping() if not self.closing:
-                    if not self.offer(parser.send(event.response())):
-                        self.close(CloseReason.TRY_AGAIN_LATER, "reads too slowly")
+                    # Who pings faster than it reads is answered the latest ping alone (RFC
+                    # 6455, section 5.5.3).
+                    self.offer_newest(bytes(parser.send(event.response())))
                 case CloseConnection():
                     self._end(event)
+                    return
+            taken += 1
+            if taken == FRAMES:
+                self.behind = True
+                return
 
     def close(self, code: int, reason: str) -> None:
         """Say that this side closes; if too much waits to be sent already, instead of that.

@@ -9,13 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sse_trio import Config
-from sse_trio.core.heads import MORE, Heads, More
+from sse_trio.core.heads import Heads, is_begun, without_empty_lines
 from sse_trio.core.notify import Notify, Release
 from sse_trio.core.problems import Problem
 from sse_trio.core.requests import Outcome, RequestReader, Upgrade
 
 KEY = "a-key-of-the-tests"
-CONFIG = Config(authkey=KEY, max_body=200, max_headers=600)
+CONFIG = Config(authkey=KEY, max_body=200, max_headers=600, max_header_lines=16)
 
 BODY = b'{"room":"u1","sender":"s1","key":"a-key-of-the-tests"}'
 NONCE = b"dGhlIHNhbXBsZSBub25jZQ=="
@@ -187,11 +187,35 @@ def test_the_limits_are_exact() -> None:
     head = len(post(b"A: ")) - len(BODY)
     assert isinstance(heads.read(post(b"A: " + b"b" * (600 - head))), tuple)
     assert heads.read(post(b"A: " + b"b" * (601 - head))) is None
+    assert isinstance(heads.read(post(*[b"A: b"] * 13)), tuple)
+    assert heads.read(post(*[b"A: b"] * 14)) is None
+    # Those of the body are none of the head.
+    assert isinstance(heads.read(post(*[b"A: b"] * 13, body=BODY + b"\n" * 100)), tuple)
+
+
+@pytest.mark.parametrize(
+    ("data", "rest"),
+    [
+        (b"", b""),
+        (b"\r\n", b""),
+        (b"\n\r\n\n", b""),
+        (b"\r", b"\r"),
+        (b"\r\n\r", b"\r"),
+        (b"\r\nGET", b"GET"),
+        (b"GET\r\n", b"GET\r\n"),
+        (b"\rGET", b"\rGET"),
+        (b" \r\n", b" \r\n"),
+    ],
+)
+def test_empty_lines_before_a_request_mean_nothing(data: bytes, rest: bytes) -> None:
+    """RFC 9112, section 2.2; a carriage return alone is no end of a line."""
+    assert without_empty_lines(data) == rest
+    assert is_begun(rest) == (rest not in (b"", b"\r"))
 
 
 @pytest.mark.parametrize("missing", range(1, len(BODY) + 1))
 def test_a_body_that_is_not_whole_is_waited_for(missing: int) -> None:
-    assert Heads(CONFIG).read(post()[:-missing]) is MORE
+    assert Heads(CONFIG).read(post()[:-missing]) == len(post())
 
 
 # -- held against h11 -----------------------------------------------------------------------
@@ -240,9 +264,13 @@ def requests(draw: st.DrawFn) -> bytes:
 def test_what_it_says_is_what_h11_says(requests: list[bytes]) -> None:
     heads = Heads(CONFIG)
     for data in requests * 2:
-        reading: tuple[Outcome, str | None] | More | None = heads.read(data)
+        reading: tuple[Outcome, str | None] | int | None = heads.read(data)
         if isinstance(reading, tuple):
             # One request, nothing behind it, and the next may come.
             assert by_h11(data) == (*reading, b"", True)
-        elif reading is MORE:
+        elif reading is not None:
             assert by_h11(data) is None
+            assert len(data) < reading
+            # So much has to come, and no less.
+            assert by_h11(data + b"1" * (reading - len(data) - 1)) is None
+            assert by_h11(data + b"1" * (reading - len(data))) is not None

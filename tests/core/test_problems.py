@@ -48,6 +48,7 @@ def test_the_ready_made_problems_are_these() -> None:
     assert {(name, problem.status, problem.close) for name, problem in CONSTANTS.items()} == {
         ("HEADERS_TOO_LARGE", 431, True),
         ("LOADING", 503, False),
+        ("TOO_MANY_HEADERS", 431, True),
         ("TIMED_OUT", 408, True),
         ("TOO_LARGE", 413, True),
         ("WRONG_KEYS", 429, False),

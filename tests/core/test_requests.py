@@ -561,6 +561,7 @@ def test_another_method_is_405_and_says_which(request_: bytes, allow: bytes) -> 
     outcome = ask(request_)
     assert isinstance(outcome, Problem)
     assert (outcome.status, outcome.headers) == (405, ((b"Allow", allow),))
+    assert outcome.handshake == ("method" if b"/ws" in request_ else None)
 
 
 @pytest.mark.parametrize(
@@ -745,7 +746,9 @@ def test_the_sample_of_the_rfc() -> None:
         handshake("Origin: https://anywhere.example"),
         handshake("Sec-WebSocket-Extensions: permessage-deflate"),
         handshake(target="/ws?room=u1"),
-        handshake(target="ws://test/ws").replace(b"ws://", b"http://"),
+        handshake(target="http://test/ws"),
+        handshake(target="ws://test/ws"),
+        handshake(target="WSS://test:443/ws?room=u1"),
         handshake("Content-Length: 0"),
     ],
 )
@@ -790,9 +793,8 @@ def test_the_subprotocol_is_chosen_if_it_was_offered(
 )
 def test_what_is_no_websocket_is_426(request_: bytes) -> None:
     outcome = ask(request_) if b"close" not in request_ else ask_last(request_)
-    assert outcome == Problem(
-        426, "this is a WebSocket", ((b"Upgrade", b"websocket"), (b"Connection", b"Upgrade"))
-    )
+    headers = ((b"Upgrade", b"websocket"), (b"Connection", b"Upgrade"))
+    assert outcome == Problem(426, "this is a WebSocket", headers, handshake="no_upgrade")
 
 
 @pytest.mark.parametrize("version", [None, "", "8", "12", "14", "13, 8", "013", "x"])
@@ -802,6 +804,7 @@ def test_another_version_is_426_and_told_which(version: str | None) -> None:
     assert outcome.status == 426
     assert (b"Sec-WebSocket-Version", b"13") in outcome.headers
     assert (b"Upgrade", b"websocket") in outcome.headers
+    assert outcome.handshake == "version"
 
 
 NONCE = HANDSHAKE["Sec-WebSocket-Key"]
@@ -830,7 +833,8 @@ def test_a_key_that_is_no_nonce_is_400(request_: bytes) -> None:
 
 def test_a_websocket_in_http_1_0_is_none() -> None:
     outcome = ask(handshake(http_version="1.0"))
-    assert outcome == Problem(400, "this is not a well-formed WebSocket handshake")
+    why = "this is not a well-formed WebSocket handshake"
+    assert outcome == Problem(400, why, handshake="malformed")
 
 
 @pytest.mark.parametrize(
@@ -863,7 +867,7 @@ def test_only_pages_of_the_listed_origins_may_connect(origin: str | None, welcom
     if welcome:
         assert outcome == Upgrade(ACCEPT, None)
     else:
-        assert outcome == Problem(403, "pages of this origin may not connect")
+        assert outcome == Problem(403, "pages of this origin may not connect", handshake="origin")
 
 
 def test_no_origin_at_all_may_be_listed() -> None:

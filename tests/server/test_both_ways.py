@@ -57,6 +57,10 @@ requests = st.sampled_from(
         b"HEAD / HTTP/1.1\r\nHost: hub\r\n\r\n",
         b"GARBAGE\r\n\r\n",
         b"POST /notify HTTP/1.1\r\n",
+        b"\r\n",
+        b"\r\n",
+        b"\r\n\n\r\n",
+        b"\r",
     ]
 )
 endings = st.sampled_from([b"", b"", HANDSHAKE, HANDSHAKE + JOIN, HANDSHAKE + b"\x81"])

@@ -11,7 +11,7 @@ import resource
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
-from typing import NoReturn
+from typing import NoReturn, cast
 
 import h11
 import pytest
@@ -187,7 +187,7 @@ async def test_a_reset_after_anything(start: Start, autojump_clock: MockClock, d
             await reset(stream)
 
 
-@pytest.mark.parametrize("data", [GARBAGE, TLS_HELLO, b"\r\n\r\n", b"GET\r\n\r\n", b"\0" * 100])
+@pytest.mark.parametrize("data", [GARBAGE, TLS_HELLO, b"\rGET", b"GET\r\n\r\n", b"\0" * 100])
 async def test_what_is_no_http_is_told_so(
     start: Start, autojump_clock: MockClock, data: bytes
 ) -> None:
@@ -367,6 +367,84 @@ async def test_twenty_kibibytes_of_headers(
         assert statuses(await read_all(stream)) == [431]
 
 
+@pytest.mark.parametrize("byte_by_byte", [False, True])
+@pytest.mark.parametrize(("excess", "status"), [(0, 200), (1, 431), (200, 431)])
+@pytest.mark.parametrize("usual", [True, False])
+@pytest.mark.parametrize("line", [b"a:b\r\n", b" c\r\n", b"a:b\n"])
+async def test_the_limit_of_lines_is_exact(
+    start: Start,
+    autojump_clock: MockClock,
+    excess: int,
+    status: int,
+    byte_by_byte: bool,
+    usual: bool,
+    line: bytes,
+) -> None:
+    hub = await start(max_header_lines=20)
+    request = post() if usual else GET
+    # Behind the request line and the first of the others.
+    host = request.index(b"\r\n", request.index(b"\r\n") + 2) + 2
+    count = request.partition(b"\r\n\r\n")[0].count(b"\r\n")
+    request = request[:host] + line * (20 - count + excess) + request[host:]
+    times = 2 if status == 200 else 1
+    async with dialogue(hub) as stream:
+        for _ in range(times):
+            await (drip if byte_by_byte else trio.SocketStream.send_all)(stream, request)
+        await stream.send_eof()
+        assert statuses(await read_all(stream)) == [status] * times
+
+
+EMPTY_LINES = {
+    "before it": ([b"\r\n" + GET], [200]),
+    "more of them": ([b"\r\n\r\n\n" + GET], [200]),
+    "before a usual one": ([b"\r\n" + post()], [200]),
+    "behind a body": ([post() + b"\r\n"], [200]),
+    "between two": ([post() + b"\r\n" + post() + b"\r\n\r\n" + GET], [200, 200, 200]),
+    "of their own": ([b"\r\n", post(), b"\r\n", post(), b"\r\n\r\n", GET], [200, 200, 200]),
+    "in two": ([b"\r", b"\n" + GET[:5], GET[5:], b"\r", b"\n" + post(), b"\r", b"\n"], [200, 200]),
+    "behind an unusual one, in two": ([GET + b"\r", b"\n" + GET], [200, 200]),
+    "before a handshake": ([b"\r\n" + HANDSHAKE.replace(b"13", b"8")], [426]),
+    "alone": ([b"\r\n"], []),
+    "half of one": ([b"\r"], []),
+    "half of one behind it": ([GET + b"\r"], [200]),
+    "no end of a line": ([GET + b"\r" + GET], [200, 400]),
+}
+
+
+@pytest.mark.parametrize("byte_by_byte", [False, True])
+@pytest.mark.parametrize(("pieces", "expected"), EMPTY_LINES.values(), ids=EMPTY_LINES)
+async def test_an_empty_line_where_a_request_may_begin_is_ignored(
+    start: Start,
+    autojump_clock: MockClock,
+    pieces: list[bytes],
+    expected: list[int],
+    byte_by_byte: bool,
+) -> None:
+    """RFC 9112, section 2.2."""
+    async with dialogue(await start()) as stream:
+        for piece in pieces:
+            await (drip if byte_by_byte else trio.SocketStream.send_all)(stream, piece)
+            await wait_all_tasks_blocked()
+        await stream.send_eof()
+        answers = await read_all(stream)
+        assert (statuses(answers) if answers else []) == expected
+
+
+@pytest.mark.parametrize("pieces", [[b"\r\n", b"\r\n"], [b"\r", b"\n"], [b"\r"]])
+@pytest.mark.parametrize(("before", "seconds"), [(b"", 3), (GET, 7), (post(), 7)])
+async def test_empty_lines_win_no_time(
+    start: Start, autojump_clock: MockClock, before: bytes, seconds: int, pieces: list[bytes]
+) -> None:
+    async with dialogue(await start(request_timeout=3, keep_alive=7)) as stream:
+        begin = trio.current_time()
+        await stream.send_all(before)
+        for piece in pieces:
+            await trio.sleep(1)
+            await stream.send_all(piece)
+        await read_all(stream)
+        assert seconds <= trio.current_time() - begin <= seconds * SLOT
+
+
 BODIES = {
     "too long": (POST + b"Content-Length: 16385\r\n\r\n", 413),
     "too long, and there": (post(b" " * 16385), 413),
@@ -384,6 +462,10 @@ BODIES = {
     "a chunk whose size is negative": (chunked(b"-1\r\nabc\r\n"), 400),
     "a chunk longer than its size": (chunked(b"1\r\nabc\r\n0\r\n\r\n"), 400),
     "a chunk's extension without end": (chunked(b"1;" + b"x" * 20_000), 431),
+    "a trailer of too many lines": (chunked(b"0\r\n" + b"X:\r\n" * 250 + b"\r\n"), 431),
+    "a trailer of many lines": (chunked(b"0\r\n" + b"X:\r\n" * 90 + b"\r\n"), 400),
+    "a byte order mark": (post(b"\xef\xbb\xbf" + BODY), 400),
+    "too many values": (post(b'{"room":[' + b"{}," * 5000 + b"1]}"), 400),
     "a trailer without end": (chunked(b"0\r\nX: " + b"x" * 20_000), 431),
     "both ways to say the length": (
         POST + b"Transfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n0\r\n\r\n",
@@ -603,12 +685,13 @@ async def test_a_member_that_is_reset(
 
 
 async def test_pings_from_one_who_never_reads(start: Start, autojump_clock: MockClock) -> None:
-    hub = await start(max_outbox=1024, heartbeat_timeout=3600, linger=2)
+    hub = await start(heartbeat_timeout=30, linger=2)
     async with unharmed(hub):
         stream = await small_window(hub)
         await stream.send_all(HANDSHAKE + client_text(JOIN))
         await pester(stream, client_frame(PING, bytes(125)) * 100)
         assert hub.statistics().connections == 0
+        assert hub.statistics().slow_members == 1
         await stream.aclose()
 
 
@@ -810,3 +893,53 @@ async def test_what_comes_after_a_head_has_a_body_again(
         received = b"".join([bytes(data) async for data in stream])
     assert b"HTTP/1.1 %d " % status in received
     assert b'"status":%d' % status in received
+
+
+async def leave_with_a_close(websocket: RawWebSocket) -> None:
+    await websocket.stream.send_all(client_frame(CLOSE))
+    assert await websocket.closed() is not None
+
+
+async def hang_up(websocket: RawWebSocket) -> None:
+    await websocket.stream.aclose()
+
+
+async def be_reset(websocket: RawWebSocket) -> None:
+    await reset(websocket.stream)
+
+
+async def say_nothing(websocket: RawWebSocket) -> None:
+    assert await websocket.closed() == 4408
+
+
+async def say_what_is_wrong(websocket: RawWebSocket) -> None:
+    await websocket.stream.send_all(client_frame(TEXT))
+    assert await websocket.closed() == 4400
+
+
+@pytest.mark.parametrize(
+    "end", [leave_with_a_close, hang_up, be_reset, say_nothing, say_what_is_wrong]
+)
+async def test_what_fails_at_the_end_of_one_connection_ends_no_other(
+    start: Start,
+    autojump_clock: MockClock,
+    caplog: pytest.LogCaptureFixture,
+    end: Callable[[RawWebSocket], Awaitable[None]],
+) -> None:
+    hub = await start()
+    async with joined(hub, "another", SESSION) as other:
+        websocket = await raw_websocket(hub)
+        await websocket.send(JOIN)
+        assert (await websocket.message())["type"] == "joined"
+        # What is remembered of the room is damaged, so that to leave it fails.
+        hub.recognition.standing(ROOM).noted = cast(float, "yesterday")
+        await end(websocket)
+        await wait_all_tasks_blocked()
+        await websocket.stream.aclose()
+        await trio.sleep(2 * hub.config.linger)
+        assert "TypeError" in caplog.text
+        caplog.clear()
+        assert hub.statistics().connections == 1
+        assert (await post_notify(hub, room="another", sender=None)).json["terminated"] == 1
+        while json.loads(await other.get_message())["type"] != "terminate":
+            pass  # heartbeats

@@ -1,6 +1,7 @@
 """The outbox over real sockets, whose buffers are as small as the kernel makes them."""
 
 import socket
+import tracemalloc
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from sse_trio.server.outbox import Outbox
+from sse_trio.server.outbox import FRAME_COST, Outbox
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -132,7 +133,7 @@ async def test_what_is_begun_is_finished_first(nursery: trio.Nursery) -> None:
 
 async def test_the_limit_is_exact(line: Line) -> None:
     sent = line.fill()
-    room = LIMIT - line.outbox.waiting
+    room = LIMIT - line.outbox.waiting - FRAME_COST
     assert not line.outbox.offer(b"x" * (room + 1))
     assert line.outbox.offer(b"x" * room)
     assert line.outbox.waiting == LIMIT
@@ -143,6 +144,89 @@ async def test_the_limit_is_exact(line: Line) -> None:
     assert line.outbox.offer(b"there is room again")
 
 
+async def test_what_waits_is_counted_by_the_memory_that_it_takes(line: Line) -> None:
+    line.fill()
+    tracemalloc.start()
+    before, _ = tracemalloc.get_traced_memory()
+    count = 0
+    while line.outbox.offer(b"." + bytes([count % 256])):
+        count += 1
+    after, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert count > LIMIT / (FRAME_COST + 2) - 2
+    assert after - before <= LIMIT
+    # Nor is it counted for much more than it is.
+    assert after - before > LIMIT / 2
+
+
+async def test_of_some_only_the_newest_waits(nursery: trio.Nursery) -> None:
+    line = make_line(nursery, limit=2 * BIG)
+    sent = line.begin()
+    waiting = line.outbox.waiting
+    for frame in (b"first", b"second", b"third"):
+        line.outbox.offer_newest(frame)
+        assert line.outbox.waiting == waiting + len(frame) + FRAME_COST
+    assert line.outbox.offer(b"behind it")
+    line.outbox.offer_newest(b"newest")
+    expected = sent + b"newest" + b"behind it"
+    assert await line.read_exactly(len(expected)) == expected
+    await wait_all_tasks_blocked()
+    assert line.outbox.waiting == 0
+    line.outbox.offer_newest(b"straight")
+    line.outbox.offer_newest(b" again")
+    assert line.read(100) == b"straight again"
+    line.close()
+
+
+async def test_the_newest_needs_no_room_and_has_the_time_of_the_one_before(
+    line: Line, autojump_clock: MockClock
+) -> None:
+    start = trio.current_time()
+    line.fill()
+    while line.outbox.offer(b"."):
+        pass
+    line.outbox.offer_newest(b"first")
+    await trio.sleep(TIMEOUT - 1)
+    line.outbox.offer_newest(b"second")
+    await trio.sleep(2 * TIMEOUT)
+    assert line.stuck_at == [start + TIMEOUT]
+    line.outbox.offer_newest(b"too late")
+    assert line.outbox.waiting == 0
+
+
+async def test_the_newest_that_is_begun_is_finished(nursery: trio.Nursery) -> None:
+    line = make_line(nursery, limit=2 * BIG)
+    begun = b"<" + b"=" * BIG + b">"
+    line.outbox.offer_newest(begun)
+    assert 0 < line.outbox.waiting < len(begun)
+    line.outbox.offer_newest(begun)
+    line.outbox.offer_newest(b"newest")
+    received = await line.read_exactly(len(begun))
+    while len(received) < len(begun) + 6:
+        received += await line.read_exactly(1)
+    assert received == begun + b"newest"
+    # One that waited, and is begun by now, is finished too.
+    sent = line.begin()
+    line.outbox.offer_newest(begun)
+    assert await line.read_exactly(len(sent)) == sent
+    await wait_all_tasks_blocked()
+    line.outbox.offer_newest(b"newest")
+    expected = begun + b"newest"
+    assert await line.read_exactly(len(expected)) == expected
+    line.close()
+
+
+async def test_the_last_takes_the_place_of_the_newest(line: Line) -> None:
+    sent = line.begin()
+    line.outbox.offer_newest(b"not worth it")
+    waiting = line.outbox.waiting
+    assert line.outbox.offer_last(b"last")
+    assert line.outbox.waiting == waiting - len(b"not worth it") + len(b"last")
+    line.outbox.offer_newest(b"newest")
+    expected = sent + b"last" + b"newest"
+    assert await line.read_exactly(len(expected)) == expected
+
+
 async def test_the_last_goes_before_what_waits(nursery: trio.Nursery) -> None:
     line = make_line(nursery, limit=2 * BIG)
     sent = line.begin()
@@ -150,7 +234,7 @@ async def test_the_last_goes_before_what_waits(nursery: trio.Nursery) -> None:
     assert line.outbox.offer(b"not worth it")
     assert line.outbox.offer(b"neither")
     assert line.outbox.offer_last(b"last")
-    assert line.outbox.waiting == waiting + len(b"last")
+    assert line.outbox.waiting == waiting + len(b"last") + FRAME_COST
     line.outbox.finish()
     assert await line.read_to_the_end() == sent + b"last"
     line.close()
@@ -199,7 +283,7 @@ async def test_the_last_has_no_limit(line: Line) -> None:
 async def test_the_last_goes_before_what_the_kernel_has_not_begun(line: Line) -> None:
     sent = line.fill()
     assert line.outbox.offer_last(b"last")
-    assert line.outbox.waiting == len(b"last")
+    assert line.outbox.waiting == len(b"last") + FRAME_COST
     # The byte that waited is not sent.
     assert await line.read_exactly(len(sent) + 3) == sent[:-1] + b"last"
 
@@ -312,7 +396,7 @@ async def test_to_finish_is_to_send_everything_and_close_this_side(line: Line, b
 @attrs.frozen
 class Offer:
     size: int
-    last: bool
+    kind: str
 
 
 @attrs.frozen
@@ -325,7 +409,7 @@ class Flush:
 
 
 steps = st.lists(
-    st.builds(Offer, st.integers(1, 9000), st.booleans())
+    st.builds(Offer, st.integers(1, 9000), st.sampled_from(["usual", "usual", "last", "newest"]))
     | st.builds(Read, st.integers(1, 9000))
     | st.builds(Flush),
     max_size=40,
@@ -354,26 +438,36 @@ async def test_whole_frames_in_order_whatever_happens(steps: list[Offer | Read |
     async with trio.open_nursery() as nursery:
         line = make_line(nursery)
         accepted: list[int] = []
+        newest: list[int] = []
         last = -1
         received = b""
         for number, step in enumerate(steps):
             match step:
                 case Offer():
                     frame = numbered(number, step.size)
-                    offer = line.outbox.offer_last if step.last else line.outbox.offer
-                    if offer(frame):
+                    if step.kind == "newest":
+                        line.outbox.offer_newest(frame)
+                        newest.append(number)
+                    elif step.kind == "last":
+                        assert line.outbox.offer_last(frame)
                         accepted.append(number)
-                    last = number if step.last else last
+                        last = number
+                    elif line.outbox.offer(frame):
+                        accepted.append(number)
                 case Read():
                     received += line.read(step.size)
                 case Flush():
                     await wait_all_tasks_blocked()
-            assert 0 <= line.outbox.waiting <= LIMIT + 9002
+            assert 0 <= line.outbox.waiting <= LIMIT + 2 * (9002 + FRAME_COST)
         line.outbox.finish()
         received += await line.read_to_the_end()
         line.close()
-    numbers = split(received)
-    # Nothing is lost but what waited when a last one came.
+    everything = split(received)
+    # Nothing is lost but what waited when a last one came, or a newer one of its kind.
+    if newest and newest[-1] > last:
+        assert newest[-1] in everything
+    assert len(set(everything)) == len(everything)
+    numbers = [number for number in everything if number not in newest]
     assert numbers == sorted(numbers)
     assert set(numbers) <= set(accepted)
     assert [n for n in numbers if n >= last] == [n for n in accepted if n >= last]

@@ -17,6 +17,7 @@ from sse_trio.browser import INTEGRITY, SOURCE
 from sse_trio.server.statistics import FAN_OUT_BUCKETS
 
 from ..support import (
+    HANDSHAKE,
     KEY,
     Start,
     connect,
@@ -139,6 +140,29 @@ async def test_metrics(start: Start) -> None:
     assert counted["sse_trio_fan_out_seconds_sum"] > 0
     for secret in ("alice", "bob", "session", KEY, "127.0.0.1"):
         assert secret not in text
+
+
+REFUSED = {
+    "method": HANDSHAKE.replace(b"GET", b"POST"),
+    "no_upgrade": HANDSHAKE.replace(b"Upgrade: websocket\r\n", b""),
+    "version": HANDSHAKE.replace(b"13", b"8"),
+    "malformed": HANDSHAKE.replace(b"==", b""),
+    "origin": HANDSHAKE[:-2] + b"Origin: https://evil.example\r\n\r\n",
+}
+
+
+async def test_refused_handshakes_are_counted_by_reason(start: Start) -> None:
+    hub = await start(origins=["https://app.example"])
+    for count, handshake in enumerate(REFUSED.values(), 1):
+        for _ in range(count):
+            async with await connect(hub) as stream:
+                await stream.send_all(handshake)
+                assert b"HTTP/1.1 4" in await stream.receive_some()
+    assert (await request(hub, "POST", "/healthz")).status == 405
+    counted = await samples(hub)
+    family = "sse_trio_refused_handshakes_total"
+    expected = {f"{family}[{reason}]": count for count, reason in enumerate(REFUSED, 1)}
+    assert {name: counted[name] for name in counted if name.startswith(family)} == expected
 
 
 async def test_the_buckets_of_a_histogram_are_cumulative(start: Start) -> None:
