@@ -15,8 +15,11 @@ def test_the_defaults() -> None:
     assert settings.max_idle(Kind.PERSISTENT) == 30 * 86400
     assert settings.cookie_lifetime == 30 * 86400
     assert settings.absolute_lifetime == float("inf")
+    assert settings.key_rotation == 30 * 86400
     assert not settings.single_sign_on_between_app_types
+    assert not settings.navigations
     assert settings.https
+    assert settings.host_prefix
 
 
 def test_units() -> None:
@@ -48,6 +51,7 @@ def test_units() -> None:
         (Settings, {"persistent": {}}, "persistent must be PersistentSettings, not an object"),
         (Settings, {"absolute_lifetime_hours": "8"}, "absolute_lifetime_hours must be a number"),
         (Settings, {"absolute_lifetime_hours": 0}, "absolute_lifetime_hours must be from 0.01"),
+        (Settings, {"absolute_lifetime_hours": 9601}, "from 0.01 to 9600 hours, not 9601"),
         (Settings, {"key_rotation_days": False}, "key_rotation_days must be a number or null"),
         (Settings, {"key_rotation_days": 0}, "key_rotation_days must be from 0.01 to 400 days"),
         (Settings, {"cache_time_minutes": None}, "cache_time_minutes must be a number, not null"),
@@ -118,3 +122,5 @@ def test_at_the_edge_of_a_contradiction() -> None:
         Settings(key_rotation_days=0.2, session=a_week, persistent=short)
     assert Settings(key_rotation_days=None).key_rotation is None
     assert Settings(single_sign_on_between_app_types=True).https
+    assert Settings(same_site="None").https
+    assert not Settings(https=False).https
