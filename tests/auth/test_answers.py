@@ -553,9 +553,9 @@ def hints(caplog: pytest.LogCaptureFixture) -> Callable[[], int]:
     return lambda: caplog.messages.count(HINT)
 
 
-def client(world: World, path: str, agent: bytes) -> dict[str, Any]:
+def client(world: World, path: str, agent: bytes, port: int) -> dict[str, Any]:
     headers = [(b"user-agent", agent)]
-    return scope_of(world, path=path, headers=headers, client=("testclient", 50000))
+    return scope_of(world, path=path, headers=headers, client=("testclient", port))
 
 
 async def test_who_never_sends_the_cookies_back_is_hinted_at_once(
@@ -566,15 +566,17 @@ async def test_who_never_sends_the_cookies_back_is_hinted_at_once(
         await answering(act=act)(scope, receive, send)
 
     middleware = Authentication(app, world.authority)
-    for path, agent, expected in [
+    steps = [
         ("/", b"a", 0),
         ("/login", b"a", 0),
         ("/", b"another", 0),
         ("/", b"a", 1),
         ("/login", b"a", 1),
         ("/", b"a", 1),
-    ]:
-        await ask(middleware, client(world, path=path, agent=agent))
+    ]
+    # Each on a connection of its own, and so from another port.
+    for port, (path, agent, expected) in enumerate(steps, 50000):
+        await ask(middleware, client(world, path, agent, port))
         assert hints() == expected
 
 
