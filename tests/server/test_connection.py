@@ -139,18 +139,20 @@ async def test_who_upgrades_while_others_are_ended_stays(
     assert hub.statistics().connections == 0
 
 
+@pytest.mark.parametrize("upgrading", [False, True])
 async def test_what_came_before_the_drain_is_answered(
-    start: Start, autojump_clock: MockClock
+    start: Start, autojump_clock: MockClock, upgrading: bool
 ) -> None:
     """Also where it has not been read yet."""
     hub = await start()
     async with await connect(hub) as stream:
         await wait_all_tasks_blocked()
-        os.write(stream.socket.fileno(), b"".join(parts()))
+        os.write(stream.socket.fileno(), HANDSHAKE if upgrading else b"".join(parts()))
         hub.drain()
         (idle,) = hub.idle
         idle.cancel()
         assert (await read_one(stream)).startswith(b"HTTP/1.1 503 ")
+        assert hub.statistics().refused_handshakes == ({"draining": 1} if upgrading else {})
 
 
 @pytest.mark.parametrize("upgrading", [False, True])

@@ -7,7 +7,7 @@ import json
 import socket
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 import pytest
@@ -31,7 +31,9 @@ from ..support import (
     TEXT,
     Start,
     client_frame,
+    client_text,
     connect,
+    raw_websocket,
 )
 
 STRANGERS = 4
@@ -122,6 +124,43 @@ async def test_others_have_their_turn_while_strangers_send_much(
         await stream.aclose()
     # Up to a thousand for each of them; read in one step, it was 8,000 to 110,000.
     assert 100 < innocent.most < STRANGERS * 4000
+
+
+JOIN = client_text({"type": "join", "room": "u1", "session": "s1"})
+
+
+async def test_who_says_much_at_once_is_heard_to_the_end_and_waits_again(
+    start: Start, autojump_clock: MockClock
+) -> None:
+    hub = await start()
+    for session in ("s1", "s2"):
+        data = filled(HANDSHAKE, client_frame(PONG, b"?"), JOIN.replace(b"s1", session.encode()))
+        websocket = await raw_websocket(hub, handshake=data)
+        async with websocket.stream:
+            assert (await websocket.message())["session"] == session
+            assert (await hub.notify("u1", sender=None)).terminated == 1
+            assert (await websocket.message())["type"] == "terminate"
+            await websocket.stream.send_all(filled(b"", client_frame(PING), GOODBYE))
+            assert await websocket.closed() is not None
+    await wait_all_tasks_blocked()
+    assert hub.statistics().connections == 0
+
+
+async def test_a_hard_stop_in_the_middle_of_it(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    async with trio.open_nursery() as server:
+        hub = await server.start(sse_trio.serve, sse_trio.Config(port=0, authkey=KEY))
+        stream = await connect(hub)
+        await stream.send_all(ATTACKS["pings behind the handshake"])
+        while not hub.statistics().connections:
+            await trio.lowlevel.checkpoint()
+        server.cancel_scope.cancel()
+    assert hub.statistics().connections == 0
+    with suppress(trio.BrokenResourceError):
+        async for _ in stream:
+            pass
+    await stream.aclose()
 
 
 class Counted(Heads):

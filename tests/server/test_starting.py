@@ -114,6 +114,7 @@ async def test_nobody_is_admitted_or_ended_before_it_is_known_who_stands(
             assert (await read_response(stream, h11.Connection(h11.CLIENT))).status == 503
     assert (await post_notify(starting.at, room="u1", key="wrong")).status == 401
     hub = await starting.is_ready()
+    assert hub.statistics().refused_handshakes == {"loading": times}
     async with joined(hub, "u1", "s2"):
         assert (await post_notify(hub, room="u1", sender="s3")).json["epoch"] == 2
 
