@@ -129,7 +129,10 @@ class Config:
         "refuse-new",
         about="`end-oldest`: a new login ends the oldest; `refuse-new`: it is answered 409",
     )
-    max_connections: int = count(100_000, "WebSockets at once; one more is closed with 1013")
+    max_connections: int = count(
+        100_000,
+        "WebSockets at once, but for those told to go; one more is closed with 1013",
+    )
     max_connections_per_room: int = count(
         64, "members of one room; one more is closed with 4429", high=1_000_000
     )

@@ -2,15 +2,27 @@
 
 The level is for our own logger. What other libraries write below a warning is theirs, and may
 hold what came over the wire: the one that reads HTTP/2's headers logs cookies.
+
+A thread writes them. If nobody reads what it writes, it waits alone, and lines are lost and
+counted.
 """
 
 import json
 import logging
+import os
+import queue
+import threading
+
+# So many lines may wait: more than the start of any server has, and a few MB at most.
+WAITING = 1000
+
+# Seconds that the end of the process waits for them to be written.
+PATIENCE = 1.0
 
 
 def set_up(level: str, kind: str) -> None:
     """Log from `level` up, and warnings of other libraries, as `formatter` says."""
-    handler = logging.StreamHandler()
+    handler = Handler(2)
     handler.setFormatter(formatter(kind))
     ours = logging.getLogger("sse_trio")
     ours.setLevel(level.upper())
@@ -22,6 +34,51 @@ def formatter(kind: str) -> logging.Formatter:
     if kind == "json":
         return _JsonFormatter()
     return logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
+
+
+class Handler(logging.Handler):
+    """Writes to a file descriptor, and never waits for it."""
+
+    def __init__(self, descriptor: int, *, waiting: int = WAITING) -> None:
+        super().__init__()
+        self._descriptor = descriptor
+        self._lines: queue.Queue[bytes] = queue.Queue(waiting)
+        self._lost = 0
+        threading.Thread(target=self._write, name="log", daemon=True).start()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Have it written, if not too much is waiting already."""
+        if self._lost and not self._lines.full():
+            lost, self._lost = self._lost, 0
+            self._put(_warning("lines of the log were lost, because nobody read them: %d", lost))
+        self._put(record)
+
+    def _put(self, record: logging.LogRecord) -> None:
+        try:
+            # What cannot be encoded came from outside.
+            self._lines.put_nowait(f"{self.format(record)}\n".encode(errors="backslashreplace"))
+        except queue.Full:
+            self._lost += 1
+
+    def flush(self) -> None:
+        """Wait until all is written, but not for long."""
+        with self._lines.all_tasks_done:
+            self._lines.all_tasks_done.wait_for(lambda: not self._lines.unfinished_tasks, PATIENCE)
+
+    def _write(self) -> None:
+        while True:
+            line = self._lines.get()
+            try:
+                while line:
+                    line = line[os.write(self._descriptor, line) :]
+            except OSError:
+                pass  # it is gone, and there is nobody else to be told
+            finally:
+                self._lines.task_done()
+
+
+def _warning(message: str, *values: object) -> logging.LogRecord:
+    return logging.LogRecord("sse_trio", logging.WARNING, __file__, 0, message, values, None)
 
 
 class _JsonFormatter(logging.Formatter):

@@ -1,7 +1,10 @@
 import json
 import logging
+import os
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import pytest
 
@@ -61,3 +64,44 @@ def test_the_level_is_for_our_own_lines(level: str, ours: int, others: int) -> N
     lines = run.stderr.splitlines()
     assert sum(" sse_trio: " in line for line in lines) == ours
     assert sum(" other: " in line for line in lines) == others
+
+
+def lines_of(read: int) -> list[str]:
+    """Read what is there."""
+    return os.read(read, 1 << 20).decode().splitlines()
+
+
+@pytest.fixture
+def pipe() -> Iterator[tuple[int, int]]:
+    read, write = os.pipe()
+    yield read, write
+    os.close(write)
+    os.close(read)
+
+
+def test_what_is_logged_is_written(pipe: tuple[int, int]) -> None:
+    handler = logs.Handler(pipe[1])
+    for number in range(3):
+        handler.handle(record("number %d, \ud800", number))
+    handler.flush()
+    assert lines_of(pipe[0]) == [f"number {number}, \\ud800" for number in range(3)]
+
+
+def test_nobody_waits_for_whoever_does_not_read(pipe: tuple[int, int]) -> None:
+    """Lines are lost, and how many is said when somebody reads again."""
+    read, write = pipe
+    handler = logs.Handler(write, waiting=10)
+    long = "x" * 10_000
+    for _ in range(100):
+        handler.handle(record(long))
+    heard = 0
+    while heard < 10:
+        heard += os.read(read, 1 << 20).count(b"\n")
+    handler.flush()
+    handler.handle(record("again"))
+    handler.flush()
+    *_, lost, last = lines_of(read)
+    found = re.search("lines of the log were lost, because nobody read them: ([0-9]+)$", lost)
+    assert found
+    assert 50 < int(found[1]) <= 90
+    assert last == "again"

@@ -5,6 +5,7 @@ import http.client
 import json
 import os
 import resource
+import select
 import shlex
 import shutil
 import signal
@@ -27,6 +28,8 @@ from sse_trio.core.messages import Joined
 
 from .processes import DEADLINE, KEY, Run, Serve, Server, write_config
 from .support import HANDSHAKE
+
+JSON = {"Content-Type": "application/json"}
 
 
 @attrs.define(eq=False)
@@ -163,6 +166,26 @@ async def test_the_grace_ends(serve: Serve) -> None:
         assert await server.program.ends() == 0
 
 
+async def test_whoever_answers_outlasts_a_stop(serve: Serve) -> None:
+    """Stopped for longer than any silence may last; whoever is silent is dropped all the same."""
+    server = await serve(heartbeat_interval=1, heartbeat_timeout=3)
+    async with contextlib.AsyncExitStack() as stack:
+        members = [
+            await stack.enter_async_context(sse_trio.open_member(server.ws, room="u1"))
+            for _ in range(3)
+        ]
+        for member in members:
+            assert isinstance(await anext(member), Joined)
+        silent = await stack.enter_async_context(mute_member(server, "u2", "s1"))
+        server.signal(signal.SIGSTOP)
+        await trio.sleep(4)
+        server.signal(signal.SIGCONT)
+        await silent.hears(b"4408")
+        answer = (await server.notify(room="u1", sender=None)).json
+        assert answer["terminated"] == 3
+    await server.program.err.line("WARNING.*nobody listened for")
+
+
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
@@ -237,6 +260,35 @@ async def test_open_files(serve: Serve) -> None:
     if sys.platform == "linux":
         raised = resource.prlimit(server.program.process.pid, resource.RLIMIT_NOFILE)
         assert raised == (300, 300)
+
+
+def test_a_log_that_nobody_reads(tmp_path: Path) -> None:
+    """Standard error is a pipe, and full before the first line."""
+    write_config(tmp_path, port=0, authkey=KEY)
+    read, write = os.pipe()
+    os.set_blocking(write, False)
+    with contextlib.suppress(BlockingIOError):
+        while os.write(write, bytes(4096)):
+            pass
+    os.set_blocking(write, True)
+    command = [sys.executable, "-m", "sse_trio", "serve", "--config", "config.json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=write, cwd=tmp_path) as process:
+        os.close(write)
+        try:
+            assert process.stdout is not None
+            assert select.select([process.stdout], [], [], DEADLINE)[0]
+            port = int(process.stdout.readline().split(b":")[2].split()[0])
+            for _ in range(3):
+                with contextlib.closing(
+                    http.client.HTTPConnection("127.0.0.1", port, timeout=DEADLINE)
+                ) as connection:
+                    connection.request("POST", "/notify", '{"room":"u1"}', JSON)
+                    assert connection.getresponse().status == 401
+            process.terminate()
+            assert process.wait(DEADLINE) == 0
+        finally:
+            process.kill()
+            os.close(read)
 
 
 async def test_json_logs(serve: Serve, run: Run) -> None:

@@ -18,14 +18,14 @@ from ..core.requests import Upgrade
 from ..errors import LedgerError
 from .conversation import converse
 from .exchange import BROKEN, READ, Exchange, announced, undurable
-from .failures import log_failure
 from .hub import Accepted, Hub
 from .member import Outcome
 from .parking import Parking
+from .timers import Timed
 from .transport import Transport, client_address
 
 
-class Connection:
+class Connection(Timed):
     """The HTTP side of one connection."""
 
     __slots__ = ("_data", "_due", "_heads", "_hub", "_is_parked", "_parking", "_whole", "transport")
@@ -46,7 +46,7 @@ class Connection:
         try:
             self._read()
         except Exception as error:  # noqa: BLE001
-            log_failure("a connection failed", error)
+            self._hub.notices.failed("a connection failed", error)
             self.cut()
 
     def cut(self) -> None:
@@ -60,16 +60,16 @@ class Connection:
         if not self._is_parked:
             return
         if is_begun(self._data):
-            self._work(self._data)
+            self._work(self._data, seconds=self._hub.membership.linger())
         else:
             self.cut()
 
-    def expire(self) -> None:
+    def expire(self, now: float) -> None:
         """End, if it has been given no more time meanwhile, and is not somebody else's by now."""
         if not self._is_parked:
             return
-        if self._hub.clock() < self._due:
-            self._hub.membership.schedule(self, self._due)
+        if now < self._due:
+            self._hub.timers.schedule(self, self._due)
         elif is_begun(self._data):
             self._work(self._data, seconds=0)
         else:
@@ -95,10 +95,10 @@ class Connection:
 
     def _wait(self, seconds: float) -> None:
         """Be parked, for so long from now on."""
-        due = self._hub.clock() + seconds
+        due = self._hub.timers.now() + seconds
         # One that is later is seen to when the earlier one has come: not with each request.
         if not self._is_parked or due < self._due:
-            self._hub.membership.schedule(self, due)
+            self._hub.timers.schedule(self, due)
         self._due = due
         if not self._is_parked:
             self._is_parked = True
@@ -110,7 +110,7 @@ class Connection:
             self._is_parked = False
             self._parking.leave(self)
             self._hub.idle.discard(self)
-            self._hub.membership.wheel.drop(self)
+            self._hub.timers.drop(self)
 
     def _work(self, data: bytes | bytearray, *, seconds: float | None = None) -> None:
         """Have a task do the rest; what has begun to come has so many `seconds` left, or all."""
@@ -181,7 +181,7 @@ class Connection:
         try:
             accepted = hub.accept_at_once(wanted)
         except Exception as error:  # noqa: BLE001
-            log_failure("a request failed", error)
+            self._hub.notices.failed("a request failed", error)
             self._leave()
             self._exchange(data, answer=BROKEN)
             return
@@ -213,7 +213,7 @@ class Connection:
             if wait:
                 await outcome.acknowledged(wait)
         except LedgerError:
-            self._exchange(data, answer=undurable())
+            self._exchange(data, answer=undurable(self._hub))
         except BaseException:
             self.transport.close()
             raise
@@ -224,13 +224,13 @@ class Connection:
         """Send the answer, and be parked again."""
         sent = False
         try:
-            with trio.move_on_after(self._hub.config.request_timeout):
+            with self._hub.timers.in_time(self._hub.config.request_timeout):
                 await self.transport.send_all(answer)
                 sent = True
             if sent and self._hub.draining.is_set():
                 sent = False
                 self.transport.send_eof()
-                await self.transport.part(self._hub.config.linger)
+                await self.transport.part(self._hub.membership.linger())
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             sent = False  # reset by the peer: there is nobody left to tell
         finally:

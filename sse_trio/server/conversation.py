@@ -11,7 +11,6 @@ from functools import partial
 import attrs
 
 from ..core.messages import CloseCode
-from .failures import log_failure
 from .hub import Hub
 from .member import Member, State
 from .parking import Parking
@@ -35,6 +34,7 @@ def converse(
         parking.spawn,
         limit=config.max_outbox,
         timeout=config.heartbeat_timeout,
+        timers=hub.timers,
         max_message=config.max_message,
     )
     member = hub.membership.arrive(websocket, address)
@@ -72,7 +72,7 @@ class Conversation:
         try:
             self._leave(hung_up=False)
         except Exception as error:  # noqa: BLE001
-            log_failure("a connection could not be ended well", error)
+            self._hub.notices.failed("a connection could not be ended well", error)
         finally:
             self._close()
 
@@ -81,7 +81,7 @@ class Conversation:
         try:
             step()
         except Exception as error:  # noqa: BLE001
-            log_failure("a connection failed", error)
+            self._hub.notices.failed("a connection failed", error)
             self.cut()
 
     def _read(self) -> None:
@@ -105,14 +105,14 @@ class Conversation:
     def _take(self, data: bytes) -> None:
         self._take_some(data[:READ])
         rest = data[READ:]
-        if (rest or self._websocket.behind) and self._member.state is not State.GONE:
+        if self._is_behind(rest):
             self._parking.leave(self)
             self._parking.spawn(self._catch_up, rest)
 
     async def _catch_up(self, rest: bytes) -> None:
         """Take what is left while others have their turn, and then be parked again."""
         try:
-            while rest or self._websocket.behind:
+            while self._is_behind(rest):
                 await self._hub.give_way()
                 if self._websocket.behind:
                     self._take_some(b"")
@@ -126,6 +126,10 @@ class Conversation:
             raise
         self._parking.park(self)
 
+    def _is_behind(self, rest: bytes) -> bool:
+        # What comes behind a close is not listened to.
+        return bool(rest or self._websocket.behind) and not self._websocket.closed
+
     def _take_some(self, data: bytes) -> None:
         websocket, member, membership = self._websocket, self._member, self._hub.membership
         admission = member.admission
@@ -133,8 +137,7 @@ class Conversation:
         if member.admission is not admission:
             self._parking.spawn(self._hub.admit, member)
         if websocket.closed:
-            self._leave(hung_up=True)
-            self._parking.spawn(self._linger)
+            membership.part(member)
         elif websocket.closing and member.state is not State.CLOSING:
             # What came was too big.
             membership.close(member, CloseCode.MALFORMED, "")
@@ -143,13 +146,6 @@ class Conversation:
         if self._member.state is not State.GONE:
             self._parking.leave(self)
             self._hub.membership.leave(self._member, hung_up=hung_up)
-
-    async def _linger(self) -> None:
-        """Close when the peer has read to the end, or has had the time to."""
-        try:
-            await self.transport.part(self._hub.config.linger)
-        finally:
-            self._close()
 
     def _close(self) -> None:
         self._websocket.abandon()

@@ -6,7 +6,6 @@ Whatever a client does ends here: nothing it causes leaves `Exchange.run`.
 
 import email.utils
 import http
-import logging
 from collections.abc import Callable
 from typing import Final
 
@@ -22,14 +21,11 @@ from ..errors import Conflict, Draining, LedgerError, LimitReached
 from ..strict_json import dumps
 from . import pages
 from .conversation import converse
-from .failures import log_failure
 from .hub import Hub
 from .member import Outcome
 from .pages import Reply
 from .parking import Parking
 from .transport import Transport, client_address
-
-logger = logging.getLogger("sse_trio")
 
 # One read of a socket: a whole request of almost any application server, and not so much
 # that one client could hold the loop.
@@ -87,7 +83,7 @@ class Exchange:
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             pass  # reset by the peer, or closed beneath us: there is nobody left to tell
         except Exception as error:  # noqa: BLE001
-            log_failure("a connection failed", error)
+            self._hub.notices.failed("a connection failed", error)
         finally:
             if self._is_over:
                 self._transport.close()
@@ -136,12 +132,25 @@ class Exchange:
         self._lines += len(lines)
         return True
 
+    def cancel(self) -> None:
+        """Wait for the rest of a request no longer than for anybody else who is told to go."""
+        timers = self._hub.timers
+        timers.schedule(self._patience, timers.now() + self._hub.membership.linger())
+
     async def _read_in_time(self, seconds: float) -> requests.Outcome | None:
-        with trio.move_on_after(seconds):
-            try:
-                return await self._read()
-            except h11.RemoteProtocolError as error:
-                return problems.from_error(error)
+        # What has come in time is read, however late that is; more than this is none of a request.
+        for _ in range(2 + (self._config.max_headers + self._config.max_body) // READ):
+            with self._hub.timers.in_time(seconds) as self._patience:
+                self._hub.idle.add(self)
+                try:
+                    return await self._read()
+                except h11.RemoteProtocolError as error:
+                    return problems.from_error(error)
+                finally:
+                    self._hub.idle.discard(self)
+            if not self._transport.has_unread():
+                break
+            seconds = 0
         return problems.TIMED_OUT
 
     async def _read(self) -> requests.Outcome | None:
@@ -195,7 +204,7 @@ class Exchange:
         if unauthorized:
             self._hub.wrong_keys.count(self._address, now)
             self._hub.counters.notifies["unauthorized"] += 1
-            logger.warning("a notify from %s had a wrong or no key", self._address)
+            self._hub.notices.warn("a notify from %s had a wrong or no key", self._address)
         return outcome
 
     async def _answer(self, outcome: requests.Outcome) -> bool:
@@ -203,7 +212,7 @@ class Exchange:
         try:
             answer = await self._carry_out(outcome)
         except Exception as error:  # noqa: BLE001
-            log_failure("a request failed", error)
+            self._hub.notices.failed("a request failed", error)
             answer = BROKEN
         return await self._respond(answer)
 
@@ -236,7 +245,7 @@ class Exchange:
         except LimitReached as full:
             return problems.limit_reached(full)
         except LedgerError:
-            return undurable()
+            return undurable(self._hub)
         if wanted.wait:
             await outcome.acknowledged(wanted.wait)
         return Reply(200, "application/json", announced(outcome))
@@ -267,9 +276,9 @@ class Exchange:
         if not self._head_only:
             parts.append(self._http.send(h11.Data(data=answer.body)))
         parts.append(self._http.send(h11.EndOfMessage()))
-        with trio.move_on_after(self._config.request_timeout) as timer:
+        with self._hub.timers.in_time(self._config.request_timeout) as patience:
             await self._transport.send_all(b"".join(parts))
-        return not timer.cancelled_caught and self._http.states == {
+        return not patience.is_over and self._http.states == {
             h11.CLIENT: h11.DONE,
             h11.SERVER: h11.DONE,
         }
@@ -277,26 +286,26 @@ class Exchange:
     async def _part(self) -> None:
         """Close so that the peer can still read the answer (RFC 9112, section 9.6)."""
         self._transport.send_eof()
-        await self._transport.part(self._config.linger)
+        await self._transport.part(self._hub.membership.linger())
 
     async def _upgrade(self, upgrade: Upgrade) -> None:
         """Answer the handshake; from now on it is a WebSocket."""
         accepted = h11.InformationalResponse(
             status_code=101, reason=b"Switching Protocols", headers=upgrade.headers
         )
-        with trio.move_on_after(self._config.request_timeout) as timer:
+        with self._hub.timers.in_time(self._config.request_timeout) as patience:
             await self._transport.send_all(self._http.send(accepted))
-        if timer.cancelled_caught:
+        if patience.is_over:
             return
         # What the client sent right behind its handshake is its first message.
         self._is_over = False
         converse(self._hub, self._parking, self._transport, self._address, self._behind())
 
 
-def undurable() -> Problem:
+def undurable(hub: Hub) -> Problem:
     """Say that a notify or release could not be made durable."""
     # The ledger says why, and in its own words, once.
-    logger.error("a notify or release could not be made durable")
+    hub.notices.error("a notify or release could not be made durable")
     return problems.UNDURABLE
 
 

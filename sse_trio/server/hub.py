@@ -25,12 +25,17 @@ from ..ledger import Commit, Ledger
 from ..ledger.memory import DONE
 from .answers import Answers
 from .member import Ending, Member, Outcome, Spawn
-from .membership import SLICE, Membership
+from .membership import Membership
+from .notices import Notices
 from .recognition import View
 from .statistics import Statistics
+from .timers import SLICE, Timers, slot_width
 
 # Seconds between two looks for what has been remembered long enough.
 SWEEP = 60
+
+# Seconds of not listening that are worth a line in the log.
+AWAY = 1.0
 
 Together = Callable[[int], object]
 
@@ -99,21 +104,22 @@ class Hub:
         """Whether the ledger is still being read, so that nobody can be admitted or ended yet."""
         self.draining = trio.Event()
         self.idle: set[Idle] = set()
-        """HTTP connections between two requests, to be ended by the drain."""
+        """HTTP connections that wait for their peers, to be ended by the drain."""
         self.wrong_keys = WrongKeys(limit=config.max_wrong_keys)
+        self.notices = Notices(self.clock)
+        self.timers = Timers(clock=self.clock, width=slot_width(config), late=self._was_away)
         self.membership = Membership(
             config,
             ledger,
-            clock=self.clock,
+            self.timers,
             wall=wall,
             jitter=jitter,
-            hurry=self._hurry,
             lifted=self._follow,
+            failed=self.notices.failed,
         )
         self.recognition = self.membership.recognition
         self.counters = self.membership.counters
         self._spawn = spawn
-        self._alarm = trio.Event()
         self._busy: dict[str, trio.lowlevel.ParkingLot] = {}
         self._quiet = trio.Event()
         self._slices = trio.StrictFIFOLock()
@@ -389,11 +395,10 @@ class Hub:
     @contextlib.contextmanager
     def _in_time(self) -> Iterator[None]:
         """Wait for the ledger, and for those who wait for it, no longer than `ledger_timeout`."""
-        try:
-            with trio.fail_after(self.config.ledger_timeout):
-                yield
-        except trio.TooSlowError:
-            raise LedgerError("the ledger takes too long") from None
+        with self.timers.in_time(self.config.ledger_timeout) as patience:
+            yield
+        if patience.is_over:
+            raise LedgerError("the ledger takes too long")
 
     def _refuse_while_draining(self) -> None:
         if self.draining.is_set():
@@ -453,13 +458,12 @@ class Hub:
             if not self._busy:
                 self._quiet.set()
 
-    async def beat(self) -> None:
-        """Do what is due, for ever: the one task that keeps everybody's time."""
-        while True:
-            await _gently(self.membership.turn())
-            self._alarm = trio.Event()
-            with trio.move_on_at(self.membership.next_due()):
-                await self._alarm.wait()
+    async def beat(self, catch_up: Callable[[], Iterable[int]] = tuple) -> None:
+        """Do what is due, for ever: the one task that keeps everybody's time.
+
+        `catch_up` reads what has come, before it is judged; it yields where others have a turn.
+        """
+        await self.timers.keep(catch_up, self.membership.turn)
 
     async def give_way(self) -> None:
         """Let everybody else have a turn, and whoever has waited here for longer.
@@ -470,13 +474,16 @@ class Hub:
         async with self._slices:
             await trio.lowlevel.checkpoint()
 
-    def _hurry(self) -> None:
-        self._alarm.set()
+    def _was_away(self, seconds: float) -> None:
+        # A shorter time is usual on a busy machine.
+        if seconds >= AWAY:
+            self.notices.warn("nobody listened for %.1f s: all deadlines are put off", seconds)
 
     async def sweep(self) -> None:
         """Forget what is too old, for ever."""
         while True:
             await trio.sleep(SWEEP)
+            self.notices.tell()
             await _gently(self.recognition.sweep())
             for follower in self.followers:
                 await follower.sweep()

@@ -2,12 +2,16 @@
 
 import enum
 from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 import attrs
 import trio
 
 from ..ledger import Commit
+
+InTime = Callable[[float], AbstractContextManager[object]]
+"""Cancels what is within after so many seconds."""
 
 
 class Peer(Protocol):
@@ -37,7 +41,7 @@ class State(enum.Enum):
     JOINED = "a living member"
     SUPERSEDED = "out of its room, about to be told"
     TERMINATED = "told to log out, has not answered"
-    CLOSING = "told that the server closes"
+    CLOSING = "told that the server closes, or has closed itself"
     GONE = "no connection"
 
 
@@ -60,6 +64,8 @@ class Outcome:
     """Whether the ledger has it."""
     told: trio.Event = attrs.field(factory=trio.Event, repr=False)
     """Set when there is nobody left to send it to."""
+    # Waits for so many seconds, by the clock of whoever ends members.
+    _in_time: InTime = attrs.field(default=trio.move_on_after, repr=False)
     # One for the fan-out itself, so that nothing is settled before it is complete.
     _open: int = attrs.field(default=1, init=False, repr=False)
     _settled: trio.Event = attrs.field(factory=trio.Event, repr=False)
@@ -75,7 +81,7 @@ class Outcome:
         Returns False after `timeout` seconds, or when the last one was cut for not
         answering within `linger`.
         """
-        with trio.move_on_after(timeout):
+        with self._in_time(timeout):
             await self._settled.wait()
         return self.pending == 0
 

@@ -5,22 +5,21 @@ is measured against the standing; a notify advances the standing and takes exact
 others out of the room. What takes long is a generator that gives way between members, and
 cannot change what was decided before its first step.
 
-A WebSocket stands in the wheel with whatever is due next for it: to have joined, to get a
-heartbeat, to have closed. Those who are told to log out have to have acknowledged by the same
-moment, and stand in it as one.
+A WebSocket has one date, for whatever is due next: to have joined, to get a heartbeat, to
+have closed. Those who are told to log out have to have acknowledged by the same moment, and
+have it as one.
 """
 
 import math
 import secrets
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Container, Generator, Iterable
-from typing import Protocol
+from collections.abc import Callable, Container, Generator, Iterable
 
 import attrs
 
 from ..config import Config
 from ..core import messages
-from ..core.heartbeats import Wheel, first_delay
+from ..core.heartbeats import first_delay
 from ..core.messages import CloseCode
 from ..core.notify import LAST_JOINED, Notify, Release
 from ..core.rooms import Rooms
@@ -28,15 +27,11 @@ from ..core.standing import Termination
 from ..core.tickets import Ticket
 from ..errors import RemoteProtocolError
 from ..ledger import Ledger
-from .failures import log_failure
 from .member import Ending, Member, Outcome, Peer, State
 from .recognition import Recognition
 from .statistics import Counters, Statistics
+from .timers import SLICE, Timed, Timers
 from .websocket import PING_FRAME, text_frame
-
-# Whatever goes through many members gives way to everybody else after this many: other rooms
-# wait for a millisecond of sends, not for a hundred, and each time costs the fan-out two or three.
-SLICE = 64
 
 
 @attrs.frozen(eq=False)
@@ -46,67 +41,48 @@ class Told:
     members: list[Member]
 
 
-class Timed(Protocol):
-    """Whatever else has a date, and is told when it has come."""
-
-    def __hash__(self) -> int: ...
-
-    def expire(self) -> None:
-        """Do what is due, or nothing, if that is past; neither wait nor raise."""
-        ...
-
-
 class Membership:
     """The WebSockets of one server, the rooms they have joined, and their timers.
 
-    `clock` is monotonic, `wall` is Unix time, both in seconds. `hurry` is called when
-    something is due earlier than `next_due` last said; `lifted` with a room in which a ticket has
-    ended older logins. A fan-out gives way after every `slice` members.
+    `wall` is Unix time in seconds. `lifted` is called with a room in which a ticket has ended
+    older logins, `failed` with a mistake of ours. A fan-out gives way after every `slice` members.
     """
 
     def __init__(
         self,
         config: Config,
         ledger: Ledger,
+        timers: Timers,
         *,
-        clock: Callable[[], float],
         wall: Callable[[], float],
         jitter: Callable[[], float],
-        hurry: Callable[[], None],
         lifted: Callable[[str], None],
+        failed: Callable[[str, Exception], object],
         slice: int = SLICE,
     ) -> None:
         self.draining = False
         self.counters = Counters()
         self._config = config
-        self._clock = clock
+        self._timers = timers
         self._wall = wall
         self._jitter = jitter
-        self._hurry = hurry
         self._lifted = lifted
+        self._failed = failed
         self._slice = slice
         self.rooms: Rooms[Member] = Rooms()
         self.recognition = Recognition(config, ledger, wall=wall, alive=self.rooms)
+        # Those who have a place, and those who are told to go, by how long that is ago.
         self._open: dict[Member, None] = {}
+        self._closing: dict[Member, None] = {}
         self._addresses: Counter[str] = Counter()
-        # A thirty-second of the shortest delay is exact enough.
-        width = (
-            min(
-                config.join_timeout,
-                config.heartbeat_interval,
-                config.linger,
-                config.request_timeout,
-                config.keep_alive,
-            )
-            / 32
-        )
-        self.wheel: Wheel[Member | Told | Timed] = Wheel(width=width, now=clock())
-        self._next_due = math.inf
+        # When the last of all has had its time, once the server shuts down.
+        self._end_of_all = math.inf
 
     def statistics(self) -> Statistics:
         """Return the counts and sizes as they are now."""
         return self.counters.snapshot(
-            connections=len(self._open),
+            connections=len(self._open) + len(self._closing),
+            closing=len(self._closing),
             members=self.rooms.population,
             rooms=len(self.rooms),
             remembered_rooms=len(self.recognition),
@@ -132,13 +108,13 @@ class Membership:
         termination = standing.advance(sender, notify.reason, notify.detail, present=present)
         prove = self.recognition.prove
         ticket = None if sender is None else prove(standing, notify.room, sender)
-        outcome = Outcome(notify.room, standing.epoch, sender, ticket)
+        outcome = Outcome(notify.room, standing.epoch, sender, ticket, in_time=self._timers.in_time)
         return self._end(standing.standing(), termination, outcome)
 
     def _release(self, release: Release) -> Ending:
         standing = self.recognition.standing(release.room)
         termination = standing.release(release.session, release.reason)
-        outcome = Outcome(release.room, standing.epoch)
+        outcome = Outcome(release.room, standing.epoch, in_time=self._timers.in_time)
         others = set(self.rooms.sessions(release.room)) - {release.session}
         return self._end(others, termination, outcome)
 
@@ -160,7 +136,7 @@ class Membership:
                 )
             )
         )
-        due = self._clock() + self._config.linger
+        due = self._timers.now() + self.linger()
         for start in range(0, len(members), self._slice):
             if start:
                 yield self._slice
@@ -170,7 +146,7 @@ class Membership:
     def _tell_some(self, members: list[Member], outcome: Outcome, frame: bytes, due: float) -> None:
         """Tell so many that nobody minds: the loop whose every microsecond is a large room's."""
         superseded, terminated = State.SUPERSEDED, State.TERMINATED
-        sent = 0
+        told: list[Member] = []
         for member in members:
             # Whoever left while the fan-out gave way is gone, and superseded all the same.
             if member.state is not superseded:
@@ -178,22 +154,23 @@ class Membership:
             member.state = terminated
             if member.peer.offer_last(frame):
                 member.outcome = outcome
-                sent += 1
+                told.append(member)
             else:
                 self._abort(member)
-        outcome.sent(sent)
-        self.counters.terminations_sent += sent
-        self.schedule(Told(members), due)
+        outcome.sent(len(told))
+        self.counters.terminations_sent += len(told)
+        self._timers.schedule(Told(told), due)
+        self._vacate(told)
 
     # -- a browser comes, speaks and goes -----------------------------------------------
 
     def arrive(self, peer: Peer, address: str) -> Member:
         """Register a WebSocket whose handshake is done; it may be refused at once."""
-        now = self._clock()
+        now = self._timers.now()
         member = Member(peer, address, heard=now)
         self._open[member] = None
         self._addresses[address] += 1
-        self.schedule(member, now + self._config.join_timeout)
+        self._timers.schedule(member, now + self._config.join_timeout)
         limit = self._config.max_connections_per_address
         if self.draining:
             self.refuse(member, CloseCode.GOING_AWAY, "the server is shutting down")
@@ -205,7 +182,7 @@ class Membership:
 
     def hear(self, member: Member, heard: Iterable[str | bytes]) -> None:
         """Take what came in from a member: any bytes at all, and the messages they held."""
-        member.heard = self._clock()
+        member.heard = self._timers.now()
         for message in heard:
             try:
                 if isinstance(message, bytes):
@@ -214,19 +191,28 @@ class Membership:
             except RemoteProtocolError as error:
                 self.refuse(member, CloseCode(error.close_code), str(error))
 
+    def part(self, member: Member) -> None:
+        """Take note that the peer closes too: it is read to the end, for `linger` seconds."""
+        if member.state in (State.CLOSING, State.GONE):
+            return
+        if member.state is State.JOINED:
+            self._leave_room(member)
+        elif member.state is State.TERMINATED:
+            # To hang up is an answer too.
+            self._settle(member, acked=True)
+        self._go(member)
+
     def leave(self, member: Member, *, hung_up: bool) -> None:
         """Forget a member whose connection has ended: by the peer (`hung_up`), or by us."""
         if member.state is State.JOINED:
             self._leave_room(member)
         elif member.state is State.TERMINATED:
-            # To hang up is an answer too; to be cut is none.
+            # To be cut is no answer.
             self._settle(member, acked=hung_up)
-        self.wheel.drop(member)
+        self._timers.drop(member)
         if member in self._open:
-            del self._open[member]
-            self._addresses[member.address] -= 1
-            if not self._addresses[member.address]:
-                del self._addresses[member.address]
+            self._free(member)
+        self._closing.pop(member, None)
         member.state = State.GONE
 
     def refuse(self, member: Member, code: CloseCode, why: str) -> None:
@@ -247,9 +233,41 @@ class Membership:
             # The fan-out will not reach it any more: this is its termination.
             code, reason = CloseCode.TERMINATED, ""
         if member.state is not State.GONE:
-            member.state = State.CLOSING
             member.peer.close(code, reason)
-            self.schedule(member, self._clock() + self._config.linger)
+            self._go(member)
+
+    def linger(self) -> float:
+        """Return how many seconds whoever is told to go now is given to follow.
+
+        That is `linger`. When the server shuts down, all have theirs together.
+        """
+        return min(self._config.linger, max(0, self._end_of_all - self._timers.now()))
+
+    def _go(self, member: Member) -> None:
+        member.state = State.CLOSING
+        self._timers.schedule(member, self._timers.now() + self.linger())
+        self._vacate((member,))
+
+    def _vacate(self, members: Iterable[Member]) -> None:
+        """Give the places of members who are told to go to others; cut who is one too many."""
+        for member in members:
+            if member in self._open:
+                self._free(member)
+                self._closing[member] = None
+        while len(self._closing) > self._config.max_connections:
+            # Who was told first has had the most time to follow.
+            eldest = next(iter(self._closing))
+            del self._closing[eldest]
+            if eldest.state is State.TERMINATED:
+                self._settle(eldest, acked=False)
+            self._abort(eldest)
+
+    def _free(self, member: Member) -> None:
+        """Give its place to others."""
+        del self._open[member]
+        self._addresses[member.address] -= 1
+        if not self._addresses[member.address]:
+            del self._addresses[member.address]
 
     def _heed(self, member: Member, message: messages.ClientMessage) -> None:
         match member.state, message:
@@ -272,7 +290,7 @@ class Membership:
 
         Not if one has just been sent: that is an answer too, and a flood of questions gets no more.
         """
-        now = self._clock()
+        now = self._timers.now()
         interval = self._config.heartbeat_interval
         is_due = now >= member.next_beat - interval + messages.ANSWER_INTERVAL
         if is_due and member.admission is None:
@@ -321,7 +339,7 @@ class Membership:
             self.recognition.note(room)
         else:
             self.recognition.see(room, session)
-        member.next_beat = self._clock() + first_delay(
+        member.next_beat = self._timers.now() + first_delay(
             self._config.heartbeat_interval, self._jitter
         )
         self._schedule_beat(member)
@@ -351,7 +369,7 @@ class Membership:
             self.recognition.see(member.room, member.session)
         except Exception as error:  # noqa: BLE001
             # It can leave whatever is remembered of its room.
-            log_failure("a departure could not be noted", error)
+            self._failed("a departure could not be noted", error)
 
     def _settle(self, member: Member, *, acked: bool) -> None:
         """Note how a terminated member ended."""
@@ -364,9 +382,8 @@ class Membership:
         member.state = State.CLOSING
 
     def _abort(self, member: Member) -> None:
-        member.state = State.CLOSING
         member.peer.abort()
-        self.schedule(member, self._clock() + self._config.linger)
+        self._go(member)
 
     def _close_slow(self, member: Member) -> None:
         self.counters.slow_members += 1
@@ -374,10 +391,9 @@ class Membership:
 
     # -- time passes --------------------------------------------------------------------
 
-    def turn(self) -> Generator[int, None, None]:
-        """Do what is due by now; yield, with how much it was, where others have a turn."""
-        now = self._clock()
-        due = self.wheel.turn(now)
+    def turn(self, now: float) -> Generator[int, None, None]:
+        """Do what was due by `now`; yield, with how much it was, where others have a turn."""
+        due = self._timers.due(now)
         if not due:
             return
         # Data, because scripts and DevTools cannot see a ping; and a ping, because the
@@ -391,8 +407,9 @@ class Membership:
             elif isinstance(item, Told):
                 self._close_silent(item)
                 yield len(item.members)
-            elif item not in self.wheel:  # it may have been given another date since
-                item.expire()
+            # While others had their turn, it may have been given another date.
+            elif isinstance(item, Timed) and item not in self._timers:
+                item.expire(now)
                 yield 1
         for start in range(0, len(members), self._slice):
             some = members[start : start + self._slice]
@@ -424,7 +441,7 @@ class Membership:
                     self._schedule_beat(member)
                 else:
                     beaten.append(member)
-        self._schedule_all(beaten, again)
+        self._timers.schedule_all(beaten, again)
 
     def _time(self) -> int:
         """Return the wall clock in the protocol's unit, milliseconds."""
@@ -437,7 +454,7 @@ class Membership:
 
     def _due(self, member: Member) -> None:
         # While others had their turn, it may have been given another date.
-        if member in self.wheel:
+        if member in self._timers:
             return
         if member.state is State.ARRIVING:
             self.refuse(member, CloseCode.TIMED_OUT, "no join in time")
@@ -447,28 +464,13 @@ class Membership:
 
     def _schedule_beat(self, member: Member) -> None:
         silent = member.heard + self._config.heartbeat_timeout
-        self.schedule(member, min(member.next_beat, silent))
-
-    def schedule(self, item: Member | Told | Timed, due: float) -> None:
-        """Have it done then what is due."""
-        self._schedule_all((item,), due)
-
-    def _schedule_all(self, items: Collection[Member | Told | Timed], due: float) -> None:
-        self.wheel.add_all(items, due)
-        if due < self._next_due:
-            # Once is enough, whoever else comes before the timer's task does.
-            self._next_due = due
-            self._hurry()
+        self._timers.schedule(member, min(member.next_beat, silent))
 
     def goodbye(self) -> Generator[int, None, None]:
         """Close every WebSocket with 1001; yield 1 after each."""
         self.draining = True
+        self._end_of_all = self._timers.now() + self._config.linger
         for member in list(self._open):
             if member.state in (State.ARRIVING, State.JOINED):
                 self.close(member, CloseCode.GOING_AWAY, "the server is shutting down")
             yield 1
-
-    def next_due(self) -> float:
-        """Return when `turn` has something to do next; infinity if never."""
-        self._next_due = self.wheel.next_due()
-        return self._next_due

@@ -22,6 +22,8 @@ from typing import Final
 import attrs
 import trio
 
+from .timers import Timed, Timers
+
 # What a frame that waits takes beside its own bytes, at most: 48 as the header of an object and for
 # the allocator's rounding, 48 for a `_Waiting`, 24 for a date, and its place in the queue.
 FRAME_COST: Final = 128
@@ -35,16 +37,16 @@ class _Waiting:
     """When it will have waited too long."""
 
 
-class Outbox:
+class Outbox(Timed):
     """The sending side of one connection.
 
     `spawn` starts a task. `limit` is how many bytes of memory may be taken by what waits;
-    `timeout` how many seconds a frame may wait, or the connection is aborted.
+    `timeout` how many seconds a frame may wait, or the connection is aborted: `timers` see to it.
     """
 
     __slots__ = (
         "_begun", "_flushing", "_limit", "_newest", "_queue", "_shutting", "_socket", "_spawn",
-        "_timeout", "aborted", "broken", "waiting",
+        "_timeout", "_timers", "aborted", "broken", "waiting",
     )  # fmt: skip
 
     def __init__(
@@ -54,11 +56,13 @@ class Outbox:
         *,
         limit: int,
         timeout: float,
+        timers: Timers,
     ) -> None:
         self._socket = sock
         self._spawn = spawn
         self._limit = limit
         self._timeout = timeout
+        self._timers = timers
         # Made when there is something: with hardly any connection there ever is.
         self._queue: deque[_Waiting] | None = None
         self._newest: _Waiting | None = None
@@ -116,6 +120,7 @@ class Outbox:
         self.waiting = 0
         if self._flushing is not None:
             self._flushing.cancel()
+            self._timers.drop(self)
 
     def abort(self) -> None:
         """End the connection at once, without a word; whoever reads from it reads its end."""
@@ -123,6 +128,15 @@ class Outbox:
         self.abandon()
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
+
+    def expire(self, now: float) -> None:
+        """Give the connection up, if a frame has waited for too long."""
+        if self._queue:
+            due = self._queue[0].due
+            if now < due:
+                self._timers.schedule(self, due)
+            else:
+                self.abort()
 
     def _offer(self, frame: bytes, limit: float) -> bool:
         if self.broken or self._shutting:
@@ -150,17 +164,17 @@ class Outbox:
     def _append(self, left: bytes) -> None:
         if self._queue is None:
             self._queue = deque()
-        self._queue.append(_Waiting(left, trio.current_time() + self._timeout))
+        due = self._timers.now() + self._timeout
+        self._queue.append(_Waiting(left, due))
         self.waiting += len(left) + FRAME_COST
         if self._flushing is None:
             self._flushing = trio.CancelScope()
             self._spawn(self._flush, self._flushing)
-        self._flushing.deadline = self._queue[0].due
+            self._timers.schedule(self, due)
 
     async def _flush(self, scope: trio.CancelScope) -> None:
         with scope:
             while self._queue:
-                scope.deadline = self._queue[0].due
                 try:
                     await trio.lowlevel.wait_writable(self._socket)
                 except (trio.ClosedResourceError, OSError, ValueError):
@@ -168,11 +182,7 @@ class Outbox:
                     self.abandon()
                 else:
                     self._push()
-        self._flushing = None
-        if self._queue:
-            self.abort()
-            return
-        self._queue = None
+        self._flushing = self._queue = None
         if self._shutting and not self.broken:
             self._shut()
 

@@ -7,17 +7,15 @@ epoll, each does have a task, and a small one.
 
 import logging
 import select
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 import trio
 
+from .timers import SLICE
 from .transport import Transport
 
 logger = logging.getLogger("sse_trio")
-
-# After this many connections everybody else has a turn.
-_AT_ONCE = 64
 
 
 class Parked(Protocol):
@@ -38,9 +36,12 @@ class Parked(Protocol):
 
 
 class Parking:
-    """Those who wait, each with a task of its own. `spawn` starts one."""
+    """Those who wait, each with a task of its own. `spawn` starts one; `warn` logs."""
 
-    def __init__(self, spawn: Callable[..., None]) -> None:
+    def __init__(
+        self, spawn: Callable[..., None], warn: Callable[..., object] = logger.warning
+    ) -> None:
+        self._warn = warn
         self.spawn = spawn
         """Start a task, for whoever has something to wait for."""
         self._parked: dict[int, Parked] = {}
@@ -56,7 +57,7 @@ class Parking:
         try:
             self._watch(number)
         except OSError as error:
-            logger.warning("no room to wait for another connection: %s", error.strerror)
+            self._warn("no room to wait for another connection: %s", error.strerror)
             parked.cut()
         else:
             self._parked[number] = parked
@@ -68,6 +69,15 @@ class Parking:
             self._forget(number)
         if not self._parked:
             self._left.set()
+
+    def catch_up(self) -> Iterator[int]:
+        """Have everybody called who has said something by now; yield where others have a turn.
+
+        Each is called once, however much that was: who is heard has been heard.
+        """
+        # Those who have a task are woken in the first one's turn, and go on in the second.
+        yield SLICE
+        yield SLICE
 
     def _watch(self, number: int) -> None:
         scope = self._waiting[number] = trio.CancelScope()
@@ -105,8 +115,10 @@ class Parking:
 class EpollParking(Parking):
     """Those who wait, with one task for all."""
 
-    def __init__(self, spawn: Callable[..., None]) -> None:
-        super().__init__(spawn)
+    def __init__(
+        self, spawn: Callable[..., None], warn: Callable[..., object] = logger.warning
+    ) -> None:
+        super().__init__(spawn, warn)
         self._epoll = select.epoll()
 
     def _watch(self, number: int) -> None:
@@ -115,20 +127,32 @@ class EpollParking(Parking):
     def _forget(self, number: int) -> None:
         self._epoll.unregister(number)
 
+    def catch_up(self) -> Iterator[int]:
+        """Have everybody called who has said something by now; yield where others have a turn."""
+        for number, _ in self._epoll.poll(0, len(self._parked) or 1):
+            self._call(number)
+            yield 1
+        yield from super().catch_up()
+
+    def _call(self, number: int) -> None:
+        # One that was ready before may have ended this one.
+        if parked := self._parked.get(number):
+            parked.ready()
+
     async def run(self) -> None:
         """Wait for everybody, for ever; when that is cancelled, cut those who are left."""
         try:
             while True:
                 await trio.lowlevel.wait_readable(self._epoll.fileno())
-                for number, _ in self._epoll.poll(0, _AT_ONCE):
-                    # One that was ready before may have ended this one.
-                    if parked := self._parked.get(number):
-                        parked.ready()
+                for number, _ in self._epoll.poll(0, SLICE):
+                    self._call(number)
         finally:
             self._cut()
             self._epoll.close()
 
 
-def open_parking(spawn: Callable[..., None]) -> Parking:
+def open_parking(
+    spawn: Callable[..., None], warn: Callable[..., object] = logger.warning
+) -> Parking:
     """Return the best that the platform has."""
-    return EpollParking(spawn) if hasattr(select, "epoll") else Parking(spawn)
+    return EpollParking(spawn, warn) if hasattr(select, "epoll") else Parking(spawn, warn)

@@ -54,9 +54,12 @@ async def serve(
             async with trio.open_nursery() as connections:
                 hub = Hub(config, ledger, connections.start_soon)
                 hub.loading = True
-                parking = open_parking(lambda *work: connections.start_soon(contain, *work))
+                failed, warn = hub.notices.failed, hub.notices.warn
+                parking = open_parking(
+                    lambda *work: connections.start_soon(contain, failed, *work), warn
+                )
                 timers.start_soon(parking.run)
-                timers.start_soon(hub.beat)
+                timers.start_soon(hub.beat, parking.catch_up)
                 try:
                     async with trio.open_nursery() as plumbing:
                         _listen(hub, listeners, parking, plumbing.start_soon)
@@ -77,6 +80,7 @@ async def serve(
                 await hub.finish_notifies()
                 await parking.emptied()
             timers.cancel_scope.cancel()
+        hub.notices.close()
         if failure is not None:
             raise failure
         logger.info("stopped")
@@ -128,4 +132,4 @@ def _listen(hub: Hub, listeners: list[Listener], parking: Parking, spawn: Spawn)
         Connection(hub, parking, heads, transport).ready()
 
     for listener in listeners:
-        spawn(listener.listen, accepted)
+        spawn(listener.listen, accepted, hub.notices.warn)

@@ -21,6 +21,8 @@ class Statistics:
 
     connections: int
     """WebSockets open, joined or not."""
+    closing: int
+    """Of those, told to go, and not gone yet."""
     members: int
     rooms: int
     remembered_rooms: int
@@ -74,6 +76,7 @@ class Counters:
         self,
         *,
         connections: int,
+        closing: int,
         members: int,
         rooms: int,
         remembered_rooms: int,
@@ -82,6 +85,7 @@ class Counters:
         """Freeze the counts, with the sizes as they are now."""
         return Statistics(
             connections=connections,
+            closing=closing,
             members=members,
             rooms=rooms,
             remembered_rooms=remembered_rooms,

@@ -26,19 +26,21 @@ logger = logging.getLogger("sse_trio")
 _STILLBORN = {
     errno.EPERM,
     errno.ECONNABORTED,
+    errno.ECONNRESET,
     errno.EPROTO,
     errno.ENETDOWN,
     errno.ENOPROTOOPT,
     errno.EHOSTDOWN,
+    getattr(errno, "ENONET", errno.EHOSTDOWN),  # Linux alone has it
     errno.EHOSTUNREACH,
     errno.EOPNOTSUPP,
     errno.ENETUNREACH,
     errno.ETIMEDOUT,
 }
 
-# What it reports where there is no room for another connection, and how long to wait for one:
-# the connections that are there go on.
-_FULL = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+# What it reports of the listening socket itself. Anything else, such as that there is no room
+# for another connection, is tried again after a while: the connections that are there go on.
+_BROKEN = {errno.EBADF, errno.EFAULT, errno.EINVAL, errno.ENOTSOCK}
 _RETRY = 0.1
 
 # Accepted in one go: a crowd costs few wake-ups, and those who are connected already wait no
@@ -47,6 +49,11 @@ _AT_ONCE = 64
 
 # Addresses that are known already: to read one takes 5 us, and many connections share one.
 _ADDRESSES = 4096
+
+# Proxies that a request can come through, and the characters of one's address, with a zone and a
+# port. What is beyond has been written by somebody who wants it to be read.
+_HOPS = 16
+_LONGEST = 96
 
 
 @attrs.define(eq=False, weakref_slot=False)
@@ -74,6 +81,16 @@ class Transport:
                 raise trio.BrokenResourceError from error
             else:
                 return data
+
+    def has_unread(self) -> bool:
+        """Whether there are bytes to be received, or the end."""
+        try:
+            self.socket.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return False
+        except OSError:  # which is then received
+            pass
+        return True
 
     async def send_all(self, data: bytes) -> None:
         """Send, however long the peer takes; when that is cut short, nothing can be sent after."""
@@ -134,8 +151,13 @@ class Listener:
         port: int = self.socket.getsockname()[1]
         return port
 
-    async def listen(self, accepted: Callable[[Transport], object]) -> None:
+    async def listen(
+        self,
+        accepted: Callable[[Transport], object],
+        warn: Callable[..., object] = logger.warning,
+    ) -> None:
         """Hand over each connection until cancelled, then close; `accepted` must not raise."""
+        failures = 0
         try:
             while True:
                 await trio.lowlevel.wait_readable(self.socket)
@@ -143,13 +165,18 @@ class Listener:
                     for _ in range(_AT_ONCE):
                         if transport := self._accept():
                             accepted(transport)
+                            if failures:
+                                warn("room for connections again, at attempt %d", failures + 1)
+                                failures = 0
                 except BlockingIOError:
                     pass
                 except OSError as error:
-                    if error.errno not in _FULL:
+                    if error.errno in _BROKEN:
                         raise
-                    why = errno.errorcode[error.errno]
-                    logger.warning("no room for another connection (%s), trying again", why)
+                    if not failures:
+                        why = errno.errorcode.get(error.errno or 0, error.errno)
+                        warn("no room for another connection (%s), trying again", why)
+                    failures += 1
                     await trio.sleep(_RETRY)
         finally:
             self.close()
@@ -230,14 +257,18 @@ def client_address(host: str, forwarded_for: str | None, config: Config) -> str:
     """Return whose connection this is: `host`, or whom trusted proxies say it is for.
 
     The proxies append to ``X-Forwarded-For``, so it is read from its end, up to the first
-    address that is not a trusted proxy's; what stands before that anyone may have written.
+    address that is not a trusted proxy's; what stands before that anyone may have written. No
+    more than 16 are looked at.
     Limits count by the result, so an IPv6 address is widened to its network of 64 bits.
     """
     address = host
-    hops = forwarded_for.split(",") if forwarded_for else []
+    hops = forwarded_for.rsplit(",", _HOPS)[-_HOPS:] if forwarded_for else []
     while hops and _trusted(address, config):
+        hop = hops.pop().strip()
+        if len(hop) > _LONGEST:
+            break
         try:
-            address = _plain(_without_port(hops.pop().strip()))
+            address = _plain(_without_port(hop))
         except ValueError:
             break
     return _subscriber(address)

@@ -14,6 +14,7 @@ from wsproto.events import BytesMessage, CloseConnection, Ping, TextMessage
 from wsproto.frame_protocol import CloseReason
 
 from .outbox import Outbox
+from .timers import Timers
 
 # A whole message or ping leaves nothing behind in the encoder, and a server's frames are
 # not masked (RFC 6455, section 5.1): one encoder serves for all, and one frame for all members.
@@ -61,9 +62,10 @@ class WebSocket(Outbox):
         *,
         limit: int,
         timeout: float,
+        timers: Timers,
         max_message: int,
     ) -> None:
-        super().__init__(sock, spawn, limit=limit, timeout=timeout)
+        super().__init__(sock, spawn, limit=limit, timeout=timeout, timers=timers)
         self._max_message = max_message
         # Both only where there has to be one.
         self._parser: Connection | None = None

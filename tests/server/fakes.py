@@ -1,7 +1,7 @@
 """Fakes for what the hub talks to: a browser's connection, and a ledger that waits."""
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any
 
@@ -14,6 +14,25 @@ from sse_trio import Config, LedgerError, MemoryLedger
 from sse_trio.core.notify import Answer
 from sse_trio.core.standing import Record
 from sse_trio.server.membership import Membership
+from sse_trio.server.notices import Notices
+from sse_trio.server.timers import Timed, Timers, slot_width
+
+
+def make_timers() -> Timers:
+    """Return some that keep time to a second, by Trio's clock."""
+    return Timers(clock=trio.lowlevel.current_clock().current_time, width=1)
+
+
+async def keep(timers: Timers) -> None:
+    """Have done what is due."""
+
+    def turn(now: float) -> Iterator[int]:
+        for item in timers.due(now):
+            assert isinstance(item, Timed)
+            item.expire(now)
+            yield 1
+
+    await timers.keep(tuple, turn)
 
 
 class FakePeer:
@@ -55,17 +74,22 @@ class FakePeer:
 
 
 def membership_at(
-    now: Callable[[], float], config: Config, *, slice: int, jitter: float = 0.5
+    now: Callable[[], float],
+    config: Config,
+    *,
+    slice: int,
+    jitter: float = 0.5,
+    timers: Timers | None = None,
 ) -> Membership:
     """Return one that nobody hurries, with a ledger in memory and both its clocks `now`."""
     return Membership(
         config,
         MemoryLedger(),
-        clock=now,
+        timers or Timers(clock=now, width=slot_width(config)),
         wall=now,
         jitter=lambda: jitter,
-        hurry=lambda: None,
         lifted=lambda _: None,
+        failed=Notices(now).failed,
         slice=slice,
     )
 

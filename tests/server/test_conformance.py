@@ -16,6 +16,8 @@ from sse_trio.core.requests import RequestReader, Upgrade
 from sse_trio.server.transport import Transport, open_listeners
 from sse_trio.server.websocket import WebSocket, text_frame
 
+from .fakes import make_timers
+
 LARGEST = 16 * 1024 * 1024
 
 # To echo is to send back whatever came; the product itself sends nothing binary.
@@ -56,6 +58,7 @@ async def echo(nursery: trio.Nursery, transport: Transport) -> None:
         nursery.start_soon,
         limit=2 * LARGEST,
         timeout=60,
+        timers=make_timers(),
         max_message=LARGEST,
     )
     while True:

@@ -117,7 +117,7 @@ async def test_who_upgrades_while_others_are_ended_stays(
     start: Start, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All are due at the same time, but these few have a word to say before it is their turn."""
-    monkeypatch.setattr("sse_trio.server.hub.SLICE", 1)
+    monkeypatch.setattr("sse_trio.server.timers.SLICE", 1)
     hub = await start(request_timeout=2, join_timeout=60)
     joined = 0
     async with AsyncExitStack() as stack:

@@ -32,6 +32,7 @@ import sse_trio
 from sse_trio.core.notify import LAST_JOINED, Notify, Release
 from sse_trio.core.rooms import Rooms
 from sse_trio.server.member import Ending, Member, Outcome, State
+from sse_trio.server.timers import Timers, slot_width
 
 from ..model import LAST, Model, Seen, Tab
 from ..support import KEY, caused_by_assertion, open_peer
@@ -64,7 +65,10 @@ class Hub(RuleBasedStateMachine):
         super().__init__()
         self.now = 1000.0
         self.model = Model(self.config.max_sessions)
-        self.membership = membership_at(lambda: self.now, self.config, slice=self.slice)
+        self.timers = Timers(clock=lambda: self.now, width=slot_width(self.config))
+        self.membership = membership_at(
+            lambda: self.now, self.config, slice=self.slice, timers=self.timers
+        )
         self.real: dict[Tab, tuple[Member, FakePeer]] = {}
         self.running: list[tuple[Generator[int, None, None], list[Tab]]] = []
         self.outcomes: list[Outcome] = []
@@ -170,7 +174,7 @@ class Hub(RuleBasedStateMachine):
         self._finish_fan_outs()
         before = {tab: len(self.real[tab][1].got("heartbeat")) for tab in self.model.living()}
         self.now += seconds
-        for _ in self.membership.turn():
+        for _ in self.membership.turn(self.now):
             pass
         for tab, beats in before.items():
             member, peer = self.real[tab]
@@ -241,7 +245,7 @@ class Hub(RuleBasedStateMachine):
         connected = [m for m, _ in self.real.values() if m.state is not State.GONE]
         # Whoever is about to be told, or has been, is timed with those who were told beside it.
         alone = (State.ARRIVING, State.JOINED, State.CLOSING)
-        assert all(m in self.membership.wheel for m in connected if m.state in alone)
+        assert all(m in self.timers for m in connected if m.state in alone)
         assert self.membership.statistics().connections == len(connected)
         assert all(tab in self._not_yet_told() or self._is_timed(tab) for tab in self.real)
 

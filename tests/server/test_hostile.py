@@ -252,7 +252,7 @@ async def test_half_a_request_and_silence(
     async with dialogue(await start(request_timeout=3), data) as stream:
         begin = trio.current_time()
         assert statuses(await read_all(stream)) == [408]
-        assert trio.current_time() == pytest.approx(begin + 3)
+        assert begin + 3 <= trio.current_time() <= begin + 3 + 2 * 3 / 32
 
 
 @pytest.mark.parametrize("data", [GET, HANDSHAKE, post()])
@@ -667,7 +667,7 @@ async def test_a_close_with_much_behind_it_is_answered(
     async with member(hub) as websocket:
         await websocket.stream.send_all(client_frame(CLOSE, b"\x03\xe8bye") + GARBAGE * 1000)
         assert await websocket.closed() == 1000
-        assert hub.statistics().connections == 0
+        assert hub.statistics().members == 0
         assert await websocket.closed() is None
 
 

@@ -2,7 +2,7 @@
 
 import socket
 import tracemalloc
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING
 
 import attrs
@@ -13,6 +13,9 @@ from hypothesis import strategies as st
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from sse_trio.server.outbox import FRAME_COST, Outbox
+from sse_trio.server.timers import Timers
+
+from .fakes import keep, make_timers
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -23,15 +26,21 @@ TIMEOUT = 60
 BIG = 50_000
 
 
-class Timed(Outbox):
+class Noting(Outbox):
     """Notes when it gives a connection up."""
 
     __slots__ = ("stuck_at",)
 
     def __init__(
-        self, sock: socket.socket, spawn: Callable[..., None], *, limit: int, timeout: float
+        self,
+        sock: socket.socket,
+        spawn: Callable[..., None],
+        *,
+        limit: int,
+        timeout: float,
+        timers: Timers,
     ) -> None:
-        super().__init__(sock, spawn, limit=limit, timeout=timeout)
+        super().__init__(sock, spawn, limit=limit, timeout=timeout, timers=timers)
         self.stuck_at: list[float] = []
 
     def abort(self) -> None:
@@ -43,9 +52,10 @@ class Timed(Outbox):
 class Line:
     """An outbox, and the peer's end of its socket."""
 
-    outbox: Timed
+    outbox: Noting
     ours: socket.socket
     theirs: socket.socket
+    timers: Timers
 
     @property
     def stuck_at(self) -> list[float]:
@@ -100,13 +110,15 @@ def make_line(nursery: trio.Nursery, *, limit: int = LIMIT) -> Line:
     for end in (ours, theirs):
         end.setblocking(False)
     ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
-    outbox = Timed(ours, nursery.start_soon, limit=limit, timeout=TIMEOUT)
-    return Line(outbox, ours, theirs)
+    timers = make_timers()
+    outbox = Noting(ours, nursery.start_soon, limit=limit, timeout=TIMEOUT, timers=timers)
+    return Line(outbox, ours, theirs, timers)
 
 
 @pytest.fixture
-def line(nursery: trio.Nursery) -> Iterator[Line]:
+async def line(nursery: trio.Nursery) -> AsyncIterator[Line]:
     line = make_line(nursery)
+    nursery.start_soon(keep, line.timers)
     yield line
     line.close()
 
@@ -259,7 +271,9 @@ async def test_what_is_begun_stays_begun_when_the_socket_takes_nothing(
     ours, theirs = socket.socketpair()
     theirs.setblocking(False)
     with Moody(fileno=ours.detach()) as moody, theirs:
-        outbox = Outbox(moody, nursery.start_soon, limit=LIMIT, timeout=TIMEOUT)
+        outbox = Outbox(
+            moody, nursery.start_soon, limit=LIMIT, timeout=TIMEOUT, timers=make_timers()
+        )
         moody.patience = 3
         assert outbox.offer(b"begun")
         for _ in range(10):
@@ -310,6 +324,7 @@ async def test_each_frame_has_its_own_deadline(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     line = make_line(nursery, limit=10 * BIG)
+    nursery.start_soon(keep, line.timers)
     start = trio.current_time()
     first = line.begin()
     for _ in range(3):

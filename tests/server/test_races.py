@@ -20,7 +20,7 @@ import sse_trio
 from sse_trio.core.notify import Notify
 from sse_trio.server.hub import Hub
 from sse_trio.server.member import Member, Outcome, State
-from sse_trio.server.membership import SLICE
+from sse_trio.server.timers import SLICE
 
 from ..support import KEY
 from .fakes import FakePeer, HeldLedger

@@ -13,7 +13,7 @@ from wsproto.events import Ping, TextMessage
 import sse_trio
 from sse_trio.core.messages import CloseCode
 
-from ..support import KEY, RawWebSocket, Start, joined, raw_websocket
+from ..support import CLOSE, KEY, RawWebSocket, Start, client_frame, joined, raw_websocket
 
 SLACK = 0.5
 """Seconds that a timer may be late: more than the width of any slot used here."""
@@ -217,6 +217,30 @@ async def test_drain_says_goodbye_and_ends(
     assert 5 <= trio.current_time() - began <= 5 + SLACK  # the rude one, cut after linger
     await rude.stream.aclose()
     await idle.aclose()
+
+
+@pytest.mark.parametrize("seconds", [0, 1, 4, 6])
+async def test_the_drain_is_over_in_time_whoever_is_silent(
+    nursery: trio.Nursery, autojump_clock: MockClock, seconds: float
+) -> None:
+    """In one `linger`, wherever they are: half of what `docker stop` waits before it kills."""
+    hub, ended = await start_to_end(nursery, shutdown_grace=10, linger=5)
+    silent, leaving, half = [await raw_websocket(hub) for _ in range(3)]
+    await join(silent)
+    await join(leaving, "s2")
+    outcome = await hub.notify("u1", sender=None)
+    await trio.sleep(seconds)
+    await leaving.stream.send_all(client_frame(CLOSE, b"\x03\xe8"))
+    begun = await trio.open_tcp_stream("127.0.0.1", hub.port)
+    await begun.send_all(b"POST /notify HTTP/1.1\r\n")
+    await trio.testing.wait_all_tasks_blocked()
+    began = trio.current_time()
+    hub.drain()
+    await ended.wait()
+    assert trio.current_time() - began <= 5 + 2 * SLACK
+    assert (outcome.terminated, outcome.acked) == (2, seconds < 5)
+    for stream in (silent.stream, leaving.stream, half.stream, begun):
+        await stream.aclose()
 
 
 async def test_shutdown_grace_is_the_last_word(

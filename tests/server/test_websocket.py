@@ -3,7 +3,7 @@
 import itertools
 import socket
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from functools import partial
 from unittest.mock import Mock, patch
 
@@ -20,6 +20,7 @@ from sse_trio.server.outbox import FRAME_COST
 from sse_trio.server.websocket import FRAMES, PING_FRAME, WebSocket, text_frame
 
 from ..support import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, client_frame
+from .fakes import make_timers
 
 MAX_MESSAGE = 100
 LIMIT = 1000
@@ -64,13 +65,18 @@ END = End()
 
 
 @pytest.fixture
-def peer(nursery: trio.Nursery) -> Iterator[Peer]:
+async def peer(nursery: trio.Nursery) -> AsyncIterator[Peer]:
     ours, theirs = socket.socketpair()
     for end in (ours, theirs):
         end.setblocking(False)
     ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
     websocket = WebSocket(
-        ours, nursery.start_soon, limit=LIMIT, timeout=60, max_message=MAX_MESSAGE
+        ours,
+        nursery.start_soon,
+        limit=LIMIT,
+        timeout=60,
+        timers=make_timers(),
+        max_message=MAX_MESSAGE,
     )
     yield Peer(websocket, theirs)
     websocket.abandon()
@@ -180,7 +186,7 @@ def test_the_usual_frames_are_read_as_wsproto_reads_them(
     def converse() -> tuple[list[list[str | bytes]], bytes, bool, bool]:
         sock = Mock()
         sock.send.side_effect = len
-        websocket = WebSocket(sock, Mock(), limit=LIMIT, timeout=60, max_message=300)
+        websocket = WebSocket(sock, Mock(), limit=LIMIT, timeout=60, timers=Mock(), max_message=300)
         said = [take_all(websocket, piece) for piece in pieces]
         sent = b"".join(bytes(call.args[0]) for call in sock.send.mock_calls)
         return said, sent, websocket.closing, websocket.closed

@@ -1,0 +1,74 @@
+"""What clients can cause at will is logged a few times, and from then on counted.
+
+Otherwise whoever sends wrong keys, or takes the last file descriptor, fills a disk, and hides
+what else there is to be read.
+"""
+
+import logging
+import traceback
+from collections.abc import Callable
+
+import attrs
+
+logger = logging.getLogger("sse_trio")
+
+# So often within so many seconds is each kind of line written.
+OFTEN = 10
+WINDOW = 60.0
+
+
+@attrs.define
+class _Kind:
+    level: int
+    text: str
+    since: float
+    count: int = 0
+
+
+class Notices:
+    """Lines of one log, by kind. `clock` is monotonic, in seconds."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._kinds: dict[str, _Kind] = {}
+
+    def warn(self, text: str, *values: object) -> None:
+        """Log a warning; lines of the same `text` are of one kind, whatever their values."""
+        self._log(logging.WARNING, text, text, values)
+
+    def error(self, text: str, *values: object) -> None:
+        """Log an error."""
+        self._log(logging.ERROR, text, text, values)
+
+    def failed(self, what: str, error: Exception) -> None:
+        """Log a mistake of ours that a client has found."""
+        # The message of an exception may quote what the client sent; where it came from may not.
+        where = "".join(traceback.format_tb(error.__traceback__))
+        kind = f"{what}: {type(error).__name__}"
+        self._log(logging.ERROR, kind, "%s\n%s", (kind, where))
+
+    def tell(self) -> None:
+        """Say of what is over how often it was left out."""
+        now = self._clock()
+        for key, kind in list(self._kinds.items()):
+            if now - kind.since >= WINDOW:
+                self._end(key)
+
+    def close(self) -> None:
+        """Say so of everything."""
+        for key in list(self._kinds):
+            self._end(key)
+
+    def _log(self, level: int, key: str, text: str, values: tuple[object, ...]) -> None:
+        now = self._clock()
+        if key in self._kinds and now - self._kinds[key].since >= WINDOW:
+            self._end(key)
+        kind = self._kinds.setdefault(key, _Kind(level, key, now))
+        kind.count += 1
+        if kind.count <= OFTEN:
+            logger.log(level, text, *values)
+
+    def _end(self, key: str) -> None:
+        kind = self._kinds.pop(key)
+        if kind.count > OFTEN:
+            logger.log(kind.level, "%d more left out like: %s", kind.count - OFTEN, kind.text)
