@@ -165,10 +165,14 @@ class Config:
         10, "wrong keys a minute from one address; then its notifies are answered 429"
     )
     max_remembered_rooms: int = count(
-        1_000_000, "rooms whose standing is remembered; then the oldest is forgotten"
+        1_000_000,
+        "rooms remembered where nobody was ever named, and where no login stands any more",
     )
     max_remembered_sessions: int = count(
-        64, "sessions remembered in one room; then its oldest is forgotten", low=2, high=65536
+        64,
+        "sessions a room remembers of those that have ended, and of those that merely joined",
+        low=2,
+        high=65536,
     )
     ticket_lifetime: float = number(
         30 * 86400, "a ticket is valid, and a standing is remembered", low=1, high=10 * 366 * 86400
@@ -199,7 +203,7 @@ class Config:
         if self.max_remembered_sessions <= self.max_sessions:
             raise ConfigError(
                 f"max_remembered_sessions ({self.max_remembered_sessions}) must be more than "
-                f"max_sessions ({self.max_sessions}): one that has ended is to be remembered too"
+                f"max_sessions ({self.max_sessions}): whomever a notify ends is to be remembered"
             )
         if self.max_connections_per_room < self.max_sessions:
             raise ConfigError(

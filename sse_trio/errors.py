@@ -4,7 +4,7 @@
      ├── ConfigError            what the operator wrote cannot be used
      ├── LocalProtocolError     what the embedding program passed cannot be sent
      ├── RemoteProtocolError    what the peer sent breaks the protocol
-     ├── Conflict               the idempotency id belongs to another notify
+     ├── Conflict               the idempotency id belongs to another notify, or its login has ended
      ├── LimitReached           every place in the room is taken, and none may be taken away
      ├── Draining               the hub is shutting down and takes no more notifies
      ├── LedgerError            the ledger cannot be opened, or a fact not be made durable
@@ -38,7 +38,7 @@ class RemoteProtocolError(SseTrioError):
 
 
 class Conflict(SseTrioError):
-    """The same idempotency id was used for another room or another sender."""
+    """The same idempotency id was used for another notify, or its login has ended since."""
 
 
 class LimitReached(SseTrioError):

@@ -48,7 +48,7 @@ from wsproto.connection import Connection, ConnectionType
 from wsproto.events import TextMessage
 
 from .support import HANDSHAKE, RawWebSocket, Response, read_response
-from .worlds import Fate, Join, Last, Notify, Release, Request, Worlds
+from .worlds import Fate, Join, Last, Notify, Release, Request, World, Worlds
 
 HOST = "127.0.0.1"
 KEY = "the key of the soak"
@@ -456,7 +456,7 @@ class Room:
         self.answered.add(notify)
         if notify == self.cut_off:
             self.cut_off = None
-        if isinstance(notify.sender, str) and notify.sender.startswith("t"):
+        if isinstance(notify.sender, str) and notify.sender.startswith("t") and "ticket" in answer:
             self.tickets[notify.sender] = answer["ticket"]
 
     async def _post(
@@ -478,9 +478,13 @@ class Room:
         answer = response.json
         shown = {name: value for name, value in answer.items() if name != "ticket"}
         self.story.append(f"{request}: {response.status} {shown}")
-        if response.status != 200 or not self.worlds.answered(
-            request, lambda world: world.epoch_of(request) == answer["epoch"]
-        ):
+
+        def agrees(world: World) -> bool:
+            if response.status == 409:
+                return world.is_over(request)
+            return not world.is_over(request) and world.epoch_of(request) == answer["epoch"]
+
+        if response.status not in (200, 409) or not self.worlds.answered(request, agrees):
             self._violation(f"no world agrees with the answer to {request}: {shown}")
             return None
         await self._see_off()

@@ -39,9 +39,24 @@ def test_one_session_tells_of_the_other() -> None:
 def test_the_epoch_tells_whether_it_has_happened() -> None:
     known = worlds(Join("a"), Notify("1", "b"))
     known.ask(Notify("2", "a"))
-    release = Release("c")
+    release = Release("a")
     assert known.answered(release, lambda world: world.epoch_of(release) == 1)
-    assert fates(known) == [ENDED, STANDS, ENDED]
+    assert fates(known) == [ENDED, STANDS, STANDS]
+
+
+def test_a_release_bars_nobody_whom_the_room_does_not_know() -> None:
+    assert fates(worlds(Join("a"), Release("a"), Release("b"))) == [ENDED, STANDS, STANDS]
+
+
+def test_a_repeated_notify_tells_whether_its_login_has_ended() -> None:
+    first, second = Notify("1", "a"), Notify("2", Last.JOINED)
+    known = worlds(first, Join("b"))
+    known.ask(second)
+    assert known.answered(first, lambda world: not world.is_over(first))
+    assert fates(known)[:2] == [STANDS, STANDS]
+    known = worlds(first, second, Notify("3", None))
+    assert known.answered(second, lambda world: world.is_over(second))
+    assert not known.answered(Release("a"), lambda world: world.is_over(Release("a")))
 
 
 def test_a_repeated_notify_has_one_effect() -> None:
@@ -70,6 +85,6 @@ def test_of_several_places_the_named_come_first() -> None:
 
 def test_worlds_that_are_alike_are_one() -> None:
     known = worlds(Join("a"))
-    for request in Join("a"), Release("b"), Release("b"):
+    for request in Join("a"), Release("a"), Release("a"):
         known.ask(request)
     assert len(known.possible) == 2

@@ -57,15 +57,25 @@ class World:
     places: int
     notified: tuple[str, ...] = ()
     """The ids of the notifies that have happened."""
+    senders: tuple[str | None, ...] = ()
+    """Whom each of them named."""
     logins: tuple[Login, ...] = ()
     ended: frozenset[str] = frozenset()
+
+    @property
+    def known(self) -> frozenset[str]:
+        """Those who stand, and those who have ended."""
+        return self.ended | {login.session for login in self.logins}
 
     def after(self, request: Request) -> "World":
         """Return the world in which `request` has happened: once, however often it was sent."""
         match request:
+            case Join(session) if session in self.known:
+                return self
             case Join(session):
-                known = self.ended | {login.session for login in self.logins}
-                return self if session in known else self._with(Login(session, named=False))
+                return self._with(Login(session, named=False))
+            case Release(session) if session not in self.known:
+                return self
             case Release(session):
                 others = self._others(session)
                 return attrs.evolve(self, logins=others, ended=self.ended | {session})
@@ -74,13 +84,20 @@ class World:
             case Notify(id, sender):
                 if sender is Last.JOINED:
                     sender = self.logins[-1].session if self.logins else None
-                return attrs.evolve(self, notified=(*self.notified, id)).keep_only(sender)
+                notified, senders = (*self.notified, id), (*self.senders, sender)
+                return attrs.evolve(self, notified=notified, senders=senders).keep_only(sender)
 
     def epoch_of(self, request: Request) -> int:
         """Return the epoch that `request`, which has happened, is answered with."""
         if isinstance(request, Notify):
             return self.notified.index(request.id) + 1
         return len(self.notified)
+
+    def is_over(self, request: Request) -> bool:
+        """Say whether the login that a notify announced, which has happened, has ended since."""
+        if not isinstance(request, Notify):
+            return False
+        return self.senders[self.notified.index(request.id)] in self.ended
 
     def keep_only(self, sender: str | None) -> "World":
         """Return the world in which `sender` is the newest, and all but the newest have ended."""

@@ -14,12 +14,13 @@ from typing import Any
 import attrs
 import trio
 
+from ..core.notify import MAX_END
 from ..core.tokens import MAX_EPOCH
-from ..errors import LimitReached
 from ..server.member import Outcome
 from . import cookies
 from .browsers import Browser
 from .cookies import Claims, User
+from .keys import Keys
 from .records import Records, Rooms
 from .sessions import Sessions, store_in
 from .settings import Kind, Settings
@@ -128,13 +129,15 @@ class Authority:
 
         `detail` is handed to those. With the request's `headers`, whose names are lower-case,
         the login that this browser has been in so far ends too, whoever's it is: its cookies
-        are overwritten. The browser's name and `address` are for the list of sessions.
+        are overwritten. If it is of the same room, it leaves its place to this one. The
+        browser's name and `address` are for the list of sessions.
 
         Raises:
             LocalProtocolError: the user's id and name are too long, or no name of a room.
             LimitReached: the room is full, and `at_limit` is ``refuse-new``; nobody is ended.
             Draining: the hub is shutting down.
-            LedgerError: it could not be made durable; nobody is logged in by it.
+            LedgerError: it could not be made durable, or the store not be read; nobody is logged
+                in by it.
         """
         headers = list(headers)
         now = self._records.wall()
@@ -177,27 +180,24 @@ class Authority:
             self.store.create(attrs.evolve(session, epoch=epoch, created=now, seen=now))
             browser.logged_in(claims)
 
-        left = read_cookies(headers, settings=self.settings, keys=keys, now=now)
-        browser = self._browser(left)
+        browser = self._browser(read_cookies(headers, settings=self.settings, keys=keys))
+        left = await self._left(headers, keys)
+        # The store knows in which room: here they end in the same step.
+        end = [known.id for known in left if known.room == room][:MAX_END]
         await self._records.recall(room)
-        notify = partial(
-            self._rooms.notify,
-            room,
-            sender=claims.session,
-            reason="login",
-            detail=detail,
-            together=create,
-        )
         try:
-            try:
-                outcome = await notify()
-            except LimitReached:
-                # The place of the login that this browser leaves is free.
-                if not await self._leave(left, room):
-                    raise
-                outcome = await notify()
+            outcome = await self._rooms.notify(
+                room,
+                sender=claims.session,
+                reason="login",
+                detail=detail,
+                end=end,
+                together=create,
+            )
             await self._records.end_elsewhere(user, room, claims.issued)
-            await self._leave(left)
+            for known in left:
+                if known.id not in end:
+                    await self._rooms.release(known.room, known.id, reason="login")
         except BaseException:
             self._abandon(room, claims.session)
             raise
@@ -212,18 +212,12 @@ class Authority:
         if session in self._rooms.view(room).sessions:
             self._rooms.abandon(room, session)
 
-    async def _leave(self, left: Claims | Anonymous, room: str | None = None) -> bool:
-        """End the login that a browser has been in, which it has no cookies of any more.
-
-        In this room only, if one is given. False if there was none to end.
-        """
-        if isinstance(left, Anonymous) or self._records.stands(left) is False:
-            return False
-        its = self.room(left.user)
-        if its != (room or its):
-            return False
-        await self._rooms.release(its, left.session, reason="login")
-        return True
+    async def _left(self, headers: Headers, keys: Keys) -> list[Session]:
+        """Return the logins that a browser is in, and will have no cookies of any more."""
+        sent = [value for key, value in headers if key == b"cookie"]
+        ids = cookies.sessions_untrusted(sent, self.settings, keys)
+        found = [await self.store.get(session) for session in ids]
+        return [known for known in found if known is not None]
 
     async def authenticate(
         self, method: str, headers: Headers, *, activity: bool = True
@@ -236,9 +230,7 @@ class Authority:
             LedgerError: the store cannot be read.
         """
         now = self._records.wall()
-        claims = recognise(
-            method, headers, settings=self.settings, keys=self._records.keyring.keys, now=now
-        )
+        claims = recognise(method, headers, settings=self.settings, keys=self._records.keyring.keys)
         if isinstance(claims, Anonymous):
             return claims
         browser = self._browser(claims)

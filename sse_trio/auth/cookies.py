@@ -9,6 +9,7 @@ request proves that it comes from the application's own pages by sending the tok
 """
 
 import base64
+import contextlib
 import hashlib
 from collections.abc import Iterable
 from urllib.parse import parse_qsl, quote, urlencode
@@ -173,6 +174,21 @@ def read_untrusted(nr1: str, nr2: str, settings: Settings, keys: Keys) -> Claims
         csrf=readable["crf"],
         kid=kid,
     )
+
+
+def sessions_untrusted(headers: Iterable[bytes], settings: Settings, keys: Keys) -> list[str]:
+    """Return the sessions of every authentic first cookie in the ``Cookie`` headers.
+
+    It is enough to end a login, and for nothing else: whatever is wrong with the second cookie,
+    or makes a request anonymous, the browser that sends it has been in that login.
+    """
+    sessions = []
+    for nr1 in find(headers, settings)[0]:
+        with contextlib.suppress(ValueError):
+            _, token = LOGIN.read_untrusted(nr1, keys.verifying)
+            if token["prv"] == settings.user_provider:
+                sessions.append(name(token["sid"], "session"))
+    return list(dict.fromkeys(sessions))
 
 
 def _digest(nr2: str) -> str:

@@ -66,6 +66,7 @@ class Rooms(Protocol):
         sender: str | None,
         reason: str,
         detail: dict[str, Any] | None = ...,
+        end: Collection[str] = ...,
         together: Callable[[int], object] | None = ...,
     ) -> Outcome:
         """Carry out that `sender` has logged in."""

@@ -15,6 +15,7 @@ import attrs
 import trio
 
 from ..core.standing import epoch_of
+from ..core.tokens import LEEWAY
 from ..errors import LedgerError
 from ..ledger import Commit, Ledger, SqliteLedger
 from ..ledger.memory import DONE
@@ -163,8 +164,8 @@ class MemorySessions:
     def revoke_superseded(self, room: str, view: View) -> Commit:
         """Drop the sessions of a room that it would call superseded."""
         for session in self._all(self._rooms.get(room, ())):
-            epoch = epoch_of(session.epoch, session.created, view.epoch, view.notified)
-            if session.id not in view.sessions and epoch < view.floor:
+            epoch = epoch_of(session.epoch, session.created, view.epoch, view.notified, view.now)
+            if session.id not in view.logins and epoch < view.ended_below:
                 self.revoke(session.id)
         return DONE
 
@@ -233,7 +234,7 @@ _TOUCH = "UPDATE sessions SET seen = ?, kid = ? WHERE id = ?"
 _REVOKE = "DELETE FROM sessions WHERE id = ?"
 _REVOKE_SUPERSEDED = (
     "DELETE FROM sessions WHERE room = ? AND id NOT IN (SELECT value FROM json_each(?)) "
-    "AND CASE WHEN created < ? THEN min(epoch, ?) ELSE epoch END < ?"
+    "AND CASE WHEN created < ? OR created > ? THEN min(epoch, ?) ELSE epoch END < ?"
 )
 _OLDER = (
     "WHERE provider = ? AND app_type = coalesce(?, app_type) AND kind = ? "
@@ -274,15 +275,17 @@ class SqliteSessions:
 
     def revoke_superseded(self, room: str, view: View) -> Commit:
         """Drop the sessions of a room that it would call superseded."""
-        kept = json.dumps(sorted(view.sessions))
+        kept = json.dumps(sorted(view.logins))
         return self._ledger.change(
             ("superseded", room),
             _REVOKE_SUPERSEDED,
             room,
             kept,
+            # As `epoch_of` has it.
             view.notified,
-            view.epoch - 1,
-            view.floor,
+            view.now + LEEWAY,
+            max(0, view.epoch - 1),
+            view.ended_below,
             last=True,
         )
 

@@ -61,7 +61,6 @@ class Reason(enum.Enum):
     ENDED = "the store knows no such login"
     IDLE = "the login was idle for too long"
     EXPIRED = "the login is too old"
-    NOT_YET = "the cookies are of the future: was the clock put back?"
 
     @property
     def is_lapse(self) -> bool:
@@ -139,11 +138,11 @@ class Session:
 
 
 def recognise(
-    method: str, headers: Headers, *, settings: Settings, keys: Keys, now: float
+    method: str, headers: Headers, *, settings: Settings, keys: Keys
 ) -> Claims | Anonymous:
     """Read what a request shows; `headers` have lower-case names."""
     headers = list(headers)
-    claims = read_cookies(headers, settings=settings, keys=keys, now=now)
+    claims = read_cookies(headers, settings=settings, keys=keys)
     if isinstance(claims, Anonymous):
         return claims
     tokens = [value for key, value in headers if key in CSRF_HEADERS]
@@ -170,9 +169,7 @@ def _is_navigation(method: str, headers: Headers) -> bool:
     return method in SAFE_METHODS and not (is_foreign and is_embedded)
 
 
-def read_cookies(
-    headers: Headers, *, settings: Settings, keys: Keys, now: float
-) -> Claims | Anonymous:
+def read_cookies(headers: Headers, *, settings: Settings, keys: Keys) -> Claims | Anonymous:
     """Read the login that a browser is in, whichever site has made it send the request."""
     found = cookies.find((value for key, value in headers if key == b"cookie"), settings)
     counts = [len(values) for values in found]
@@ -186,8 +183,6 @@ def read_cookies(
         return Anonymous(Reason.OTHER_KEYS)
     except (ValueError, KeyError):
         return Anonymous(Reason.FORGED)
-    if max(claims.issued, claims.checked) > now + LEEWAY:
-        return Anonymous(Reason.NOT_YET)
     if claims.app_type != settings.app_type and not settings.single_sign_on_between_app_types:
         return Anonymous(Reason.OTHER_APP_TYPE)
     return claims
@@ -211,13 +206,17 @@ def judge(
     # Also of older cookies of a login that goes on: they are somebody else's copies by now.
     if lapse := _lapse(claims.kind, claims.issued, claims.checked, settings, now):
         return Anonymous(lapse)
+    # By a clock that was ahead, and has been put back: not for so long is their word taken.
+    is_ahead = claims.checked > now + LEEWAY
     if store is ASK_STORE:
-        if stands and settings.cache_time and now - claims.checked < settings.cache_time:
+        age = now - claims.checked
+        if stands and settings.cache_time and age < settings.cache_time and not is_ahead:
             return Authenticated(claims, checked=False)
         return ASK_STORE
     if store is None or (store.user, store.epoch) != (claims.user, claims.epoch):
         return Anonymous(Reason.ENDED)
-    return Authenticated(attrs.evolve(claims, checked=max(now, claims.checked)), checked=True)
+    checked = now if is_ahead else max(now, claims.checked)
+    return Authenticated(attrs.evolve(claims, checked=checked), checked=True)
 
 
 def _lapse(

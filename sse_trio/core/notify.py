@@ -5,6 +5,7 @@ The REST API makes one from a request's JSON, an embedder from the arguments of
 """
 
 import enum
+from collections.abc import Iterable
 from typing import Any, Final, Literal
 
 import attrs
@@ -16,6 +17,7 @@ MAX_REASON = 64
 MAX_DETAIL = 1024
 MAX_ID = 128
 MAX_WAIT = 10
+MAX_END = 16
 
 # How long an idempotency id is remembered, in seconds, and how many at most.
 REMEMBERED_SECONDS = 600
@@ -63,6 +65,19 @@ def _sender(value: Any) -> Sender:
     return value if value is None or value is LAST_JOINED else name(value, "sender")
 
 
+def _end(value: Any) -> tuple[str, ...]:
+    """Take the sessions without their order, so that to say it otherwise is to say the same."""
+    if not isinstance(value, list | tuple | set | frozenset):
+        raise ValueError("end must be a list of sessions")
+    if len(value) > MAX_END:
+        raise ValueError(f"end must not have more than {MAX_END} sessions")
+    return tuple(sorted({name(session, "end") for session in value}))
+
+
+def _to_tuple(value: Iterable[str]) -> tuple[str, ...]:
+    return tuple(value)
+
+
 def _check_reason(_: object, __: object, value: object) -> None:
     _check_text("reason", value, 0, MAX_REASON)
 
@@ -83,6 +98,9 @@ def _check_wait(_: object, __: object, value: object) -> None:
 class Notify:
     """`sender` has logged in to `room`: everybody else there is to be ended.
 
+    What has to end in any case, as the login that the same browser was in, is in `end`, at most
+    `MAX_END` sessions: it is ended before a limit is looked at.
+
     Raises:
         ValueError: a value is outside the limits of `docs/protocol.md`.
     """
@@ -95,11 +113,17 @@ class Notify:
     id: str | None = attrs.field(default=None, repr=False)
     wait: float = attrs.field(default=0.0, validator=_check_wait)
     """Seconds to hold the answer for acknowledgements."""
+    end: tuple[str, ...] = attrs.field(default=(), converter=_end, repr=False)
 
     @id.validator
     def _check_id(self, _: object, value: object) -> None:
         if value is not None:
             _check_text("id", value, 1, MAX_ID)
+
+    @end.validator
+    def _check_end(self, _: object, value: tuple[str, ...]) -> None:
+        if self.sender in value:
+            raise ValueError("end must not name the sender")
 
 
 @attrs.frozen(kw_only=True)
@@ -131,3 +155,5 @@ class Answer:
     terminated: int
     at: float
     """Unix seconds."""
+    end: tuple[str, ...] = attrs.field(default=(), converter=_to_tuple, repr=False)
+    """The sessions that were to end in any case."""

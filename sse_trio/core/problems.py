@@ -7,7 +7,7 @@ import attrs
 import h11
 
 from .. import strict_json
-from ..errors import LimitReached
+from ..errors import Conflict, LimitReached
 
 
 @attrs.frozen
@@ -62,7 +62,11 @@ UNDURABLE: Final = Problem(
     "the ledger could not be written; try again, with the same id if there was one",
     ((b"Retry-After", b"1"),),
 )
-CONFLICT: Final = Problem(409, "this id was used for another room or another sender")
+
+
+def conflict(error: Conflict) -> Problem:
+    """Say why an id cannot be used again."""
+    return Problem(409, str(error))
 
 
 def limit_reached(full: LimitReached) -> Problem:

@@ -242,7 +242,8 @@ def _announced(kind: type[Notify | Release], members: dict[str, Any]) -> Notify 
 _MEMBERS: Final = {
     kind: (
         [name for name, field in attrs.fields_dict(kind).items() if field.default is attrs.NOTHING],
-        frozenset(attrs.fields_dict(kind)),
+        # What embedders alone can say.
+        frozenset(attrs.fields_dict(kind)) - {"end"},
     )
     for kind in _ANNOUNCEMENTS.values()
 }

@@ -9,16 +9,19 @@ A session that has joined without ever being named is older than any that was: i
 place only where one is left. What has ended stays so, however often it comes back, until a
 notify names it the sender again.
 
-A session that the room does not know is judged by its ticket: it has ended if its login is
-below the room's *floor*, the oldest login that a full room left standing. Without a ticket
-it counts as logged in now. A ticket from beyond the room's epoch shows that the room has
-lost its memory, and lifts it.
+A session that the room does not know, or only by its claim, is judged by its ticket: it has
+ended if its login is below the room's *floor*, the oldest login that a full room left
+standing. Without a ticket it counts as logged in now. A ticket from beyond the room's epoch
+shows that the room has lost its memory, and lifts it.
 
-What a room remembers is bounded: the oldest session is forgotten first, and then counts as
-never seen.
+What a room remembers is bounded, and no bound ends anybody: a session that was named, and
+stands, is never forgotten. Of those that have ended, and of those that merely joined, each
+among themselves, the oldest are. To forget revives nobody who can prove a login: of those that
+have ended and are forgotten the highest epoch is kept, and an unknown login of that epoch, or
+of an older one, has ended too.
 """
 
-from collections.abc import Container
+from collections.abc import Collection, Container
 from typing import Any, Final
 
 import attrs
@@ -26,6 +29,7 @@ import attrs
 from ..config import Config
 from ..errors import LimitReached
 from .tickets import Ticket
+from .tokens import LEEWAY
 
 # Terminations kept per room to answer those who come back late: almost everybody is
 # ended by the last notify or the one before it.
@@ -58,13 +62,15 @@ class Login:
     """The epoch of the notify that ended it, or `RELEASED`."""
 
 
-def epoch_of(proved: int, issued: float, epoch: int, notified: float) -> int:
+def epoch_of(proved: int, issued: float, epoch: int, notified: float, now: float) -> int:
     """Return the epoch that a login counts as of, where something else has proved it.
 
     A login that was `issued` before the room was last `notified` is of an epoch before that,
-    whatever it proves: the room may have forgotten, and begun to count anew.
+    whatever it proves: the room may have forgotten, and begun to count anew. So is one of the
+    future, by a clock that has been put back since: nobody knows when that was.
     """
-    return min(proved, epoch - 1) if issued < notified else proved
+    is_older = issued < notified or issued > now + LEEWAY
+    return min(proved, max(0, epoch - 1)) if is_older else proved
 
 
 @attrs.frozen
@@ -77,6 +83,7 @@ class Record:
     terminations: tuple[Termination, ...] = attrs.field(repr=False)
     touched: float
     notified: float
+    forgotten: int = -1
 
 
 @attrs.define
@@ -93,34 +100,60 @@ class Standing:
     """Unix seconds of the last admission or notify; it is now, to every step below."""
     notified: float = 0.0
     """Unix seconds of the last notify."""
+    forgotten: int = -1
+    """The highest epoch of those that have ended and are forgotten; -1: nobody is."""
     noted: float = attrs.field(default=0.0, eq=False)
     """When the ledger was last told of it."""
 
-    def login(self, session: str, ticket: Ticket | None = None) -> Login:
+    @property
+    def ended_below(self) -> int:
+        """The epoch below which a login that the room does not know has ended."""
+        return max(self.floor, self.forgotten + 1)
+
+    @property
+    def is_held(self) -> bool:
+        """Whether a session stands that was named."""
+        # The newest ones are the likeliest to stand.
+        return any(map(_holds, reversed(self.logins.values())))
+
+    @property
+    def is_claimed(self) -> bool:
+        """Whether nobody was ever named: then all that the room knows are claims."""
+        return self.epoch == 0 and not any(login.named for login in self.logins.values())
+
+    def login(
+        self, session: str, ticket: Ticket | None = None, *, now: float | None = None
+    ) -> Login:
         """Return a session's login: what is known, what its ticket proves, or as of now.
 
-        What is known outweighs the ticket, but for one from beyond the epoch. A ticket issued
-        before the last notify is older than that, whatever its epoch, and so is one issued
-        before the session was released: the room may have forgotten, and begun to count anew.
+        What is known outweighs the ticket, but for one from beyond the epoch; a ticket
+        outweighs a mere claim. A ticket issued before the last notify is older than that,
+        whatever its epoch, and so is one issued before the session was released: the room may
+        have forgotten, and begun to count anew. `now` is Unix seconds where nothing is touched.
         """
         known = self.logins.get(session)
+        now = self.touched if now is None else now
         if ticket is None:
-            return known or Login(self.epoch, self.touched, self.touched, named=False)
-        epoch = epoch_of(ticket.epoch, ticket.issued, self.epoch, self.notified)
-        is_over = known and known.ended == RELEASED and ticket.issued < known.seen
-        if known and (epoch <= self.epoch or is_over):
-            return known
-        return Login(epoch, ticket.issued, self.touched)
+            return known or Login(self.epoch, now, now, named=False)
+        epoch = epoch_of(ticket.epoch, ticket.issued, self.epoch, self.notified, now)
+        if known and (known.named or known.ended is not None):
+            is_over = known.ended == RELEASED and ticket.issued < known.seen
+            if epoch <= self.epoch or is_over:
+                return known
+        ended = None
+        if epoch < self.ended_below:
+            # No notify since can have ended what is of the present epoch.
+            ended = epoch + 1 if epoch < self.epoch else RELEASED
+        return Login(epoch, ticket.issued, now, ended=ended)
 
     def superseded(self, login: Login) -> Termination | None:
         """Return what ended a login, or None if it stands."""
-        if self._has_not_ended(login):
+        if login.ended is None:
             return None
         if login.ended == RELEASED:
             return self._released()
-        since = login.epoch + 1 if login.ended is None else login.ended
         for termination in self.terminations:
-            if termination.epoch >= since:
+            if termination.epoch >= login.ended:
                 return termination
         # The room was lifted by a ticket: nobody is left who knows the notify's words.
         return Termination(self.epoch, "login")
@@ -128,22 +161,26 @@ class Standing:
     def stands(self, session: str) -> bool:
         """Whether the room knows the session, and nothing has ended it."""
         login = self.logins.get(session)
-        return login is not None and self._has_not_ended(login)
-
-    def _has_not_ended(self, login: Login) -> bool:
-        return login.ended is None and login.epoch >= self.floor
+        return login is not None and login.ended is None
 
     def standing(self) -> set[str]:
         """Return the sessions that the room knows, and nothing has ended."""
-        return {session for session, login in self.logins.items() if self._has_not_ended(login)}
+        return {session for session, login in self.logins.items() if login.ended is None}
 
-    def newest(self) -> str | None:
-        """Return the session that joined last among those that stand.
+    def holding(self) -> set[str]:
+        """Return those of them that were named: each holds a place."""
+        return {session for session, login in self.logins.items() if _holds(login)}
+
+    def newest(self, *, besides: Container[str] = ()) -> str | None:
+        """Return the session that joined last among those that stand, `besides` these.
 
         A session joins when its login is first seen: an old one that merely reconnects, at a
         network's whim, does not become the newest by it.
         """
-        return next((session for session in reversed(self.logins) if self.stands(session)), None)
+        for session in reversed(self.logins):
+            if self.stands(session) and session not in besides:
+                return session
+        return None
 
     def admit(self, session: str, login: Login) -> bool:
         """Note that a session that stands was seen; False if the room knew its `login` already.
@@ -157,7 +194,19 @@ class Standing:
         if login.epoch > self.epoch:
             self.epoch = login.epoch
             self._end_oldest(keep=self.config.max_sessions)
+        elif not login.named:
+            self._forget(ended=False, named=False)
         return True
+
+    def name(self, session: str) -> bool:
+        """Have a session stand as of now, if it is unknown or a claim; False if it is neither.
+
+        As a ticket does that is about to be signed for it.
+        """
+        login = self.login(session)
+        if login.named or login.ended is not None:
+            return False
+        return self.admit(session, Login(self.epoch, self.touched, self.touched))
 
     def see(self, session: str, now: float) -> None:
         """Note that a session, if it is known, is there or has been until now."""
@@ -170,19 +219,21 @@ class Standing:
         reason: str,
         detail: dict[str, Any] | None,
         *,
+        end: Collection[str] = (),
         present: Container[str] = (),
     ) -> Termination:
         """Accept a notify: all but the newest sessions end, the `sender` being the newest.
 
-        Without a sender, all end. Places of sessions that are not `present`, and have not
-        been for `ticket_lifetime`, are free.
+        The sessions of `end` do so first, and leave their places; without a sender, all do.
+        Places of sessions that are not `present`, and have not been for `ticket_lifetime`,
+        are free.
 
         Raises:
             LimitReached: every place is taken, and none may be taken away.
         """
         absent = self._absent(present)
         if sender is not None and self.config.at_limit == "refuse-new":
-            self._check_limit({sender, *absent})
+            self._check_limit({sender, *absent, *end})
         for session in absent:
             self.release(session)
         self.epoch += 1
@@ -190,17 +241,28 @@ class Standing:
         termination = Termination(self.epoch, reason, detail)
         self.terminations.append(termination)
         del self.terminations[:-MAX_TERMINATIONS]
+        for session in end:
+            if (login := self._known(session, present)) and login.ended is None:
+                self._end(session, login, self.epoch)
         if sender is not None:
             self._remember(sender, Login(self.epoch, self.touched, self.touched))
         self._end_oldest(keep=0 if sender is None else self.config.max_sessions)
         return termination
 
-    def release(self, session: str, reason: str = "logout") -> Termination:
-        """End the session, unless something has already: it logs out. No other is concerned."""
-        login = self.login(session)
-        if ended := self.superseded(login):
+    def release(
+        self, session: str, reason: str = "logout", *, present: Container[str] = ()
+    ) -> Termination:
+        """End the session, unless something has already: it logs out. No other is concerned.
+
+        One that is neither known nor `present` is not barred by it: that would be a way to fill
+        the memory.
+        """
+        login = self._known(session, present)
+        if login and (ended := self.superseded(login)):
             return ended
-        self._remember(session, attrs.evolve(login, ended=RELEASED, seen=self.touched))
+        if login:
+            self._end(session, attrs.evolve(login, seen=self.touched), RELEASED)
+            self._forget_ended()
         return attrs.evolve(self._released(), reason=reason)
 
     def record(self) -> Record:
@@ -212,36 +274,58 @@ class Standing:
             tuple(self.terminations),
             self.touched,
             self.notified,
+            self.forgotten,
         )
 
     def _released(self) -> Termination:
         return Termination(self.epoch, "logout")
 
+    def _known(self, session: str, present: Container[str]) -> Login | None:
+        """Return what is known of a session; who is present is, whoever has joined since."""
+        return self.logins.get(session) or (self.login(session) if session in present else None)
+
     def _end_oldest(self, *, keep: int) -> None:
         """End all sessions but the newest, and lift the floor if those are logins all."""
-        standing = [item for item in self.logins.items() if self._has_not_ended(item[1])]
+        standing = [item for item in self.logins.items() if item[1].ended is None]
         if len(standing) > keep:
             # Sorting is stable: of those of one epoch, the last seen is the newest.
             standing.sort(key=lambda item: (item[1].named, item[1].epoch))
             over = len(standing) - keep
             for session, login in standing[:over]:
-                self.logins[session] = Login(
-                    login.epoch, login.since, login.seen, login.named, self.epoch
-                )
+                self._end(session, login, self.epoch)
             standing = standing[over:]
         held = [login.epoch for _, login in standing if login.named]
         if len(held) == keep:
             self.floor = min(held, default=self.epoch)
+        self._forget_ended()
+
+    def _end(self, session: str, login: Login, by: int) -> None:
+        """Note what has ended a session. Those that ended last are the last to be forgotten."""
+        self._remember(session, Login(login.epoch, login.since, login.seen, login.named, by))
 
     def _remember(self, session: str, login: Login) -> None:
         self.logins.pop(session, None)
         self.logins[session] = login
-        while len(self.logins) > self.config.max_remembered_sessions:
-            del self.logins[next(iter(self.logins))]
 
-    def _holds(self, login: Login) -> bool:
-        """Whether it holds a place: as those do that stand and were named."""
-        return login.named and self._has_not_ended(login)
+    def _forget_ended(self) -> None:
+        # Apart, so that whoever joins, and is ended by the next login, pushes out no login.
+        self._forget(ended=True, named=False)
+        self._forget(ended=True, named=True)
+
+    def _forget(self, *, ended: bool, named: bool) -> None:
+        """Forget the oldest of one kind, where there are more of it than may be remembered."""
+        limit = self.config.max_remembered_sessions
+        if len(self.logins) <= limit:
+            return
+        kind = [
+            session
+            for session, login in self.logins.items()
+            if login.named is named and (login.ended is not None) is ended
+        ]
+        for session in kind[:-limit]:
+            login = self.logins.pop(session)
+            if ended:
+                self.forgotten = max(self.forgotten, login.epoch)
 
     def _absent(self, present: Container[str]) -> list[str]:
         """Return the sessions that have been away for so long that their places are free."""
@@ -249,13 +333,16 @@ class Standing:
         return [
             session
             for session, login in self.logins.items()
-            if self.touched - login.seen > lifetime
-            and self._holds(login)
-            and session not in present
+            if self.touched - login.seen > lifetime and _holds(login) and session not in present
         ]
 
     def _check_limit(self, besides: Container[str]) -> None:
-        others = [g for s, g in self.logins.items() if self._holds(g) and s not in besides]
+        others = [g for s, g in self.logins.items() if _holds(g) and s not in besides]
         if len(others) >= self.config.max_sessions:
             # A ticket may be of a clock that is ahead.
             raise LimitReached(sorted(max(0.0, self.touched - login.since) for login in others))
+
+
+def _holds(login: Login) -> bool:
+    """Whether it holds a place: as those do that stand and were named."""
+    return login.named and login.ended is None

@@ -1,8 +1,15 @@
 """The standings of all rooms: bounded in number and in time, the longest untouched goes first.
 
-A room that has members is never forgotten; a forgotten one counts as never seen.
+A room that has members is never forgotten; a forgotten one counts as never seen. Rooms are
+kept apart by who is in them, so that those that anybody can make push out no others:
+
+    claimed   nobody was ever named: bounded in number
+    over      of those that were named nobody stands: bounded in number
+    held      somebody stands who was named: bounded by time alone
 """
 
+import itertools
+import math
 from collections import OrderedDict
 from collections.abc import Container, Iterator
 
@@ -12,7 +19,7 @@ from .tokens import LEEWAY
 
 
 class Standings:
-    """The standing of every room, the longest untouched first.
+    """The standing of every room.
 
     `alive` holds the rooms that have members: those are never forgotten. `now` is Unix
     seconds throughout.
@@ -21,30 +28,38 @@ class Standings:
     def __init__(self, config: Config, *, alive: Container[str]) -> None:
         self._config = config
         self._alive = alive
-        self._rooms: OrderedDict[str, Standing] = OrderedDict()
+        # Each has the longest untouched first.
+        self._claimed, self._over, self._held = self._kinds = tuple(
+            OrderedDict[str, Standing]() for _ in range(3)
+        )
 
     def __len__(self) -> int:
-        return len(self._rooms)
+        return sum(map(len, self._kinds))
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._rooms)
+        return itertools.chain(*self._kinds)
 
     def get(self, room: str) -> Standing | None:
         """Return the room's standing, if there is one."""
-        return self._rooms.get(room)
+        for kind in self._kinds:
+            if standing := kind.get(room):
+                return standing
+        return None
 
     def touch(self, room: str, now: float) -> Standing:
         """Return the room's standing, new if need be, as the most recently used one."""
-        standing = self._rooms.get(room)
-        if standing is None:
-            standing = self._rooms[room] = Standing(self._config)
-        self._rooms.move_to_end(room)
+        for kind in self._kinds:
+            if standing := kind.pop(room, None):
+                break
+        else:
+            standing = Standing(self._config)
         standing.touched = now
+        self._put(room, standing)
         return standing
 
     def restore(self, room: str, record: Record) -> None:
         """Take up what the ledger remembered; to be called oldest first, before any touch."""
-        self._rooms[room] = Standing(
+        standing = Standing(
             self._config,
             record.epoch,
             record.floor,
@@ -52,26 +67,42 @@ class Standings:
             list(record.terminations),
             record.touched,
             record.notified,
+            record.forgotten,
             noted=record.touched,
         )
+        self._put(room, standing)
 
-    def forget(self, now: float, *, keep: str | None = None) -> Iterator[str]:
+    def _put(self, room: str, standing: Standing) -> None:
+        if standing.is_held:
+            self._held[room] = standing
+        elif standing.is_claimed:
+            self._claimed[room] = standing
+        else:
+            self._over[room] = standing
+
+    def forget(
+        self, now: float, *, keep: str | None = None, most: float = math.inf
+    ) -> Iterator[str]:
         """Forget the rooms that are too old or too many; yield each that was looked at.
 
         A room that has members stays; where it was too old, it is as if touched. Goes no further
-        than `keep`, nor than it is asked to.
+        than `keep`, nor than it is asked to, and looks at no more than `most` of each kind.
         """
-        for _ in range(len(self._rooms)):
-            room, oldest = next(iter(self._rooms.items()))
-            # As long as a ticket may still be good on a clock that is behind.
-            expired = now - oldest.touched > self._config.ticket_lifetime + LEEWAY
-            enough = not expired and len(self._rooms) <= self._config.max_remembered_rooms
-            if room == keep or enough:
-                return
-            if room not in self._alive:
-                del self._rooms[room]
-            elif expired:
-                self.touch(room, now)
-            else:
-                self._rooms.move_to_end(room)
-            yield room
+        limit = self._config.max_remembered_rooms
+        for kind, bound in ((self._claimed, limit), (self._over, limit), (self._held, math.inf)):
+            looks = min(len(kind), most)
+            while looks > 0 and (first := next(iter(kind.items()), None)):
+                room, oldest = first
+                # As long as a ticket may still be good on a clock that is behind.
+                expired = now - oldest.touched > self._config.ticket_lifetime + LEEWAY
+                enough = not expired and len(kind) <= bound
+                if room == keep or enough:
+                    break
+                if room not in self._alive:
+                    del kind[room]
+                elif expired:
+                    self.touch(room, now)
+                else:
+                    kind.move_to_end(room)
+                looks -= 1
+                yield room

@@ -43,6 +43,11 @@ class Tickets:
         self._keys = {_derive(key, "kid").hex()[:16]: _derive(key, "ticket") for key in authkeys}
         self._lifetime = lifetime
 
+    @property
+    def can_sign(self) -> bool:
+        """Whether there is a key to sign with."""
+        return bool(self._keys)
+
     def mint(self, ticket: Ticket, *, now: float, jti: str) -> str | None:
         """Sign `ticket` at `now` (Unix seconds); None where there is no key to sign with."""
         if not self._keys:
@@ -59,7 +64,10 @@ class Tickets:
         return TICKET.sign(claims, kid=kid, key=key)
 
     def verify_untrusted(self, token: str, *, now: float) -> Ticket:
-        """Read a ticket.
+        """Read a ticket, also one of the future: what that is worth, the room decides.
+
+        It is the hub's own, by a clock that has been put back since. To refuse it would keep
+        out whoever has just logged in.
 
         Raises:
             RemoteProtocolError: it is forged, expired, or for something else; closes with
@@ -76,9 +84,12 @@ def _ticket(claims: dict[str, Any], now: float, lifetime: float) -> Ticket:
     issued, expires, begins = (number(claims.get(claim, 0)) for claim in ("iat", "exp", "nbf"))
     # Rooms remember for the present lifetime, whatever it was when this was signed.
     expires = min(expires, issued + lifetime)
-    if not max(issued, begins) - LEEWAY <= now < expires + LEEWAY:
+    if now >= expires + LEEWAY:
         raise ValueError
     room, session = name(claims["room"], "room"), name(claims["session"], "session")
+    # Of the future is also what is not to be used before some time (RFC 7519, section 4.1.5).
+    if begins > now + LEEWAY:
+        issued = max(issued, begins)
     return Ticket(room, session, epoch(claims["epoch"]), issued)
 
 

@@ -91,13 +91,15 @@ MIGRATIONS = (
     CREATE INDEX sessions_by_age ON sessions (provider, kind, created);
     CREATE INDEX sessions_by_key ON sessions (kid);
     """,
+    # Of whom an older server has forgotten, nothing is known.
+    "ALTER TABLE standings ADD COLUMN forgotten INTEGER NOT NULL DEFAULT -1",
 )
 
 _REMEDY = "restore a copy, or move it away with its -wal and -shm and begin with none"
 
 # The oldest first. By their room or id too, so that the number of a row is always the same one's.
 _STANDINGS = (
-    "SELECT room, epoch, floor, touched, notified, logins, terminations "
+    "SELECT room, epoch, floor, touched, notified, logins, terminations, forgotten "
     "FROM standings ORDER BY touched, room"
 )
 _ANSWERS = "SELECT id, at, answer FROM answers ORDER BY at, id"
@@ -114,7 +116,7 @@ _DAMAGE = (sqlite3.Error, ValueError, TypeError, AttributeError, RecursionError)
 # Texts of terminations that are remembered while many rooms are read: most have the same few.
 _TEXTS = 1024
 
-_PUT_STANDING = "INSERT OR REPLACE INTO standings VALUES (?, ?, ?, ?, ?, ?, ?)"
+_PUT_STANDING = "INSERT OR REPLACE INTO standings VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 _DROP_STANDING = "DELETE FROM standings WHERE room = ?"
 _PUT_ANSWER = "INSERT OR REPLACE INTO answers VALUES (?, ?, ?)"
 _DROP_ANSWERS = "DELETE FROM answers WHERE at < ?"
@@ -346,6 +348,7 @@ def _from_record(room: str, record: Record) -> tuple[Any, ...]:
         record.notified,
         strict_json.dumps(logins),
         strict_json.dumps(terminations),
+        record.forgotten,
     )
 
 
@@ -354,10 +357,19 @@ def _from_record(room: str, record: Record) -> tuple[Any, ...]:
 
 
 def _to_record(
-    room: str, epoch: int, floor: int, touched: float, notified: float, logins: str, ends: str
+    room: str,
+    epoch: int,
+    floor: int,
+    touched: float,
+    notified: float,
+    logins: str,
+    ends: str,
+    forgotten: int,
 ) -> tuple[str, Record]:
     sessions, end = _decode(logins)
-    if end != len(logins) or _whole(floor) > _whole(epoch):
+    # -1 is for nobody.
+    highest = max(_whole(floor), _whole(forgotten + 1) - 1)
+    if end != len(logins) or highest > _whole(epoch):
         raise ValueError
     return _name(room), Record(
         epoch,
@@ -366,6 +378,7 @@ def _to_record(
         _to_terminations(ends),
         _number(touched),
         _number(notified),
+        forgotten,
     )
 
 
@@ -420,8 +433,11 @@ def _from_answer(answer: Answer) -> tuple[Any, ...]:
 
 
 def _to_answer(id: str, at: float, answer: str) -> Answer:
-    found = Answer(id=id, at=_number(at), **{"asked": LAST_JOINED, **json.loads(answer)})
-    for session in (found.asked, found.sender):
+    members = {"asked": LAST_JOINED, "end": [], **json.loads(answer)}
+    if type(members["end"]) is not list:
+        raise TypeError
+    found = Answer(id=id, at=_number(at), **members)
+    for session in (found.asked, found.sender, *found.end):
         if session is not None and session is not LAST_JOINED:
             _name(session)
     if type(id) is not str or not id:

@@ -48,26 +48,38 @@ class Answers:
         """Return what an earlier notify with the same id came to, if there was one.
 
         Raises:
-            Conflict: that one was for another room or sender.
+            Conflict: that one was for another room or sender, or with another `end`; or the
+                login that it announced has ended since, so that its ticket is worth nothing.
         """
         if isinstance(wanted, Release) or wanted.id is None:
             return None
         entry = self._recent.get(wanted.id, self._clock())
         if entry is None:
             return None
-        if (entry.answer.room, entry.answer.asked) != (wanted.room, wanted.sender):
-            raise Conflict("this id was used for another room or another sender")
-        entry.outcome = entry.outcome or self._outcome(entry.answer)
-        return entry.answer, entry.outcome
+        answer = entry.answer
+        if (answer.room, answer.asked, answer.end) != (wanted.room, wanted.sender, wanted.end):
+            raise Conflict("this id was used for another room, another sender or another end")
+        if answer.sender is not None:
+            login = Ticket(answer.room, answer.sender, answer.epoch, answer.at)
+            if self._recognition.stands(login) is False:
+                raise Conflict("the login that this id has announced has ended since")
+        entry.outcome = entry.outcome or self._outcome(answer)
+        return answer, entry.outcome
 
     def put(self, wanted: Notify | Release, ending: Ending) -> Answer | None:
         """Keep what a notify with an id came to; return it for the ledger."""
         if isinstance(wanted, Release) or wanted.id is None:
             return None
         outcome = ending.outcome
-        told = len(ending.members)
         answer = Answer(
-            wanted.id, wanted.room, wanted.sender, outcome.sender, outcome.epoch, told, self._wall()
+            wanted.id,
+            wanted.room,
+            wanted.sender,
+            outcome.sender,
+            outcome.epoch,
+            terminated=len(ending.members),
+            at=self._wall(),
+            end=wanted.end,
         )
         self._recent.put(answer.id, _Entry(answer, outcome), self._clock())
         return answer

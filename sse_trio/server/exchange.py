@@ -240,8 +240,8 @@ class Exchange:
             outcome = await self._hub.accept(wanted)
         except Draining:
             return problems.DRAINING
-        except Conflict:
-            return problems.CONFLICT
+        except Conflict as other:
+            return problems.conflict(other)
         except LimitReached as full:
             return problems.limit_reached(full)
         except LedgerError:

@@ -144,26 +144,31 @@ class Hub:
         reason: str = "login",
         detail: dict[str, Any] | None = None,
         id: str | None = None,
+        end: Collection[str | int] = (),
         together: Together | None = None,
     ) -> Outcome:
         """End every session of `room` but the sender's; return once that is durable.
 
         Without `sender` the session that joined last stays; with None nobody does. With
-        `max_sessions` above 1, the newest others stay too. The same `id` within ten minutes
-        has one effect and the same outcome, also over a restart.
+        `max_sessions` above 1, the newest others stay too, but for those that `end` names, at
+        most 16: they end in the same step before the limit is looked at, and so leave their
+        places to the sender. The same `id` within ten minutes has one effect and the same
+        outcome, also over a restart.
 
         `together` is called with the epoch in the step that decides: what it notes in the
         ledger is committed with it. It must neither await nor raise.
 
         Raises:
             LocalProtocolError: a value is outside the protocol's limits.
-            Conflict: `id` was used for another room or sender.
-            LimitReached: the room is full, and `at_limit` is ``refuse-new``; nothing changed.
+            Conflict: `id` was used for another room, sender or `end`; or the login that it has
+                announced has ended since.
+            LimitReached: the room is full, and `at_limit` is ``refuse-new``; nothing changed,
+                and nobody of `end` has ended.
             Draining: the hub is shutting down.
             LedgerError: the members were told, but it could not be made durable.
         """
         with _callers_mistakes():
-            wanted = Notify(room=room, sender=sender, reason=reason, detail=detail, id=id)
+            wanted = Notify(room=room, sender=sender, reason=reason, detail=detail, id=id, end=end)
         return await self.accept(wanted, together=together)
 
     async def release(
@@ -249,7 +254,7 @@ class Hub:
         stands = self.recognition.recall(login)
         after = self.view(login.room)
         # A login from beyond the room's epoch ends older ones, and so may one too many.
-        if before.floor != after.floor or not before.sessions <= after.sessions:
+        if before.ended_below != after.ended_below or not before.sessions <= after.sessions:
             self._follow(login.room, before.sessions - after.sessions)
         return stands
 
@@ -272,8 +277,8 @@ class Hub:
     def ticket(self, room: str | int, session: str | int) -> str | None:
         """Sign a ticket for the login of `session`; None without an authkey.
 
-        A session that the room has not seen counts as logged in now; the ticket of a
-        superseded one is terminated at the door.
+        A session that the room has not seen, or that has merely joined, counts as logged in now,
+        and holds a place from now on; the ticket of a superseded one is terminated at the door.
 
         Raises:
             LocalProtocolError: a value is outside the protocol's limits.
@@ -414,8 +419,8 @@ class Hub:
         """Decide, and tell the first of the members that it ends."""
         started = self.clock()
         concerned = set(self.view(wanted.room).sessions) if self.followers else set()
-        if isinstance(wanted, Release):
-            concerned.add(wanted.session)
+        # Also those that the room does not know: who follows may.
+        concerned.update((wanted.session,) if isinstance(wanted, Release) else wanted.end)
         ending = self.membership.decide(wanted)
         if together is not None:
             together(ending.outcome.epoch)

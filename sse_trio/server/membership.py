@@ -103,9 +103,13 @@ class Membership:
 
     def _supersede(self, notify: Notify) -> Ending:
         standing = self.recognition.standing(notify.room)
-        sender = standing.newest() if notify.sender is LAST_JOINED else notify.sender
+        sender = notify.sender
+        if sender is LAST_JOINED:
+            sender = standing.newest(besides=notify.end)
         present = self.rooms.sessions(notify.room)
-        termination = standing.advance(sender, notify.reason, notify.detail, present=present)
+        termination = standing.advance(
+            sender, notify.reason, notify.detail, end=notify.end, present=present
+        )
         prove = self.recognition.prove
         ticket = None if sender is None else prove(standing, notify.room, sender)
         outcome = Outcome(notify.room, standing.epoch, sender, ticket, in_time=self._timers.in_time)
@@ -113,9 +117,10 @@ class Membership:
 
     def _release(self, release: Release) -> Ending:
         standing = self.recognition.standing(release.room)
-        termination = standing.release(release.session, release.reason)
+        present = set(self.rooms.sessions(release.room))
+        termination = standing.release(release.session, release.reason, present=present)
         outcome = Outcome(release.room, standing.epoch, in_time=self._timers.in_time)
-        others = set(self.rooms.sessions(release.room)) - {release.session}
+        others = present - {release.session}
         return self._end(others, termination, outcome)
 
     def _end(self, spared: Container[str], termination: Termination, outcome: Outcome) -> Ending:

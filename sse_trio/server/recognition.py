@@ -5,7 +5,7 @@ in use, now and then. So what the ledger has, in the order in which it was noted
 what was once true.
 """
 
-import itertools
+import math
 import os
 from collections.abc import Callable, Container, Generator, Iterable
 
@@ -28,10 +28,15 @@ class View:
 
     sessions: frozenset[str] = attrs.field(default=frozenset(), repr=False)
     """Those that stand."""
+    logins: frozenset[str] = attrs.field(default=frozenset(), repr=False)
+    """Those of them that were named, and have not merely joined."""
     epoch: int = 0
-    floor: int = 0
+    ended_below: int = 0
+    """The epoch below which a login that it does not know has ended."""
     notified: float = 0.0
     """Unix seconds of the last notify. An older login counts as of an epoch before it."""
+    now: float = math.inf
+    """Unix seconds of that moment. So does a login of the future."""
 
 
 @attrs.frozen
@@ -77,9 +82,9 @@ class Recognition:
         """Return the room's standing, as used just now."""
         now = self._wall()
         standing = self._standings.touch(room, now)
-        # At most two a call keep the cost of a join constant, and still forget faster than
-        # rooms can come.
-        for looked_at in itertools.islice(self._standings.forget(now, keep=room), 2):
+        # At most two of a kind a call keep the cost of a join constant, and still forget faster
+        # than rooms can come.
+        for looked_at in self._standings.forget(now, keep=room, most=2):
             self._note_looked_at(looked_at, now)
         return standing
 
@@ -91,7 +96,7 @@ class Recognition:
         standing = self._standings.get(login.room)
         if standing is None:
             return None
-        if standing.superseded(standing.login(login.session, login)):
+        if standing.superseded(standing.login(login.session, login, now=self._wall())):
             return False
         known = standing.logins.get(login.session)
         return True if known and known.named and known.epoch == login.epoch else None
@@ -102,8 +107,6 @@ class Recognition:
         found = standing.login(login.session, login)
         if standing.superseded(found):
             return False
-        if not found.named:
-            found = attrs.evolve(found, epoch=login.epoch, named=True)
         if standing.admit(login.session, found):
             self.note(login.room)
         else:
@@ -117,9 +120,11 @@ class Recognition:
             return View()
         return View(
             frozenset(standing.standing()),
+            frozenset(standing.holding()),
             standing.epoch,
-            standing.floor,
+            standing.ended_below,
             standing.notified,
+            self._wall(),
         )
 
     def note(self, room: str, answer: Answer | None = None) -> Commit:
@@ -161,8 +166,15 @@ class Recognition:
         return self._tickets.mint(ticket, now=now, jti=os.urandom(12).hex())
 
     def ticket(self, room: str, session: str) -> str | None:
-        """Sign a ticket of the session's login, as of now if it is new; None without a key."""
-        return self.prove(self.standing(room), room, session)
+        """Sign a ticket of the session's login, as of now if it is new; None without a key.
+
+        The room knows it from now on: what it has a ticket for must not be taken for one of those
+        that it has forgotten.
+        """
+        standing = self.standing(room)
+        if self._tickets.can_sign and standing.name(session):
+            self.note(room)
+        return self.prove(standing, room, session)
 
     def prove(self, standing: Standing, room: str, session: str) -> str | None:
         """Do the same, with the room's standing at hand."""

@@ -836,30 +836,22 @@ async def test_a_login_that_is_not_durable_takes_nobodys_place(tmp_path: Path) -
         assert await world.sessions.of_user("Users", ADA.id) == []
 
 
-async def test_a_browser_is_in_one_login_at_a_time(new_world: NewWorld) -> None:
-    """Whose cookies are overwritten has no way to log out any more."""
-    config = {"max_sessions": 2, "at_limit": "refuse-new"}
-    async with new_world(config=config) as world:
-        bob, first, other = [await world.login(user) for user in (BOB, ADA, ADA)]
-        headers = [(b"cookie", cookie_header(*pair(first.cookies)))]
-        second = await world.login(headers=headers)
-        assert [await world.authenticated(login) for login in (first, second, other)] == [
-            False,
-            True,
-            True,
-        ]
-        headers = [(b"cookie", cookie_header(*pair(bob.cookies)))]
-        with pytest.raises(LimitReached):
-            await world.login(ADA, headers=headers)
-        assert await world.authenticated(bob)
-        await world.login(User("9", "Cy"), headers=headers)
-        assert not await world.authenticated(bob)
-        # A login that has been superseded is left alone, and so is one that was never ours.
-        releases = world.hub.statistics().releases["accepted"]
-        for number, wrong in enumerate([cookie_header(*pair(first.cookies)), b"", b"\xff"]):
-            await world.login(User(f"1{number}", "Di"), headers=[(b"cookie", wrong)])
-        assert world.hub.statistics().releases["accepted"] == releases
-        assert await world.authenticated(second)
+async def test_an_active_user_outlives_a_clock_that_is_put_back(new_world: NewWorld) -> None:
+    async with new_world() as world:
+        world.now += 3600
+        login = await world.login()
+        world.now -= 3600
+        found = await world.request(login)
+        assert isinstance(found, Authenticated)
+        # What is renewed is of now: its word is taken again.
+        assert found.checked
+        assert found.claims.checked == world.now
+        again = await world.request(world.authority.renew(found))
+        assert isinstance(again, Authenticated)
+        assert not again.checked
+        newer = await world.login()
+        assert await world.request(login) == Anonymous(Reason.SUPERSEDED)
+        assert await world.authenticated(newer)
 
 
 async def test_a_clock_that_is_put_back_ends_nobody(new_world: NewWorld) -> None:

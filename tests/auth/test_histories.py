@@ -66,7 +66,9 @@ users = st.sampled_from([ADA, ADA, ADA, BOB])
 apps = st.sampled_from(APPS)
 jars = st.integers(0, 3)
 
-logins = st.tuples(st.just("login"), users, st.sampled_from(Kind), apps)
+# In a browser that has cookies of an earlier login, of these or older ones; or in a new one.
+in_browsers = st.none() | st.tuples(jars, st.integers(0, 2))
+logins = st.tuples(st.just("login"), users, st.sampled_from(Kind), apps, in_browsers)
 requests = st.tuples(st.just("request"), jars, st.integers(0, 2), apps)
 
 Step = tuple[Any, ...]
@@ -205,17 +207,36 @@ class History:
         for browser in self.alive(user):
             browser.alive = False
 
-    async def login(self, user: User, kind: Kind, app: str) -> None:
+    def leaves(self, where: tuple[int, int] | None) -> tuple[Naive | None, list[Any]]:
+        """Whom a login in a browser ends, if anybody, and what that browser sends."""
+        if where is None or not self.browsers:
+            return None, []
+        number, age = where
+        browser = self.browsers[-1 - number % len(self.browsers)]
+        sent, _, generation = browser.cookies[-1 - age % len(browser.cookies)]
+        is_authentic = generation == self.generation
+        return browser if is_authentic else None, self.world.headers(sent)
+
+    async def login(self, user: User, kind: Kind, app: str, where: tuple[int, int] | None) -> None:
+        left, headers = self.leaves(where)
         self.bury(user, app)
-        places = self.rules.max_sessions - len(self.alive(user))
-        login = partial(self.authorities[app].login, user, remember_login=kind is Kind.PERSISTENT)
+        others = [browser for browser in self.alive(user) if browser is not left]
+        places = self.rules.max_sessions - len(others)
+        login = partial(
+            self.authorities[app].login,
+            user,
+            remember_login=kind is Kind.PERSISTENT,
+            headers=headers,
+        )
         if places <= 0 and self.rules.at_limit == "refuse-new":
             with pytest.raises(LimitReached):
                 await login()
             return
         made = await login()
+        if left is not None:
+            left.alive = False
         if places <= 0:
-            self.alive(user)[0].alive = False
+            others[0].alive = False
         now = self.world.now
         identity = Authenticated(made.claims, checked=False)
         browser = Naive(user, kind, app, made.claims.session, identity, now, now)

@@ -19,6 +19,7 @@ from sse_trio.auth.sessions import SOME, MemorySessions, Sessions, SqliteSession
 from sse_trio.auth.settings import Kind
 from sse_trio.auth.verdict import Session
 from sse_trio.core.standing import Record
+from sse_trio.core.tokens import LEEWAY
 from sse_trio.errors import LedgerError, LocalProtocolError
 from sse_trio.ledger import SqliteLedger
 from sse_trio.server.recognition import View
@@ -100,6 +101,13 @@ async def test_the_last_contact(opens: Open) -> None:
         assert await store.get("s2") is None
 
 
+def view_of(*logins: str, epoch: int, ended_below: int) -> View:
+    """A room that was last notified at 150, and is looked at, at 250."""
+    # One that has merely joined, under the name of a login, is none.
+    sessions = frozenset({*logins, "s1", "s2"})
+    return View(sessions, frozenset(logins), epoch, ended_below, 150.0, 250.0)
+
+
 async def test_revoking(opens: Open) -> None:
     async with opens() as store:
         for name in ("s1", "s2", "s3", "s4"):
@@ -107,30 +115,33 @@ async def test_revoking(opens: Open) -> None:
         await store.create(session("other", "8")).wait()
         await store.revoke("s1").wait()
         assert {found.id for found in await store.of_user("Users", "7")} == {"s2", "s3", "s4"}
-        await store.revoke_superseded("7", View(frozenset({"s3", "s9"}), 2, 2, 150.0)).wait()
+        await store.revoke_superseded("7", view_of("s3", "s9", epoch=2, ended_below=2)).wait()
         assert [found.id for found in await store.of_room("7")] == ["s3"]
-        await store.revoke_superseded("7", View(frozenset(), 3, 3, 150.0)).wait()
+        await store.revoke_superseded("7", view_of(epoch=3, ended_below=3)).wait()
         assert await store.of_user("Users", "7") == []
         assert await store.get("other") is not None
         await store.revoke("s1").wait()
 
 
 @pytest.mark.parametrize(
-    ("epoch", "created", "floor", "goes"),
+    ("epoch", "created", "bound", "goes"),
     [
-        (1, 200.0, 2, True),  # below the floor
+        (1, 200.0, 2, True),  # below what stands
         (2, 200.0, 2, False),
         (9, 200.0, 2, False),  # from beyond the epoch, and younger than the last notify
         (9, 100.0, 3, True),  # from before the last notify, so of an epoch before it
         (9, 100.0, 2, False),
+        (9, 250.0 + LEEWAY, 3, False),
+        (9, 250.1 + LEEWAY, 3, True),  # of the future, so of an epoch before it too
+        (9, 250.1 + LEEWAY, 2, False),
     ],
 )
 async def test_what_a_room_does_not_know_is_judged_as_by_a_ticket(
-    opens: Open, epoch: int, created: float, floor: int, goes: bool
+    opens: Open, epoch: int, created: float, bound: int, goes: bool
 ) -> None:
     async with opens() as store:
         store.create(session("s1", epoch=epoch, created=created))
-        await store.revoke_superseded("7", View(frozenset(), 3, floor, 150.0)).wait()
+        await store.revoke_superseded("7", view_of(epoch=3, ended_below=bound)).wait()
         assert (await store.get("s1") is None) is goes
 
 
@@ -251,8 +262,8 @@ async def tell(store: Sessions, step: Step, now: int, created: list[str], alive:
         case ("revoke", number):
             store.revoke(name(number))
         case ("notify", user, number):
-            view = View(frozenset({name(number)}), now, now, now)
-            store.revoke_superseded(user, view)
+            kept = frozenset({name(number)})
+            store.revoke_superseded(user, View(kept, kept, now, now, now, now))
         case ("wait",):
             await store.touch("none", now, "k2").wait()
 

@@ -33,7 +33,7 @@ def nested(depth: int) -> dict[str, Any]:
 def test_only_the_room_is_needed() -> None:
     notify = Notify(room="u1")
     assert notify == Notify(
-        room="u1", sender=LAST_JOINED, reason="login", detail=None, id=None, wait=0.0
+        room="u1", sender=LAST_JOINED, reason="login", detail=None, id=None, wait=0.0, end=()
     )
 
 
@@ -228,6 +228,37 @@ def test_refuses_a_release_that_is_beyond(members: dict[str, Any], why: str) -> 
     assert refusal.value.__cause__ is None
 
 
+# -- who is to end in any case -------------------------------------------------------------
+
+
+def test_whoever_is_to_end_is_named_as_everywhere_and_in_any_order() -> None:
+    said: list[list[str | int]] = [["s2", 7, "s1"], [7, "s1", "s2"], ["7", "s1", "s1", "s2"]]
+    assert {Notify(room="u1", sender="s3", end=end).end for end in said} == {("7", "s1", "s2")}
+    assert Notify(room="u1", end={"s1"}).end == Notify(room="u1", end=("s1",)).end == ("s1",)
+
+
+def test_no_more_than_sixteen_are_to_end() -> None:
+    sixteen = [f"s{number}" for number in range(16)]
+    assert len(Notify(room="u1", end=sixteen).end) == 16
+    with pytest.raises(ValueError, match=r"^end must not have more than 16 sessions$"):
+        Notify(room="u1", end=[*sixteen, "s16"])
+
+
+@pytest.mark.parametrize("end", ["s1", None, 7, {"s1": 1}, [None], [""], ["\x00"], [1.5], [["s1"]]])
+def test_refuses_to_end_what_is_no_session(end: Any) -> None:
+    with pytest.raises(ValueError, match=r"^end must ") as refusal:
+        Notify(room="u1", end=end)
+    assert "s1" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("sender", ["7", 7])
+def test_refuses_to_end_the_sender(sender: str | int) -> None:
+    with pytest.raises(ValueError, match=r"^end must not name the sender$"):
+        Notify(room="u1", sender=sender, end=["s1", 7])
+    # Where it is left out, it is not known yet.
+    assert Notify(room="u1", end=["s1", 7]).sender is LAST_JOINED
+
+
 # -- what a repr may tell ---------------------------------------------------------------
 
 
@@ -235,8 +266,9 @@ def test_refuses_a_release_that_is_beyond(members: dict[str, Any], why: str) -> 
     "value",
     [
         Notify(room="a room", sender="a session", reason="login"),
+        Notify(room="a room", end=["a session"]),
         Release(room="a room", session="a session"),
-        Answer("i1", "a room", "a session", "a session", 7, 2, 1_800_000_000.0),
+        Answer("i1", "a room", "a session", "a session", 7, 2, 1_800_000_000.0, ["a session"]),
     ],
     ids=lambda value: type(value).__name__,
 )

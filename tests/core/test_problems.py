@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sse_trio.core import problems
-from sse_trio.core.problems import Problem, from_error, limit_reached
-from sse_trio.errors import LimitReached
+from sse_trio.core.problems import Problem, conflict, from_error, limit_reached
+from sse_trio.errors import Conflict, LimitReached
 
 from .. import strategies
 
@@ -54,7 +54,6 @@ def test_the_ready_made_problems_are_these() -> None:
         ("WRONG_KEYS", 429, False),
         ("DRAINING", 503, True),
         ("UNDURABLE", 503, False),
-        ("CONFLICT", 409, False),
     }
 
 
@@ -95,8 +94,9 @@ def test_ages_are_whole_seconds_that_have_passed(ages: list[float]) -> None:
 
 
 def test_a_full_room_is_not_taken_for_an_id_that_was_used() -> None:
-    assert limit_reached(LimitReached([])).status == problems.CONFLICT.status
-    assert limit_reached(LimitReached([])).detail != problems.CONFLICT.detail
+    used = conflict(Conflict("this id was used"))
+    assert limit_reached(LimitReached([])).status == used.status == 409
+    assert limit_reached(LimitReached([])).detail != used.detail == "this id was used"
 
 
 # -- what h11 finds ---------------------------------------------------------------------

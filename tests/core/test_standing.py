@@ -1,12 +1,13 @@
 """Which logins a room still recognises: the one rule against naive lists; the bounds of memory."""
 
-from collections.abc import Container
+from collections.abc import Collection, Container, Sequence
 from typing import Any
 
 import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.strategies import SearchStrategy
 
 from sse_trio.config import Config
 from sse_trio.core.standing import (
@@ -19,6 +20,7 @@ from sse_trio.core.standing import (
 )
 from sse_trio.core.standings import Standings
 from sse_trio.core.tickets import Ticket
+from sse_trio.core.tokens import LEEWAY
 from sse_trio.errors import LimitReached
 
 SESSIONS = ("s1", "s2", "s3", "s4", "s5")
@@ -80,10 +82,17 @@ def prove(
     return join(standing, session, Ticket("u1", session, epoch, issued))
 
 
-def notify(standing: Standing, sender: str | None, *, present: Container[str] = ()) -> Termination:
+def notify(
+    standing: Standing,
+    sender: str | None,
+    *,
+    end: Collection[str] = (),
+    present: Container[str] = (),
+) -> Termination:
     """Announce a login in words that tell which of them it was."""
     number = standing.epoch + 1
-    return standing.advance(sender, f"reason {number}", {"number": number}, present=present)
+    reason, detail = f"reason {number}", {"number": number}
+    return standing.advance(sender, reason, detail, end=end, present=present)
 
 
 def live(standing: Standing, history: list[Step], seconds: float = 1) -> Standing:
@@ -104,11 +113,15 @@ def live(standing: Standing, history: list[Step], seconds: float = 1) -> Standin
 
 
 def refused(
-    standing: Standing, sender: str | None, *, present: Container[str] = ()
+    standing: Standing,
+    sender: str | None,
+    *,
+    end: Collection[str] = (),
+    present: Container[str] = (),
 ) -> tuple[float, ...] | None:
     """Notify; return the ages that a refusal tells."""
     try:
-        notify(standing, sender, present=present)
+        notify(standing, sender, end=end, present=present)
     except LimitReached as full:
         return full.ages
     return None
@@ -129,17 +142,23 @@ def words(number: int) -> Termination:
 
 
 class Model:
-    """One room as lists of sessions, the oldest first: who merely joined, and who was named."""
+    """One room as lists of sessions, the oldest first: who merely joined, and who was named.
 
-    def __init__(self, places: int, *, refuses: bool = False) -> None:
+    Of either kind, it remembers so many that have ended; and so many that merely joined.
+    """
+
+    def __init__(self, places: int, *, refuses: bool = False, remembered: int = 64) -> None:
         self.places = places
         self.refuses = refuses
+        self.remembered = remembered
         self.joined: list[str] = []
         self.named: list[str] = []
         self.order: list[str] = []
         """Everybody by when they joined or were named last."""
         self.ended: dict[str, int | None] = {}
-        """By which notify; None: released."""
+        """By which notify; None: released. Those that ended last are the last."""
+        self.ended_logins: set[str] = set()
+        """Those of them that were named."""
         self.count = 0
         self.number: dict[str, int] = {}
         """By which notify a session was named last."""
@@ -158,17 +177,24 @@ class Model:
         if session not in self.queue():
             self.joined.append(session)
             self.order.append(session)
+            del self.joined[: -self.remembered]
 
     def notify(
-        self, sender: str | None, now: float, *, absent: Container[str] = ()
+        self,
+        sender: str | None,
+        now: float,
+        *,
+        end: Sequence[str] = (),
+        absent: Container[str] = (),
     ) -> list[float] | None:
         """Accept a notify, or return the ages of those who are in its way."""
         for session in [one for one in self.named if one in absent]:
             self.release(session)
-        others = [session for session in self.named if session != sender]
+        others = [session for session in self.named if session not in (sender, *end)]
         if self.refuses and sender is not None and len(others) >= self.places:
             return sorted(now - self.since[session] for session in others)
         self.count += 1
+        self.end([session for session in end if session in self.queue()])
         if sender is None:
             self.end(self.queue())
             self.oldest_of_a_full_room = self.count
@@ -186,15 +212,26 @@ class Model:
             self.oldest_of_a_full_room = min(self.number[session] for session in self.named)
         return None
 
-    def end(self, sessions: list[str]) -> None:
+    def end(self, sessions: list[str], *, by: int | None = -1) -> None:
         for session in sessions:
+            self.ended_logins.discard(session)
+            if session in self.named:
+                self.ended_logins.add(session)
             (self.joined if session in self.joined else self.named).remove(session)
-            self.ended[session] = self.count
+            self.ended.pop(session, None)
+            self.ended[session] = self.count if by == -1 else by
+        for named in (True, False):
+            kind = [one for one in self.ended if (one in self.ended_logins) is named]
+            for session in kind[: -self.remembered]:
+                del self.ended[session]
 
     def release(self, session: str) -> None:
         if session in self.queue():
-            (self.joined if session in self.joined else self.named).remove(session)
-        self.ended.setdefault(session, None)
+            self.end([session], by=None)
+
+    def released(self, session: str) -> Termination:
+        """What a release comes to: also where the session is unknown, and is not barred."""
+        return self.told(session) or Termination(self.count, "logout")
 
     def told(self, session: str) -> Termination | None:
         if session not in self.ended:
@@ -222,13 +259,18 @@ def check(standing: Standing, model: Model) -> None:
 
 
 @each_number_of_places
-@given(at_limit=at_limits, history=histories)
+@given(
+    at_limit=at_limits,
+    spare=st.sampled_from([1, 2, 60]),
+    history=st.lists(st.tuples(steps, st.lists(sessions, max_size=2)), max_size=25),
+)
 def test_after_each_step_exactly_the_newest_sessions_stand(
-    places: int, at_limit: str, history: list[Step]
+    places: int, at_limit: str, spare: int, history: list[tuple[Step, list[str]]]
 ) -> None:
-    standing = room_for(places, at_limit)
-    model = Model(places, refuses=at_limit == "refuse-new")
-    for what, session in history:
+    limit = places + spare
+    standing = room_for(places, at_limit, max_remembered_sessions=limit)
+    model = Model(places, refuses=at_limit == "refuse-new", remembered=limit)
+    for (what, session), others in history:
         standing.touched += 1
         now = standing.touched
         if what == "joined":
@@ -237,10 +279,11 @@ def test_after_each_step_exactly_the_newest_sessions_stand(
         elif what == "released":
             ended = standing.release(session)
             model.release(session)
-            assert ended == model.told(session)
+            assert ended == model.released(session)
         else:
-            ages = refused(standing, session)
-            in_the_way = model.notify(session, now)
+            end = [one for one in dict.fromkeys(others) if one != session]
+            ages = refused(standing, session, end=end)
+            in_the_way = model.notify(session, now, end=end)
             assert ages == (in_the_way and tuple(in_the_way))
         check(standing, model)
 
@@ -539,6 +582,52 @@ def test_no_age_is_negative_though_a_ticket_be_of_a_clock_that_is_ahead() -> Non
     assert refused(standing, "new") == (0,)
 
 
+# -- those that are to end in any case --------------------------------------------------
+
+
+@pytest.mark.parametrize("at_limit", ["end-oldest", "refuse-new"])
+def test_who_is_to_end_leaves_its_place_to_the_sender(at_limit: str) -> None:
+    standing = room_for(2, at_limit)
+    notify(standing, "laptop")
+    notify(standing, "phone")
+    told = notify(standing, "phone again", end=["phone", "strange"])
+    assert standing.standing() == {"laptop", "phone again"}
+    assert join(standing, "phone") == told == words(3)
+    assert "strange" not in standing.logins
+
+
+def test_who_has_ended_is_not_ended_again() -> None:
+    standing = room_for(2)
+    notify(standing, "s1")
+    standing.release("s1")
+    before = standing.logins["s1"]
+    notify(standing, "s2", end=["s1"])
+    assert standing.logins["s1"] == before
+    assert join(standing, "s1") == Termination(2, "logout")
+
+
+def test_what_is_refused_ends_nobody() -> None:
+    standing = room_for(2, "refuse-new")
+    for session in ("s1", "s2"):
+        notify(standing, session)
+    join(standing, "s3")
+    before = whole(standing)
+    assert refused(standing, "s4", end=["s3"]) == (0, 0)
+    assert whole(standing) == before
+
+
+@given(places=some_places, history=histories_with_tickets, end=st.sets(sessions))
+def test_the_newest_is_looked_for_besides_those_that_end(
+    places: int, history: list[Step], end: set[str]
+) -> None:
+    standing = live(room_for(places), history)
+    newest = standing.newest(besides=end)
+    assert newest is None or newest not in end
+    for session in end:
+        standing.release(session)
+    assert standing.newest() == newest
+
+
 # -- releases ---------------------------------------------------------------------------
 
 
@@ -548,18 +637,21 @@ def test_a_release_ends_one_session_and_concerns_no_other(
 ) -> None:
     standing = live(room_for(places, at_limit), history)
     known = set(standing.logins)
+    is_known = session in known
     before = {one: standing.superseded(standing.login(one)) for one in SESSIONS}
     epoch, floor = standing.epoch, standing.floor
     told = standing.release(session)
     after = {one: standing.superseded(standing.login(one)) for one in SESSIONS}
     # What has already ended keeps what it was told.
-    assert told == after[session] == (before[session] or Termination(epoch, "logout"))
+    assert told == (before[session] or Termination(epoch, "logout"))
+    # Who is unknown is not barred, and takes no place in the memory.
+    assert after[session] == (told if is_known else None)
     assert {one: after[one] for one in SESSIONS if one != session} == {
         one: before[one] for one in SESSIONS if one != session
     }
     assert (standing.epoch, standing.floor) == (epoch, floor)
     assert not standing.stands(session)
-    assert set(standing.logins) == known | {session}
+    assert set(standing.logins) == known
     again = whole(standing)
     assert standing.release(session) == told
     assert whole(standing) == again
@@ -589,13 +681,25 @@ def test_a_release_outlasts_the_notifies_after_it() -> None:
     assert standing_ones(standing) == {"s1", "s2"}
 
 
-def test_who_is_released_before_it_was_seen_cannot_join() -> None:
+def test_a_release_of_whom_nobody_knows_bars_nobody() -> None:
     standing = room_for()
-    standing.release("s1")
-    assert join(standing, "s1") == Termination(0, "logout")
-    assert prove(standing, "s1", 0) == Termination(0, "logout")
-    notify(standing, "s1")
+    before = whole(standing)
+    assert standing.release("s1", "stolen") == Termination(0, "stolen")
+    assert whole(standing) == before
     assert join(standing, "s1") is None
+
+
+def test_who_is_there_is_known_however_many_have_joined_since() -> None:
+    standing = room_for(1, max_remembered_sessions=6)
+    for session in ("s1", "s2", *(f"stranger {number}" for number in range(6))):
+        join(standing, session)
+    assert not {"s1", "s2"} & set(standing.logins)
+    live(standing, [("notified", None)])
+    assert standing.release("s1", present=["s1", "s2"]) == Termination(1, "logout")
+    assert join(standing, "s1") == Termination(1, "logout")
+    notify(standing, "s5", end=["s2", "strange"], present=["s2"])
+    assert join(standing, "s2") == words(2)
+    assert join(standing, "strange") is None
 
 
 @each_number_of_places
@@ -651,7 +755,7 @@ def test_an_absent_session_loses_its_place_at_the_next_notify(
         elif what == "released":
             standing.release(session)
             model.release(session)
-        else:
+        elif what == "notified":
             absent = {
                 one
                 for one, sign in model.sign.items()
@@ -721,7 +825,13 @@ def test_what_is_known_outweighs_a_ticket(
 ) -> None:
     standing = live(room_for(places), [*history, ("joined", session)])
     ticket = Ticket("u1", session, max(0, standing.epoch - back), standing.touched - age)
-    assert standing.login(session, ticket) == standing.logins[session]
+    known = standing.logins[session]
+    if known.named or known.ended is not None:
+        assert standing.login(session, ticket) == known
+    else:
+        # But not where it is a claim: what is proved is worth more.
+        stranger = attrs.evolve(ticket, session="stranger")
+        assert standing.login(session, ticket) == standing.login("stranger", stranger)
 
 
 @given(places=some_places, history=histories, back=st.integers(0, 20))
@@ -787,6 +897,51 @@ def test_a_ticket_from_before_the_last_notify_is_older_than_that(
     assert standing.stands("s1") >= standing.stands("old")
 
 
+@given(places=some_places, history=histories, epoch=st.integers(0, 60), session=sessions)
+def test_a_ticket_of_the_future_is_as_one_from_before_the_last_notify(
+    places: int, history: list[Step], epoch: int, session: str
+) -> None:
+    """The clock has been put back since it was signed."""
+    for first in ([], [("notified", "s1")]):
+        standing = live(room_for(places), [*history, *first])
+        epochs = standing.epoch, standing.floor
+        old, new = (
+            Ticket("u1", session, epoch, issued)
+            for issued in (standing.notified - 1, standing.touched + LEEWAY + 0.001)
+        )
+        judged = [
+            (login.epoch, login.named, login.ended)
+            for login in (standing.login(session, old), standing.login(session, new))
+        ]
+        if standing.epoch:
+            assert judged[0] == judged[1]
+        join(standing, session, new)
+        assert (standing.epoch, standing.floor) == epochs
+        # Nor does a look take it for another, though the room was not touched for long.
+        later = attrs.evolve(new, issued=standing.touched + 5000)
+        looked = standing.login(session, later, now=standing.touched + 5000)
+        assert looked.epoch in (epoch, standing.login(session).epoch)
+
+
+def test_a_ticket_of_the_future_admits_whom_the_room_knows_and_lifts_nothing() -> None:
+    standing = room_for(2)
+    notify(standing, "s1")
+    ahead = standing.touched + 3600
+    assert prove(standing, "s1", 1, issued=ahead) is None
+    assert prove(standing, "s2", 50, issued=ahead) is None
+    assert standing.logins["s2"].epoch == 0
+    assert (standing.epoch, standing.floor) == (1, 0)
+    notify(standing, "s3")
+    assert standing.standing() == {"s1", "s3"}
+    # In a room that has never been notified it is not of an epoch before the first.
+    fresh = room_for(2)
+    assert prove(fresh, "s1", 50, issued=ahead) is None
+    assert (fresh.epoch, fresh.logins["s1"].epoch) == (0, 0)
+    # Within the leeway, it is another machine's.
+    assert prove(fresh, "s2", 50, issued=fresh.touched + LEEWAY) is None
+    assert fresh.epoch == 50
+
+
 def test_a_ticket_as_young_as_the_notify_is_its_own() -> None:
     standing = room_for()
     notify(standing, "s1")
@@ -840,14 +995,14 @@ def test_a_released_login_that_proves_more_is_another() -> None:
 
 
 @pytest.mark.parametrize("epoch", [0, 1, 2, 40])
-@pytest.mark.parametrize("was_known", [True, False])
-def test_a_ticket_from_before_the_release_takes_nothing_back(epoch: int, was_known: bool) -> None:
+@pytest.mark.parametrize("was_named", [True, False])
+def test_a_ticket_from_before_the_release_takes_nothing_back(epoch: int, was_named: bool) -> None:
     """Whatever its epoch: the ledger may have been lost, and the room released before it knew."""
     standing = room_for()
-    if was_known:
+    if was_named:
         notify(standing, "s1")
     standing.touched += 10
-    ended = standing.release("s1")
+    ended = standing.release("s1", present=["s1"])
     assert prove(standing, "s1", epoch, issued=standing.touched - 0.001) == ended
     standing.touched += 10
     assert prove(standing, "s1", epoch, issued=standing.touched - 10.001) == ended
@@ -893,9 +1048,72 @@ def test_a_room_without_memory_is_lifted_to_the_newest_login_that_comes() -> Non
 
 # -- memory of sessions -----------------------------------------------------------------
 
+names = st.integers(0, 9).map(lambda number: f"s{number}")
+LIVES: SearchStrategy[Step] = st.one_of(
+    st.tuples(st.sampled_from(["joined", "released", "signed"]), names),
+    st.tuples(st.just("notified"), st.tuples(names, st.lists(names, max_size=2))),
+    st.tuples(st.just("notified"), st.tuples(names, st.just([]))),
+    st.tuples(st.just("proven"), st.integers(0, 99)),
+)
+
+
+def happen(room: Standing, step: Step, tickets: list[Ticket]) -> Ticket | None:
+    """Carry out a step; return what was signed in it."""
+    room.touched += 1
+    match step:
+        case "joined", session:
+            join(room, session)
+        case "released", session:
+            room.release(session)
+        case "proven", number if tickets:
+            ticket = tickets[number % len(tickets)]
+            join(room, ticket.session, ticket)
+        case "notified", (sender, end):
+            if refused(room, sender, end=[one for one in end if one != sender]) is None:
+                return Ticket("u1", sender, room.epoch, room.touched)
+        case "signed", session:
+            room.name(session)
+            return Ticket("u1", session, room.logins[session].epoch, room.touched)
+    return None
+
+
+@given(
+    places=some_places,
+    at_limit=at_limits,
+    spare=st.integers(1, 3),
+    lives=st.lists(LIVES, max_size=60),
+)
+def test_no_bound_of_memory_ends_anybody_or_revives_anybody(
+    places: int, at_limit: str, spare: int, lives: list[Step]
+) -> None:
+    """Down to the smallest that may be configured, against a room that forgets nothing."""
+    small, large = [
+        room_for(places, at_limit, max_remembered_sessions=limit)
+        for limit in (places + spare, 60_000)
+    ]
+    tickets: list[Ticket] = []
+    for step in lives:
+        known = large.logins.get(step[1]) if step[0] == "signed" else None
+        if known and known.ended is not None:
+            continue  # an application asks for no ticket of a login that it has ended
+        signed = [happen(room, step, tickets) for room in (small, large)]
+        assert signed[0] == signed[1]
+        tickets += [ticket for ticket in signed[:1] if ticket]
+        assert small.holding() == large.holding()
+        assert (small.epoch, small.floor) == (large.epoch, large.floor)
+        for ticket in tickets:
+            login = small.login(ticket.session, ticket)
+            ended = large.superseded(large.login(ticket.session, ticket))
+            assert (small.superseded(login) is None) == (ended is None)
+            # It is not merely not known to have ended: no bound has forgotten it.
+            assert (ticket.session in small.holding()) == (ended is None)
+        assert len(small.logins) <= 3 * (places + spare) + len(small.holding())
+
 
 @given(st.lists(st.integers(0, 20), max_size=60), st.integers(2, 6))
-def test_the_oldest_sessions_are_forgotten_first(numbers: list[int], limit: int) -> None:
+def test_of_those_who_merely_joined_the_oldest_are_forgotten(
+    numbers: list[int], limit: int
+) -> None:
     standing = room_for(max_remembered_sessions=limit)
     model: list[str] = []
     for number in numbers:
@@ -903,6 +1121,90 @@ def test_the_oldest_sessions_are_forgotten_first(numbers: list[int], limit: int)
         join(standing, session)
         model = [*model, session][-limit:] if session not in model else model
         assert list(standing.logins) == model
+    # Nobody has ended by it.
+    assert standing.forgotten == -1
+
+
+def test_strangers_push_out_nobody_who_was_named() -> None:
+    standing = room_for(2, max_remembered_sessions=3)
+    notify(standing, "tv")
+    for number in range(10):
+        join(standing, f"stranger {number}")
+        standing.release(f"strange {number}")
+    notify(standing, "phone")
+    assert {"tv", "phone"} <= standing.standing()
+    assert list(filter(standing.stands, standing.logins)) == ["tv", "phone"]
+
+
+def test_strangers_push_out_no_login_that_has_ended() -> None:
+    standing = room_for(max_remembered_sessions=2)
+    notify(standing, "s1")
+    for number in range(10):
+        join(standing, f"stranger {number}")
+        notify(standing, "s2")
+    assert join(standing, "s1") == words(12 - MAX_TERMINATIONS)
+    assert join(standing, "stranger 9") is not None
+
+
+def test_other_logins_end_no_login_that_stands() -> None:
+    """Though a hundred come and go beside it."""
+    standing = room_for(2, max_remembered_sessions=3)
+    notify(standing, "tv")
+    for number in range(100):
+        notify(standing, f"s{number}")
+        standing.release(f"s{number}")
+    assert standing.standing() == {"tv"}
+    assert join(standing, "tv") is None
+    assert list(standing.logins) == ["tv", "s97", "s98", "s99"]
+
+
+@pytest.mark.parametrize("released", [True, False])
+def test_to_forget_whom_a_ticket_proves_is_not_to_revive_it(released: bool) -> None:
+    standing = room_for(2, max_remembered_sessions=3)
+    notify(standing, "s1")
+    notify(standing, "s2")
+    signed = standing.touched
+    if released:
+        standing.release("s2")
+    else:
+        notify(standing, "s2 again", end=["s2"])
+    ended = join(standing, "s2")
+    assert ended is not None
+    standing.touched += 10
+    for number in range(3):
+        standing.name(f"other {number}")
+        standing.release(f"other {number}")
+    assert "s2" not in standing.logins
+    assert standing.forgotten == 2
+    assert standing.ended_below == 3
+    assert prove(standing, "s2", 2, issued=signed) == ended
+    # An older one, which the room knows, stands all the same.
+    assert prove(standing, "s1", 1) is None
+
+
+def test_what_a_ticket_is_signed_for_is_not_dead_on_arrival() -> None:
+    """Where those that are forgotten were of the present epoch."""
+    standing = room_for(1, max_remembered_sessions=2)
+    for number in range(3):
+        assert standing.name(f"s{number}")
+        standing.release(f"s{number}")
+    assert (standing.epoch, standing.forgotten) == (0, 0)
+    assert standing.name("new")
+    assert prove(standing, "new", 0) is None
+    assert prove(standing, "s0", 0) == Termination(0, "logout")
+    assert standing.holding() == {"new"}
+
+
+def test_to_be_named_by_a_ticket_is_to_be_more_than_a_claim() -> None:
+    standing = room_for()
+    join(standing, "s1")
+    standing.touched += 5
+    assert standing.name("s1")
+    assert standing.logins["s1"] == Login(0, 1005, 1005)
+    assert not standing.name("s1")
+    notify(standing, "s2")
+    assert not standing.name("s1")
+    assert join(standing, "s1") == words(1)
 
 
 @given(places=some_places, history=histories_with_tickets, spare=st.integers(1, 3))
@@ -913,28 +1215,9 @@ def test_no_more_sessions_are_remembered_than_may_be(
     standing = room_for(places, max_remembered_sessions=limit)
     for step in history:
         live(standing, [step])
-        assert len(standing.logins) <= limit
-        if step[0] == "notified":
-            # Whom the last notify named is the last to be forgotten.
-            assert step[1] is None or list(standing.logins)[-1] == step[1]
-
-
-def test_the_newest_sender_is_not_the_first_to_be_forgotten() -> None:
-    standing = room_for(max_remembered_sessions=2)
-    join(standing, "s1")
-    join(standing, "s2")
-    notify(standing, "s1")
-    join(standing, "s3")
-    assert list(standing.logins) == ["s1", "s3"]
-
-
-def test_a_release_of_strangers_is_remembered_within_the_bound() -> None:
-    standing = room_for(max_remembered_sessions=3)
-    notify(standing, "s1")
-    for number in range(10):
-        standing.release(f"stranger {number}")
-    assert len(standing.logins) == 3
-    assert join(standing, "stranger 9") == Termination(1, "logout")
+        kinds = [(login.named, login.ended is None) for login in standing.logins.values()]
+        for kind in ((True, False), (False, True), (False, False)):
+            assert kinds.count(kind) <= limit
 
 
 # -- records ----------------------------------------------------------------------------
@@ -1008,14 +1291,26 @@ def test_a_record_holds_what_the_room_knows() -> None:
     )
 
 
-def test_a_smaller_bound_holds_for_what_is_restored() -> None:
-    large = room_for()
+def test_a_smaller_bound_holds_for_what_is_restored_and_ends_nobody() -> None:
+    large = room_for(20)
     for number in range(50):
-        join(large, f"s{number}")
-    small = standings(max_remembered_sessions=3)
+        notify(large, f"s{number}")
+        join(large, f"claim {number}")
+        large.release(f"claim {number}")
+    large = live(large, [("joined", f"claim {number}") for number in range(50, 60)])
+    stands = large.holding()
+    assert len(stands) == 20
+    small = standings(max_sessions=2, max_remembered_sessions=3)
     small.restore("u1", large.record())
-    join(small.touch("u1", 0), "new")
-    assert list(small.touch("u1", 0).logins) == ["s48", "s49", "new"]
+    room = small.touch("u1", 0)
+    join(room, "new")
+    room.release("claim 59")
+    assert room.holding() == stands
+    assert room.standing() - stands == {"claim 58", "new"}
+    assert join(room, "claim 49") == Termination(50, "logout")
+    assert join(room, "claim 47") is None
+    # Of its epoch no login is left that could be proved.
+    assert room.forgotten == 48
 
 
 @pytest.mark.parametrize("fewer", [1, 2])
@@ -1039,5 +1334,8 @@ def test_those_who_stand_are_named_together() -> None:
     for session in ("s1", "s2", "s3"):
         standing.advance(session, "login", None)
     standing.release("s3")
-    assert standing.standing() == {"s2"}
+    join(standing, "s4")
+    assert standing.standing() == {"s2", "s4"}
+    assert standing.holding() == {"s2"}
+    standing.release("s4")
     assert [s for s in standing.logins if standing.stands(s)] == ["s2"]

@@ -11,6 +11,12 @@ from sse_trio.core.tokens import LEEWAY
 from .test_standing import LIFETIME, live, room_for, standings
 
 
+def named(rooms: Standings, room: str, now: float, *, over: bool = False) -> None:
+    """Have somebody named in a room; and perhaps logged out again."""
+    live(rooms.touch(room, now), [("notified", "s1"), *[("released", "s1")] * over], seconds=0)
+    rooms.touch(room, now)
+
+
 def use(rooms: Standings, room: str, now: float) -> list[str]:
     """Touch a room, and forget what is then too much; return what was forgotten."""
     rooms.touch(room, now)
@@ -118,6 +124,73 @@ def test_where_all_are_alive_each_is_looked_at_once() -> None:
     assert len(rooms) == 3
 
 
+def test_a_room_where_somebody_stands_who_was_named_is_not_dropped_for_number() -> None:
+    rooms = standings(max_remembered_rooms=2)
+    for number in range(5):
+        named(rooms, f"user {number}", 0)
+    for number in range(5):
+        named(rooms, f"over {number}", 0, over=True)
+    for number in range(5):
+        rooms.touch(f"strange {number}", 0)
+    assert set(rooms.forget(0)) == {
+        *(f"over {n}" for n in range(3)),
+        *(f"strange {n}" for n in range(3)),
+    }
+    assert len(rooms) == len(list(rooms)) == 9
+    # Age is another thing.
+    assert len(list(rooms.forget(LIFETIME + LEEWAY + 1))) == 9
+    assert list(rooms) == []
+
+
+def test_a_room_is_as_the_others_of_what_it_has_become() -> None:
+    rooms = standings(max_remembered_rooms=1)
+    named(rooms, "u1", 0, over=True)
+    named(rooms, "u2", 0, over=True)
+    # A ticket is proof of a login as a notify is.
+    room = rooms.touch("u3", 0)
+    assert room.name("s1")
+    rooms.touch("u3", 0)
+    rooms.touch("u4", 0)
+    live(rooms.touch("u1", 0), [("notified", "s2")], seconds=0)
+    rooms.touch("u1", 0)
+    assert list(rooms.forget(0)) == []
+    room.release("s1")
+    rooms.touch("u3", 0)
+    assert list(rooms.forget(0)) == ["u2"]
+    assert rooms.get("u2") is None
+    assert rooms.get("u3") is room
+
+
+def test_a_room_where_all_were_logged_out_is_no_strangers_room() -> None:
+    """Though nobody was named: there are those who must not come back."""
+    rooms = standings(max_remembered_rooms=1)
+    live(rooms.touch("u1", 0), [("joined", "s1"), ("notified", None)], seconds=0)
+    for room in ("u1", "u2", "u3"):
+        rooms.touch(room, 0)
+    assert list(rooms.forget(0)) == ["u2"]
+
+
+def test_no_more_of_a_kind_are_looked_at_than_is_asked_for() -> None:
+    rooms = standings(max_remembered_rooms=1)
+    for number in range(4):
+        rooms.touch(f"strange {number}", 0)
+        named(rooms, f"over {number}", 0, over=True)
+        named(rooms, f"user {number}", 0)
+    assert list(rooms.forget(0, most=2)) == ["strange 0", "strange 1", "over 0", "over 1"]
+    assert list(rooms.forget(1000, most=1)) == ["strange 2", "over 2", "user 0"]
+    assert len(rooms) == 5
+
+
+def test_what_is_forgotten_by_others_meanwhile_is_no_matter() -> None:
+    rooms = standings(max_remembered_rooms=1)
+    for room in ("u1", "u2", "u3"):
+        rooms.touch(room, 0)
+    slow = rooms.forget(1000)
+    assert next(slow) == "u1"
+    assert list(rooms.forget(1000)) == ["u2", "u3"]
+    assert list(slow) == []
+
+
 @given(
     st.lists(st.tuples(st.integers(0, 30), st.floats(0, 40)), max_size=80),
     st.sets(st.integers(0, 30), max_size=6),
@@ -151,10 +224,10 @@ def test_memory_is_bounded_and_the_living_are_never_forgotten(
 @pytest.mark.parametrize("lifetime", [100, 1e8])
 def test_what_was_restored_is_forgotten_like_the_rest(lifetime: float) -> None:
     rooms = standings(max_remembered_rooms=3, ticket_lifetime=lifetime)
-    record = room_for().record()
+    record = live(room_for(), [("notified", None)]).record()
     for room in ("u1", "u2", "u3", "u4", "u5"):
         rooms.restore(room, record)
-    assert use(rooms, "u6", 1001) == ["u1", "u2", "u3"]
-    assert use(rooms, "u7", 1001) == ["u4"]
-    assert list(rooms) == ["u5", "u6", "u7"]
-    assert use(rooms, "u7", 1200) == ([] if lifetime > 100 else ["u5", "u6"])
+    assert use(rooms, "u6", 1001) == ["u1", "u2"]
+    rooms.restore("u0", live(room_for(), [("notified", "s1")]).record())
+    assert sorted(rooms) == ["u0", "u3", "u4", "u5", "u6"]
+    assert set(use(rooms, "u6", 1200)) == (set() if lifetime > 100 else {"u0", "u3", "u4", "u5"})

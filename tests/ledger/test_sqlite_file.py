@@ -102,9 +102,20 @@ records = st.builds(
     seconds,
     seconds,
 )
+records |= st.builds(
+    lambda record, epoch: attrs.evolve(record, forgotten=min(record.epoch, epoch)), records, epochs
+)
 asked = st.just(LAST_JOINED) | st.none() | names
 answers = st.builds(
-    Answer, printable.filter(bool), names, asked, st.none() | names, epochs, epochs, seconds
+    Answer,
+    printable.filter(bool),
+    names,
+    asked,
+    st.none() | names,
+    epochs,
+    epochs,
+    seconds,
+    st.lists(names, max_size=3),
 )
 
 
@@ -341,6 +352,24 @@ def test_a_newer_ledger_is_refused_and_left_alone(path: Path) -> None:
     assert path.read_bytes() == content
 
 
+def test_what_an_older_server_has_written_is_read(path: Path) -> None:
+    """Before it was noted what a room forgets, and whom a notify was to end."""
+    with database(path) as db:
+        db.executescript(";".join(MIGRATIONS[:3]))
+        db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        db.execute("PRAGMA user_version = 3")
+        db.execute(
+            "INSERT INTO standings VALUES ('u1', 2, 2, 7.5, 6.5, ?, ?)",
+            ('{"s1": [2, 1.25, 2.5, true, null]}', '[[2, "login", null]]'),
+        )
+        written = '{"room": "u1", "sender": "s1", "epoch": 2, "terminated": 3}'
+        db.execute("INSERT INTO answers VALUES ('x', 6.5, ?)", (written,))
+    assert loaded(path) == (
+        {"u1": Record(2, 2, {"s1": login(2)}, (Termination(2, "login"),), 7.5, 6.5, -1)},
+        {"x": Answer("x", "u1", LAST_JOINED, "s1", 2, terminated=3, at=6.5)},
+    )
+
+
 @pytest.mark.parametrize("version", range(NEWEST + 1))
 def test_an_older_ledger_is_brought_to_the_present(path: Path, version: int) -> None:
     with database(path) as db:
@@ -533,6 +562,10 @@ def set_login(**parts: str) -> str:
             for value in ("'text of u2'", "-1", "x'05'", "9e999", "9007199254740994")
         ),
         "UPDATE standings SET floor = 2 WHERE room = 'u2'",
+        *(
+            f"UPDATE standings SET forgotten = {value} WHERE room = 'u2'"
+            for value in ("'text of u2'", "-2", "0.5", "x'05'", "2")
+        ),
         "UPDATE standings SET epoch = 1.5 WHERE room = 'u2'",
         "UPDATE standings SET room = char(10) WHERE room = 'u2'",
         "UPDATE standings SET room = '' WHERE room = 'u2'",
@@ -590,6 +623,9 @@ def test_a_room_that_is_damaged_is_told_by_its_number(path: Path, script: str) -
                 ("room", "null"),
                 ("asked", "5"),
                 ("sender", "''"),
+                ("end", "'s1'"),
+                ("end", "json('[5]')"),
+                ("end", "null"),
                 ("epoch", "'text'"),
                 ("epoch", "-1"),
                 ("terminated", "null"),

@@ -39,7 +39,7 @@ from ..support import KEY, caused_by_assertion, open_peer
 from .fakes import FakePeer, membership_at
 
 ROOMS = ["u1", "u2"]
-SESSIONS = ["s1", "s2", "s3"]
+SESSIONS = ["s1", "s2", "s3", "s4"]
 
 CONFIG = sse_trio.Config(
     authkey=KEY,
@@ -52,6 +52,8 @@ CONFIG = sse_trio.Config(
 rooms = st.sampled_from(ROOMS)
 sessions = st.sampled_from(SESSIONS)
 senders = st.sampled_from([*SESSIONS, None, LAST])
+# Mostly nobody.
+ends = st.just(frozenset[str]()) | st.frozensets(sessions, max_size=2)
 
 
 class Hub(RuleBasedStateMachine):
@@ -64,7 +66,7 @@ class Hub(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.now = 1000.0
-        self.model = Model(self.config.max_sessions)
+        self.model = Model(self.config.max_sessions, self.config.max_remembered_sessions)
         self.timers = Timers(clock=lambda: self.now, width=slot_width(self.config))
         self.membership = membership_at(
             lambda: self.now, self.config, slice=self.slice, timers=self.timers
@@ -142,12 +144,12 @@ class Hub(RuleBasedStateMachine):
         if member.state is State.JOINED:
             self.membership.hear(member, ['{"type": "heartbeat"}'])
 
-    @rule(room=rooms, sender=senders, steps=st.integers(0, 9))
-    def notify(self, room: str, sender: Any, steps: int) -> None:
+    @rule(room=rooms, sender=senders, end=ends, steps=st.integers(0, 9))
+    def notify(self, room: str, sender: Any, end: frozenset[str], steps: int) -> None:
         self._finish_fan_outs(room)
-        sender_ = LAST_JOINED if sender is LAST else sender
-        ending = self.membership.decide(Notify(room=room, sender=sender_))
-        self._ends(ending, self.model.notify(room, sender), steps)
+        sender_, end = LAST_JOINED if sender is LAST else sender, end - {sender}
+        ending = self.membership.decide(Notify(room=room, sender=sender_, end=end))
+        self._ends(ending, self.model.notify(room, sender, end=end), steps)
 
     @rule(room=rooms, session=sessions, steps=st.integers(0, 9))
     def release(self, room: str, session: str, steps: int) -> None:
@@ -232,6 +234,14 @@ class Hub(RuleBasedStateMachine):
                 assert self.model.ended_by(member.room, member.session) is None
 
     @invariant()
+    def no_bound_of_memory_has_ended_anybody(self) -> None:
+        self.model.check_memory()
+        for room in self.model.history:
+            assert self.membership.recognition.view(room).logins == set(
+                self.model.room(room).logins
+            )
+
+    @invariant()
     def the_registry_holds_the_living_and_no_empty_room(self) -> None:
         now = self.membership.statistics()
         assert now.members == len(self.model.living())
@@ -277,6 +287,16 @@ CATCH = settings(EXAMPLES, max_examples=3000, phases=[Phase.generate], derandomi
 
 def test_by_steps() -> None:
     run_state_machine_as_test(Hub, settings=EXAMPLES)
+
+
+class ForgetfulHub(Hub):
+    """It remembers as little as it may."""
+
+    config = attrs.evolve(CONFIG, max_remembered_sessions=2)
+
+
+def test_by_steps_where_hardly_anything_is_remembered() -> None:
+    run_state_machine_as_test(ForgetfulHub, settings=EXAMPLES)
 
 
 class HubOfTwo(Hub):

@@ -108,8 +108,71 @@ async def test_an_id_of_another_room_or_sender_is_a_conflict(
         with pytest.raises(sse_trio.Conflict):
             await hub.notify(room, sender=sender, id="x")
         answer = await post_notify(hub, room=room, sender=sender, id="x")
-        assert answer.status == 409
+        assert (answer.status, "another room" in answer.json["detail"]) == (409, True)
     assert hub.statistics().notifies == {"accepted": 1, "conflict": 6}
+
+
+async def test_an_id_repeated_with_another_end_is_a_conflict(
+    start: Start, autojump_clock: MockClock
+) -> None:
+    ledger = sse_trio.MemoryLedger()
+    hub = await start(ledger=ledger)
+    first = await hub.notify("u1", sender="s1", id="x", end=["s0", 7])
+    for again in (hub, await start(ledger=ledger)):
+        assert (await again.notify("u1", sender="s1", id="x", end=["7", "s0"])).epoch == first.epoch
+        for end in ((), ("s0",), ("s0", "7", "s2")):
+            with pytest.raises(sse_trio.Conflict, match="another end"):
+                await again.notify("u1", sender="s1", id="x", end=end)
+
+
+async def test_an_id_whose_login_has_ended_since_brings_no_dead_ticket(
+    start: Start, autojump_clock: MockClock
+) -> None:
+    hub = await start(max_sessions=2)
+    for session in ("s1", "s2", "s3"):
+        await hub.notify("u1", sender=session, id=session)
+    await hub.notify("u1", sender="s4", end=["s2"])
+    await hub.release("u1", "s3")
+    for session in ("s1", "s2", "s3"):
+        with pytest.raises(sse_trio.Conflict, match="has ended since"):
+            await hub.notify("u1", sender=session, id=session)
+        answer = await post_notify(hub, room="u1", sender=session, id=session)
+        assert answer.status == 409
+        assert answer.json["detail"] == "the login that this id has announced has ended since"
+    # Who was named again since is no other, and stands.
+    await hub.notify("u1", sender="s1")
+    assert (await hub.notify("u1", sender="s1", id="s1")).epoch == 1
+    # Nobody's login has no end.
+    out = await hub.notify("u1", sender=None, id="out")
+    assert await hub.notify("u1", sender=None, id="out") is out
+
+
+async def test_who_is_to_end_does_so_in_the_same_step(
+    start: Start, autojump_clock: MockClock
+) -> None:
+    hub, records = await start(max_sessions=2, at_limit="refuse-new"), Records()
+    for session in ("laptop", "phone"):
+        await hub.notify("u1", sender=session)
+    hub.follow(records)
+    async with joined(hub, "u1", "laptop"), joined(hub, "u1", "phone") as phone:
+        with pytest.raises(sse_trio.LimitReached):
+            await hub.notify("u1", sender="tv")
+        assert hub.statistics().members == 2
+        outcome = await hub.notify("u1", sender="phone again", end=["phone", 7])
+        told = json.loads(await phone.get_message())
+        assert (told["type"], told["epoch"]) == ("terminate", outcome.epoch)
+        assert hub.view("u1").sessions == {"laptop", "phone again"}
+    # Who follows may know whom the room does not.
+    assert records.decisions == [("u1", {"phone", "7"})]
+
+
+async def test_the_session_that_joined_last_is_looked_for_after_the_ends(
+    start: Start, autojump_clock: MockClock
+) -> None:
+    hub = await start()
+    async with joined(hub, "u1", "s1"), joined(hub, "u1", "s2"):
+        assert (await hub.notify("u1", end=["s2"])).sender == "s1"
+        assert (await hub.notify("u1", end=["s1"])).sender is None
 
 
 async def test_a_ledger_that_fails_is_a_503_and_the_same_id_tries_again(
@@ -321,7 +384,8 @@ async def test_a_repeated_id_does_not_end_the_login_that_came_after_it(
     ledger.broken = False
     await hub.notify("u1", sender="s3")
     async with joined(hub, "u1", "s3"):
-        assert (await hub.notify("u1", sender="s2", id="x")).epoch == 1
+        with pytest.raises(sse_trio.Conflict, match="has ended since"):
+            await hub.notify("u1", sender="s2", id="x")
         assert hub.statistics().members == 1
 
 
@@ -429,7 +493,7 @@ async def test_the_same_id_has_one_effect_over_a_restart(
     assert second.statistics().notifies == {"duplicate": 2, "conflict": 1}
 
 
-async def test_a_repeated_id_of_the_last_epoch_but_one_brings_no_good_ticket(
+async def test_a_repeated_id_of_the_last_epoch_but_one_brings_no_ticket(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     ledger = sse_trio.MemoryLedger()
@@ -438,11 +502,8 @@ async def test_a_repeated_id_of_the_last_epoch_but_one_brings_no_good_ticket(
     await first.notify("u1", sender="s2")
     first.drain()
     second = await restarted(nursery, ledger)
-    page = await raw_websocket(second)
-    ticket = (await second.notify("u1", sender="s1", id="x")).ticket
-    await page.send({"type": "join", "ticket": ticket})
-    assert (await page.message())["type"] == "terminate"
-    await page.stream.aclose()
+    with pytest.raises(sse_trio.Conflict, match="has ended since"):
+        await second.notify("u1", sender="s1", id="x")
 
 
 async def test_a_session_is_welcome_when_a_crash_would_not_forget_it(
@@ -565,7 +626,7 @@ async def test_who_follows_is_told_of_a_room_that_a_ticket_has_lifted(start: Sta
     assert (await page.message())["epoch"] == 3
     assert records.decisions == [("u1", set())]
     # As what somebody's own records prove does.
-    later = hub.view("u1").notified + 10**9
+    later = hub.view("u1").now
     assert hub.recall("u1", "s9", epoch=5, issued=later)
     assert records.decisions == [("u1", set()), ("u1", {"s2"})]
     await page.stream.aclose()

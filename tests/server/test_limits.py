@@ -11,7 +11,7 @@ from sse_trio.core.tokens import LEEWAY
 from sse_trio.server.hub import SWEEP, Hub
 
 from ..support import KEY, Response, Start, joined, post_notify, raw_websocket, request
-from .fakes import FakePeer
+from .fakes import FakePeer, SlowLedger
 
 
 async def post_release(hub: sse_trio.Hub, **members: object) -> Response:
@@ -94,6 +94,129 @@ async def test_a_release_ends_that_session_alone(start: Start, autojump_clock: M
     await hub.notify("u1", sender="s1")
     assert (await first_word(hub, "s1"))["type"] == "joined"
     assert hub.statistics().releases == {"accepted": 1}
+
+
+async def test_a_bound_of_memory_ends_nobody(start: Start, autojump_clock: MockClock) -> None:
+    """However many logins come and go beside it."""
+    hub = await start(max_sessions=2, max_remembered_sessions=3)
+    await hub.notify("u1", sender="tv")
+    async with joined(hub, "u1", "tv"):
+        for number in range(5):
+            await hub.notify("u1", sender=f"p{number}")
+            await hub.release("u1", f"p{number}")
+        assert hub.statistics().members == 1
+    assert (await first_word(hub, "tv"))["type"] == "joined"
+
+
+async def test_strangers_that_join_push_out_nobody_who_was_named(
+    start: Start, autojump_clock: MockClock
+) -> None:
+    hub = await start(max_sessions=2, max_remembered_sessions=3)
+    await hub.notify("u1", sender="tv")
+    async with joined(hub, "u1", "tv"):
+        for number in range(4):
+            await first_word(hub, f"stranger {number}")
+        await hub.notify("u1", sender="phone")
+        assert hub.statistics().members == 1
+        assert hub.view("u1").sessions == {"tv", "phone"}
+
+
+async def test_a_release_of_strange_names_takes_no_place(
+    start: Start, autojump_clock: MockClock
+) -> None:
+    hub = await start(at_limit="refuse-new", max_remembered_sessions=2)
+    await hub.notify("u1", sender="s1")
+    for number in range(4):
+        assert (await post_release(hub, room="u1", session=f"strange {number}")).status == 200
+    assert (await post_notify(hub, room="u1", sender="s2")).status == 409
+    assert (await first_word(hub, "s1"))["type"] == "joined"
+    assert (await first_word(hub, "strange 0"))["type"] == "joined"
+
+
+async def test_to_forget_the_ended_revives_nobody_with_a_ticket(
+    start: Start, autojump_clock: MockClock
+) -> None:
+    ledger = sse_trio.MemoryLedger()
+    hub = await start(ledger=ledger, max_remembered_sessions=2)
+    ticket = (await hub.notify("u1", sender="s1")).ticket
+    await hub.release("u1", "s1")
+    for number in range(3):
+        assert hub.ticket("u1", f"other {number}")
+        await hub.release("u1", f"other {number}")
+    new = hub.ticket("u1", "new")
+    # Also over a restart.
+    for each in (hub, await start(ledger=ledger, max_remembered_sessions=2)):
+        assert "s1" not in each.recognition.standing("u1").logins
+        for proof, answer in ((ticket, "terminate"), (new, "joined")):
+            page = await raw_websocket(each)
+            await page.send({"type": "join", "ticket": proof})
+            assert (await page.message())["type"] == answer
+            await page.stream.aclose()
+        stranger = await first_word(each, "stranger")
+        assert stranger["type"] == "joined"
+
+
+async def test_a_login_that_failed_for_the_disk_and_was_released_is_in_nobodys_way(
+    start: Start, autojump_clock: MockClock
+) -> None:
+    """As the page on the browser client advises: also while the disk fails."""
+    ledger = SlowLedger()
+    hub = await start(ledger=ledger, at_limit="refuse-new")
+    ledger.broken = True
+    assert (await post_notify(hub, room="u1", sender="s1")).status == 503
+    assert (await post_release(hub, room="u1", session="s1")).status == 503
+    ledger.broken = False
+    assert (await post_notify(hub, room="u1", sender="s2")).status == 200
+    assert hub.view("u1").sessions == {"s2"}
+
+
+async def test_whoever_is_there_can_be_released_however_many_have_come_since(
+    start: Start, autojump_clock: MockClock
+) -> None:
+    hub = await start(max_remembered_sessions=2)
+    async with joined(hub, "u1", "s1") as tab:
+        for number in range(3):
+            await first_word(hub, f"stranger {number}")
+        await hub.release("u1", "s1")
+        assert json.loads(await tab.get_message())["type"] == "terminate"
+    assert (await first_word(hub, "s1"))["type"] == "terminate"
+
+
+async def test_a_hub_without_a_key_names_nobody(start: Start, autojump_clock: MockClock) -> None:
+    hub = await start(authkey=None)
+    assert hub.ticket("u1", "s1") is None
+    assert not hub.view("u1").sessions
+
+
+async def test_a_ticket_outlives_a_clock_that_is_put_back(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    """Signed an hour ahead: whoever it is for is known, and stands."""
+    now = 10_000.0
+    ledger, config = sse_trio.MemoryLedger(), sse_trio.Config(authkey=KEY, join="ticket")
+    hub = Hub(config, ledger, nursery.start_soon, wall=lambda: now)
+    old, new = [(await hub.notify("u1", sender=session)).ticket for session in ("s1", "s2")]
+    now -= 3600
+
+    def word(hub: Hub, ticket: str | None) -> str:
+        peer = FakePeer()
+        member = hub.membership.arrive(peer, "192.0.2.1")
+        hub.membership.hear(member, [json.dumps({"type": "join", "ticket": ticket})])
+        return "joined" if peer.got("joined") else "terminate" if peer.got("terminate") else ""
+
+    for each in (hub, Hub(config, ledger, nursery.start_soon, wall=lambda: now)):
+        each.restore(*await ledger.load())
+        assert [word(each, ticket) for ticket in (old, new)] == ["terminate", "joined"]
+        # What is signed now is as good, though the last notify is of the future.
+        assert word(each, each.ticket("u1", "s2")) == "joined"
+    # Where the ledger was lost too, it lifts nothing until its time has come.
+    lost = Hub(config, sse_trio.MemoryLedger(), nursery.start_soon, wall=lambda: now)
+    assert word(lost, new) == "joined"
+    assert lost.view("u1").epoch == 0
+    await lost.notify("u1", sender="s3")
+    assert word(lost, old) == "terminate"
+    now += 3601
+    assert word(lost, lost.ticket("u1", "s3")) == "joined"
 
 
 async def test_the_pages_are_told_why_their_session_was_released(

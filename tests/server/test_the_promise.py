@@ -9,7 +9,7 @@ its commits and is started again on what was durable by then, or on nothing.
 """
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from functools import partial
 from threading import Event as ThreadEvent
 from threading import Thread
@@ -36,7 +36,7 @@ from sse_trio.core.standing import Record
 from sse_trio.server.hub import Hub
 from sse_trio.server.member import Member, Outcome, State
 
-from ..model import LAST, Event, Model, Seen, Tab
+from ..model import LAST, Event, Model, Notified, Seen, Tab
 from ..support import KEY, caused_by_assertion
 from .fakes import FakePeer, HeldLedger, Note
 
@@ -45,9 +45,12 @@ T = TypeVar("T")
 CONFIG = sse_trio.Config(authkey=KEY, max_connections_per_room=1000)
 
 rooms = st.sampled_from(["u1", "u2"])
-sessions = st.sampled_from(["s1", "s2", "s3", "s4"])
-senders = st.sampled_from(["s1", "s2", "s3", "s4", None, LAST])
+SESSIONS = ("s1", "s2", "s3", "s4")
+sessions = st.sampled_from(SESSIONS)
+senders = st.sampled_from([*SESSIONS, None, LAST])
 ids = st.sampled_from([None, None, "i1", "i2"])
+# Mostly nobody.
+ends = st.just(frozenset[str]()) | st.frozensets(sessions, max_size=2)
 counts = st.integers(0, 6)
 
 
@@ -106,6 +109,8 @@ class Visit:
     """What has to be durable before it is told that it has joined."""
     welcome: bool = False
     """Whether it has to have been told."""
+    proved: bool = False
+    """Whether it came with a ticket."""
 
 
 @attrs.frozen
@@ -140,7 +145,7 @@ class Promise(RuleBasedStateMachine):
 
     def start(self) -> None:
         """Start a server, with what is durable."""
-        self.model = Model(self.config.max_sessions)
+        self.model = Model(self.config.max_sessions, self.config.max_remembered_sessions)
         self.model.history = {room: list(events) for room, events in self.durable.history.items()}
         self.ids = dict(self.durable.ids)
         self.visits: list[Visit] = []
@@ -184,7 +189,7 @@ class Promise(RuleBasedStateMachine):
             member = self.hub.membership.arrive(peer, "192.0.2.1")
             self.hub.membership.hear(member, [text])
             self.process.start_soon(self.hub.admit, member)
-            return Visit(tab, member, peer)
+            return Visit(tab, member, peer, proved=seen.epoch is not None)
 
         visit = self.loop.do(connect)
         self.visits.append(visit)
@@ -193,10 +198,10 @@ class Promise(RuleBasedStateMachine):
             visit.note = self.ledger.pending(room)
         self._catch_up()
 
-    @rule(room=rooms, sender=senders, id=ids)
-    def notify(self, room: str, sender: Any, id: str | None) -> None:
-        named = LAST_JOINED if sender is LAST else sender
-        self._request(Notify(room=room, sender=named, id=id and f"{room}-{id}"))
+    @rule(room=rooms, sender=senders, id=ids, end=ends)
+    def notify(self, room: str, sender: Any, id: str | None, end: frozenset[str]) -> None:
+        named, end = LAST_JOINED if sender is LAST else sender, end - {sender}
+        self._request(Notify(room=room, sender=named, id=id and f"{room}-{id}", end=end))
 
     @rule(room=rooms, sender=senders, id=ids)
     def notify_twice_at_once(self, room: str, sender: Any, id: str | None) -> None:
@@ -225,6 +230,11 @@ class Promise(RuleBasedStateMachine):
         ticket = self.loop.do(lambda: self.hub.ticket(room, session))
         assert ticket is not None
         self.tickets.append(ticket)
+        if self.model.room(room).is_provable(session):
+            # Whoever ended it, and has forgotten that, is told by this that it stands.
+            self.over.get(room, set()).discard(session)
+        self.model.sign(room, session)
+        self._catch_up()
 
     @rule(which=st.integers(0, 100))
     def acknowledge(self, which: int) -> None:
@@ -321,31 +331,49 @@ class Promise(RuleBasedStateMachine):
         wanted = request.wanted
         now = self.loop.do(trio.current_time) - 0.01
         if isinstance(wanted, Release):
+            request.ends = self._known(room, {wanted.session})
             self.model.release(room, wanted.session, now)
-            request.ends = {wanted.session}
         else:
             earlier = self.ids.get(wanted.id or "")
             if earlier is not None:
                 assert isinstance(earlier.wanted, Notify)
-                same = earlier.wanted.sender == wanted.sender
-                request.expected = earlier.expected if same else sse_trio.Conflict
+                is_same = (earlier.wanted.sender, earlier.wanted.end) == (
+                    wanted.sender,
+                    wanted.end,
+                )
+                is_good = is_same and self._is_good(room, earlier)
+                request.expected = earlier.expected if is_good else sse_trio.Conflict
                 request.event = earlier.event
                 return
             sender = LAST if wanted.sender is LAST_JOINED else wanted.sender
-            spared = self.model.last_joined(room) if sender is LAST else sender
-            logins = self.model.room(room).logins.keys() - {spared}
+            spared = self.model.last_joined(room, wanted.end) if sender is LAST else sender
+            logins = self.model.room(room).logins.keys() - {spared, *wanted.end}
             full = self.config.at_limit == "refuse-new" and len(logins) >= self.model.limit
             if full and spared is not None:
                 request.expected = sse_trio.LimitReached
                 return
-            self.model.notify(room, sender, now)
+            request.ends = self._known(room, wanted.end)
+            self.model.notify(room, sender, now, wanted.end)
             if wanted.id is not None:
                 self.ids[wanted.id] = request
             if self.model.limit == 1 or spared is None:
-                request.ends = self.welcomed.get(room, set()) - {spared}
+                request.ends |= self.welcomed.get(room, set()) - {spared}
             self.over.setdefault(room, set()).discard(str(spared))
         request.expected = self.model.epoch(room)
         request.event = self.model.history[room][-1]
+
+    def _known(self, room: str, sessions: Collection[str]) -> set[str]:
+        """Those of the sessions that can be barred: the room knows them, or they are there."""
+        here = {tab.session for tab in self.model.living(room)}
+        return {one for one in sessions if one in here or self.model.room(room).known(one)}
+
+    def _is_good(self, room: str, earlier: Request) -> bool:
+        """Whether the login that an earlier notify announced stands."""
+        event, epoch = earlier.event, earlier.expected
+        assert isinstance(event, Notified)
+        assert isinstance(epoch, int)
+        login = event.sender and Seen(event.sender, epoch, event.time)
+        return not login or self.model.room(room).ended_by(login) is None
 
     def _check(self, room: str, request: Request) -> None:
         """Compare how a request was answered with how it must be."""
@@ -374,8 +402,14 @@ class Promise(RuleBasedStateMachine):
     @invariant()
     def nobody_whose_end_was_promised_is_alive(self) -> None:
         for visit in self.visits:
-            if visit.member.state is State.JOINED:
+            # Where little is remembered, they alone are known again who can prove their login.
+            is_known = self.config.max_remembered_sessions > len(SESSIONS) or visit.proved
+            if visit.member.state is State.JOINED and is_known:
                 assert visit.member.session not in self.over.get(visit.member.room, set())
+
+    @invariant()
+    def no_bound_of_memory_has_ended_anybody(self) -> None:
+        self.model.check_memory()
 
 
 EXAMPLES = settings(max_examples=150, stateful_step_count=40, deadline=None)
@@ -394,7 +428,13 @@ class RefusingNew(Promise):
     config = attrs.evolve(CONFIG, at_limit="refuse-new")
 
 
-@pytest.mark.parametrize("machine", [Promise, OfTwo, RefusingNew])
+class OfLittleMemory(Promise):
+    """It remembers as little as it may."""
+
+    config = attrs.evolve(CONFIG, max_remembered_sessions=2)
+
+
+@pytest.mark.parametrize("machine", [Promise, OfTwo, RefusingNew, OfLittleMemory])
 def test_the_promise(machine: type[Promise]) -> None:
     run_state_machine_as_test(machine, settings=EXAMPLES)
 
