@@ -261,7 +261,7 @@ class Config:
                 values["authkey"] = to_authkeys(from_environment)
         with _naming(path or "config"):
             config = cls(**defaults | values)
-        if "authkey" in values and not from_environment and mode & (stat.S_IROTH | stat.S_IWOTH):
+        if values.get("authkey") and not from_environment and mode & (stat.S_IROTH | stat.S_IWOTH):
             shown = f"{stat.S_IMODE(mode):04o}"
             logger.warning("%s holds the authkey, and is open to all users (mode %s)", path, shown)
         return config

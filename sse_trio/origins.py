@@ -45,7 +45,16 @@ def normalise(origin: str) -> str:
     scheme, host, port = found[1].lower(), found[2], found[3]
     if near := _NEAR.get(scheme):
         raise ValueError(f"no page comes from {scheme}://... but perhaps from {near}")
-    host = _address(host) if host.startswith("[") else _name(host)
+    if host.startswith("["):
+        host = _address(host)
+    elif scheme in _DEFAULT_PORTS:
+        host = _name(host)
+    elif host.isascii():
+        # Behind a scheme of its own an application has what it likes, such as Electron's
+        # `app://.` (the URL standard, "opaque-host parser").
+        host = host.lower()
+    else:
+        raise ValueError("its host must be written in ASCII, as the application sends it")
     return f"{scheme}://{host}{_port(port, scheme) if port else ''}"
 
 
@@ -64,11 +73,19 @@ def _address(host: str) -> str:
         raise ValueError("its host is not an IPv6 address") from None
 
 
+def _alabel(label: str) -> str:
+    try:
+        return idna.alabel(label).decode()
+    except idna.InvalidCodepoint:
+        # Symbols such as emoji are in no name by IDNA 2008, and browsers take them.
+        return "xn--" + label.encode("punycode").decode("ascii")
+
+
 def _name(host: str) -> str:
     try:
         # Of labels in ASCII, browsers ask less than IDNA does: they may hold an underscore.
         labels = idna.uts46_remap(host, std3_rules=False).split(".")
-        host = ".".join(x if x.isascii() else idna.alabel(x).decode() for x in labels)
+        host = ".".join(x if x.isascii() else _alabel(x) for x in labels)
     except idna.IDNAError:
         raise ValueError("its host is no name by IDNA; write it in punycode (xn--...)") from None
     found = _NAME.fullmatch(host)

@@ -631,6 +631,7 @@ def test_a_file_with_the_key_that_others_may_read_or_change_is_warned_of(
         # As the file of a service is kept: root's, and its group's to read.
         (0o640, '{"authkey": "from the file"}', {}),
         (0o644, "{}", {}),
+        (0o644, '{"authkey": null}', {}),
         (0o644, '{"authkey": "of no use"}', {ENVIRONMENT_KEY: "from outside"}),
     ],
 )

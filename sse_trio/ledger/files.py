@@ -2,12 +2,13 @@
 
 What lies in their place may have been put there by somebody else. So each file is looked at before
 it is opened, and none is opened through a symbolic link. The folder's owner and group are trusted;
-everybody else must not be able to put anything in the place of what has been looked at.
+if everybody else can put something in the place of what has been looked at, there is a warning.
 """
 
 import contextlib
 import errno
 import fcntl
+import logging
 import os
 import re
 import stat
@@ -15,6 +16,8 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from ..errors import LedgerError
+
+logger = logging.getLogger("sse_trio")
 
 # What SQLite keeps beside a file; the last one only before it is in this mode.
 LOG, _INDEX, _JOURNAL = "-wal", "-shm", "-journal"
@@ -58,7 +61,7 @@ def find(path: Path, *, user: int | None = None) -> Path:
 def check(
     path: Path, *, user: int | None = None, mount_points: Collection[Path] | None = None
 ) -> None:
-    """See that a ledger's files, as far as there are any, and its folder can be trusted.
+    """See that a ledger's files, as far as there are any, can be trusted.
 
     Raises:
         LedgerError: one cannot be, and why; the message names it, and says what to do.
@@ -75,11 +78,20 @@ def check(
         if objection := _objection(found, user, is_mounted=file in mount_points):
             which = file if suffix else "it"
             raise LedgerError(f"cannot open the ledger {path}: {which} {objection}")
-    folder = path.parent.stat()
-    if folder.st_mode & stat.S_IWOTH and not folder.st_mode & stat.S_ISVTX:
-        raise LedgerError(
-            f"cannot open the ledger {path}: everybody may replace the files in its folder "
-            f"{path.parent}: take that right away (chmod o-w), or name a file elsewhere"
+
+
+def warn_of_folder(path: Path) -> None:
+    """Warn where everybody may put other files in the place of a ledger's.
+
+    That is no more than a warning, because volumes of containers are often like this, and nobody
+    else is in there.
+    """
+    mode = path.parent.stat().st_mode
+    if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+        logger.warning(
+            "everybody may replace the ledger's files in %s: take that right away (chmod o-w), "
+            "or name a file in a folder of its own",
+            path.parent,
         )
 
 
@@ -137,7 +149,8 @@ def hide(path: Path) -> None:
     check(path)
     for suffix in _ALL:
         file = beside(path, suffix)
-        with contextlib.suppress(FileNotFoundError):
+        # A file system without permissions (vfat) has none to take away.
+        with contextlib.suppress(FileNotFoundError, PermissionError):
             if stat.S_IMODE(file.lstat().st_mode) != _PRIVATE:
                 _make_private(file)
 

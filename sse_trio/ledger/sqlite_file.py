@@ -141,6 +141,7 @@ class LedgerFile:
         with contextlib.ExitStack() as stack:
             try:
                 files.check(self.path)
+                files.warn_of_folder(self.path)
                 stack.enter_context(files.locked(self.path))
                 self.is_new = not self.path.exists() or not self.path.stat().st_size
                 if self.is_new:
