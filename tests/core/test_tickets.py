@@ -149,6 +149,8 @@ def test_unknown_claims_are_ignored() -> None:
 
 def test_without_a_key_nothing_is_minted_and_nothing_verified() -> None:
     keyless = Tickets((), lifetime=LIFETIME)
+    assert TICKETS.can_sign
+    assert not keyless.can_sign
     assert keyless.mint(TICKET, now=NOW, jti="j1") is None
     with pytest.raises(RemoteProtocolError):
         keyless.verify_untrusted(TOKEN, now=NOW)
