@@ -21,6 +21,7 @@ have ended and are forgotten the highest epoch is kept, and an unknown login of 
 of an older one, has ended too.
 """
 
+import enum
 from collections.abc import Collection, Container
 from typing import Any, Final
 
@@ -37,6 +38,14 @@ MAX_TERMINATIONS = 8
 
 # What ended a session that was not ended by a notify, and so by no epoch.
 RELEASED: Final = -1
+
+
+class Kind(enum.Enum):
+    """Who is in a room, by which its memory is bounded."""
+
+    CLAIMED = "nobody was ever named"
+    OVER = "of those that were named nobody stands"
+    HELD = "somebody stands who was named"
 
 
 @attrs.frozen
@@ -110,16 +119,16 @@ class Standing:
         """The epoch below which a login that the room does not know has ended."""
         return max(self.floor, self.forgotten + 1)
 
-    @property
-    def is_held(self) -> bool:
-        """Whether a session stands that was named."""
+    def kind(self) -> Kind:
+        """Return who is in the room."""
+        was_named = self.epoch > 0
         # The newest ones are the likeliest to stand.
-        return any(map(_holds, reversed(self.logins.values())))
-
-    @property
-    def is_claimed(self) -> bool:
-        """Whether nobody was ever named: then all that the room knows are claims."""
-        return self.epoch == 0 and not any(login.named for login in self.logins.values())
+        for login in reversed(self.logins.values()):
+            if login.named:
+                if login.ended is None:
+                    return Kind.HELD
+                was_named = True
+        return Kind.OVER if was_named else Kind.CLAIMED
 
     def login(
         self, session: str, ticket: Ticket | None = None, *, now: float | None = None

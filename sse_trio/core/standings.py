@@ -1,11 +1,8 @@
 """The standings of all rooms: bounded in number and in time, the longest untouched goes first.
 
 A room that has members is never forgotten; a forgotten one counts as never seen. Rooms are
-kept apart by who is in them, so that those that anybody can make push out no others:
-
-    claimed   nobody was ever named: bounded in number
-    over      of those that were named nobody stands: bounded in number
-    held      somebody stands who was named: bounded by time alone
+kept apart by who is in them, so that those that anybody can make push out no others; where
+somebody stands who was named, they are bounded by time alone.
 """
 
 import itertools
@@ -14,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Container, Iterator
 
 from ..config import Config
-from .standing import Record, Standing
+from .standing import Kind, Record, Standing
 from .tokens import LEEWAY
 
 
@@ -29,32 +26,30 @@ class Standings:
         self._config = config
         self._alive = alive
         # Each has the longest untouched first.
-        self._claimed, self._over, self._held = self._kinds = tuple(
-            OrderedDict[str, Standing]() for _ in range(3)
-        )
+        self._kinds = {kind: OrderedDict[str, Standing]() for kind in Kind}
 
     def __len__(self) -> int:
-        return sum(map(len, self._kinds))
+        return sum(map(len, self._kinds.values()))
 
     def __iter__(self) -> Iterator[str]:
-        return itertools.chain(*self._kinds)
+        return itertools.chain(*self._kinds.values())
 
     def get(self, room: str) -> Standing | None:
         """Return the room's standing, if there is one."""
-        for kind in self._kinds:
-            if standing := kind.get(room):
+        for rooms in self._kinds.values():
+            if standing := rooms.get(room):
                 return standing
         return None
 
     def touch(self, room: str, now: float) -> Standing:
         """Return the room's standing, new if need be, as the most recently used one."""
-        for kind in self._kinds:
-            if standing := kind.pop(room, None):
+        for rooms in self._kinds.values():
+            if standing := rooms.pop(room, None):
                 break
         else:
             standing = Standing(self._config)
         standing.touched = now
-        self._put(room, standing)
+        self._kinds[standing.kind()][room] = standing
         return standing
 
     def restore(self, room: str, record: Record) -> None:
@@ -70,15 +65,7 @@ class Standings:
             record.forgotten,
             noted=record.touched,
         )
-        self._put(room, standing)
-
-    def _put(self, room: str, standing: Standing) -> None:
-        if standing.is_held:
-            self._held[room] = standing
-        elif standing.is_claimed:
-            self._claimed[room] = standing
-        else:
-            self._over[room] = standing
+        self._kinds[standing.kind()][room] = standing
 
     def forget(
         self, now: float, *, keep: str | None = None, most: float = math.inf
@@ -88,21 +75,21 @@ class Standings:
         A room that has members stays; where it was too old, it is as if touched. Goes no further
         than `keep`, nor than it is asked to, and looks at no more than `most` of each kind.
         """
-        limit = self._config.max_remembered_rooms
-        for kind, bound in ((self._claimed, limit), (self._over, limit), (self._held, math.inf)):
-            looks = min(len(kind), most)
-            while looks > 0 and (first := next(iter(kind.items()), None)):
+        for kind, rooms in self._kinds.items():
+            bound = math.inf if kind is Kind.HELD else self._config.max_remembered_rooms
+            looks = min(len(rooms), most)
+            while looks > 0 and (first := next(iter(rooms.items()), None)):
                 room, oldest = first
                 # As long as a ticket may still be good on a clock that is behind.
                 expired = now - oldest.touched > self._config.ticket_lifetime + LEEWAY
-                enough = not expired and len(kind) <= bound
+                enough = not expired and len(rooms) <= bound
                 if room == keep or enough:
                     break
                 if room not in self._alive:
-                    del kind[room]
+                    del rooms[room]
                 elif expired:
                     self.touch(room, now)
                 else:
-                    kind.move_to_end(room)
+                    rooms.move_to_end(room)
                 looks -= 1
                 yield room
