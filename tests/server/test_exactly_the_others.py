@@ -143,6 +143,10 @@ class Hub(RuleBasedStateMachine):
         member, _ = self.real[tab]
         if member.state is State.JOINED:
             self.membership.hear(member, ['{"type": "heartbeat"}'])
+            if member.state is not State.JOINED:
+                # It could not be answered.
+                assert tab.deaf
+                tab.alive = False
 
     @rule(room=rooms, sender=senders, end=ends, steps=st.integers(0, 9))
     def notify(self, room: str, sender: Any, end: frozenset[str], steps: int) -> None:
