@@ -93,8 +93,11 @@ async def test_no_answer_is_forgotten_by_who_is_killed_in_the_middle_of_many(ser
 
     again = await serve()
     for room, last in answered.items():
-        # Also what was on its way has one effect, whether that came before the death or now.
-        for epoch in (last, last + 1, last + 2):
+        # A repetition is told the same, or that what was on its way has ended that login.
+        repeated = await again.notify(room=room, sender=f"s{last}", id=f"{room}, {last}")
+        assert repeated.status == 409 or repeated.json["epoch"] == last
+        # That has one effect, too, whether it came before the death or comes now.
+        for epoch in (last + 1, last + 2):
             await log_in(again, room, epoch)
 
 
