@@ -131,7 +131,7 @@ class Config:
     )
     max_connections: int = count(
         100_000,
-        "WebSockets at once, but for those told to go; one more is closed with 1013",
+        "WebSockets at once, without those being closed; one more is closed with 1013",
     )
     max_connections_per_room: int = count(
         64, "members of one room; one more is closed with 4429", high=1_000_000
@@ -157,7 +157,7 @@ class Config:
     )
     max_outbox: int = count(
         65536,
-        "memory of what waits for one slow member; then it is closed with 1013",
+        "memory for data that waits for one slow member; beyond it the member is closed with 1013",
         low=1024,
         unit="B",
     )
@@ -166,11 +166,11 @@ class Config:
     )
     max_remembered_rooms: int = count(
         1_000_000,
-        "rooms remembered where nobody was ever named, and where no login stands any more",
+        "rooms remembered without any named session, and as many whose logins have all ended",
     )
     max_remembered_sessions: int = count(
         64,
-        "sessions a room remembers of those that have ended, and of those that merely joined",
+        "ended sessions a room remembers, and as many that have only joined",
         low=2,
         high=65536,
     )

@@ -131,7 +131,7 @@ class Settings:
     )
     key_rotation_days: float | None = number(
         30,
-        "until a new key signs the cookies; null: only when you say so",
+        "until a new key signs the cookies; null: only when you call `rotate_keys`",
         low=0.01,
         high=MAX_COOKIE_DAYS,
         unit="days",
