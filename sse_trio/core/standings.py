@@ -1,11 +1,11 @@
 """The standings of all rooms: bounded in number and in time, the longest untouched goes first.
 
-A room that has members is never forgotten; a forgotten one counts as never seen. Rooms are
-kept apart by who is in them, so that those that anybody can make push out no others:
+A room that has members is never forgotten; a forgotten one counts as never seen. Rooms
+are kept in three groups, so that rooms that anybody can make do not push out the others:
 
-    claimed   nobody was ever named: bounded in number
-    over      of those that were named nobody stands: bounded in number
-    held      somebody stands who was named: bounded by time alone
+    claimed   no session was ever named: limited in number
+    over      every named session has ended: limited in number
+    held      a named session stands: limited by time alone
 """
 
 import itertools
@@ -28,7 +28,7 @@ class Standings:
     def __init__(self, config: Config, *, alive: Container[str]) -> None:
         self._config = config
         self._alive = alive
-        # Each has the longest untouched first.
+        # In each group the room that was untouched for longest comes first.
         self._claimed, self._over, self._held = self._kinds = tuple(
             OrderedDict[str, Standing]() for _ in range(3)
         )
