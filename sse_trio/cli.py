@@ -75,9 +75,9 @@ def _complain(errors: BaseExceptionGroup[Any]) -> None:
 
 
 def _printable(text: str) -> str:
-    """Return others' words, for a terminal: what it could take for an order is escaped.
+    """Return text from outside, safe for a terminal: unprintable characters are escaped.
 
-    It is as in a string of JSON, and so is a line end. JSON without line ends stays what it is.
+    They, and line ends, are escaped as in a JSON string. JSON without line ends is unchanged.
     """
     return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)
 
@@ -195,14 +195,14 @@ def _serve(options: argparse.Namespace) -> int:
 
 
 async def _run(start: Callable[..., Awaitable[None]], greet: Callable[[Any], None]) -> int:
-    """Serve until a signal. A second one does not wait, nor does one before the start.
+    """Serve until a signal. At a second one, or one before it is ready, end without waiting.
 
-    A terminal that goes can say so twice, itself and by its shell, and hurries nobody.
+    A second SIGHUP is ignored: a terminal that closes, and its shell, may each send one.
     """
     server: Hub | Demo | None = None
     serving = trio.CancelScope()
     heeded = [signal.SIGTERM, signal.SIGINT]
-    # `nohup` has it ignored.
+    # `nohup` sets the signal to be ignored.
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         heeded.append(signal.SIGHUP)
 
@@ -237,7 +237,7 @@ def _sparing_the_collector() -> Iterator[None]:
 
     A connection leaves none behind, so all there is to find are a few exceptions'. By the
     defaults, a crowd that joins would be gone through again and again: a third of all the time
-    of a notify; and half the time of reading a large ledger, of which nothing becomes garbage.
+    of a notify; and half the time of reading a large ledger, none of which becomes garbage.
     A server that embeds the hub decides for itself.
     """
     gc.collect()
@@ -271,7 +271,7 @@ def _notify(options: argparse.Namespace) -> int:
     if not config.authkey:
         raise ConfigError(f"the key is required: --config, or {ENVIRONMENT_KEY}")
     if not (options.url or config.port):
-        raise ConfigError("--url is required: the configured port is any")
+        raise ConfigError("--url is required: the configured port is 0, so the system chooses it")
     url = options.url or _base_url(config, config.port)
     body: dict[str, Any] = {"key": config.authkey[0], "room": options.room, "wait": options.wait}
     if options.everyone and options.sender is not None:

@@ -140,13 +140,13 @@ async def _connect(url: str) -> tuple[_Stream, str, str]:
         parts = urllib.parse.urlsplit(url)
         port = parts.port
     except ValueError:
-        # Its text would quote what may be a password.
-        raise LocalProtocolError("the URL is wrong: its host or its port cannot be") from None
+        # The error's text would quote the URL, which may contain a password.
+        raise LocalProtocolError("the URL's host or port is not valid") from None
     resource = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     secure = parts.scheme == "wss"
     if not (secure or parts.scheme == "ws") or not parts.hostname or port == 0:
         raise LocalProtocolError("the URL must look like ws://host:port/ws")
-    # RFC 6455, section 3: it has neither, and nothing of them would be sent.
+    # RFC 6455, section 3: a WebSocket URL has no fragment. None of these would be sent.
     if "@" in parts.netloc or parts.fragment:
         raise LocalProtocolError("the URL must have no user, no password and no #fragment")
     if not _RESOURCE.fullmatch(resource):

@@ -46,7 +46,7 @@ _LEDGER = re.compile(r"sqlite:///([^:\x00][^\x00]*)")
 
 _WORDS = re.compile(r"[A-Za-z_-]+")
 
-# Bytes. A join with a ticket of the shortest names has some 380, of usual ones 400.
+# Bytes. A join whose ticket has the shortest names is some 380 long, a usual one 400.
 _TICKETS_MESSAGE = 512
 
 
@@ -131,7 +131,7 @@ class Config:
     )
     max_connections: int = count(
         100_000,
-        "WebSockets at once, but for those told to go; one more is closed with 1013",
+        "WebSockets at once, without those being closed; one more is closed with 1013",
     )
     max_connections_per_room: int = count(
         64, "members of one room; one more is closed with 4429", high=1_000_000
@@ -157,7 +157,7 @@ class Config:
     )
     max_outbox: int = count(
         65536,
-        "memory of what waits for one slow member; then it is closed with 1013",
+        "memory for data that waits for one slow member; beyond it the member is closed with 1013",
         low=1024,
         unit="B",
     )
@@ -166,11 +166,11 @@ class Config:
     )
     max_remembered_rooms: int = count(
         1_000_000,
-        "rooms remembered where nobody was ever named, and where no login stands any more",
+        "rooms remembered without any named session, and as many whose logins have all ended",
     )
     max_remembered_sessions: int = count(
         64,
-        "sessions a room remembers of those that have ended, and of those that merely joined",
+        "ended sessions a room remembers, and as many that have only joined",
         low=2,
         high=65536,
     )
@@ -203,17 +203,17 @@ class Config:
         if self.max_remembered_sessions <= self.max_sessions:
             raise ConfigError(
                 f"max_remembered_sessions ({self.max_remembered_sessions}) must be more than "
-                f"max_sessions ({self.max_sessions}): whomever a notify ends is to be remembered"
+                f"max_sessions ({self.max_sessions}): a room must remember whom a notify ends"
             )
         if self.max_connections_per_room < self.max_sessions:
             raise ConfigError(
                 f"max_connections_per_room ({self.max_connections_per_room}) must be at least "
-                f"max_sessions ({self.max_sessions}): each of them has a page"
+                f"max_sessions ({self.max_sessions}): each session has a page"
             )
         if self.join == "ticket" and self.max_message < _TICKETS_MESSAGE:
             raise ConfigError(
                 f"max_message ({self.max_message} B) must be at least {_TICKETS_MESSAGE} B "
-                'where join is "ticket": a ticket has some 400'
+                'where join is "ticket": a ticket takes some 400'
             )
 
     @property
@@ -229,11 +229,11 @@ class Config:
         environ: Mapping[str, str] | None = None,
         **defaults: Any,
     ) -> "Config":
-        """Read ``config.json``; what it does not say is as in `defaults`, or the usual.
+        """Read ``config.json``; keys that it lacks come from `defaults`, or have their usual value.
 
-        The environment's ``SSE_TRIO_AUTHKEY``, if set, replaces the file's ``authkey``. A file
-        whose key is used, and which all users of the machine may read or change, is warned of in
-        the log.
+        The environment's ``SSE_TRIO_AUTHKEY``, if set, replaces the file's ``authkey``. If the
+        file's key is used, and all users of the machine may read or change the file, this logs a
+        warning.
 
         Raises:
             ConfigError: the file cannot be read, is not JSON, or holds something wrong.
@@ -245,7 +245,7 @@ class Config:
                 with Path(path).open("rb") as file:
                     mode = os.fstat(file.fileno()).st_mode
                     text = file.read()
-                # As editors of another system write it (RFC 8259, section 8.1).
+                # Some editors write a byte order mark; it may be ignored (RFC 8259, section 8.1).
                 values = strict_json.loads_untrusted(
                     text.removeprefix(codecs.BOM_UTF8), max_values=None
                 )
@@ -269,7 +269,7 @@ class Config:
 
 @contextlib.contextmanager
 def _naming(where: object) -> Iterator[None]:
-    """Say of an error where the value stands."""
+    """Put where the value stands before an error's message."""
     try:
         yield
     except ConfigError as error:
@@ -277,7 +277,7 @@ def _naming(where: object) -> Iterator[None]:
 
 
 def _unknown(key: str, place: int) -> str:
-    """Say which key is none: by its name only if it is a slip of the pen, or it may be a secret."""
+    """Say which key is unknown. Quote only what looks like a typing error: it may be a secret."""
     near = difflib.get_close_matches(key.lower(), KEYS, n=1)
     shown = repr(key) if near and _WORDS.fullmatch(key) else f"(member {place} of the object)"
     return f"unknown key {shown}" + (f"; did you mean {near[0]!r}?" if near else "")

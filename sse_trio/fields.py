@@ -15,7 +15,7 @@ from .errors import ConfigError
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-# What is part of a URL, a list or a network, and of no name of a host.
+# These belong to a URL, a list or a network, and to no host name.
 _NO_HOST = re.compile(r"[\s:/@*,\[\]]")
 
 
@@ -88,13 +88,13 @@ def to_authkeys(value: object) -> tuple[str, ...]:
 
 
 def _why_no_authkey(key: str) -> str | None:
-    """Say why no application server could present this key, if so (RFC 6750, section 2.1)."""
-    # What the environment's bytes become where they are not UTF-8 (PEP 383).
+    """Say why no application server could send this key, or nothing (RFC 6750, section 2.1)."""
+    # Bytes of the environment that are not UTF-8 become these characters (PEP 383).
     if strict_json.has_lone_surrogates(key):
         return "must be UTF-8"
     if not key.strip():
         return "must not be empty or blank"
-    # What an editor, `echo` or a spreadsheet leaves around it.
+    # An editor, `echo` or a spreadsheet may leave these around a key.
     if key != key.strip() or key != key.strip("\ufeff"):
         return "must not begin or end with a space, a line end or a byte order mark"
     if not key.isprintable():

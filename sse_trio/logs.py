@@ -1,10 +1,10 @@
 """What the command writes to its standard error: plain lines, or one JSON object a line.
 
-The level is for our own logger. What other libraries write below a warning is theirs, and may
-hold what came over the wire: the one that reads HTTP/2's headers logs cookies.
+The level is for our own logger. Other libraries' lines below a warning are left out,
+because they may quote what clients send: the library that reads HTTP/2 headers logs cookies.
 
-A thread writes them. If nobody reads what it writes, it waits alone, and lines are lost and
-counted.
+A thread writes the lines. If nobody reads them, only this thread waits; lines that do not fit in
+the queue are lost and counted.
 """
 
 import json
@@ -13,10 +13,10 @@ import os
 import queue
 import threading
 
-# So many lines may wait: more than the start of any server has, and a few MB at most.
+# Lines that may wait: more than any start of a server writes, and a few MB at most.
 WAITING = 1000
 
-# Seconds that the end of the process waits for them to be written.
+# Seconds that the process waits at its end for the lines to be written.
 PATIENCE = 1.0
 
 
@@ -47,7 +47,7 @@ class Handler(logging.Handler):
         threading.Thread(target=self._write, name="log", daemon=True).start()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Have it written, if not too much is waiting already."""
+        """Queue a line for the thread; if the queue is full, count it as lost."""
         if self._lost and not self._lines.full():
             lost, self._lost = self._lost, 0
             self._put(_warning("lines of the log were lost, because nobody read them: %d", lost))
@@ -55,7 +55,7 @@ class Handler(logging.Handler):
 
     def _put(self, record: logging.LogRecord) -> None:
         try:
-            # What cannot be encoded came from outside.
+            # Text from outside may hold characters that cannot be encoded.
             self._lines.put_nowait(f"{self.format(record)}\n".encode(errors="backslashreplace"))
         except queue.Full:
             self._lost += 1
@@ -72,7 +72,7 @@ class Handler(logging.Handler):
                 while line:
                     line = line[os.write(self._descriptor, line) :]
             except OSError:
-                pass  # it is gone, and there is nobody else to be told
+                pass  # the log cannot be written, so there is nowhere to report it
             finally:
                 self._lines.task_done()
 

@@ -11,13 +11,13 @@ import re
 
 import idna
 
-# What a page has that was not loaded over the network: browsers send `null` for an opaque
+# Origins of pages that were not loaded over the network: browsers send `null` for an opaque
 # origin, and web views of hybrid apps that may read files send `file://` (RFC 6454, section 4).
 _WITHOUT_HOST = ("null", "file://")
 
 _DEFAULT_PORTS = {"http": "80", "https": "443"}
 
-# What is no page's scheme, and what was meant.
+# Schemes that no page has, and the ones that were probably meant.
 _NEAR = {"ws": "http://...", "wss": "https://...", "file": "file:// alone"}
 
 _ORIGIN = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(\[[^]]*\]|[^]\s:/?#@\\[]+)(?::([0-9]*))?")
@@ -38,7 +38,7 @@ def normalise(origin: str) -> str:
     if origin.lower() in _WITHOUT_HOST:
         return origin.lower()
     if "*" in origin:
-        raise ValueError("wildcards are not understood: name each origin by itself")
+        raise ValueError("wildcards are not supported: list each origin by itself")
     found = _ORIGIN.fullmatch(origin)
     if not found:
         raise ValueError("it is not an origin; write it like https://app.example.com")
@@ -67,7 +67,7 @@ def _port(digits: str, scheme: str) -> str:
 
 def _address(host: str) -> str:
     try:
-        # A zone is this machine's own affair: no URL has one.
+        # Let no zone pass: it means something on this machine alone, and no URL has one.
         return f"[{ipaddress.IPv6Address(host[1:-1].replace('%', '/'))}]"
     except ValueError:
         raise ValueError("its host is not an IPv6 address") from None
@@ -83,11 +83,11 @@ def _alabel(label: str) -> str:
 
 def _name(host: str) -> str:
     try:
-        # Of labels in ASCII, browsers ask less than IDNA does: they may hold an underscore.
+        # For labels in ASCII browsers are less strict than IDNA: an underscore is allowed.
         labels = idna.uts46_remap(host, std3_rules=False).split(".")
         host = ".".join(x if x.isascii() else _alabel(x) for x in labels)
     except idna.IDNAError:
-        raise ValueError("its host is no name by IDNA; write it in punycode (xn--...)") from None
+        raise ValueError("its host is not an IDNA name; write it in punycode (xn--...)") from None
     found = _NAME.fullmatch(host)
     if not found:
         raise ValueError("its host is neither a name nor an address")

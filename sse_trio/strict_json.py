@@ -15,8 +15,8 @@ from typing import Any, NoReturn
 # (PHP 512, Go 10,000, .NET 64), and re-encoding must never reach Python's own limit.
 MAX_DEPTH = 32
 
-# Members and elements, in all: to read 16 KiB of empty objects takes 5 ms, in one step. Nothing
-# that is announced has so many, because a `detail` has at most 1 KiB.
+# Members and elements in all. Without this limit, 16 KiB of empty objects would take 5 ms in
+# one step. No valid request has so many, because a `detail` has at most 1 KiB.
 MAX_VALUES = 1000
 
 # What Python converts in any setting of its own limit (sys.int_info), and far beyond what
@@ -76,7 +76,7 @@ def dumps(value: object) -> str:
 
 
 def _check_size(structure: str, max_values: int | None) -> None:
-    """Refuse what is nested too deep, or has too many members; `structure` is without strings."""
+    """Refuse a document with too much nesting or too many values; `structure` has no strings."""
     brackets = structure.count("[") + structure.count("{")
     if max_values is not None and brackets + structure.count(",") > max_values:
         raise ValueError(f"more than {max_values} values")

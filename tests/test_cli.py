@@ -360,7 +360,7 @@ def test_notify_without_a_key(told: Told, monkeypatch: pytest.MonkeyPatch) -> No
 def test_notify_at_a_port_that_is_any(told: Told) -> None:
     Path("config.json").write_text('{"port": 0}')
     assert main(["notify", "--config", "config.json", "--room", "u1"]) == 2
-    assert told() == "--url is required: the configured port is any"
+    assert told() == "--url is required: the configured port is 0, so the system chooses it"
 
 
 @pytest.mark.parametrize(

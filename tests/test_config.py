@@ -332,7 +332,7 @@ def test_takes(key: str, value: object, taken: object) -> None:
             ["", "app.example.com", "https://app.example.com/"],
             "[0]: it is not an origin",
         ),
-        ("origins", [["https://a", "https://*.x"]], "[1]: wildcards are not understood"),
+        ("origins", [["https://a", "https://*.x"]], "[1]: wildcards are not supported"),
         ("origins", [["https://a", "null", "wss://a"]], "[2]: no page comes from wss://"),
         ("origins", ["https://a:99999"], "[0]: its port must be"),
         ("ledger", ["sqlite:////var/lib/", "sqlite:///.", "sqlite:///data/.."], "not a folder"),

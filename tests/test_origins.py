@@ -111,7 +111,14 @@ def test_what_no_page_comes_from_is_refused_with_the_reason(origin: str, why: st
 
 @pytest.mark.parametrize(
     "template",
-    ["{}", "https://user:{}@host", "https://[{}]", "https://1.{}.1", "https://\ue000{}", "wss://{}"],
+    [
+        "{}",
+        "https://user:{}@host",
+        "https://[{}]",
+        "https://1.{}.1",
+        "https://\ue000{}",
+        "wss://{}",
+    ],
 )
 def test_a_refusal_quotes_nothing_which_may_be_a_key(template: str) -> None:
     with pytest.raises(ValueError) as refusal:

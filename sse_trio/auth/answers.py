@@ -22,7 +22,7 @@ SITE_DATA: Final = (
     "storage",
 )
 
-# What else tells some cache to keep an answer.
+# Other headers by which a cache may decide to keep an answer.
 _CACHING: Final = (b"expires", b"surrogate-control", b"edge-control", b"x-accel-expires")
 
 # Seconds until a client may ask again.
@@ -31,12 +31,12 @@ _RETRY: Final = 2
 
 def is_caching(header: bytes) -> bool:
     """Whether a header tells caches what to do with the answer."""
-    # Caches have their own: cdn-cache-control, cloudflare-cdn-cache-control.
+    # Some caches have a header of their own: cdn-cache-control, cloudflare-cdn-cache-control.
     return header.lower().endswith(b"cache-control") or header.lower() in _CACHING
 
 
 def depending_on_cookies(headers: Fields) -> Fields:
-    """Return the headers with ``Vary: Cookie``: one field, with what the application says."""
+    """Return the headers with ``Cookie`` added to the application's ``Vary``, in one field."""
     others = [(key, value) for key, value in headers if key.lower() != b"vary"]
     varied = [value.strip() for key, value in headers if key.lower() == b"vary" and value.strip()]
     said = {name.strip().lower() for value in varied for name in value.split(b",")}
@@ -46,10 +46,10 @@ def depending_on_cookies(headers: Fields) -> Fields:
 
 
 def clear_site_data(kinds: Collection[str]) -> Fields:
-    """Return the header that a logout's answer has; none where there is nothing to clear.
+    """Return the header of a logout's answer; an empty list if there is nothing to clear.
 
     Raises:
-        ConfigError: browsers know no such kind of data.
+        ConfigError: browsers do not know one of these kinds of data.
     """
     if not _is_list(kinds) or not all(kind in SITE_DATA for kind in kinds):
         raise ConfigError(f"clear_site_data must be a list, of {', '.join(SITE_DATA)}")
@@ -58,7 +58,7 @@ def clear_site_data(kinds: Collection[str]) -> Fields:
 
 
 def _is_list(values: object) -> bool:
-    """Whether these are several strings: a single one is several too, but of one letter each."""
+    """Whether this is a collection of strings. A single string does not count as one."""
     return (
         isinstance(values, Collection)
         and not isinstance(values, str)
@@ -67,10 +67,10 @@ def _is_list(values: object) -> bool:
 
 
 class Paths:
-    """A choice of paths: ``/favicon.ico`` is that path alone, ``/static/`` all below it.
+    """A set of paths: ``/favicon.ico`` is that path alone, ``/static/`` every path below it.
 
     Raises:
-        ConfigError: they are no list of paths.
+        ConfigError: this is not a list of paths.
     """
 
     def __init__(self, paths: Collection[str]) -> None:
@@ -80,12 +80,12 @@ class Paths:
         self._folders = tuple(path for path in paths if path.endswith("/"))
 
     def __contains__(self, path: str) -> bool:
-        """Whether a path is one of them, or below one."""
+        """Whether the set has this path, or a folder above it."""
         return path in self._exact or path.startswith(self._folders)
 
 
 def unavailable(scope: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the answer to a request of which it cannot be told now whose it is."""
+    """Return the answer to a request while the store cannot be read to authenticate it."""
     if scope["type"] == "websocket":
         return [{"type": "websocket.close", "code": CloseCode.TRY_AGAIN_LATER.value}]
     retry = (b"retry-after", b"%d" % _RETRY)

@@ -175,7 +175,7 @@ class RequestAuth:
             raise RuntimeError("the answer has begun, and can carry no cookies any more")
 
     def abandon(self) -> None:
-        """Take back a login whose cookies have not been sent."""
+        """Undo a login whose cookies have not been sent."""
         if self._logged_in is not None:
             self._authority.abandon(self._logged_in)
             self._logged_in = None
@@ -194,16 +194,16 @@ class RequestAuth:
 
     @property
     def has_to_forget(self) -> bool:
-        """Whether the cookies are to be deleted, by an answer that has not begun."""
+        """Whether the user has logged out, and no answer that deletes the cookies has begun."""
         return self.is_logout and not self._has_begun
 
     def begun(self) -> bool:
-        """Note that the server has taken what :meth:`begin` was for; say if that was a login."""
+        """Note that the server has accepted the answer's start; return whether it was a login's."""
         logged_in, self._logged_in = self._logged_in, None
         return logged_in is not None
 
     def refused(self) -> None:
-        """Note that it has not: what begins after all will be another answer."""
+        """Note that the server has refused the answer's start; another answer may still begin."""
         self._has_begun = False
         self.abandon()
 
@@ -215,9 +215,9 @@ class Authentication:
     starts. With `no_store`, answers to authenticated requests have ``Cache-Control:
     no-store`` unless the application says something else. `is_activity` tells of a scope
     whether the request is a contact with the user: what a page asks by itself is not.
-    `leave_out` are paths whose requests go through untouched, as those of static files:
-    ``/favicon.ico`` that one alone, ``/static/`` all below it. `clear_site_data` is what the
-    browser is told to forget at a logout, besides the two cookies.
+    `leave_out` are paths whose requests are passed on untouched, such as those of static
+    files: ``/favicon.ico`` means that path alone, ``/static/`` every path below it.
+    `clear_site_data` is what a logout tells the browser to forget, besides the two cookies.
 
     A WebSocket cannot have the CSRF header. With `navigations` it can do without, if its
     ``Origin`` is this host; else it is anonymous. When its login ends it is closed with 4001.
@@ -277,7 +277,7 @@ class Authentication:
         try:
             await self._app(scope, receive, answer)
         except Exception:
-            # The answer to this is beyond us, and would leave the browser its dead cookies.
+            # The server around us would answer this, without deleting the browser's dead cookies.
             if request.has_to_forget:
                 for message in answers.failed():
                     await answer(message)
@@ -316,11 +316,11 @@ class Authentication:
             self._hint.sent(scope)
 
     def _headers(self, request: RequestAuth, headers: Fields) -> Fields:
-        """Return the headers of an answer that begins, with what is to be added."""
+        """Return the headers of an answer that begins, with those that the middleware adds."""
         if request.is_asked:
             headers = answers.depending_on_cookies(headers)
         if cookies := request.begin():
-            # Whatever the application says: a cache would log others in with them.
+            # Even if the application allows caching: a cache would give these cookies to others.
             headers = [(key, value) for key, value in headers if not answers.is_caching(key)]
             headers.append(NO_STORE)
             headers += [(b"set-cookie", cookie.encode()) for cookie in cookies]
@@ -340,12 +340,12 @@ def _method(scope: Scope, settings: Settings) -> str:
 
 
 def _is_own(headers: Headers, schemes: Collection[str]) -> bool:
-    """Whether the ``Origin`` is this host, as its own ``Host`` header has it."""
+    """Whether the request's ``Origin`` is the host that its ``Host`` header names."""
     found = [[value for key, value in headers if key == name] for name in (b"origin", b"host")]
     if list(map(len, found)) != [1, 1]:
         return False
     try:
         (origin,), (host,) = [[value.decode("ascii") for value in values] for values in found]
         return normalise(origin) in [normalise(f"{scheme}://{host}") for scheme in schemes]
-    except ValueError:  # one of them is none
+    except ValueError:  # one of them is not a valid origin
         return False

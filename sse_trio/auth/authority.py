@@ -51,7 +51,7 @@ class LoggedIn:
     """What a login has come to."""
 
     identity: Authenticated
-    """For :meth:`Authority.renew`, if the answer is not sent at once."""
+    """Pass this to :meth:`Authority.renew` if the answer is not sent at once."""
     cookies: list[str] = attrs.field(repr=False)
     """Values of ``Set-Cookie`` headers."""
     outcome: Outcome
@@ -111,8 +111,8 @@ class Authority:
         """Return the name of a user's room.
 
         Raises:
-            LocalProtocolError: what the application calls it is no name; so all that concerns
-                that user is refused.
+            LocalProtocolError: the application's `room` returned something that is not a valid
+                name.
         """
         return self._records.room(user)
 
@@ -128,16 +128,17 @@ class Authority:
         """Log a user in, whom the caller has authenticated; end the user's other sessions.
 
         `detail` is handed to those. With the request's `headers`, whose names are lower-case,
-        the login that this browser has been in so far ends too, whoever's it is: its cookies
-        are overwritten. If it is of the same room, it leaves its place to this one. The
+        the login that this browser has been in so far ends too, whichever user it belongs to:
+        its cookies are overwritten. If it is in the same room, this one takes its place. The
         browser's name and `address` are for the list of sessions.
 
         Raises:
-            LocalProtocolError: the user's id and name are too long, or no name of a room.
+            LocalProtocolError: the user's id and name are too long, or the name of the room is not
+                valid.
             LimitReached: the room is full, and `at_limit` is ``refuse-new``; nobody is ended.
             Draining: the hub is shutting down.
-            LedgerError: it could not be made durable, or the store not be read; nobody is logged
-                in by it.
+            LedgerError: the login could not be made durable, or the store could not be read;
+                nobody is logged in.
         """
         headers = list(headers)
         now = self._records.wall()
@@ -182,7 +183,7 @@ class Authority:
 
         browser = self._browser(read_cookies(headers, settings=self.settings, keys=keys))
         left = await self._left(headers, keys)
-        # The store knows in which room: here they end in the same step.
+        # The store knows the room of each. Those in this room end in the same step.
         end = [known.id for known in left if known.room == room][:MAX_END]
         await self._records.recall(room)
         try:
@@ -213,7 +214,7 @@ class Authority:
             self._rooms.abandon(room, session)
 
     async def _left(self, headers: Headers, keys: Keys) -> list[Session]:
-        """Return the logins that a browser is in, and will have no cookies of any more."""
+        """Return the logins that a browser is in, and whose cookies it is about to lose."""
         sent = [value for key, value in headers if key == b"cookie"]
         ids = cookies.sessions_untrusted(sent, self.settings, keys)
         found = [await self.store.get(session) for session in ids]
@@ -275,11 +276,11 @@ class Authority:
         return verdict
 
     def renew(self, identity: Authenticated) -> list[str]:
-        """Return the ``Set-Cookie`` values that go with the answer to a request; mostly none.
+        """Return the ``Set-Cookie`` values that go with the answer to a request; usually none.
 
-        Ask when the answer begins, and send them with it: they are given out once, and never
-        over newer ones. Never for a login that has ended since, whose browser has logged in
-        anew, or whose key is not in use any more.
+        Call this when the answer begins, and send the values with it: they are returned once,
+        and never replace newer cookies. There are none for a login that has ended since, whose
+        browser has logged in again, or whose key is no longer in use.
         """
         claims, browser = identity.claims, identity.browser
         if not identity.checked or claims.kid not in self._records.keyring.keys.verifying:
@@ -292,9 +293,10 @@ class Authority:
         return cookies.write(claims, self.settings, self._records.keyring.keys)
 
     def forget(self, identity: Authenticated | Anonymous) -> list[str]:
-        """Return the ``Set-Cookie`` values that delete the cookies of who has logged out.
+        """Return the ``Set-Cookie`` values that delete the cookies after a logout.
 
-        Ask when the answer begins. None if the browser has logged in anew since its request.
+        Call this when the answer begins. There are none if the browser has logged in again since
+        its request.
         """
         if self._is_overtaken(identity.browser):
             return []
@@ -307,7 +309,7 @@ class Authority:
         return self.store.browsers.setdefault(login.session, Browser())
 
     def _is_overtaken(self, browser: Browser, session: str | None = None) -> bool:
-        """Whether the browser is in another login by now than this one."""
+        """Whether the browser has logged in again, and this login is no longer its own."""
         latest = browser.latest
         if latest is None or latest.session == session:
             return False
@@ -395,7 +397,7 @@ class Authority:
         The hub does so by itself, every `key_rotation_days`.
 
         Raises:
-            LedgerError: it could not be made durable, and so does not sign.
+            LedgerError: the key could not be made durable, and so does not sign.
         """
         await self._records.keyring.rotate()
 

@@ -1,8 +1,8 @@
-"""What the requests share that come with the cookies of one login, while they are being answered.
+"""What the requests with the cookies of one login share while they are being answered.
 
 A server knows a browser by nothing but the cookies that it sends. So what one request has
 done, a login or a renewal, can be known to another one that is under way if both have come
-with the cookies of the same login. When none is under way any more, nothing is kept.
+with the cookies of the same login. When no such request is under way any more, nothing is kept.
 """
 
 import math
@@ -36,17 +36,17 @@ class Look:
 
 @attrs.define(eq=False)
 class Browser:
-    """Who has the cookies of one login: a browser, and whoever has a copy of them."""
+    """Every client that has the cookies of one login: a browser, and anyone with a copy of them."""
 
     latest: Claims | None = None
     """The last login that a request with these cookies has made."""
     renewed: float = -math.inf
-    """When the store had been asked, by the newest cookies that were sent. Unix seconds."""
+    """When the store was last asked, as the newest cookies that were sent have it. Unix seconds."""
     _look: Look | None = None
 
     def logged_in(self, claims: Claims) -> None:
         """Note a login by a request with these cookies."""
-        # Its own cookies are the first, whatever the clock says.
+        # No renewal has been sent for it yet, whatever the clock says.
         self.latest, self.renewed = claims, -math.inf
 
     async def ask(
@@ -57,9 +57,9 @@ class Browser:
         cache_time: float,
         stands: bool,
     ) -> Look:
-        """Ask the store, or wait for, or take, the answer to somebody else's question.
+        """Ask the store, or use the answer to another request's question, once it is there.
 
-        An answer is taken for `cache_time` seconds, as a cookie's own word is, and only where
+        An answer is used for `cache_time` seconds, as a cookie's own time is, and only where
         the login `stands` for certain.
 
         Raises:
@@ -75,7 +75,7 @@ class Browser:
                 raise LedgerError(*look.error.args) from look.error
             if look.is_answered:
                 return look
-            # Who asked was cancelled.
+            # The request that asked was cancelled.
         self._look = look = Look(now)
         try:
             look.known = await question()
@@ -91,4 +91,4 @@ class Browser:
 
 
 Browsers = WeakValueDictionary[str, Browser]
-"""By the session of their cookies; those alone whose requests are being answered."""
+"""By the session of their cookies; only browsers whose requests are being answered."""

@@ -44,7 +44,7 @@ def checked(value: object, what: str) -> str:
     """Return a name that the application has given.
 
     Raises:
-        LocalProtocolError: it is none; `what` says of what.
+        LocalProtocolError: it is not a valid name; the message calls it `what`.
     """
     try:
         return name(value, what)
@@ -144,7 +144,7 @@ def find(headers: Iterable[bytes], settings: Settings) -> tuple[list[str], list[
         for pair in header.decode("latin-1").split(";")
     ]
     nr1, nr2 = names(settings)
-    # One value that comes twice, as of a parent domain too, leaves nothing to choose.
+    # The same value twice, for example from a parent domain too, is not ambiguous.
     first, second = [list(dict.fromkeys(v for k, _, v in pairs if k == n)) for n in (nr1, nr2)]
     return first, second
 
@@ -179,8 +179,8 @@ def read_untrusted(nr1: str, nr2: str, settings: Settings, keys: Keys) -> Claims
 def sessions_untrusted(headers: Iterable[bytes], settings: Settings, keys: Keys) -> list[str]:
     """Return the sessions of every authentic first cookie in the ``Cookie`` headers.
 
-    It is enough to end a login, and for nothing else: whatever is wrong with the second cookie,
-    or makes a request anonymous, the browser that sends it has been in that login.
+    The first cookie alone is enough to end a login, and for nothing else. Even if the second cookie
+    is wrong, or the request is anonymous, the browser that sends it has been in that login.
     """
     sessions = []
     for nr1 in find(headers, settings)[0]:

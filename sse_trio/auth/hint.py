@@ -10,8 +10,9 @@ from .verdict import Anonymous, Authenticated, Reason
 
 HINT = (
     "a client that has just logged in comes back without the cookies. With https (the default) "
-    "they are kept for https:// alone: a test client needs base_url='https://testserver', and a "
-    "machine without TLS Settings(https=False). This is said once"
+    "a client sends them to https:// addresses alone: a test client needs "
+    "base_url='https://testserver', and a machine without TLS needs Settings(https=False). "
+    "This is logged once"
 )
 
 logger = logging.getLogger("sse_trio")
@@ -19,13 +20,13 @@ logger = logging.getLogger("sse_trio")
 
 @attrs.define(eq=False)
 class Hint:
-    """Said once at most, and never when any client has sent a cookie of ours before.
+    """Logged once at most, and never after any client has sent one of our cookies.
 
-    Who comes back is known by address and name alone. So it is no more than a hint.
+    A client is recognised by its address and user agent alone, so this is only a hint.
     """
 
     _waiting: tuple[object, ...] | None = None
-    """Who was sent cookies last."""
+    """The client that was sent cookies last."""
     _is_over: bool = False
 
     def sent(self, scope: Mapping[str, Any]) -> None:

@@ -44,7 +44,7 @@ class Keyring:
         """
         if self.store.keys is None:
             stored = await self.store.load_keys()
-            # Another authority may have been quicker.
+            # Another authority may have made one meanwhile.
             if self.store.keys is None and stored is not None:
                 self.store.keys = stored
             elif self.store.keys is None:
@@ -54,19 +54,19 @@ class Keyring:
         """Sign with a new key from now on; what the others have signed stays valid.
 
         Raises:
-            LedgerError: it could not be made durable, and so does not sign.
+            LedgerError: the key could not be made durable, and so does not sign.
         """
         while True:
             before = self.keys
             after = before.rotated(self._new_key())
             await self._keep(after)
-            # Others may have been changed meanwhile, and this one is not beside them.
+            # If the keys have changed meanwhile, the new ones lack this key: try again.
             if self.store.keys is before:
                 self.store.keys = after
                 return
 
     async def rotate_if_due(self, interval: float) -> None:
-        """Rotate if the newest key is that many seconds old; what fails is tried the next time."""
+        """Rotate if the newest key is `interval` seconds old; the next call retries a failure."""
         if self.wall() - self.keys.signing.created < interval:
             return
         try:
@@ -77,10 +77,10 @@ class Keyring:
             logger.info("the keys of logins have been rotated")
 
     async def replace(self) -> None:
-        """Use a new key at once, and no other: what they have signed is void.
+        """Use a new key at once, and no other: what the old keys have signed is void.
 
         Raises:
-            LedgerError: it could not be made durable; it has its effect all the same.
+            LedgerError: the key could not be made durable; it is in use all the same.
         """
         self.store.keys = Keys((self._new_key(),))
         await self._keep(self.store.keys)
@@ -94,7 +94,7 @@ class Keyring:
             raise LedgerError("the ledger takes too long") from None
 
     def _new_key(self) -> Key:
-        # Newer than the others, whichever way the clock was put: by this they are in order.
+        # Later than the others even if the clock was put back: keys are ordered by this time.
         created = self.wall()
         if self.store.keys:
             created = max(created, self.keys.signing.created + 0.001)

@@ -1,9 +1,9 @@
 """The store in step with the rooms: who stands is decided there, and followed here.
 
 Rooms forget, and then the store proves who has logged in; sessions lapse, and then their
-rooms are told. A session lapses by the settings of its own authority. One that no authority
-of the hub has any more, whose provider or type of application is another by now, is proved to
-no room, and lapses by the settings of whoever sweeps: the strictest that there are.
+rooms are told. A session lapses by the settings of its own authority. A session whose
+provider or type of application no authority of the hub has any more is proved to no
+room. It lapses by the settings of whichever authority sweeps, and so by the strictest of all.
 """
 
 import contextlib
@@ -52,7 +52,7 @@ class Rooms(Protocol):
 
     @property
     def followers(self) -> Sequence[Follower]:
-        """Those that have come to follow."""
+        """The followers that have registered so far."""
         ...
 
     def follow(self, follower: Follower) -> None:
@@ -110,7 +110,7 @@ class Records:
     _scopes: dict[str, dict[trio.CancelScope, Claims]] = attrs.field(factory=dict, init=False)
     """What runs only as long as a login stands, by its room."""
     _issuers: list[Issuer] | None = attrs.field(default=None, init=False)
-    """Those whose sessions the store had when it was first swept: all that nobody may have."""
+    """The issuers that the store had when it was first swept: only these can lack an authority."""
     keyring: Keyring = attrs.field(init=False)
 
     @keyring.default
@@ -121,7 +121,7 @@ class Records:
         """Name a user's room.
 
         Raises:
-            LocalProtocolError: the application has given it no name.
+            LocalProtocolError: the application's `room` returned no valid name.
         """
         return checked(self._room(user), "room")
 
@@ -201,7 +201,7 @@ class Records:
     async def sweep(self) -> None:
         """End the sessions that have lapsed, and rotate the keys when it is time.
 
-        The pages of those are told, and their places are free.
+        Their pages are told, and their places become free.
         """
         # What cannot be done now is done the next time.
         with contextlib.suppress(LedgerError, Draining):
@@ -252,13 +252,13 @@ class Records:
         return stands is not False
 
     def _has_lapsed(self, known: Session) -> bool:
-        # Of another authority's sessions its own settings decide.
+        # For another authority's sessions, its own settings decide.
         return self.has(known.issuer) and known.has_lapsed(
             self.settings, self.keyring.keys, self.wall()
         )
 
     def _own(self) -> tuple[str, str | None]:
-        """Return whose sessions these are: a provider, and a type of application or any."""
+        """Return the provider, and the type of application (None is any), of these sessions."""
         options = self.settings
         is_for_all = options.single_sign_on_between_app_types
         return options.user_provider, None if is_for_all else options.app_type

@@ -97,7 +97,7 @@ class Sessions(Protocol):
         ...
 
     async def issuers(self) -> list[Issuer]:
-        """Return whose sessions there are. It looks at all of them.
+        """Return the issuers of all stored sessions. This looks at every session.
 
         Raises:
             LedgerError: the store cannot be read.
@@ -193,7 +193,7 @@ class MemorySessions:
         return list(itertools.islice(found, SOME))
 
     async def issuers(self) -> list[Issuer]:
-        """Return whose sessions there are."""
+        """Return the issuers of all sessions."""
         await trio.lowlevel.checkpoint()
         return list({session.issuer for session in self._sessions.values()})
 
@@ -306,7 +306,7 @@ class SqliteSessions:
         return [s for s in found if s.seen < seen or s.created < created]
 
     async def issuers(self) -> list[Issuer]:
-        """Return whose sessions there are, as it was last committed."""
+        """Return the issuers of the committed sessions."""
         rows = await self._ledger.query("SELECT DISTINCT provider, app_type FROM sessions")
         return [(provider, app_type) for provider, app_type in rows]
 
@@ -341,7 +341,7 @@ class SqliteSessions:
 
     def store_keys(self, keys: Keys) -> Commit:
         """Keep these keys and no others."""
-        # By their places: what waits while a disk fails is no more than these.
+        # Keyed by place, so that no more than these wait while a disk fails.
         for place, key in enumerate(keys.keys):
             self._ledger.change(("key", place), _PUT_KEY, *attrs.astuple(key))
         kids = json.dumps([key.kid for key in keys.keys])

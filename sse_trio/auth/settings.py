@@ -131,7 +131,7 @@ class Settings:
     )
     key_rotation_days: float | None = number(
         30,
-        "until a new key signs the cookies; null: only when you say so",
+        "until a new key signs the cookies; null: only when you call `rotate_keys`",
         low=0.01,
         high=MAX_COOKIE_DAYS,
         unit="days",
@@ -151,8 +151,8 @@ class Settings:
             if self.cache_time >= seconds:
                 raise ConfigError(
                     f"cache_time_minutes ({self.cache_time_minutes:g}) must be shorter than "
-                    f"{name} ({seconds / MINUTE:g} minutes): both begin with a look at the "
-                    "store, so who is active all the time would be out before the next one"
+                    f"{name} ({seconds / MINUTE:g} minutes): both begin when the store is "
+                    "asked, so even an active user would be logged out before it is asked again"
                 )
         lasts = max(map(self.lasts, Kind))
         if self.key_rotation is not None and self.key_rotation * (MAX_KEYS - 1) < lasts:
@@ -180,11 +180,11 @@ class Settings:
 
     @property
     def key_rotation(self) -> float | None:
-        """In seconds; None where keys are not rotated by themselves."""
+        """In seconds; None if keys are not rotated automatically."""
         return None if self.key_rotation_days is None else self.key_rotation_days * DAY
 
     def lasts(self, kind: Kind) -> float:
-        """In seconds, how long the cookies of a login are good for after the store was asked."""
+        """Return how many seconds a login's cookies are valid after the store was asked."""
         lasts = min(self.max_idle(kind), self.absolute_lifetime)
         return min(lasts, self.cookie_lifetime) if kind is Kind.PERSISTENT else lasts
 

@@ -34,7 +34,7 @@ CSRF_HEADERS: Final = (b"x-csrf-token", b"x-csrftoken")
 
 SAFE_METHODS: Final = ("GET", "HEAD")
 
-# In place of the method, of a WebSocket that any site's page may have opened.
+# Stands in for the method of a WebSocket that a page of any site may have opened.
 FOREIGN_WEBSOCKET: Final = "WEBSOCKET"
 
 _FRAMES: Final = (b"embed", b"fencedframe", b"frame", b"iframe", b"object")
@@ -74,7 +74,7 @@ class Anonymous:
 
     reason: Reason
     browser: Browser = attrs.field(factory=Browser, eq=False, repr=False)
-    """What it shares with other requests of the same cookies."""
+    """What this request shares with other requests that have the same cookies."""
 
 
 @attrs.frozen
@@ -85,7 +85,7 @@ class Authenticated:
     checked: bool
     """Whether the store was asked, and this is a contact: then the cookies are renewed."""
     browser: Browser = attrs.field(factory=Browser, eq=False, repr=False)
-    """What it shares with other requests of the same cookies."""
+    """What this request shares with other requests that have the same cookies."""
 
     @property
     def user(self) -> User:
@@ -128,7 +128,7 @@ class Session:
 
     @property
     def issuer(self) -> Issuer:
-        """Whose it is."""
+        """The provider and the type of application that made the login."""
         return self.provider, self.app_type
 
     def has_lapsed(self, settings: Settings, keys: Keys, now: float) -> bool:
@@ -206,7 +206,7 @@ def judge(
     # Also of older cookies of a login that goes on: they are somebody else's copies by now.
     if lapse := _lapse(claims.kind, claims.issued, claims.checked, settings, now):
         return Anonymous(lapse)
-    # By a clock that was ahead, and has been put back: not for so long is their word taken.
+    # Signed by a clock that was ahead and has been put back: the cache time would be too long.
     is_ahead = claims.checked > now + LEEWAY
     if store is ASK_STORE:
         age = now - claims.checked

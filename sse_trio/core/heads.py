@@ -57,7 +57,7 @@ def without_empty_lines(data: bytes) -> bytes:
 
 
 def is_begun(data: bytes | bytearray) -> bool:
-    """Whether a request has begun with `data`, which is not half of an empty line."""
+    """Whether `data` begins a request, and is not just the first half of an empty line."""
     return data not in (b"", b"\r")
 
 
@@ -71,8 +71,8 @@ class Heads:
     def read(self, data: bytes) -> tuple[Outcome, str | None] | int | None:
         """Return what a request asks for, and whom its ``X-Forwarded-For`` names.
 
-        Its length in bytes, if `data` is the beginning of one, with the whole head: before so many
-        are there, it need not be read again.
+        If `data` has the whole head but not the whole body, return the request's length in bytes:
+        before so many have come, there is no need to read it again.
 
         None, if `data` is not exactly one request, with a head that means nothing unusual:
         then it is to be read with h11 from its beginning, as if this had not been tried.
@@ -80,7 +80,7 @@ class Heads:
         end = data.find(b"\r\n\r\n") + 4
         if not 4 <= end <= self._config.max_headers:
             return None
-        # The request line and the empty line are none of a header.
+        # Two lines are not headers: the request line and the empty line.
         if data.count(b"\n", 0, end) > self._config.max_header_lines + 2:
             return None
         # What is between the varying ones, and their values: of each, one of the three or none.

@@ -19,7 +19,7 @@ SUBPROTOCOL = "sse-trio.v1"
 
 MAX_NAME = 256
 
-# A member that asks whether its connection lives is answered at most once in so many seconds.
+# Seconds between two answers to a member that asks whether its connection lives, at least.
 ANSWER_INTERVAL = 1.0
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
@@ -49,8 +49,8 @@ class CloseCode(enum.IntEnum):
 def may_reconnect(code: int) -> bool:
     """Whether a client should connect again, with backoff, after a close with any `code`.
 
-    It should after all those that are not listed: a proxy's, a later version's, and 1006, where
-    no close frame came.
+    It should after every code that is not listed here: one of a proxy or of a later version,
+    and 1006, where no close frame came.
     """
     return code not in _FINAL
 

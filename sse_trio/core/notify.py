@@ -66,7 +66,7 @@ def _sender(value: Any) -> Sender:
 
 
 def _end(value: Any) -> tuple[str, ...]:
-    """Take the sessions without their order, so that to say it otherwise is to say the same."""
+    """Sort the sessions, so that a repetition in another order counts as the same notify."""
     if not isinstance(value, list | tuple | set | frozenset):
         raise ValueError("end must be a list of sessions")
     if len(value) > MAX_END:
@@ -98,8 +98,8 @@ def _check_wait(_: object, __: object, value: object) -> None:
 class Notify:
     """`sender` has logged in to `room`: everybody else there is to be ended.
 
-    What has to end in any case, as the login that the same browser was in, is in `end`, at most
-    `MAX_END` sessions: it is ended before a limit is looked at.
+    `end` names at most `MAX_END` sessions that end in any case, such as the login that the same
+    browser was in. They end before the limit is checked.
 
     Raises:
         ValueError: a value is outside the limits of `docs/protocol.md`.

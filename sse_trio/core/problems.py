@@ -21,7 +21,7 @@ class Problem:
     extensions: tuple[tuple[str, Any], ...] = ()
     """Further members of the object (RFC 9457, section 3.2)."""
     handshake: str | None = None
-    """Why a WebSocket handshake was refused, in a word for the metrics, if that is what it was."""
+    """If it refuses a WebSocket handshake: the reason, as the metrics name it."""
 
     content_type: ClassVar[str] = "application/problem+json"
 

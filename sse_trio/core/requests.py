@@ -160,7 +160,7 @@ class RequestReader:
         """Check a client's handshake (RFC 6455, section 4.2.1)."""
         asked = headers.lists(b"upgrade", b"websocket") and headers.lists(b"connection", b"upgrade")
         if not asked:
-            return Problem(426, "this is a WebSocket", _UPGRADE, handshake="no_upgrade")
+            return Problem(426, "this path is for WebSockets", _UPGRADE, handshake="no_upgrade")
         if headers.get(b"sec-websocket-version") != b"13":
             return Problem(
                 426,
@@ -242,7 +242,7 @@ def _announced(kind: type[Notify | Release], members: dict[str, Any]) -> Notify 
 _MEMBERS: Final = {
     kind: (
         [name for name, field in attrs.fields_dict(kind).items() if field.default is attrs.NOTHING],
-        # What embedders alone can say.
+        # Only a program that embeds the hub can set these.
         frozenset(attrs.fields_dict(kind)) - {"end"},
     )
     for kind in _ANNOUNCEMENTS.values()

@@ -14,11 +14,11 @@ ended if its login is below the room's *floor*, the oldest login that a full roo
 standing. Without a ticket it counts as logged in now. A ticket from beyond the room's epoch
 shows that the room has lost its memory, and lifts it.
 
-What a room remembers is bounded, and no bound ends anybody: a session that was named, and
-stands, is never forgotten. Of those that have ended, and of those that merely joined, each
-among themselves, the oldest are. To forget revives nobody who can prove a login: of those that
-have ended and are forgotten the highest epoch is kept, and an unknown login of that epoch, or
-of an older one, has ended too.
+What a room remembers is limited, and no limit ends a session: a session that was named, and
+stands, is never forgotten. Of the sessions that have ended, and of those that only joined, the
+oldest of each kind are forgotten. To forget does not revive a session that comes with a ticket:
+the room keeps the highest epoch of the ended sessions that it has forgotten, and an unknown
+login of that epoch, or of an older one, has ended too.
 """
 
 import enum
@@ -66,7 +66,7 @@ class Login:
     seen: float = attrs.field(eq=False)
     """When the session last joined or left."""
     named: bool = True
-    """By a notify, or by the ticket it first joined with; not so where it has merely joined."""
+    """By a notify, or by the ticket it first joined with; not so where it has only joined."""
     ended: int | None = None
     """The epoch of the notify that ended it, or `RELEASED`."""
 
@@ -75,8 +75,8 @@ def epoch_of(proved: int, issued: float, epoch: int, notified: float, now: float
     """Return the epoch that a login counts as of, where something else has proved it.
 
     A login that was `issued` before the room was last `notified` is of an epoch before that,
-    whatever it proves: the room may have forgotten, and begun to count anew. So is one of the
-    future, by a clock that has been put back since: nobody knows when that was.
+    whatever it proves: the room may have forgotten, and begun to count anew. So is a login
+    issued in the future: the clock was put back since, and nobody knows when it was issued.
     """
     is_older = issued < notified or issued > now + LEEWAY
     return min(proved, max(0, epoch - 1)) if is_older else proved
@@ -110,7 +110,7 @@ class Standing:
     notified: float = 0.0
     """Unix seconds of the last notify."""
     forgotten: int = -1
-    """The highest epoch of those that have ended and are forgotten; -1: nobody is."""
+    """The highest epoch of the ended sessions that are forgotten; -1 if there are none."""
     noted: float = attrs.field(default=0.0, eq=False)
     """When the ledger was last told of it."""
 
@@ -208,9 +208,9 @@ class Standing:
         return True
 
     def name(self, session: str) -> bool:
-        """Have a session stand as of now, if it is unknown or a claim; False if it is neither.
+        """Have a session stand as named now, if it is unknown or has only joined; else False.
 
-        As a ticket does that is about to be signed for it.
+        For a session that a ticket is about to be signed for.
         """
         login = self.login(session)
         if login.named or login.ended is not None:
@@ -233,7 +233,7 @@ class Standing:
     ) -> Termination:
         """Accept a notify: all but the newest sessions end, the `sender` being the newest.
 
-        The sessions of `end` do so first, and leave their places; without a sender, all do.
+        The sessions of `end` end first, and free their places; without a sender, all end.
         Places of sessions that are not `present`, and have not been for `ticket_lifetime`,
         are free.
 
@@ -263,8 +263,8 @@ class Standing:
     ) -> Termination:
         """End the session, unless something has already: it logs out. No other is concerned.
 
-        One that is neither known nor `present` is not barred by it: that would be a way to fill
-        the memory.
+        A session that is neither known nor `present` is not barred: a caller could fill the
+        memory with such names.
         """
         login = self._known(session, present)
         if login and (ended := self.superseded(login)):
@@ -290,7 +290,7 @@ class Standing:
         return Termination(self.epoch, "logout")
 
     def _known(self, session: str, present: Container[str]) -> Login | None:
-        """Return what is known of a session; who is present is, whoever has joined since."""
+        """Return what is known of a session; one that is present is known in any case."""
         return self.logins.get(session) or (self.login(session) if session in present else None)
 
     def _end_oldest(self, *, keep: int) -> None:
@@ -317,12 +317,12 @@ class Standing:
         self.logins[session] = login
 
     def _forget_ended(self) -> None:
-        # Apart, so that whoever joins, and is ended by the next login, pushes out no login.
+        # Two kinds, so that sessions that only joined cannot make the room forget logins.
         self._forget(ended=True, named=False)
         self._forget(ended=True, named=True)
 
     def _forget(self, *, ended: bool, named: bool) -> None:
-        """Forget the oldest of one kind, where there are more of it than may be remembered."""
+        """Forget the oldest sessions of one kind, if there are more than may be remembered."""
         limit = self.config.max_remembered_sessions
         if len(self.logins) <= limit:
             return
@@ -353,5 +353,5 @@ class Standing:
 
 
 def _holds(login: Login) -> bool:
-    """Whether it holds a place: as those do that stand and were named."""
+    """Whether it holds a place: it stands, and was named."""
     return login.named and login.ended is None

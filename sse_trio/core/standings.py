@@ -1,8 +1,8 @@
 """The standings of all rooms: bounded in number and in time, the longest untouched goes first.
 
-A room that has members is never forgotten; a forgotten one counts as never seen. Rooms are
-kept apart by who is in them, so that those that anybody can make push out no others; where
-somebody stands who was named, they are bounded by time alone.
+A room that has members is never forgotten; a forgotten one counts as never seen. Rooms
+are kept in three groups (`Kind`), so that rooms that anybody can make do not push out the
+others. The rooms in which a named session stands are limited by time alone.
 """
 
 import itertools
@@ -25,7 +25,7 @@ class Standings:
     def __init__(self, config: Config, *, alive: Container[str]) -> None:
         self._config = config
         self._alive = alive
-        # Each has the longest untouched first.
+        # In each group the room that was untouched for longest comes first.
         self._kinds = {kind: OrderedDict[str, Standing]() for kind in Kind}
 
     def __len__(self) -> int:

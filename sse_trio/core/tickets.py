@@ -64,10 +64,10 @@ class Tickets:
         return TICKET.sign(claims, kid=kid, key=key)
 
     def verify_untrusted(self, token: str, *, now: float) -> Ticket:
-        """Read a ticket, also one of the future: what that is worth, the room decides.
+        """Read a ticket, also one from the future: the room decides what that proves.
 
-        It is the hub's own, by a clock that has been put back since. To refuse it would keep
-        out whoever has just logged in.
+        The hub signed such a ticket before its clock was put back. To refuse it would keep out
+        a user who has just logged in.
 
         Raises:
             RemoteProtocolError: it is forged, expired, or for something else; closes with
@@ -87,7 +87,7 @@ def _ticket(claims: dict[str, Any], now: float, lifetime: float) -> Ticket:
     if now >= expires + LEEWAY:
         raise ValueError
     room, session = name(claims["room"], "room"), name(claims["session"], "session")
-    # Of the future is also what is not to be used before some time (RFC 7519, section 4.1.5).
+    # A ticket that is not valid yet (`nbf`) is from the future too (RFC 7519, section 4.1.5).
     if begins > now + LEEWAY:
         issued = max(issued, begins)
     return Ticket(room, session, epoch(claims["epoch"]), issued)

@@ -1,8 +1,8 @@
 """The ledger's files: that they are the server's own, and that one server alone uses them.
 
-What lies in their place may have been put there by somebody else. So each file is looked at before
-it is opened, and none is opened through a symbolic link. The folder's owner and group are trusted;
-if everybody else can put something in the place of what has been looked at, there is a warning.
+Another user may have put a file of their own in the place of one of these. So each file is checked
+before it is opened, and none is opened through a symbolic link. The folder's owner and group are
+trusted. If everybody can replace a file after it was checked, there is a warning.
 """
 
 import contextlib
@@ -42,7 +42,7 @@ def beside(path: Path, suffix: str) -> Path:
 def find(path: Path, *, user: int | None = None) -> Path:
     """Return the file that `path` leads to.
 
-    `user` is the system's number of who runs this process, unless a test says otherwise.
+    `user` is the user id that this process runs as, unless a test passes another one.
 
     Raises:
         LedgerError: it is a symbolic link that somebody else has made.
@@ -61,11 +61,11 @@ def find(path: Path, *, user: int | None = None) -> Path:
 def check(
     path: Path, *, user: int | None = None, mount_points: Collection[Path] | None = None
 ) -> None:
-    """See that a ledger's files, as far as there are any, can be trusted.
+    """Check that a ledger's existing files can be trusted.
 
     Raises:
-        LedgerError: one cannot be, and why; the message names it, and says what to do.
-        OSError: it cannot be looked at.
+        LedgerError: one cannot; the message says which, why, and what to do.
+        OSError: a file cannot be checked.
     """
     user = os.geteuid() if user is None else user
     mount_points = _mount_points() if mount_points is None else mount_points
@@ -100,7 +100,7 @@ def _objection(found: os.stat_result, user: int, *, is_mounted: bool) -> str | N
     if stat.S_ISLNK(found.st_mode):
         return "is a symbolic link, where only a file can be: remove it"
     if not stat.S_ISREG(found.st_mode):
-        return "is no file: name another one"
+        return "is not a file: name another one"
     if is_mounted:
         return (
             "is mounted as a single file, and what belongs beside it would be lost with the "
@@ -125,7 +125,7 @@ def _mount_points() -> Collection[Path]:
 
 
 def read_mount_points(table: bytes) -> set[Path]:
-    """Return where something is mounted, by what Linux says of that."""
+    """Return the mount points in Linux's table of mounts."""
     fields = (line.split(b" ") for line in table.splitlines())
     return {
         Path(os.fsdecode(_ESCAPED.sub(lambda found: bytes([int(found[1], 8)]), points[4])))
@@ -143,9 +143,9 @@ def hide(path: Path) -> None:
     """Make a ledger's files unreadable for others: copies that were put back may not be.
 
     Raises:
-        LedgerError: one is not what it was when it was looked at.
+        LedgerError: a file has been replaced since it was checked.
     """
-    # SQLite has opened them meanwhile: what it has opened is what is there.
+    # SQLite has opened the files by now, so they must be the ones that are in place.
     check(path)
     for suffix in _ALL:
         file = beside(path, suffix)
@@ -159,7 +159,7 @@ def _make_private(file: Path) -> None:
     if os.chmod in os.supports_follow_symlinks:
         file.chmod(_PRIVATE, follow_symlinks=False)
         return
-    # Linux can do this only by a descriptor. To close a usual one would release the locks that
+    # Linux can do this only by a descriptor. Closing an ordinary one would release the locks that
     # SQLite has on the file (fcntl(2), "Record locks are automatically released").
     number = os.open(file, os.O_PATH | os.O_NOFOLLOW)
     try:
@@ -188,7 +188,7 @@ def locked(path: Path) -> Iterator[None]:
                 "stop that one, or name another file"
             ) from None
         if not re.fullmatch(r"\d*\n?", file.read()):
-            raise LedgerError(f"{lock} is in the way, and no ledger's lock: name another file")
+            raise LedgerError(f"{lock} is in the way, and no lock file: name another file")
         file.seek(0)
         file.truncate()
         file.write(f"{os.getpid()}\n")

@@ -33,7 +33,7 @@ RETRY = 1.0
 STUCK = 5.0
 CLOSING = 5.0
 
-# Seconds between two lines of the log about what takes long.
+# Seconds between two log lines about the progress of a long read.
 PROGRESS = 5.0
 
 
@@ -176,7 +176,7 @@ class SqliteLedger:
 
     @contextlib.asynccontextmanager
     async def _telling_progress(self) -> AsyncIterator[None]:
-        """Log how far the block is, now and then. What it raises comes out as it is."""
+        """Log the progress of the block every few seconds; its exceptions pass unchanged."""
 
         async def tell() -> None:
             while True:

@@ -2,7 +2,7 @@
 
 Write-ahead log and ``synchronous=FULL`` (https://www.sqlite.org/pragma.html): a commit
 returns after the log is on the disk. There are two connections: one writes, the other reads.
-What uses one holds its lock, and so does the close.
+Each has a lock, which every use of it holds, and the close too.
 """
 
 import contextlib
@@ -32,7 +32,7 @@ APPLICATION_ID = int.from_bytes(b"sseT", "big")
 # Seconds that another program may hold the file's own lock, to copy it for example.
 PATIENCE = 1.0
 
-# Seconds between two attempts to interrupt what is being read.
+# Seconds between two attempts to interrupt a running read.
 _INTERRUPT = 0.05
 
 # Bytes that the log may keep when it is empty again. It grows to as much as that in ordinary use:
@@ -91,29 +91,29 @@ MIGRATIONS = (
     CREATE INDEX sessions_by_age ON sessions (provider, kind, created);
     CREATE INDEX sessions_by_key ON sessions (kid);
     """,
-    # Of whom an older server has forgotten, nothing is known.
+    # Nothing is known of the sessions that an older server has forgotten.
     "ALTER TABLE standings ADD COLUMN forgotten INTEGER NOT NULL DEFAULT -1",
 )
 
 _REMEDY = "restore a copy, or move it away with its -wal and -shm and begin with none"
 
-# The oldest first. By their room or id too, so that the number of a row is always the same one's.
+# Oldest first, and then by room or id, so that a row always has the same number.
 _STANDINGS = (
     "SELECT room, epoch, floor, touched, notified, logins, terminations, forgotten "
     "FROM standings ORDER BY touched, room"
 )
 _ANSWERS = "SELECT id, at, answer FROM answers ORDER BY at, id"
 
-# What others keep in the file, and read when they need it.
+# Tables that other modules keep in the file, and read when they need them.
 _OTHERS = ("sessions", "keys")
 
-# What SQLite raises. Where it says what is wrong with damaged text, that cannot be decoded.
+# What SQLite raises. An error's message may quote damaged text, which cannot be decoded.
 FAULTS = (sqlite3.Error, UnicodeDecodeError)
 
-# What it looks like when something that is read cannot have been written so.
+# Raised while a row is read that no server can have written.
 _DAMAGE = (sqlite3.Error, ValueError, TypeError, AttributeError, RecursionError)
 
-# Texts of terminations that are remembered while many rooms are read: most have the same few.
+# Texts of terminations that are cached while rooms are read: most rooms have the same few.
 _TEXTS = 1024
 
 _PUT_STANDING = "INSERT OR REPLACE INTO standings VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
@@ -129,8 +129,8 @@ class LedgerFile:
     """The open file, for calls from any thread. `is_new` is whether there was none.
 
     Raises:
-        LedgerError: it is no ledger, a newer one, in use by another process, somebody else's, or
-            cannot be written; the message says what to do.
+        LedgerError: the file is not a ledger, is of a newer version, is in use by another process,
+            belongs to another user, or cannot be written; the message says what to do.
     """
 
     def __init__(self, path: Path) -> None:
@@ -213,7 +213,7 @@ class LedgerFile:
         answers: list[Answer] = []
         with self._reading:
             try:
-                # Also the pages that nothing below reads.
+                # This also checks the pages that nothing below reads.
                 if self._reader.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
                     raise sqlite3.DatabaseError
                 for table in _OTHERS:
@@ -229,7 +229,7 @@ class LedgerFile:
                 _to_terminations.cache_clear()
 
     def _check_types(self, table: str) -> None:
-        """See that each column of a table holds what it was made for, whoever will read it."""
+        """Check that every value of a table has the declared type of its column."""
         columns = self._reader.execute(f"PRAGMA table_info({table})")
         wrong = " OR ".join(f"typeof({each[1]}) != '{each[2].lower()}'" for each in columns)
         sql = f"SELECT count(*) FROM {table} WHERE {wrong}"  # noqa: S608
@@ -242,18 +242,18 @@ class LedgerFile:
         try:
             found.extend(convert(*row) for row in rows)
         except _DAMAGE as error:
-            # Its name is a user's, so it is told by its number.
+            # The row's name is a user's, so the message gives its number instead.
             raise self._unreadable(error, f"row {len(found) + 1} of {table}") from None
 
     def _unreadable(self, error: Exception, what: str) -> LedgerError:
         code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
         if isinstance(error, sqlite3.OperationalError) and code != sqlite3.SQLITE_ERROR:
-            # The disk's fault, or a close; the file may be whole.
+            # The disk failed, or the file is being closed; the file itself may be undamaged.
             return LedgerError(f"cannot read the ledger {self.path}: {words(error)}")
         return self._damaged(what)
 
     def _damaged(self, what: str) -> LedgerError:
-        # What the errors say may quote what is stored.
+        # The errors' own texts may quote what is stored.
         return LedgerError(f"the ledger {self.path} is damaged ({what}): {_REMEDY}")
 
     def query(self, sql: str, parameters: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
@@ -312,7 +312,7 @@ class LedgerFile:
     def close(self) -> None:
         """Close the file, once nothing is being written, and let others have it.
 
-        What is being read is interrupted, for however long it would take.
+        A read that is running is interrupted.
         """
         while not self._reading.acquire(timeout=_INTERRUPT):
             self._reader.interrupt()
@@ -353,8 +353,8 @@ def _from_record(room: str, record: Record) -> tuple[Any, ...]:
     )
 
 
-# What is read may be damaged, and is to be noticed here rather than when somebody logs in. So each
-# of these raises a ValueError or a TypeError for what no server has written.
+# Damage must be noticed when the ledger is read, and not when somebody logs in. So each of these
+# raises a ValueError or a TypeError for a value that no server has written.
 
 
 def _to_record(
@@ -368,7 +368,7 @@ def _to_record(
     forgotten: int,
 ) -> tuple[str, Record]:
     sessions, end = _decode(logins)
-    # -1 is for nobody.
+    # -1 means that no ended session is forgotten.
     highest = max(_whole(floor), _whole(forgotten + 1) - 1)
     if end != len(logins) or highest > _whole(epoch):
         raise ValueError
@@ -383,7 +383,7 @@ def _to_record(
     )
 
 
-# `json.loads` without its preparations, which take as long as a small record.
+# `json.loads` without its set-up, which takes as long as decoding a small record.
 _decode = json.JSONDecoder().raw_decode
 
 
@@ -403,7 +403,7 @@ def _to_terminations(text: str) -> tuple[Termination, ...]:
 def _to_termination(epoch: int, reason: str, detail: dict[str, Any] | None) -> Termination:
     if not isinstance(reason, str) or not isinstance(detail, dict | None):
         raise TypeError
-    # What could not be sent: NaN, infinities, halves of characters.
+    # Values that could not be sent: NaN, infinities, lone surrogates.
     strict_json.dumps([reason, detail]).encode()
     return Termination(_whole(epoch), reason, detail)
 

@@ -49,7 +49,7 @@ class Answers:
 
         Raises:
             Conflict: that one was for another room or sender, or with another `end`; or the
-                login that it announced has ended since, so that its ticket is worth nothing.
+                login that it announced has ended since, so that its ticket is no longer valid.
         """
         if isinstance(wanted, Release) or wanted.id is None:
             return None

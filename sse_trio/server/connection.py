@@ -37,7 +37,7 @@ class Connection(Timed):
         self._heads = heads
         self._is_parked = False
         self._due = 0.0
-        # What has come of a request that is not whole yet, and how long that is if it is usual.
+        # The bytes of an incomplete request, and how many it needs, if its head is a usual one.
         self._data: bytes | bytearray = b""
         self._whole = 0
 
@@ -65,7 +65,7 @@ class Connection(Timed):
             self.cut()
 
     def expire(self, now: float) -> None:
-        """End, if it has been given no more time meanwhile, and is not somebody else's by now."""
+        """End the connection, unless its deadline was moved or a task has taken it over."""
         if not self._is_parked:
             return
         if now < self._due:
@@ -96,7 +96,7 @@ class Connection(Timed):
     def _wait(self, seconds: float) -> None:
         """Be parked, for so long from now on."""
         due = self._hub.timers.now() + seconds
-        # One that is later is seen to when the earlier one has come: not with each request.
+        # A later deadline is set when the earlier one has passed: not with each request.
         if not self._is_parked or due < self._due:
             self._hub.timers.schedule(self, due)
         self._due = due
@@ -113,7 +113,7 @@ class Connection(Timed):
             self._hub.timers.drop(self)
 
     def _work(self, data: bytes | bytearray, *, seconds: float | None = None) -> None:
-        """Have a task do the rest; what has begun to come has so many `seconds` left, or all."""
+        """Have a task do the rest; the request has so many `seconds` left, or its full time."""
         self._leave()
         self._exchange(data, seconds=seconds)
 
@@ -131,9 +131,9 @@ class Connection(Timed):
         self._parking.spawn(exchange.run, timeout if seconds is None else seconds)
 
     def _rest(self, data: bytes = b"") -> None:
-        """Be parked until the next request; none is waited for by a server that drains.
+        """Be parked until the next request; a server that drains ends the connection instead.
 
-        `data` is what has come, and does not begin it.
+        `data` has arrived, but does not begin a request.
         """
         self._data = data
         if self._hub.draining.is_set():
@@ -144,7 +144,7 @@ class Connection(Timed):
     def _take(self, data: bytes) -> None:
         hub, config = self._hub, self._hub.config
         data = without_empty_lines(data)
-        # Whoever is to go on with it is given it.
+        # The code below passes `data` on, so nothing may stay here.
         self._data, self._whole = b"", 0
         if not is_begun(data):
             self._data = data

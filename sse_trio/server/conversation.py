@@ -2,7 +2,7 @@
 
 It is parked all that time: whatever comes is handled, and answered, in one synchronous step of
 `Membership` and `WebSocket`, and a task runs only where there is something to wait for, or where
-so much has come that others are to have a turn in between.
+so much has arrived that other tasks must have a turn in between.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from .parking import Parking
 from .transport import Transport
 from .websocket import WebSocket
 
-# One read: a whole message of any page.
+# Bytes of one read: any page's whole message fits in.
 READ = 1024
 
 
@@ -64,7 +64,7 @@ class Conversation:
         self._contain(self._read)
 
     def take(self, data: bytes) -> None:
-        """Take what the peer says; of much, the beginning at once, and the rest by and by."""
+        """Handle the peer's data; if it is long, the beginning at once and the rest in a task."""
         self._contain(partial(self._take, data))
 
     def cut(self) -> None:
@@ -72,12 +72,12 @@ class Conversation:
         try:
             self._leave(hung_up=False)
         except Exception as error:  # noqa: BLE001
-            self._hub.notices.failed("a connection could not be ended well", error)
+            self._hub.notices.failed("a connection could not be ended cleanly", error)
         finally:
             self._close()
 
     def _contain(self, step: Callable[[], None]) -> None:
-        """Take a step; whatever that causes ends here, and ends only this connection."""
+        """Run one step; an exception in it ends this connection, and nothing else."""
         try:
             step()
         except Exception as error:  # noqa: BLE001
@@ -93,7 +93,7 @@ class Conversation:
             data = b""
         if self._websocket.aborted:
             if self._member.state is State.JOINED:
-                # What waited for it has waited too long.
+                # A frame has waited too long for this member to read.
                 self._hub.counters.slow_members += 1
             self.cut()
         elif data:
@@ -110,7 +110,7 @@ class Conversation:
             self._parking.spawn(self._catch_up, rest)
 
     async def _catch_up(self, rest: bytes) -> None:
-        """Take what is left while others have their turn, and then be parked again."""
+        """Handle the rest, letting others have a turn in between; then be parked again."""
         try:
             while self._is_behind(rest):
                 await self._hub.give_way()
@@ -127,7 +127,7 @@ class Conversation:
         self._parking.park(self)
 
     def _is_behind(self, rest: bytes) -> bool:
-        # What comes behind a close is not listened to.
+        # Data after a close is ignored.
         return bool(rest or self._websocket.behind) and not self._websocket.closed
 
     def _take_some(self, data: bytes) -> None:
@@ -139,7 +139,7 @@ class Conversation:
         if websocket.closed:
             membership.part(member)
         elif websocket.closing and member.state is not State.CLOSING:
-            # What came was too big.
+            # The peer sent a message that was too big.
             membership.close(member, CloseCode.MALFORMED, "")
 
     def _leave(self, *, hung_up: bool) -> None:

@@ -31,17 +31,17 @@ from .transport import Transport, client_address
 # that one client could hold the loop.
 READ: Final = 16384
 
-# Events of h11 in one step: a request that is not chunked has three.
+# Events of h11 that one step reads: a request that is not chunked has three.
 EVENTS: Final = 8
 
 BROKEN: Final = Problem(500, "something is wrong with this server", close=True)
 
 
 class Exchange:
-    """What begins with `data`, until it is answered and no other request has begun behind it.
+    """The request that `data` begins, and any that follow at once, until all are answered.
 
-    Then `rest` is called, with what has come. A first request whose `answer` is known already is
-    only read.
+    Then `rest` is called with the data that is left over. If `answer` is given, it answers the
+    first request, which is only read.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class Exchange:
         self._rest = rest
         self._known = answer
         self._config = hub.config
-        # What has come, and h11 has not been given.
+        # Data that has arrived, and that h11 has not been given yet.
         self._data = data
         self._begin()
         self._address = transport.host
@@ -71,7 +71,7 @@ class Exchange:
         size = self._config.max_headers
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=size)
         self._reader = RequestReader(self._config)
-        # Bytes that h11 has been given; and lines, since it last made something of them.
+        # How many bytes h11 has been given, and how many lines since its last event.
         self._fed = 0
         self._lines = 0
         self._head_only = False
@@ -108,19 +108,19 @@ class Exchange:
         self._rest(self._data)
 
     def _is_closed(self) -> bool:
-        """Whether nobody is admitted, and no notify accepted: not yet, or not any more."""
+        """Whether the server admits nobody and accepts no notify, yet or any more."""
         return self._hub.loading or self._hub.draining.is_set()
 
     def _behind(self) -> bytes:
-        """Return what has come behind the request."""
+        """Return the data that has arrived after the request."""
         return self._http.trailing_data[0] + self._data
 
     def _feed(self) -> bool:
-        """Give h11 what has come, but no more lines than a head may have; False if there are more.
+        """Give h11 the data, but no more lines than a head may have; False if there are more.
 
-        It reads those that belong together in one step: a head, or what trails a chunked body.
+        h11 reads a head, or the trailers of a chunked body, in one step.
         """
-        # The request line and the empty line are none of a header.
+        # Two lines are not headers: the request line and the empty line.
         room = self._config.max_header_lines + 2 - self._lines
         if not room:
             return False
@@ -133,12 +133,12 @@ class Exchange:
         return True
 
     def cancel(self) -> None:
-        """Wait for the rest of a request no longer than for anybody else who is told to go."""
+        """Shorten the wait for the rest of a request to `linger`."""
         timers = self._hub.timers
         timers.schedule(self._patience, timers.now() + self._hub.membership.linger())
 
     async def _read_in_time(self, seconds: float) -> requests.Outcome | None:
-        # What has come in time is read, however late that is; more than this is none of a request.
+        # Data that arrived in time is read, however late. No request needs more reads than this.
         for _ in range(2 + (self._config.max_headers + self._config.max_body) // READ):
             with self._hub.timers.in_time(seconds) as self._patience:
                 self._hub.idle.add(self)

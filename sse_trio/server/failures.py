@@ -1,4 +1,4 @@
-"""Mistakes of ours that a client has found: they end what was asked for, and nothing else."""
+"""Unexpected exceptions that a client causes: each ends that client's task, and nothing else."""
 
 from collections.abc import Awaitable, Callable
 
@@ -8,7 +8,7 @@ async def contain(
     work: Callable[..., Awaitable[object]],
     *args: object,
 ) -> None:
-    """Do what is one connection's; what fails there ends nobody else's, and `failed` is told."""
+    """Run one connection's work; an exception is passed to `failed`, and ends nothing else."""
     try:
         await work(*args)
     except Exception as error:  # noqa: BLE001

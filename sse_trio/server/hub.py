@@ -34,7 +34,7 @@ from .timers import SLICE, Timers, slot_width
 # Seconds between two looks for what has been remembered long enough.
 SWEEP = 60
 
-# Seconds of not listening that are worth a line in the log.
+# A pause of so many seconds is logged.
 AWAY = 1.0
 
 Together = Callable[[int], object]
@@ -199,9 +199,9 @@ class Hub:
         return await self.accept(wanted, by=asking, together=together)
 
     def abandon(self, room: str | int, session: str | int) -> None:
-        """Release a session that nobody has got, at once; the ledger has it when it can.
+        """Release a session that no browser has received, at once; the ledger notes it later.
 
-        Also while the hub shuts down. It has no members.
+        This works while the hub shuts down too. The session must have no members.
 
         Raises:
             LocalProtocolError: a value is outside the protocol's limits.
@@ -232,7 +232,7 @@ class Hub:
     def stands(
         self, room: str | int, session: str | int, *, epoch: int, issued: float
     ) -> bool | None:
-        """Whether a login stands, as far as memory goes; None where that does not know it.
+        """Whether a login stands, as far as the memory knows; None if the room does not know it.
 
         `epoch` is the login's, and `issued` when it was made, in Unix seconds.
 
@@ -242,9 +242,10 @@ class Hub:
         return self.recognition.stands(_login(room, session, epoch, issued))
 
     def recall(self, room: str | int, session: str | int, *, epoch: int, issued: float) -> bool:
-        """Take up a login that the caller's own records prove; False if it has ended.
+        """Add a login that the caller's own records prove; False if it has ended.
 
-        As a join with a ticket does: the room knows it from now on, and counts it as seen.
+        This has the effect of a join with a ticket: the room knows the login from now on, and
+        counts it as seen.
 
         Raises:
             LocalProtocolError: a value is outside the protocol's limits.
@@ -262,7 +263,7 @@ class Hub:
         """Return who stands in a room.
 
         Raises:
-            LocalProtocolError: it is no name of a room.
+            LocalProtocolError: this is not a valid name of a room.
         """
         with _callers_mistakes():
             return self.recognition.view(name(room, "room"))
@@ -277,7 +278,7 @@ class Hub:
     def ticket(self, room: str | int, session: str | int) -> str | None:
         """Sign a ticket for the login of `session`; None without an authkey.
 
-        A session that the room has not seen, or that has merely joined, counts as logged in now,
+        A session that the room has not seen, or that has only joined, counts as logged in now,
         and holds a place from now on; the ticket of a superseded one is terminated at the door.
 
         Raises:
@@ -419,7 +420,7 @@ class Hub:
         """Decide, and tell the first of the members that it ends."""
         started = self.clock()
         concerned = set(self.view(wanted.room).sessions) if self.followers else set()
-        # Also those that the room does not know: who follows may.
+        # Sessions that the room does not know too: a follower may know them.
         concerned.update((wanted.session,) if isinstance(wanted, Release) else wanted.end)
         ending = self.membership.decide(wanted)
         if together is not None:
@@ -464,25 +465,26 @@ class Hub:
                 self._quiet.set()
 
     async def beat(self, catch_up: Callable[[], Iterable[int]] = tuple) -> None:
-        """Do what is due, for ever: the one task that keeps everybody's time.
+        """Do what is due, for ever: the one task that checks all deadlines.
 
-        `catch_up` reads what has come, before it is judged; it yields where others have a turn.
+        `catch_up` reads the data that has arrived, before deadlines are checked; it yields
+        where others may have a turn.
         """
         await self.timers.keep(catch_up, self.membership.turn)
 
     async def give_way(self) -> None:
-        """Let everybody else have a turn, and whoever has waited here for longer.
+        """Let all other tasks have a turn, and then those that have waited here for longer.
 
-        One a turn goes on from here: those who have much to be worked off take no more of
-        everybody's time together than one of them would.
+        One task continues from here in each turn. So all tasks with much work together take no
+        more of the others' time than one of them would.
         """
         async with self._slices:
             await trio.lowlevel.checkpoint()
 
     def _was_away(self, seconds: float) -> None:
-        # A shorter time is usual on a busy machine.
+        # Shorter pauses are usual on a busy machine.
         if seconds >= AWAY:
-            self.notices.warn("nobody listened for %.1f s: all deadlines are put off", seconds)
+            self.notices.warn("the server was paused for %.1f s: deadlines are put off", seconds)
 
     async def sweep(self) -> None:
         """Forget what is too old, for ever."""
@@ -516,7 +518,7 @@ def _callers_mistakes() -> Iterator[None]:
 
 
 def _login(room: str | int, session: str | int, epoch: int, issued: float) -> Ticket:
-    """Return what a caller's own records say of a login."""
+    """Return a login that the caller's own records prove, in the form of a ticket."""
     with _callers_mistakes():
         return Ticket(name(room, "room"), name(session, "session"), epoch, issued)
 

@@ -11,7 +11,7 @@ import trio
 from ..ledger import Commit
 
 InTime = Callable[[float], AbstractContextManager[object]]
-"""Cancels what is within after so many seconds."""
+"""Cancels its block after so many seconds."""
 
 
 class Peer(Protocol):
@@ -41,7 +41,7 @@ class State(enum.Enum):
     JOINED = "a living member"
     SUPERSEDED = "out of its room, about to be told"
     TERMINATED = "told to log out, has not answered"
-    CLOSING = "told that the server closes, or has closed itself"
+    CLOSING = "told that the server closes, or has sent its own close"
     GONE = "no connection"
 
 
@@ -64,7 +64,7 @@ class Outcome:
     """Whether the ledger has it."""
     told: trio.Event = attrs.field(factory=trio.Event, repr=False)
     """Set when there is nobody left to send it to."""
-    # Waits for so many seconds, by the clock of whoever ends members.
+    # Waits for so many seconds, by the clock that the members' deadlines use.
     _in_time: InTime = attrs.field(default=trio.move_on_after, repr=False)
     # One for the fan-out itself, so that nothing is settled before it is complete.
     _open: int = attrs.field(default=1, init=False, repr=False)

@@ -5,9 +5,8 @@ is measured against the standing; a notify advances the standing and takes exact
 others out of the room. What takes long is a generator that gives way between members, and
 cannot change what was decided before its first step.
 
-A WebSocket has one date, for whatever is due next: to have joined, to get a heartbeat, to
-have closed. Those who are told to log out have to have acknowledged by the same moment, and
-have it as one.
+A WebSocket has one deadline, for what is due next: that it has joined, gets a heartbeat, or has
+closed. Members that one notify terminates share one deadline for their acknowledgements.
 """
 
 import math
@@ -45,7 +44,8 @@ class Membership:
     """The WebSockets of one server, the rooms they have joined, and their timers.
 
     `wall` is Unix time in seconds. `lifted` is called with a room in which a ticket has ended
-    older logins, `failed` with a mistake of ours. A fan-out gives way after every `slice` members.
+    older logins, `failed` with an unexpected exception. A fan-out gives
+    way after every `slice` members.
     """
 
     def __init__(
@@ -71,11 +71,11 @@ class Membership:
         self._slice = slice
         self.rooms: Rooms[Member] = Rooms()
         self.recognition = Recognition(config, ledger, wall=wall, alive=self.rooms)
-        # Those who have a place, and those who are told to go, by how long that is ago.
+        # WebSockets that have a place, and those told to close, the earliest told first.
         self._open: dict[Member, None] = {}
         self._closing: dict[Member, None] = {}
         self._addresses: Counter[str] = Counter()
-        # When the last of all has had its time, once the server shuts down.
+        # Once the server shuts down: the last moment for any WebSocket to close.
         self._end_of_all = math.inf
 
     def statistics(self) -> Statistics:
@@ -197,13 +197,13 @@ class Membership:
                 self.refuse(member, CloseCode(error.close_code), str(error))
 
     def part(self, member: Member) -> None:
-        """Take note that the peer closes too: it is read to the end, for `linger` seconds."""
+        """Note that the peer has closed: read from it to the end, for `linger` seconds."""
         if member.state in (State.CLOSING, State.GONE):
             return
         if member.state is State.JOINED:
             self._leave_room(member)
         elif member.state is State.TERMINATED:
-            # To hang up is an answer too.
+            # A member that hangs up counts as having acknowledged.
             self._settle(member, acked=True)
         self._go(member)
 
@@ -212,7 +212,7 @@ class Membership:
         if member.state is State.JOINED:
             self._leave_room(member)
         elif member.state is State.TERMINATED:
-            # To be cut is no answer.
+            # A member that is cut has not acknowledged.
             self._settle(member, acked=hung_up)
         self._timers.drop(member)
         if member in self._open:
@@ -242,9 +242,9 @@ class Membership:
             self._go(member)
 
     def linger(self) -> float:
-        """Return how many seconds whoever is told to go now is given to follow.
+        """Return how many seconds a peer that is told to close now has for it.
 
-        That is `linger`. When the server shuts down, all have theirs together.
+        Usually that is `linger`. When the server shuts down, all peers share one deadline.
         """
         return min(self._config.linger, max(0, self._end_of_all - self._timers.now()))
 
@@ -254,13 +254,13 @@ class Membership:
         self._vacate((member,))
 
     def _vacate(self, members: Iterable[Member]) -> None:
-        """Give the places of members who are told to go to others; cut who is one too many."""
+        """Free the places of members that were told to close; cut any beyond the limit."""
         for member in members:
             if member in self._open:
                 self._free(member)
                 self._closing[member] = None
         while len(self._closing) > self._config.max_connections:
-            # Who was told first has had the most time to follow.
+            # The one that was told first has had the most time to close.
             eldest = next(iter(self._closing))
             del self._closing[eldest]
             if eldest.state is State.TERMINATED:
@@ -268,7 +268,7 @@ class Membership:
             self._abort(eldest)
 
     def _free(self, member: Member) -> None:
-        """Give its place to others."""
+        """Free its place for others."""
         del self._open[member]
         self._addresses[member.address] -= 1
         if not self._addresses[member.address]:
@@ -293,7 +293,7 @@ class Membership:
     def _answer(self, member: Member) -> None:
         """Send the next heartbeat now: the page asks whether its connection lives.
 
-        Not if one has just been sent: that is an answer too, and a flood of questions gets no more.
+        If one has just been sent, that was the answer: a flood of questions causes no more.
         """
         now = self._timers.now()
         interval = self._config.heartbeat_interval
@@ -373,7 +373,7 @@ class Membership:
         try:
             self.recognition.see(member.room, member.session)
         except Exception as error:  # noqa: BLE001
-            # It can leave whatever is remembered of its room.
+            # The member must leave, whatever is wrong with what is remembered of its room.
             self._failed("a departure could not be noted", error)
 
     def _settle(self, member: Member, *, acked: bool) -> None:
@@ -397,7 +397,7 @@ class Membership:
     # -- time passes --------------------------------------------------------------------
 
     def turn(self, now: float) -> Generator[int, None, None]:
-        """Do what was due by `now`; yield, with how much it was, where others have a turn."""
+        """Do what was due by `now`; yield how much was done wherever others may have a turn."""
         due = self._timers.due(now)
         if not due:
             return
@@ -412,7 +412,7 @@ class Membership:
             elif isinstance(item, Told):
                 self._close_silent(item)
                 yield len(item.members)
-            # While others had their turn, it may have been given another date.
+            # While others had their turn, it may have been given another deadline.
             elif isinstance(item, Timed) and item not in self._timers:
                 item.expire(now)
                 yield 1
@@ -458,7 +458,7 @@ class Membership:
                 self.close(member, CloseCode.TERMINATED, "")
 
     def _due(self, member: Member) -> None:
-        # While others had their turn, it may have been given another date.
+        # While others had their turn, it may have been given another deadline.
         if member in self._timers:
             return
         if member.state is State.ARRIVING:

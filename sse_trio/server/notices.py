@@ -1,7 +1,7 @@
-"""What clients can cause at will is logged a few times, and from then on counted.
+"""Log lines that clients can cause at will: a few of each kind are written, the rest counted.
 
-Otherwise whoever sends wrong keys, or takes the last file descriptor, fills a disk, and hides
-what else there is to be read.
+Otherwise a client that sends wrong keys, or opens connections until no file descriptor is left,
+could fill the disk with log lines, and hide the other ones.
 """
 
 import logging
@@ -12,7 +12,7 @@ import attrs
 
 logger = logging.getLogger("sse_trio")
 
-# So often within so many seconds is each kind of line written.
+# A kind of line is written at most so often within so many seconds.
 OFTEN = 10
 WINDOW = 60.0
 
@@ -41,21 +41,21 @@ class Notices:
         self._log(logging.ERROR, text, text, values)
 
     def failed(self, what: str, error: Exception) -> None:
-        """Log a mistake of ours that a client has found."""
+        """Log an unexpected exception that a client has caused."""
         # The message of an exception may quote what the client sent; where it came from may not.
         where = "".join(traceback.format_tb(error.__traceback__))
         kind = f"{what}: {type(error).__name__}"
         self._log(logging.ERROR, kind, "%s\n%s", (kind, where))
 
     def tell(self) -> None:
-        """Say of what is over how often it was left out."""
+        """Log how many lines were left out, for each kind whose minute is over."""
         now = self._clock()
         for key, kind in list(self._kinds.items()):
             if now - kind.since >= WINDOW:
                 self._end(key)
 
     def close(self) -> None:
-        """Say so of everything."""
+        """Log how many lines were left out, for every kind."""
         for key in list(self._kinds):
             self._end(key)
 

@@ -8,8 +8,8 @@ up when a frame has waited longer than the timeout.
 A frame is sent whole or not at all: what has been begun is always finished first, and
 nobody but the flush task waits in the middle of one.
 
-What waits is counted by the memory that it takes: a frame of two bytes takes seventy times as
-much.
+The frames that wait are counted by the memory that they take: a frame of two bytes takes seventy
+times as much.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ import trio
 from .timers import Timed, Timers
 
 # What a frame that waits takes beside its own bytes, at most: 48 as the header of an object and for
-# the allocator's rounding, 48 for a `_Waiting`, 24 for a date, and its place in the queue.
+# the allocator's rounding, 48 for a `_Waiting`, 24 for a deadline, and its place in the queue.
 FRAME_COST: Final = 128
 
 
@@ -63,14 +63,14 @@ class Outbox(Timed):
         self._limit = limit
         self._timeout = timeout
         self._timers = timers
-        # Made when there is something: with hardly any connection there ever is.
+        # Made when a frame has to wait, which happens on hardly any connection.
         self._queue: deque[_Waiting] | None = None
         self._newest: _Waiting | None = None
         self._begun = False
         self._flushing: trio.CancelScope | None = None
         self._shutting = False
         self.waiting = 0
-        """Bytes of memory that are taken by what the kernel has not."""
+        """Bytes of memory that the frames take which the kernel has not accepted yet."""
         self.broken = False
         """Whether the connection is lost, or this side of it closed: nothing more can be sent."""
         self.aborted = False
@@ -84,10 +84,10 @@ class Outbox(Timed):
         return self._offer(frame, self._limit)
 
     def offer_newest(self, frame: bytes) -> None:
-        """Send `frame`, or have it wait: of those that are offered so, only the newest does.
+        """Send `frame`, or queue it; it replaces an earlier one of these that still waits.
 
-        It waits in the place of the one before, and in its time. As it is the only one, and short,
-        it needs no limit.
+        It takes that frame's place in the queue and its deadline. As there is only one, and it
+        is short, it needs no limit.
         """
         if self._newest is not None:
             self.waiting += len(frame) - len(self._newest.left)
@@ -130,7 +130,7 @@ class Outbox(Timed):
             self._socket.shutdown(socket.SHUT_RDWR)
 
     def expire(self, now: float) -> None:
-        """Give the connection up, if a frame has waited for too long."""
+        """Abort the connection, if a frame has waited for too long."""
         if self._queue:
             due = self._queue[0].due
             if now < due:

@@ -103,7 +103,7 @@ class _Metrics(Collector):
         now = self._now
         for name, about, value in (
             ("connections", "WebSockets open, joined or not", now.connections),
-            ("closing", "WebSockets told to go that have not gone yet", now.closing),
+            ("closing", "WebSockets that were told to close and are still open", now.closing),
             ("members", "Living members", now.members),
             ("rooms", "Rooms with a living member", now.rooms),
             ("remembered_rooms", "Rooms whose standing is remembered", now.remembered_rooms),

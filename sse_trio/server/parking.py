@@ -36,7 +36,7 @@ class Parked(Protocol):
 
 
 class Parking:
-    """Those who wait, each with a task of its own. `spawn` starts one; `warn` logs."""
+    """Connections that wait, each with its own task. `spawn` starts one; `warn` logs."""
 
     def __init__(
         self, spawn: Callable[..., None], warn: Callable[..., object] = logger.warning
@@ -57,7 +57,7 @@ class Parking:
         try:
             self._watch(number)
         except OSError as error:
-            self._warn("no room to wait for another connection: %s", error.strerror)
+            self._warn("the kernel cannot watch another connection: %s", error.strerror)
             parked.cut()
         else:
             self._parked[number] = parked
@@ -71,11 +71,11 @@ class Parking:
             self._left.set()
 
     def catch_up(self) -> Iterator[int]:
-        """Have everybody called who has said something by now; yield where others have a turn.
+        """Have every connection called that has unread data; yield where others may have a turn.
 
-        Each is called once, however much that was: who is heard has been heard.
+        Each is called once, however much data it has: that is enough to count as heard.
         """
-        # Those who have a task are woken in the first one's turn, and go on in the second.
+        # Tasks that have data to read wake up in the first turn, and continue in the second.
         yield SLICE
         yield SLICE
 
@@ -128,14 +128,14 @@ class EpollParking(Parking):
         self._epoll.unregister(number)
 
     def catch_up(self) -> Iterator[int]:
-        """Have everybody called who has said something by now; yield where others have a turn."""
+        """Have every connection called that has unread data; yield where others may have a turn."""
         for number, _ in self._epoll.poll(0, len(self._parked) or 1):
             self._call(number)
             yield 1
         yield from super().catch_up()
 
     def _call(self, number: int) -> None:
-        # One that was ready before may have ended this one.
+        # An earlier connection of this loop may have ended this one.
         if parked := self._parked.get(number):
             parked.ready()
 

@@ -29,10 +29,10 @@ class View:
     sessions: frozenset[str] = attrs.field(default=frozenset(), repr=False)
     """Those that stand."""
     logins: frozenset[str] = attrs.field(default=frozenset(), repr=False)
-    """Those of them that were named, and have not merely joined."""
+    """Those of them that were named."""
     epoch: int = 0
     ended_below: int = 0
-    """The epoch below which a login that it does not know has ended."""
+    """The epoch below which a login that the room does not know has ended."""
     notified: float = 0.0
     """Unix seconds of the last notify. An older login counts as of an epoch before it."""
     now: float = math.inf
@@ -91,7 +91,7 @@ class Recognition:
     def stands(self, login: Ticket) -> bool | None:
         """Whether a login stands, as far as memory goes; None where that does not know it.
 
-        A session that has merely joined under this name is no proof.
+        A session that has only joined under this name is no proof.
         """
         standing = self._standings.get(login.room)
         if standing is None:
@@ -168,8 +168,8 @@ class Recognition:
     def ticket(self, room: str, session: str) -> str | None:
         """Sign a ticket of the session's login, as of now if it is new; None without a key.
 
-        The room knows it from now on: what it has a ticket for must not be taken for one of those
-        that it has forgotten.
+        The room knows the session from now on. Otherwise, when the ticket comes back, the room
+        would take the session for one that has ended and was forgotten.
         """
         standing = self.standing(room)
         if self._tickets.can_sign and standing.name(session):

@@ -21,7 +21,7 @@ logger = logging.getLogger("sse_trio")
 # Bytes. Of random printable characters, 16 hold some 100 bits: more than anybody can try.
 SHORT_KEY = 16
 
-# Rooms that are taken up from the ledger in one step: some milliseconds.
+# Rooms that one step takes over from the ledger: some milliseconds.
 AT_ONCE = 500
 
 
@@ -33,8 +33,8 @@ async def serve(
 ) -> None:
     """Serve until cancelled (a hard stop) or until `Hub.drain` (a graceful one).
 
-    With ``nursery.start`` it returns the `Hub` once the ledger has been read, and everybody is
-    taken. Until then ``/healthz`` and the other pages are answered, and everything else with a
+    With ``nursery.start`` it returns the `Hub` once the ledger has been read, and clients are
+    admitted. Until then it answers ``/healthz`` and the other pages, and everything else with
     503. A `ledger` passed in is the caller's to open and close.
 
     Raises:
@@ -66,7 +66,7 @@ async def serve(
                         try:
                             await _load(hub)
                         except Exception as error:  # noqa: BLE001
-                            # Raised again as it is, beyond the nurseries.
+                            # Raised again outside the nurseries, which would wrap it in a group.
                             failure = error
                         else:
                             timers.start_soon(hub.sweep)
@@ -87,9 +87,9 @@ async def serve(
 
 
 async def _load(hub: Hub) -> None:
-    """Take up what the ledger remembers, and let others have their turn meanwhile."""
+    """Take over what the ledger remembers; other tasks have their turns in between."""
     records, answers = await hub.ledger.load()
-    # Each is let go as it is taken up: there is not room for all of them twice everywhere.
+    # Records are freed one by one: memory may not suffice for all of them twice.
     waiting = deque(records)
     del records
     while waiting:
@@ -101,7 +101,7 @@ async def _load(hub: Hub) -> None:
 
 
 async def _take_everybody(hub: Hub, task_status: trio.TaskStatus[Hub]) -> None:
-    """Say that the server is there, and wait until it drains."""
+    """Report that the server is ready, and wait until it drains."""
     logger.info("listening on %s port %s", hub.config.ipaddr, hub.port)
     task_status.started(hub)
     await hub.draining.wait()
@@ -109,7 +109,7 @@ async def _take_everybody(hub: Hub, task_status: trio.TaskStatus[Hub]) -> None:
 
 
 def _listen(hub: Hub, listeners: list[Listener], parking: Parking, spawn: Spawn) -> None:
-    """Take connections, in tasks of their own."""
+    """Accept connections, in tasks of their own."""
     config = hub.config
     hub.port = listeners[0].port
     if config.join == "open":

@@ -22,7 +22,7 @@ class Statistics:
     connections: int
     """WebSockets open, joined or not."""
     closing: int
-    """Of those, told to go, and not gone yet."""
+    """Of those, WebSockets that were told to close and are still open."""
     members: int
     rooms: int
     remembered_rooms: int

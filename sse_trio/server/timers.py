@@ -1,11 +1,11 @@
-"""Everybody's dates, judged in one place, by a clock that stands while nobody listens.
+"""All deadlines, checked in one place, by a clock that stands still while the server is paused.
 
-A peer's silence means something only as long as somebody listens. So whatever is given a time
-here, to join, to answer, to send its request or to take what it is sent, is judged by the one
-task that runs `Timers.keep`. It notices when it is called later than it should be, because the
-process was stopped, or a step of another task was long, and puts the clock back by that much.
-And before it judges, what has come is read. So whoever has spoken in time has been in time, and
-whoever is silent is dropped when its time is over, however long nobody listened.
+A peer's silence means something only while the server reads. So one task, which runs
+`Timers.keep`, checks every deadline: to join, to answer, to send a request or to accept data.
+If it runs later than it should, because the process was stopped or a step of another task was
+long, it puts the clock back by the delay. Before it checks deadlines, it has all data read that
+has arrived. So a peer that sent something during a pause was in time, and a silent peer is dropped
+when its time is over, however long the pause was.
 """
 
 import abc
@@ -19,39 +19,39 @@ import trio
 from ..config import Config
 from ..core.heartbeats import Wheel
 
-# Whatever goes through many things gives way to everybody else after this many: other rooms
+# A loop over many items gives way to other tasks after this many: other rooms
 # wait for a millisecond of sends, not for a hundred, and each time costs the fan-out two or three.
 SLICE = 64
 
 
 class Timed(abc.ABC):
-    """Whatever is told when its date has come."""
+    """Something whose `expire` is called when its deadline has passed."""
 
     __slots__ = ()
 
     @abc.abstractmethod
     def expire(self, now: float) -> None:
-        """Do what was due by `now`, or nothing, if that is past; neither wait nor raise."""
+        """Do what was due by `now`, or nothing if that is settled; neither wait nor raise."""
 
 
 @attrs.frozen(eq=False)
 class Patience(Timed):
-    """Somebody who waits for something, but not for ever."""
+    """A wait with a deadline: it cancels its scope."""
 
     scope: trio.CancelScope
 
     @property
     def is_over(self) -> bool:
-        """Whether what was waited for has not come in time."""
+        """Whether the deadline has passed and cancelled the wait."""
         return self.scope.cancelled_caught
 
     def expire(self, now: float) -> None:
-        """Wait no more."""
+        """Cancel the wait."""
         self.scope.cancel()
 
 
 def slot_width(config: Config) -> float:
-    """Return how exactly dates are kept: a thirty-second of the shortest delay is enough."""
+    """Return how late a deadline may be noticed: a thirty-second of the shortest timeout."""
     return (
         min(
             config.join_timeout,
@@ -66,9 +66,9 @@ def slot_width(config: Config) -> float:
 
 
 class Timers:
-    """The dates of one server. `clock` is monotonic; all times are seconds.
+    """The deadlines of one server. `clock` is monotonic; all times are seconds.
 
-    A date is kept to `width`: what is due then is done up to so much later, never earlier.
+    What is due is done up to `width` later, never earlier.
     """
 
     def __init__(
@@ -92,37 +92,37 @@ class Timers:
         return item in self._wheel
 
     def now(self) -> float:
-        """Return the time, without that in which nobody listened."""
+        """Return the time, without the pauses of the server."""
         return self._clock() - self._away
 
     def schedule(self, item: Hashable, due: float) -> None:
-        """Have it done then what is due, instead of at any other time."""
+        """Set the item's deadline; this replaces an earlier one."""
         self.schedule_all((item,), due)
 
     def schedule_all(self, items: Collection[Hashable], due: float) -> None:
-        """Do so with many, which takes a third of the time."""
+        """Set one deadline for many items, which takes a third of the time."""
         self._wheel.add_all(items, due)
         if due < self._next_due:
-            # Once is enough, whoever else comes before the task does.
+            # One alarm is enough until the task has run.
             self._next_due = due
             self._alarm.set()
 
     def drop(self, item: Hashable) -> None:
-        """Have it done no more."""
+        """Remove the item's deadline."""
         self._wheel.drop(item)
 
     def next_due(self) -> float:
-        """Return when there is something to do next; infinity if never."""
+        """Return the next deadline; infinity if there is none."""
         self._next_due = self._wheel.next_due()
         return self._next_due
 
     def due(self, now: float) -> list[Hashable]:
-        """Take out, and return, what is due by `now`."""
+        """Remove and return the items that are due by `now`."""
         return self._wheel.turn(now)
 
     @contextlib.contextmanager
     def in_time(self, seconds: float) -> Iterator[Patience]:
-        """Cancel what is within after so many seconds, as `trio.move_on_after` does."""
+        """Cancel the block after so many seconds, as `trio.move_on_after` does."""
         with trio.CancelScope() as scope:
             patience = Patience(scope)
             if self._is_over:
@@ -141,9 +141,9 @@ class Timers:
     ) -> None:
         """Do what is due, for ever.
 
-        `catch_up` reads what has come, and `turn` does what was due by the time that it is
-        given. Both yield, with how much they have done, where others have a turn. What comes
-        after `catch_up` has begun is not waited for: whoever floods puts nothing off.
+        `catch_up` reads the data that has arrived, and `turn` does what was due by the time that
+        it is given. Both yield how much they have done wherever others may have a turn. Data that
+        arrives after `catch_up` has begun is not waited for, so a flood puts nothing off.
         """
         try:
             while True:
@@ -173,7 +173,7 @@ class Timers:
     def _notice(self, due: float) -> None:
         """Put the clock back if this step comes too late: to a moment before what was due.
 
-        So there is time to read and to write. But it goes on, however late every step comes.
+        So there is time to read and to write. The clock still goes on if every step comes late.
         """
         now = self.now()
         if now > max(due, self._stepped) + self._width:
@@ -183,7 +183,7 @@ class Timers:
         self._stepped = self.now()
 
     def _hand_over(self) -> None:
-        """Leave to Trio whoever waits still: nobody is going to keep their time."""
+        """Leave the remaining waits to Trio: from now on nothing here checks their deadlines."""
         self._is_over = True
         due = self._wheel.next_due()
         while due < math.inf:

@@ -31,15 +31,15 @@ _STILLBORN = {
     errno.ENETDOWN,
     errno.ENOPROTOOPT,
     errno.EHOSTDOWN,
-    getattr(errno, "ENONET", errno.EHOSTDOWN),  # Linux alone has it
+    getattr(errno, "ENONET", errno.EHOSTDOWN),  # only Linux has this one
     errno.EHOSTUNREACH,
     errno.EOPNOTSUPP,
     errno.ENETUNREACH,
     errno.ETIMEDOUT,
 }
 
-# What it reports of the listening socket itself. Anything else, such as that there is no room
-# for another connection, is tried again after a while: the connections that are there go on.
+# Errors of the listening socket itself. After any other error, such as too many open files, the
+# server tries again after a while: the existing connections go on.
 _BROKEN = {errno.EBADF, errno.EFAULT, errno.EINVAL, errno.ENOTSOCK}
 _RETRY = 0.1
 
@@ -83,12 +83,12 @@ class Transport:
                 return data
 
     def has_unread(self) -> bool:
-        """Whether there are bytes to be received, or the end."""
+        """Whether there is data to be received, or the end of the stream."""
         try:
             self.socket.recv(1, socket.MSG_PEEK)
         except BlockingIOError:
             return False
-        except OSError:  # which is then received
+        except OSError:  # `receive` will raise it
             pass
         return True
 
@@ -166,7 +166,7 @@ class Listener:
                         if transport := self._accept():
                             accepted(transport)
                             if failures:
-                                warn("room for connections again, at attempt %d", failures + 1)
+                                warn("connections are accepted again, at attempt %d", failures + 1)
                                 failures = 0
                 except BlockingIOError:
                     pass
@@ -175,7 +175,7 @@ class Listener:
                         raise
                     if not failures:
                         why = errno.errorcode.get(error.errno or 0, error.errno)
-                        warn("no room for another connection (%s), trying again", why)
+                        warn("cannot accept another connection (%s), trying again", why)
                     failures += 1
                     await trio.sleep(_RETRY)
         finally:
@@ -201,18 +201,18 @@ class Listener:
             self.socket.close()
 
 
-# What is reported of an address, or a family of addresses, that this machine does not have.
+# Errors for an address, or a family of addresses, that this machine does not have.
 _FOREIGN = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
 
 
 async def open_listeners(config: Config) -> list[Listener]:
     """Listen on every address that `config.ipaddr` stands for, all on one port.
 
-    A name's addresses that are not this machine's are left out, if it has one of them: many a
-    hosts file knows `localhost` by an IPv6 address where there is no IPv6.
+    If a name has several addresses, those that this machine does not have are left out: many
+    hosts files have an IPv6 address for `localhost` where there is no IPv6.
 
     Raises:
-        OSError: no address is this machine's, the port is taken, or not allowed.
+        OSError: this machine has none of the addresses, or the port is taken or not allowed.
     """
     listeners: list[Listener] = []
     foreign: list[tuple[object, OSError]] = []
@@ -257,8 +257,8 @@ def client_address(host: str, forwarded_for: str | None, config: Config) -> str:
     """Return whose connection this is: `host`, or whom trusted proxies say it is for.
 
     The proxies append to ``X-Forwarded-For``, so it is read from its end, up to the first
-    address that is not a trusted proxy's; what stands before that anyone may have written. No
-    more than 16 are looked at.
+    address that is not a trusted proxy's; what stands before that may be forged. At
+    most 16 addresses are read.
     Limits count by the result, so an IPv6 address is widened to its network of 64 bits.
     """
     address = host

@@ -31,8 +31,8 @@ _MEDIUM: Final = 126
 # Where the payload begins: two bytes, and four of the mask.
 _START: Final = 6
 
-# Frames in one step. More than a page has to say at once; and of those that take longest, 20 us
-# each, so few that even 64 connections in a row keep nobody waiting for more than some ms.
+# Frames that one step reads. A page never sends so many at once. The slowest frames take 20 us
+# each, so that even 64 connections in a row delay the others by only some ms.
 FRAMES: Final = 8
 
 
@@ -71,7 +71,7 @@ class WebSocket(Outbox):
         self._parser: Connection | None = None
         self._message: bytearray | None = None
         self.behind = False
-        """Whether there may be more in what was received, to be taken with the next call."""
+        """Whether the received data may hold more messages; the next call returns them."""
         self.closing = False
         """Whether this side has said that it closes; what comes in is not listened to."""
         self.closed = False
@@ -114,8 +114,8 @@ class WebSocket(Outbox):
                     if self._collect(event):
                         yield self._take(event)
                 case Ping() if not self.closing:
-                    # Who pings faster than it reads is answered the latest ping alone (RFC
-                    # 6455, section 5.5.3).
+                    # To a peer that pings faster than it reads, only the latest ping is
+                    # answered (RFC 6455, section 5.5.3).
                     self.offer_newest(bytes(parser.send(event.response())))
                 case CloseConnection():
                     self._end(event)

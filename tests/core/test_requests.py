@@ -796,7 +796,7 @@ def test_the_subprotocol_is_chosen_if_it_was_offered(
 def test_what_is_no_websocket_is_426(request_: bytes) -> None:
     outcome = ask(request_) if b"close" not in request_ else ask_last(request_)
     headers = ((b"Upgrade", b"websocket"), (b"Connection", b"Upgrade"))
-    assert outcome == Problem(426, "this is a WebSocket", headers, handshake="no_upgrade")
+    assert outcome == Problem(426, "this path is for WebSockets", headers, handshake="no_upgrade")
 
 
 @pytest.mark.parametrize("version", [None, "", "8", "12", "14", "13, 8", "013", "x"])

@@ -59,7 +59,7 @@ def test_no_file_is_opened_through_a_symbolic_link(path: Path, tmp_path: Path, s
 def test_what_is_no_file_is_refused(path: Path, suffix: str) -> None:
     os.mkfifo(beside(path, suffix))
     what = beside(path, suffix) if suffix else "it"
-    with pytest.raises(LedgerError, match=f"{what} is no file: name another one$"):
+    with pytest.raises(LedgerError, match=f"{what} is not a file: name another one$"):
         LedgerFile(path)
 
 

@@ -389,7 +389,7 @@ def test_an_older_ledger_is_brought_to_the_present(path: Path, version: int) -> 
         ("/proc/x.db", "its folder /proc: No such file or directory"),
         ("missing/x.db", "No such file or directory"),
         ("file/x.db", "Not a directory"),
-        ("directory", "it is no file: name another one"),
+        ("directory", "it is not a file: name another one"),
     ],
 )
 def test_a_place_where_no_file_can_be_is_said_to_be_so(

@@ -199,8 +199,8 @@ async def test_where_there_is_no_room_it_waits(
     assert trio.current_time() - start == pytest.approx(0.2)
     why = errno.errorcode[number]
     assert caplog.messages == [
-        f"no room for another connection ({why}), trying again",
-        "room for connections again, at attempt 3",
+        f"cannot accept another connection ({why}), trying again",
+        "connections are accepted again, at attempt 3",
     ]
 
 
