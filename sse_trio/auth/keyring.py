@@ -11,11 +11,9 @@ import attrs
 import trio
 
 from ..errors import LedgerError
+from ..ledger.checks import KEY_BYTES
 from .keys import Key, Keys
 from .sessions import Sessions
-
-# Bytes of randomness in a key.
-KEY_BYTES = 32
 
 # Seconds that new keys may take to be durable.
 KEYS_SECONDS = 5.0

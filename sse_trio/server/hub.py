@@ -491,7 +491,11 @@ class Hub:
             self.notices.tell()
             await _gently(self.recognition.sweep())
             for follower in self.followers:
-                await follower.sweep()
+                try:
+                    await follower.sweep()
+                except Exception as error:  # noqa: BLE001
+                    # Whatever is the matter with one's records, the others' are swept.
+                    self.notices.failed("sweeping the records of a follower", error)
 
     async def say_goodbye(self) -> None:
         """Close every WebSocket with 1001, and every HTTP connection that is idle."""
