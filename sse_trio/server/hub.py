@@ -76,7 +76,10 @@ class Follower(Protocol):
         ...
 
     async def sweep(self) -> object:
-        """Forget what is too old; called now and then in the hub's own task."""
+        """Forget what is too old; called now and then in the hub's own task.
+
+        What it raises is logged.
+        """
         ...
 
 
@@ -124,6 +127,8 @@ class Hub:
         self._quiet = trio.Event()
         self._slices = trio.StrictFIFOLock()
         self.followers: list[Follower] = []
+        self.store: Any = None
+        """What those have in common, which is their own matter: here it lasts as long as they."""
         self._answers = Answers(self.recognition, clock=self.clock, wall=wall)
 
     @property
