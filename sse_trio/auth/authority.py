@@ -94,13 +94,15 @@ class Authority:
         """Take up the stored keys, or make the first one.
 
         `room` names a user's room; an integer is its decimal string. Without a `store` the
-        sessions are kept as the hub's ledger is, in its file or in memory; authorities of one
-        hub, of several providers or app types, have to share one. `wall` is Unix time in seconds.
+        sessions are kept where those of the hub's first authority are; without one there, too,
+        as the hub's ledger is, in its file or in memory. `wall` is Unix time in seconds.
 
         Raises:
             LedgerError: the store cannot be read, or not be written.
         """
-        store = store or store_in(hub.ledger)
+        # Before anything is waited for, so that those that are opened at once share it.
+        hub.store = hub.store or store or store_in(hub.ledger)
+        store = store or hub.store
         authority = cls(hub, store, settings or Settings(), room=room, wall=wall)
         await authority._records.keyring.load()
         # Only now, because a sweep needs the keys.

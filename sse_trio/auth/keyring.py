@@ -11,11 +11,9 @@ import attrs
 import trio
 
 from ..errors import LedgerError
+from ..ledger.checks import KEY_BYTES
 from .keys import Key, Keys
 from .sessions import Sessions
-
-# Bytes of randomness in a key.
-KEY_BYTES = 32
 
 # Seconds that new keys may take to be durable.
 KEYS_SECONDS = 5.0
@@ -66,8 +64,11 @@ class Keyring:
                 return
 
     async def rotate_if_due(self, interval: float) -> None:
-        """Rotate if the newest key is `interval` seconds old; the next call retries a failure."""
-        if self.wall() - self.keys.signing.created < interval:
+        """Rotate if the newest key is `interval` seconds old; the next call retries a failure.
+
+        A key that is that far ahead was made when the clock was wrong, and is replaced too.
+        """
+        if abs(self.wall() - self.keys.signing.created) < interval:
             return
         try:
             await self.rotate()
@@ -94,8 +95,4 @@ class Keyring:
             raise LedgerError("the ledger takes too long") from None
 
     def _new_key(self) -> Key:
-        # Later than the others even if the clock was put back: keys are ordered by this time.
-        created = self.wall()
-        if self.store.keys:
-            created = max(created, self.keys.signing.created + 0.001)
-        return Key(secrets.token_hex(8), secrets.token_bytes(KEY_BYTES), created)
+        return Key(secrets.token_hex(8), secrets.token_bytes(KEY_BYTES), self.wall())

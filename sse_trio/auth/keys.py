@@ -44,5 +44,13 @@ class Keys:
         return {key.kid: key.secret for key in self.keys}
 
     def rotated(self, key: Key) -> "Keys":
-        """Return these keys with a new one that signs from now on."""
-        return Keys((key, *self.keys)[:MAX_KEYS])
+        """Return these keys with a new one that signs from now on.
+
+        By `created` they are in order, whichever way the clock was put: what claims to be
+        newer than the new one becomes older.
+        """
+        keys = [key]
+        for each in self.keys[: MAX_KEYS - 1]:
+            created = min(each.created, keys[-1].created - 0.001)
+            keys.append(attrs.evolve(each, created=created))
+        return Keys(tuple(keys))

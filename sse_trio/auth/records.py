@@ -4,10 +4,12 @@ Rooms forget, and then the store proves who has logged in; sessions lapse, and t
 rooms are told. A session lapses by the settings of its own authority. A session whose
 provider or type of application no authority of the hub has any more is proved to no
 room. It lapses by the settings of whichever authority sweeps, and so by the strictest of all.
+Its authority may only be opened late. So it does not lapse before the hub has swept for as
+long as the session may last.
 """
 
 import contextlib
-import itertools
+import math
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, Protocol
 
@@ -49,6 +51,9 @@ class Rooms(Protocol):
     def ticket(self, room: str, session: str) -> str | None:
         """Sign what the pages of a login join with; None without a key."""
         ...
+
+    store: Any
+    """The `Sessions` of the authority that was opened first; None before."""
 
     @property
     def followers(self) -> Sequence[Follower]:
@@ -111,6 +116,8 @@ class Records:
     """What runs only as long as a login stands, by its room."""
     _issuers: list[Issuer] | None = attrs.field(default=None, init=False)
     """The issuers that the store had when it was first swept: only these can lack an authority."""
+    _since: float = attrs.field(default=math.inf, init=False)
+    """When that was, in Unix seconds."""
     keyring: Keyring = attrs.field(init=False)
 
     @keyring.default
@@ -207,14 +214,18 @@ class Records:
         with contextlib.suppress(LedgerError, Draining):
             if self._issuers is None:
                 self._issuers = await self.store.issuers()
+                self._since = self.wall()
             nobodys = [issuer for issuer in self._issuers if not self._is_somebodys(issuer)]
-            for issuer, kind in itertools.product([self._own(), *nobodys], Kind):
-                while await self._end_some(await self._older(issuer, kind)):
-                    pass
+            for kind in Kind:
+                may_be_late = self.wall() - self._since < self.settings.lasts(kind)
+                for issuer in (self._own(), *(() if may_be_late else nobodys)):
+                    while await self._end_some(await self._older(issuer, kind)):
+                        pass
             while await self._end_some(await self._signed_by_others()):
                 pass
         if self.settings.key_rotation is not None:
-            await self.keyring.rotate_if_due(self.settings.key_rotation)
+            least = max(other.settings.least_rotation for other in self._sharing())
+            await self.keyring.rotate_if_due(max(self.settings.key_rotation, least))
 
     async def _older(self, issuer: tuple[str, str | None], kind: Kind) -> list[Session]:
         options, now = self.settings, self.wall()
@@ -264,7 +275,10 @@ class Records:
         return options.user_provider, None if is_for_all else options.app_type
 
     def _is_somebodys(self, issuer: Issuer) -> bool:
-        return any(
-            isinstance(other, Records) and other.store is self.store and other.has(issuer)
-            for other in self.rooms.followers
-        )
+        return any(other.has(issuer) for other in self._sharing())
+
+    def _sharing(self) -> Iterator["Records"]:
+        """Yield those of this store and its keys, and so these."""
+        for other in self.rooms.followers:
+            if isinstance(other, Records) and other.store is self.store:
+                yield other

@@ -18,6 +18,7 @@ from ..core.standing import epoch_of
 from ..core.tokens import LEEWAY
 from ..errors import LedgerError
 from ..ledger import Commit, Ledger, SqliteLedger
+from ..ledger.checks import KEY, SESSION, check_session
 from ..ledger.memory import DONE
 from ..server.recognition import View
 from .browsers import Browsers
@@ -223,12 +224,9 @@ def _discard(index: defaultdict[K, set[str]], key: K, id: str) -> None:
         del index[key]
 
 
-_COLUMNS = (
-    "id, user, name, provider, room, kind, app_type, epoch, created, seen, kid, user_agent, address"
-)
-_SELECT = f"SELECT {_COLUMNS} FROM sessions"  # noqa: S608
+_SELECT = f"SELECT {SESSION} FROM sessions"  # noqa: S608
 _CREATE = (
-    f"INSERT OR REPLACE INTO sessions ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608
+    f"INSERT OR REPLACE INTO sessions ({SESSION}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608
 )
 _TOUCH = "UPDATE sessions SET seen = ?, kid = ? WHERE id = ?"
 _REVOKE = "DELETE FROM sessions WHERE id = ?"
@@ -244,7 +242,7 @@ _SIGNED_BY_OTHERS = (
     "WHERE id IN (SELECT id FROM sessions "
     "WHERE kid NOT IN (SELECT value FROM json_each(?)) LIMIT ?)"
 )
-_PUT_KEY = "INSERT OR REPLACE INTO keys (kid, secret, created) VALUES (?, ?, ?)"
+_PUT_KEY = f"INSERT OR REPLACE INTO keys ({KEY}) VALUES (?, ?, ?)"  # noqa: S608
 _DROP_KEYS = "DELETE FROM keys WHERE kid NOT IN (SELECT value FROM json_each(?))"
 
 
@@ -321,6 +319,7 @@ class SqliteSessions:
         found = []
         for row in rows:
             try:
+                check_session(*row)
                 session = _to_session(*row)
             except (ValueError, TypeError):
                 # Its words may quote what is stored.
@@ -335,7 +334,7 @@ class SqliteSessions:
     async def load_keys(self) -> Keys | None:
         """Return the keys as they were last committed."""
         rows = await self._ledger.query(
-            "SELECT kid, secret, created FROM keys ORDER BY created DESC"
+            f"SELECT {KEY} FROM keys ORDER BY created DESC"  # noqa: S608
         )
         return Keys(tuple(Key(*row) for row in rows)) if rows else None
 

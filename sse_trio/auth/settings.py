@@ -154,12 +154,11 @@ class Settings:
                     f"{name} ({seconds / MINUTE:g} minutes): both begin when the store is "
                     "asked, so even an active user would be logged out before it is asked again"
                 )
-        lasts = max(map(self.lasts, Kind))
-        if self.key_rotation is not None and self.key_rotation * (MAX_KEYS - 1) < lasts:
+        if self.key_rotation is not None and self.key_rotation < self.least_rotation:
             raise ConfigError(
                 f"key_rotation_days ({self.key_rotation_days:g}) must be at least "
-                f"{lasts / DAY / (MAX_KEYS - 1):g}: {MAX_KEYS} keys verify, and a login may last "
-                f"{lasts / DAY:g} days without being signed anew"
+                f"{self.least_rotation / DAY:g}: {MAX_KEYS} keys verify, and a login may last "
+                f"{max(map(self.lasts, Kind)) / DAY:g} days without being signed anew"
             )
 
     @property
@@ -182,6 +181,11 @@ class Settings:
     def key_rotation(self) -> float | None:
         """In seconds; None if keys are not rotated automatically."""
         return None if self.key_rotation_days is None else self.key_rotation_days * DAY
+
+    @property
+    def least_rotation(self) -> float:
+        """Seconds between two new keys, so that none goes that a login still needs."""
+        return max(map(self.lasts, Kind)) / (MAX_KEYS - 1)
 
     def lasts(self, kind: Kind) -> float:
         """Return how many seconds a login's cookies are valid after the store was asked."""

@@ -17,12 +17,11 @@ from typing import Any, TypeVar
 import attrs
 
 from .. import strict_json
-from ..core.messages import name
 from ..core.notify import LAST_JOINED, REMEMBERED_SECONDS, Answer
 from ..core.standing import RELEASED, Login, Record, Termination
-from ..core.tokens import MAX_EPOCH
 from ..errors import LedgerError
 from . import files
+from .checks import KEY, SESSION, a_name, a_number, a_whole, check_key, check_session
 
 T = TypeVar("T")
 
@@ -105,7 +104,8 @@ _STANDINGS = (
 _ANSWERS = "SELECT id, at, answer FROM answers ORDER BY at, id"
 
 # Tables that other modules keep in the file, and read when they need them.
-_OTHERS = ("sessions", "keys")
+_SESSIONS = f"SELECT {SESSION} FROM sessions ORDER BY id"  # noqa: S608
+_KEYS = f"SELECT {KEY} FROM keys ORDER BY kid"  # noqa: S608
 
 # What SQLite raises. An error's message may quote damaged text, which cannot be decoded.
 FAULTS = (sqlite3.Error, UnicodeDecodeError)
@@ -216,8 +216,8 @@ class LedgerFile:
                 # This also checks the pages that nothing below reads.
                 if self._reader.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
                     raise sqlite3.DatabaseError
-                for table in _OTHERS:
-                    self._check_types(table)
+                self._read("sessions", _SESSIONS, check_session, [])
+                self._read("keys", _KEYS, check_key, [])
                 self._read("standings", _STANDINGS, _to_record, self._rooms)
                 self._read("answers", _ANSWERS, _to_answer, answers)
             except _DAMAGE as error:
@@ -227,15 +227,6 @@ class LedgerFile:
             finally:
                 self._rooms = []
                 _to_terminations.cache_clear()
-
-    def _check_types(self, table: str) -> None:
-        """Check that every value of a table has the declared type of its column."""
-        columns = self._reader.execute(f"PRAGMA table_info({table})")
-        wrong = " OR ".join(f"typeof({each[1]}) != '{each[2].lower()}'" for each in columns)
-        sql = f"SELECT count(*) FROM {table} WHERE {wrong}"  # noqa: S608
-        [rows] = self._reader.execute(sql).fetchone()
-        if rows:
-            raise self._damaged(f"{rows} rows of {table}")
 
     def _read(self, table: str, sql: str, convert: Callable[..., T], found: list[T]) -> None:
         rows = self._reader.execute(sql)
@@ -353,10 +344,6 @@ def _from_record(room: str, record: Record) -> tuple[Any, ...]:
     )
 
 
-# Damage must be noticed when the ledger is read, and not when somebody logs in. So each of these
-# raises a ValueError or a TypeError for a value that no server has written.
-
-
 def _to_record(
     room: str,
     epoch: int,
@@ -369,16 +356,16 @@ def _to_record(
 ) -> tuple[str, Record]:
     sessions, end = _decode(logins)
     # -1 means that no ended session is forgotten.
-    highest = max(_whole(floor), _whole(forgotten + 1) - 1)
-    if end != len(logins) or highest > _whole(epoch):
+    highest = max(a_whole(floor), a_whole(forgotten + 1) - 1)
+    if end != len(logins) or highest > a_whole(epoch):
         raise ValueError
-    return _name(room), Record(
+    return a_name(room), Record(
         epoch,
         floor,
-        {_name(session): _to_login(*login) for session, login in sessions.items()},
+        {a_name(session): _to_login(*login) for session, login in sessions.items()},
         _to_terminations(ends),
-        _number(touched),
-        _number(notified),
+        a_number(touched),
+        a_number(notified),
         forgotten,
     )
 
@@ -391,8 +378,8 @@ def _to_login(epoch: int, since: float, seen: float, named: bool, ended: int | N
     if named is not True and named is not False:
         raise TypeError
     if ended is not None and ended != RELEASED:
-        _whole(ended)
-    return Login(_whole(epoch), _number(since), _number(seen), named, ended)
+        a_whole(ended)
+    return Login(a_whole(epoch), a_number(since), a_number(seen), named, ended)
 
 
 @functools.lru_cache(_TEXTS)
@@ -405,25 +392,7 @@ def _to_termination(epoch: int, reason: str, detail: dict[str, Any] | None) -> T
         raise TypeError
     # Values that could not be sent: NaN, infinities, lone surrogates.
     strict_json.dumps([reason, detail]).encode()
-    return Termination(_whole(epoch), reason, detail)
-
-
-def _name(value: str) -> str:
-    if type(value) is not str:
-        raise TypeError
-    return name(value, "a name")
-
-
-def _whole(value: int) -> int:
-    if type(value) is not int or not 0 <= value <= MAX_EPOCH:
-        raise ValueError
-    return value
-
-
-def _number(value: float) -> float:
-    if (type(value) is not float and type(value) is not int) or not 0 <= value <= MAX_EPOCH:
-        raise ValueError
-    return value
+    return Termination(a_whole(epoch), reason, detail)
 
 
 def _from_answer(answer: Answer) -> tuple[Any, ...]:
@@ -437,15 +406,15 @@ def _to_answer(id: str, at: float, answer: str) -> Answer:
     members = {"asked": LAST_JOINED, "end": [], **json.loads(answer)}
     if type(members["end"]) is not list:
         raise TypeError
-    found = Answer(id=id, at=_number(at), **members)
+    found = Answer(id=id, at=a_number(at), **members)
     for session in (found.asked, found.sender, *found.end):
         if session is not None and session is not LAST_JOINED:
-            _name(session)
+            a_name(session)
     if type(id) is not str or not id:
         raise ValueError
     return attrs.evolve(
         found,
-        room=_name(found.room),
-        epoch=_whole(found.epoch),
-        terminated=_whole(found.terminated),
+        room=a_name(found.room),
+        epoch=a_whole(found.epoch),
+        terminated=a_whole(found.terminated),
     )

@@ -76,7 +76,10 @@ class Follower(Protocol):
         ...
 
     async def sweep(self) -> object:
-        """Forget what is too old; called now and then in the hub's own task."""
+        """Forget what is too old; called now and then in the hub's own task.
+
+        What it raises is logged.
+        """
         ...
 
 
@@ -124,6 +127,8 @@ class Hub:
         self._quiet = trio.Event()
         self._slices = trio.StrictFIFOLock()
         self.followers: list[Follower] = []
+        self.store: Any = None
+        """What those have in common, which is their own matter: here it lasts as long as they."""
         self._answers = Answers(self.recognition, clock=self.clock, wall=wall)
 
     @property
@@ -493,7 +498,11 @@ class Hub:
             self.notices.tell()
             await _gently(self.recognition.sweep())
             for follower in self.followers:
-                await follower.sweep()
+                try:
+                    await follower.sweep()
+                except Exception as error:  # noqa: BLE001
+                    # Whatever is the matter with one's records, the others' are swept.
+                    self.notices.failed("sweeping the records of a follower", error)
 
     async def say_goodbye(self) -> None:
         """Close every WebSocket with 1001, and every HTTP connection that is idle."""

@@ -87,6 +87,64 @@ async def test_of_authorities_that_share_keys_the_more_careful_one_rotates(
         assert kids(world)[1:] == before
 
 
+async def test_those_that_share_keys_keep_them_for_as_long_as_any_of_their_logins_lasts(
+    new_world: NewWorld,
+) -> None:
+    short = PersistentSettings(max_idle_days=1, cookie_expiration_days=1)
+    async with new_world(key_rotation_days=1, persistent=short) as world:
+        patient = Settings(
+            user_provider="Staff",
+            persistent=PersistentSettings(max_idle_days=90, cookie_expiration_days=90),
+        )
+        other = await Authority.open(
+            world.hub, patient, store=world.sessions, wall=lambda: world.now
+        )
+        before = kids(world)
+        await other.login(BOB, remember_login=True)
+        world.now += 6 * DAY - 1
+        await world.sweep()
+        assert kids(world) == before
+        for day in range(6, 91):
+            world.now = NOW + day * DAY
+            await world.sweep()
+        assert len(kids(world)) == 16
+        assert len(await other.sessions(BOB)) == 1
+
+
+async def test_a_key_of_a_clock_that_was_ahead_is_replaced_and_still_verifies(
+    new_world: NewWorld,
+) -> None:
+    async with new_world(now=NOW + 4000 * DAY) as world:
+        ahead = kids(world)
+    async with new_world(now=NOW) as world:
+        login = await world.login()
+        assert login.claims.kid == ahead[0]
+        await world.sweep()
+        first = kids(world)
+        assert first[1:] == ahead
+        assert await world.authenticated(login)
+        world.now += 30 * DAY
+        await world.sweep()
+        assert kids(world)[1:] == first
+        rotated = kids(world)
+    async with new_world(now=NOW + 30 * DAY) as world:
+        await world.sweep()
+        assert kids(world) == rotated
+
+
+async def test_a_clock_that_was_a_little_ahead_is_no_reason_to_rotate(
+    new_world: NewWorld,
+) -> None:
+    async with new_world(now=NOW) as world:
+        before = kids(world)
+        world.now -= 30 * DAY - 1
+        await world.sweep()
+        assert kids(world) == before
+        world.now -= 1
+        await world.sweep()
+        assert kids(world)[1:] == before
+
+
 async def test_a_key_signs_only_when_it_is_durable(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -24,6 +24,15 @@ def test_the_oldest_are_dropped() -> None:
     assert "k1" in keys.verifying
 
 
+def test_they_are_in_order_whichever_way_the_clock_was_put() -> None:
+    keys = Keys((key(1),)).rotated(key(9)).rotated(key(8)).rotated(key(5))
+    assert [each.kid for each in keys.keys] == ["k5", "k8", "k9", "k1"]
+    times = [each.created for each in keys.keys]
+    assert times[0] == 5
+    assert times == sorted(set(times), reverse=True)
+    assert times[-1] == 1
+
+
 def test_there_is_always_one() -> None:
     with pytest.raises(ValueError, match="there must be a key"):
         Keys(())

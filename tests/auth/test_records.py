@@ -1,14 +1,21 @@
 """Sessions that no authority of the process has any more, and how they come to their end."""
 
+import contextlib
+from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
 
+import sse_trio
 from sse_trio.auth.authority import Authority
-from sse_trio.auth.sessions import MemorySessions
+from sse_trio.auth.sessions import MemorySessions, SqliteSessions
 from sse_trio.auth.settings import PersistentSettings, SessionSettings, Settings
 from sse_trio.errors import LimitReached
+from sse_trio.ledger import SqliteLedger
+from sse_trio.server.hub import Hub
 
+from ..support import KEY
 from .fixtures import NOW
 from .world import ADA, NewWorld, World
 
@@ -66,7 +73,9 @@ async def test_where_single_sign_on_has_been_switched_off(new_world: NewWorld) -
         world.now += 20 * MINUTE
         await world.sweep()
         assert world.hub.view(ADA.id).sessions
-    async with new_world(now=NOW + 20 * MINUTE + 1) as world:
+    async with new_world(now=NOW) as world:
+        await world.sweep()
+        world.now += 20 * MINUTE + 1
         await world.sweep()
         assert not world.hub.view(ADA.id).sessions
 
@@ -79,6 +88,7 @@ async def test_the_most_careful_of_those_that_there_are_decides(new_world: NewWo
         for app_type, idle in [("mobile", 60), ("admin", 90)]:
             settings = Settings(app_type=app_type, session=SessionSettings(max_idle_minutes=idle))
             await Authority.open(world.hub, settings, store=world.sessions, wall=lambda: world.now)
+        await world.sweep()
         world.now += 60 * MINUTE
         await world.sweep()
         assert world.hub.view(ADA.id).sessions
@@ -120,12 +130,92 @@ async def test_who_comes_back_in_time_has_its_sessions_again(new_world: NewWorld
         assert [known.id for known in await opened.sessions(ADA)] == [login.claims.session]
 
 
+@pytest.mark.parametrize(("remember", "lasts"), [(False, 20 * MINUTE), (True, 30 * DAY)])
+async def test_an_authority_that_is_late_finds_its_logins_for_as_long_as_they_could_last(
+    new_world: NewWorld, remember: bool, lasts: float
+) -> None:
+    """However long they have been idle by the settings of those that were there."""
+    long: dict[str, Any] = {
+        "app_type": "mobile",
+        "session": SessionSettings(max_idle_minutes=7 * 24 * 60),
+        "persistent": PersistentSettings(max_idle_days=90, cookie_expiration_days=90),
+    }
+    async with new_world(**long) as world:
+        await world.login(remember_login=remember)
+    later = NOW + 2 * lasts
+    async with new_world(now=later) as world:
+        await world.sweep()
+        world.now += lasts - 1
+        await world.sweep()
+        late = await Authority.open(
+            world.hub, Settings(**long), store=world.sessions, wall=lambda: world.now
+        )
+        assert len(await late.sessions(ADA)) == 1
+        world.now += 1
+        await world.sweep()
+        assert len(await late.sessions(ADA)) == 1
+    async with new_world(now=later) as world:
+        await world.sweep()
+        world.now += lasts
+        await world.sweep()
+        assert not world.hub.view(ADA.id).sessions
+        assert await world.sessions.of_room(ADA.id) == []
+
+
+@pytest.mark.parametrize("kind", [sse_trio.MemoryLedger, SqliteLedger])
+async def test_the_authorities_of_a_hub_share_a_store_without_being_told(
+    kind: type[Any], tmp_path: Path
+) -> None:
+    """Or each rotated keys of its own, and dropped the other's."""
+    now, opened = NOW, dict[str, Authority]()
+
+    async def open_one(hub: Hub, provider: str) -> None:
+        opened[provider] = await Authority.open(
+            hub,
+            Settings(user_provider=provider),
+            room=lambda user: f"{provider} {user.id}",
+            wall=lambda: now,
+        )
+
+    async with contextlib.AsyncExitStack() as stack:
+        ledger: Any = (
+            await stack.enter_async_context(SqliteLedger.open(tmp_path / "test.db"))
+            if kind is SqliteLedger
+            else kind()
+        )
+        nursery = await stack.enter_async_context(trio.open_nursery())
+        hub = Hub(sse_trio.Config(authkey=KEY), ledger, nursery.start_soon, wall=lambda: now)
+        async with trio.open_nursery() as opening:
+            for provider in ("Users", "Staff"):
+                opening.start_soon(open_one, hub, provider)
+        one, other = opened.values()
+        assert one.store is other.store
+        assert isinstance(one.store, SqliteSessions) == (kind is SqliteLedger)
+        for _ in range(3):
+            now += 30 * DAY
+            for follower in hub.followers:
+                await follower.sweep()
+        logins = [await each.login(ADA, remember_login=True) for each in (one, other)]
+        for follower in hub.followers:
+            await follower.sweep()
+        assert [len(await each.sessions(ADA)) for each in (one, other)] == [1, 1]
+        assert len({login.claims.kid for login in logins}) == 1
+
+
+async def test_what_the_first_is_given_the_others_share(new_world: NewWorld) -> None:
+    async with new_world() as world:
+        other = await Authority.open(world.hub, Settings(app_type="mobile"))
+        assert other.store is world.sessions
+
+
 async def test_another_store_is_nobodys_here(new_world: NewWorld) -> None:
     async with new_world(app_type="mobile") as world:
         await world.login()
-    async with new_world(now=NOW + 20 * MINUTE + 1) as world:
+    async with new_world(now=NOW) as world:
         await Authority.open(
             world.hub, Settings(app_type="mobile"), store=MemorySessions(), wall=lambda: world.now
         )
+        await world.sweep()
+        world.now += 20 * MINUTE + 1
         await world.sweep()
         assert not world.hub.view(ADA.id).sessions

@@ -346,9 +346,10 @@ async def test_what_is_damaged_is_the_ledgers_error(tmp_path: Path) -> None:
     async with SqliteLedger.open(tmp_path / "test.db") as ledger:
         store = SqliteSessions(ledger)
         store.create(session("s1"))
-        await ledger.change("bad", "UPDATE sessions SET kind = 'for ever'").wait()
-        with pytest.raises(LedgerError, match="damaged"):
-            await store.get("s1")
+        for change in ("kind = 'for ever'", "kind = 'session', room = 'u' || char(1)"):
+            await ledger.change("bad", f"UPDATE sessions SET {change}").wait()
+            with pytest.raises(LedgerError, match="damaged"):
+                await store.get("s1")
 
 
 async def test_a_contact_counts_before_it_is_on_the_disk(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from sse_trio.auth.settings import Kind, PersistentSettings, SessionSettings, Settings
 from sse_trio.errors import ConfigError
+from sse_trio.ledger.checks import KINDS
 
 
 def test_the_defaults() -> None:
@@ -124,3 +125,7 @@ def test_at_the_edge_of_a_contradiction() -> None:
     assert Settings(single_sign_on_between_app_types=True).https
     assert Settings(same_site="None").https
     assert not Settings(https=False).https
+
+
+def test_the_ledgers_file_knows_every_kind() -> None:
+    assert set(Kind) == set(KINDS)

@@ -651,22 +651,36 @@ def test_an_answer_that_is_damaged_is_told_by_its_number(path: Path, script: str
         ("sessions", "UPDATE sessions SET user = x'75'"),
         ("keys", "UPDATE keys SET secret = 'text'"),
         ("keys", "UPDATE keys SET created = x'00'"),
+        # What could not be told of, and so not be ended.
+        *(
+            ("sessions", f"UPDATE sessions SET {column} = {value}")
+            for column in ("id", "user", "name", "room")
+            for value in ("'u' || char(1)", "''", f"'{'u' * 257}'")
+        ),
+        ("sessions", "UPDATE sessions SET kind = 'for ever'"),
+        ("sessions", "UPDATE sessions SET epoch = -1"),
+        ("sessions", "UPDATE sessions SET created = -1"),
+        ("sessions", "UPDATE sessions SET seen = 9e999"),
+        ("sessions", "UPDATE sessions SET address = CAST(x'ff' AS TEXT)"),
+        ("keys", "UPDATE keys SET kid = ''"),
+        ("keys", "UPDATE keys SET secret = x'01'"),
+        ("keys", "UPDATE keys SET created = -1"),
     ],
 )
-def test_what_others_keep_is_of_its_types_too(path: Path, table: str, script: str) -> None:
+def test_what_others_keep_is_what_it_must_be_too(path: Path, table: str, script: str) -> None:
     """It is read when somebody logs in, or swept: too late to notice."""
     with opened(path):
         pass
     with database(path) as db:
-        db.execute("INSERT INTO keys VALUES ('k', x'01', 1.0)")
+        db.execute("INSERT INTO keys VALUES ('k', zeroblob(32), 1.0)")
         db.execute(
             "INSERT INTO sessions VALUES "
-            "('i', 'u', 'n', 'r', 'k', 'a', 1, 1.0, 1.0, 'b', 'c', '', '')"
+            "('i', 'u', 'n', 'r', 'session', 'a', 1, 1.0, 1.0, 'b', 'c', '', '')"
         )
     assert loaded(path) == ({}, {})
     with database(path) as db:
         db.execute(script)
-    with pytest.raises(LedgerError, match=rf"is damaged \(1 rows of {table}\): restore"):
+    with pytest.raises(LedgerError, match=rf"is damaged \(row 1 of {table}\): restore"):
         loaded(path)
 
 

@@ -617,6 +617,23 @@ async def test_who_follows_is_told_of_every_decision_and_swept(
     assert records.sweeps == 1
 
 
+async def test_whoever_follows_and_fails_hurts_nobody(
+    start: Start, autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Damaged(Records):
+        async def sweep(self) -> None:
+            quoted = "a user's name"
+            raise ValueError(quoted)
+
+    hub, records = await start(), Records()
+    for follower in (Damaged(), records):
+        hub.follow(follower)
+    await trio.sleep(2 * SWEEP + 1)
+    assert records.sweeps == 2
+    assert caplog.text.count("sweeping the records of a follower: ValueError") == 2
+    assert "a user's name" not in caplog.text
+
+
 async def test_who_follows_is_told_of_a_room_that_a_ticket_has_lifted(start: Start) -> None:
     lost, hub, records = await start(), await start(), Records()
     hub.follow(records)
