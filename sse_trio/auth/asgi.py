@@ -7,28 +7,25 @@ refuses nobody: what an anonymous request may do is the application's to say.
 ASGI: https://asgi.readthedocs.io/en/latest/specs/www.html
 """
 
+import contextlib
 import logging
-import math
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any, Final
-
-import trio
 
 from ..core.messages import CloseCode
 from ..errors import LedgerError
 from ..origins import normalise
-from ..server.member import Outcome
 from . import answers
 from .answers import NO_STORE, Fields
-from .authority import Authority, LoggedIn
-from .cookies import User
+from .authority import Authority
 from .hint import Hint
+from .request import RequestAuth, Scope
 from .settings import Settings
-from .verdict import FOREIGN_WEBSOCKET, Anonymous, Authenticated, Headers, Reason
+from .verdict import FOREIGN_WEBSOCKET, Anonymous, Headers
 
-Scope = Mapping[str, Any]
+__all__ = ["App", "Authentication", "Message", "RequestAuth", "Scope", "auth"]
+
 Message = Mapping[str, Any]
 
 App = Callable[[Any, Any, Any], Awaitable[None]]
@@ -43,7 +40,7 @@ _STARTS: Final = ("http.response.start", "websocket.accept", "websocket.http.res
 logger = logging.getLogger("sse_trio")
 
 
-def auth(scope: Scope) -> "RequestAuth":
+def auth(scope: Scope) -> RequestAuth:
     """Return whose request this is; frameworks have the scope as ``request.scope``.
 
     Raises:
@@ -54,158 +51,6 @@ def auth(scope: Scope) -> "RequestAuth":
         raise LookupError("there is no sse_trio.auth.asgi.Authentication before the application")
     found.is_asked = True
     return found
-
-
-class RequestAuth:
-    """Whose request this is, and the ways to change that.
-
-    What changes something has to be called before the answer begins, which has the cookies:
-    afterwards it is a `RuntimeError`.
-    """
-
-    def __init__(
-        self, authority: Authority, scope: Scope, identity: Authenticated | Anonymous
-    ) -> None:
-        self.identity = identity
-        self._authority = authority
-        self._scope = scope
-        self.is_asked = False
-        """Whether the answer may depend on whose request it is."""
-        self.is_logout = False
-        """Whether the answer is to delete the cookies."""
-        self._logged_in: LoggedIn | None = None
-        self._has_begun = False
-
-    @property
-    def user(self) -> User | None:
-        """The user; None if the request is anonymous."""
-        return self.identity.user if isinstance(self.identity, Authenticated) else None
-
-    @property
-    def room(self) -> str | None:
-        """What this login's pages join; None if anonymous."""
-        return self._authority.room(self.user) if self.user else None
-
-    @property
-    def ticket(self) -> str | None:
-        """What this login's pages join with; None if anonymous, or if the hub has no authkey."""
-        if isinstance(self.identity, Authenticated):
-            return self._authority.ticket(self.identity)
-        return None
-
-    def while_standing(self) -> AbstractContextManager[trio.CancelScope]:
-        """Cancel the block when the login ends: for an answer that goes on for long.
-
-        ``with auth(scope).while_standing() as standing:``; then ``standing.cancelled_caught`` tells
-        whether it has. The login of an anonymous request has ended.
-        """
-        if isinstance(self.identity, Anonymous):
-            return trio.CancelScope(deadline=-math.inf)
-        return self._authority.while_standing(self.identity)
-
-    async def login(
-        self, user: User, *, remember_login: bool = False, detail: dict[str, Any] | None = None
-    ) -> LoggedIn:
-        """Log a user in, whom the application has authenticated; the answer has the cookies.
-
-        Arguments and errors are those of :meth:`Authority.login`.
-        """
-        self._must_not_have_begun()
-        if self._scope["type"] != "http":
-            raise RuntimeError("a WebSocket cannot log in: it ends with the login that it has")
-        # There may have been one before, in this very request.
-        self.abandon()
-        client = self._scope.get("client")
-        logged_in = await self._authority.login(
-            user,
-            remember_login=remember_login,
-            detail=detail,
-            headers=self._scope["headers"],
-            address=client[0] if client else None,
-        )
-        self._logged_in = logged_in
-        if self._has_begun:
-            self.abandon()
-        self._must_not_have_begun()
-        self.identity, self.is_logout = logged_in.identity, False
-        return logged_in
-
-    async def logout(self) -> Outcome | None:
-        """End all of the user's sessions; the answer deletes the cookies.
-
-        Also those of a login that has lapsed. None if there was nobody to log out: anonymous, or
-        superseded meanwhile, and then the browser may have logged in again and keeps its cookies.
-
-        Errors are those of :meth:`Authority.logout`.
-        """
-        self._must_not_have_begun()
-        if isinstance(self.identity, Anonymous):
-            # Only where the page has proved that it is the application's, by the token.
-            if self.identity.reason.is_lapse:
-                self._forget()
-            return None
-        outcome = await self._authority.logout(self.identity)
-        if outcome is not None:
-            self._forget()
-        return outcome
-
-    async def end(self, session: str) -> Outcome | None:
-        """End one of the user's sessions, and no other; None if nothing was ended.
-
-        The answer deletes the cookies only if they are of that session. So the logout of a
-        terminated page, which may come when the same browser has logged in again, does not.
-
-        Errors are those of :meth:`Authority.end`.
-        """
-        self._must_not_have_begun()
-        if isinstance(self.identity, Anonymous):
-            return None
-        asking = self.identity.session
-        outcome = await self._authority.end(self.identity.user, session, by=asking)
-        if outcome is not None and session == asking:
-            self._forget()
-        return outcome
-
-    def _forget(self) -> None:
-        self.identity = Anonymous(Reason.SUPERSEDED, browser=self.identity.browser)
-        self.is_logout = True
-
-    def _must_not_have_begun(self) -> None:
-        if self._has_begun:
-            raise RuntimeError("the answer has begun, and can carry no cookies any more")
-
-    def abandon(self) -> None:
-        """Undo a login whose cookies have not been sent."""
-        if self._logged_in is not None:
-            self._authority.abandon(self._logged_in)
-            self._logged_in = None
-
-    def begin(self) -> list[str]:
-        """Decide which cookies the answer sets or deletes, as things stand when it begins."""
-        self._has_begun = True
-        if self.is_logout:
-            return self._authority.forget(self.identity)
-        if isinstance(self.identity, Anonymous):
-            return []
-        found = self._authority.renew(self.identity)
-        if not found:
-            self.abandon()
-        return found
-
-    @property
-    def has_to_forget(self) -> bool:
-        """Whether the user has logged out, and no answer that deletes the cookies has begun."""
-        return self.is_logout and not self._has_begun
-
-    def begun(self) -> bool:
-        """Note that the server has accepted the answer's start; return whether it was a login's."""
-        logged_in, self._logged_in = self._logged_in, None
-        return logged_in is not None
-
-    def refused(self) -> None:
-        """Note that the server has refused the answer's start; another answer may still begin."""
-        self._has_begun = False
-        self.abandon()
 
 
 class Authentication:
@@ -279,8 +124,10 @@ class Authentication:
         except Exception:
             # The server around us would answer this, without deleting the browser's dead cookies.
             if request.has_to_forget:
-                for message in answers.failed():
-                    await answer(message)
+                # Nor is it of interest then whether the client is still there.
+                with contextlib.suppress(Exception):
+                    for message in answers.failed():
+                        await answer(message)
             raise
 
     async def _websocket(self, request: RequestAuth, scope: Scope, receive: Any, send: Any) -> None:

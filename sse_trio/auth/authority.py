@@ -18,9 +18,8 @@ from ..core.notify import MAX_END
 from ..core.tokens import MAX_EPOCH
 from ..server.member import Outcome
 from . import cookies
-from .browsers import Browser
+from .browsers import Browser, Step
 from .cookies import Claims, User
-from .keys import Keys
 from .records import Records, Rooms
 from .sessions import Sessions, store_in
 from .settings import Kind, Settings
@@ -32,7 +31,6 @@ from .verdict import (
     Reason,
     Session,
     judge,
-    read_cookies,
     recognise,
 )
 
@@ -181,11 +179,18 @@ class Authority:
             now = max(self._records.wall(), self._rooms.view(room).notified)
             claims = attrs.evolve(claims, epoch=epoch, issued=now, checked=now)
             self.store.create(attrs.evolve(session, epoch=epoch, created=now, seen=now))
-            browser.logged_in(claims)
+            stands = partial(self._records.stands, claims)
+            step = Step(claims.session, stands, self._browser(claims.session))
+            for browser in browsers:
+                browser.logged_in(step)
 
-        browser = self._browser(read_cookies(headers, settings=self.settings, keys=keys))
-        left = await self._left(headers, keys)
-        # The store knows the room of each. Those in this room end in the same step.
+        # The logins that this browser is in, and will have no cookies of any more.
+        sent = [value for key, value in headers if key == b"cookie"]
+        ids = cookies.sessions_untrusted(sent, self.settings, keys)
+        browsers = [self._browser(session_id) for session_id in ids] or [Browser()]
+        found = [await self.store.get(session_id) for session_id in ids]
+        left = [known for known in found if known is not None]
+        # The store knows in which room: here they end in the same step.
         end = [known.id for known in left if known.room == room][:MAX_END]
         await self._records.recall(room)
         try:
@@ -204,7 +209,7 @@ class Authority:
         except BaseException:
             self._abandon(room, claims.session)
             raise
-        identity = Authenticated(claims, checked=True, browser=browser)
+        identity = Authenticated(claims, checked=True, browser=browsers[0])
         return LoggedIn(identity, cookies.write(claims, self.settings, keys), outcome)
 
     def abandon(self, logged_in: LoggedIn) -> None:
@@ -214,13 +219,6 @@ class Authority:
     def _abandon(self, room: str, session: str) -> None:
         if session in self._rooms.view(room).sessions:
             self._rooms.abandon(room, session)
-
-    async def _left(self, headers: Headers, keys: Keys) -> list[Session]:
-        """Return the logins that a browser is in, and whose cookies it is about to lose."""
-        sent = [value for key, value in headers if key == b"cookie"]
-        ids = cookies.sessions_untrusted(sent, self.settings, keys)
-        found = [await self.store.get(session) for session in ids]
-        return [known for known in found if known is not None]
 
     async def authenticate(
         self, method: str, headers: Headers, *, activity: bool = True
@@ -236,9 +234,12 @@ class Authority:
         claims = recognise(method, headers, settings=self.settings, keys=self._records.keyring.keys)
         if isinstance(claims, Anonymous):
             return claims
-        browser = self._browser(claims)
+        browser = self._browser(claims.session)
+        renewals = browser.renewals
         verdict = await self._judge(claims, browser, now, activity=activity)
-        return attrs.evolve(verdict, browser=browser)
+        if isinstance(verdict, Anonymous):
+            return attrs.evolve(verdict, browser=browser)
+        return attrs.evolve(verdict, browser=browser, renewals=renewals)
 
     async def _judge(
         self, claims: Claims, browser: Browser, now: float, *, activity: bool
@@ -281,17 +282,16 @@ class Authority:
         """Return the ``Set-Cookie`` values that go with the answer to a request; usually none.
 
         Call this when the answer begins, and send the values with it: they are returned once,
-        and never replace newer cookies. There are none for a login that has ended since, whose
+        and again only to a later request that has not got them. They never replace newer cookies. There are none for a login that has ended since, whose
         browser has logged in again, or whose key is no longer in use.
         """
         claims, browser = identity.claims, identity.browser
         if not identity.checked or claims.kid not in self._records.keyring.keys.verifying:
             return []
-        if self._records.stands(claims) is False or self._is_overtaken(browser, claims.session):
+        if self._records.stands(claims) is False or browser.is_overtaken(claims.session):
             return []
-        if claims.checked <= browser.renewed:
+        if not browser.renew(claims.checked, identity.renewals):
             return []
-        browser.renewed = claims.checked
         return cookies.write(claims, self.settings, self._records.keyring.keys)
 
     def forget(self, identity: Authenticated | Anonymous) -> list[str]:
@@ -300,22 +300,11 @@ class Authority:
         Call this when the answer begins. There are none if the browser has logged in again since
         its request.
         """
-        if self._is_overtaken(identity.browser):
-            return []
-        return cookies.delete(self.settings)
+        return [] if identity.browser.is_overtaken() else cookies.delete(self.settings)
 
-    def _browser(self, login: Claims | Anonymous) -> Browser:
-        """Return what the requests with these cookies share."""
-        if isinstance(login, Anonymous):
-            return Browser()
-        return self.store.browsers.setdefault(login.session, Browser())
-
-    def _is_overtaken(self, browser: Browser, session: str | None = None) -> bool:
-        """Whether the browser has logged in again, and this login is no longer its own."""
-        latest = browser.latest
-        if latest is None or latest.session == session:
-            return False
-        return self._records.stands(latest) is not False
+    def _browser(self, session: str) -> Browser:
+        """Return what the requests with the cookies of this session share."""
+        return self.store.browsers.setdefault(session, Browser())
 
     def while_standing(
         self, identity: Authenticated

@@ -14,7 +14,6 @@ import attrs
 import trio
 
 from ..errors import LedgerError
-from .cookies import Claims
 
 if TYPE_CHECKING:
     from .verdict import Session
@@ -34,20 +33,58 @@ class Look:
     over: trio.Event = attrs.field(factory=trio.Event)
 
 
+@attrs.frozen(eq=False)
+class Step:
+    """From one login of a browser to its next."""
+
+    session: str = attrs.field(repr=False)
+    stands: Callable[[], bool | None] = attrs.field(repr=False)
+    """Whether that login stands; None where that is not known."""
+    browser: "Browser" = attrs.field(repr=False)
+    """Who has its cookies."""
+
+
 @attrs.define(eq=False)
 class Browser:
     """Every client that has the cookies of one login: a browser, and anyone with a copy of them."""
 
-    latest: Claims | None = None
-    """The last login that a request with these cookies has made."""
-    renewed: float = -math.inf
-    """When the store was last asked, as the newest cookies that were sent have it. Unix seconds."""
+    renewals: int = 0
+    """How often cookies have been sent to it."""
+    _renewed: float = -math.inf
+    """When the store had been asked, by the newest of them. Unix seconds."""
+    next: Step | None = None
+    """The last login that a request with these cookies has made. There is no way back: each
+    is kept only for the requests of those before it."""
     _look: Look | None = None
 
-    def logged_in(self, claims: Claims) -> None:
+    def logged_in(self, step: Step) -> None:
         """Note a login by a request with these cookies."""
-        # No renewal has been sent for it yet, whatever the clock says.
-        self.latest, self.renewed = claims, -math.inf
+        # Its own cookies are the first, whatever the clock says.
+        self.next, self._renewed = step, -math.inf
+
+    def is_overtaken(self, session: str | None = None) -> bool:
+        """Whether the browser is in another login by now than this one.
+
+        Also if that was made with the cookies of one in between, which it has ended.
+        """
+        step = self.next
+        while step is not None:
+            if step.session != session and step.stands() is not False:
+                return True
+            step = step.browser.next
+        return False
+
+    def renew(self, checked: float, renewals: int) -> bool:
+        """Whether to send cookies that were `checked` then; if so, they count as sent.
+
+        Never over newer ones. The same are sent again to a request that has come after them,
+        when there had been so many `renewals`: it shows that they did not arrive.
+        """
+        if (checked, renewals) < (self._renewed, self.renewals):
+            return False
+        self._renewed = checked
+        self.renewals += 1
+        return True
 
     async def ask(
         self,

@@ -86,6 +86,8 @@ class Authenticated:
     """Whether the store was asked, and this is a contact: then the cookies are renewed."""
     browser: Browser = attrs.field(factory=Browser, eq=False, repr=False)
     """What this request shares with other requests that have the same cookies."""
+    renewals: int = attrs.field(default=0, eq=False, repr=False)
+    """How often cookies had been sent to that browser when it arrived."""
 
     @property
     def user(self) -> User:
@@ -142,7 +144,7 @@ def recognise(
 ) -> Claims | Anonymous:
     """Read what a request shows; `headers` have lower-case names."""
     headers = list(headers)
-    claims = read_cookies(headers, settings=settings, keys=keys)
+    claims = _read_cookies(headers, settings=settings, keys=keys)
     if isinstance(claims, Anonymous):
         return claims
     tokens = [value for key, value in headers if key in CSRF_HEADERS]
@@ -169,7 +171,7 @@ def _is_navigation(method: str, headers: Headers) -> bool:
     return method in SAFE_METHODS and not (is_foreign and is_embedded)
 
 
-def read_cookies(headers: Headers, *, settings: Settings, keys: Keys) -> Claims | Anonymous:
+def _read_cookies(headers: Headers, *, settings: Settings, keys: Keys) -> Claims | Anonymous:
     """Read the login that a browser is in, whichever site has made it send the request."""
     found = cookies.find((value for key, value in headers if key == b"cookie"), settings)
     counts = [len(values) for values in found]

@@ -14,7 +14,16 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 import sse_trio
-from sse_trio.auth import Authenticated, MemorySessions, Session, SessionSettings
+from sse_trio.auth import (
+    Authenticated,
+    Authority,
+    LoggedIn,
+    MemorySessions,
+    Session,
+    SessionSettings,
+    Settings,
+    cookies,
+)
 from sse_trio.auth.answers import depending_on_cookies
 from sse_trio.auth.asgi import App, Authentication, Message, RequestAuth, Scope, auth
 from sse_trio.auth.hint import HINT
@@ -72,6 +81,24 @@ def requesting(world: World, scope: Scope, act: Act, answers: list[list[Message]
         answers.append(await ask(app, dict(scope)))
 
     return request
+
+
+def headers_of(world: World, answer: list[Message]) -> list[tuple[bytes, bytes]]:
+    """What a browser sends when it has got this answer."""
+    return world.headers([cookie.decode() for cookie in fields(answer, b"set-cookie")])
+
+
+Shown = Callable[[World, LoggedIn], list[tuple[bytes, bytes]]]
+
+SHOWN: dict[str, Shown] = {
+    "the first cookie alone": lambda world, login: [
+        (b"cookie", world.headers(login)[0][1].rpartition(b"; ")[0])
+    ],
+    "a stray second one": lambda world, login: [
+        *world.headers(login),
+        (b"cookie", cookies.names(world.authority.settings)[1].encode() + b"=stray"),
+    ],
+}
 
 
 # -- logins ---------------------------------------------------------------------------------
@@ -151,6 +178,104 @@ async def test_nor_does_the_logout_of_a_login_that_has_lapsed(world: World) -> N
     assert fields(sent, b"set-cookie") == []
 
 
+@pytest.mark.parametrize("users", [(log_in, log_in), (log_in_bob, log_in), (log_in, log_in_bob)])
+async def test_nor_of_a_login_that_it_has_made_with_the_cookies_of_another_one_since(
+    world: World, users: tuple[Act, Act]
+) -> None:
+    login = await world.login()
+    answers: list[list[Message]] = []
+
+    async def one_after_the_other(request: RequestAuth) -> None:
+        newest = scope_of(world, headers=world.headers(login)[:1])
+        for act in users:
+            await requesting(world, newest, act, answers)(request)
+            newest = scope_of(world, headers=headers_of(world, answers[-1])[:1])
+
+    sent = await meanwhile(world, log_out, scope_of(world, login), one_after_the_other)
+    assert [len(fields(answer, b"set-cookie")) for answer in answers] == [2, 2]
+    assert fields(sent, b"set-cookie") == []
+
+
+async def test_what_follows_a_login_is_known_for_as_long_as_it_is_answered_and_no_longer(
+    world: World,
+) -> None:
+    known = world.sessions.browsers
+    scope = scope_of(world, await world.login())
+    answers: list[list[Message]] = []
+
+    async def many(request: RequestAuth) -> None:
+        newest = scope
+        for number in range(1, 10):
+            await requesting(world, newest, log_in, answers)(request)
+            newest = scope_of(world, headers=headers_of(world, answers[-1]))
+            assert len(known) == number + 1
+
+    await meanwhile(world, nothing, scope, many)
+    assert not known
+
+
+@pytest.mark.parametrize("shown", SHOWN.values(), ids=SHOWN)
+async def test_a_login_is_known_by_the_first_cookie_alone(world: World, shown: Shown) -> None:
+    """Whatever makes its request anonymous: neither are its cookies deleted nor others sent."""
+    login = await world.login()
+    form = scope_of(world, headers=shown(world, login))
+    answers: list[list[Message]] = []
+    second = requesting(world, form, log_in_bob, answers)
+    for act, scope in ((log_out, scope_of(world, login)), (log_in, form)):
+        sent = await meanwhile(world, act, scope, second)
+        assert len(fields(answers[-1], b"set-cookie")) == 2
+        assert fields(sent, b"set-cookie") == []
+    assert await world.authority.sessions(ADA) == []
+
+
+async def test_so_is_the_login_of_another_type_of_application(world: World) -> None:
+    """Where there is no single sign-on: the cookies have the same names."""
+    mobile = await Authority.open(
+        world.hub, Settings(app_type="mobile"), store=world.sessions, wall=lambda: world.now
+    )
+    scope = scope_of(world, await mobile.login(ADA))
+    answers: list[list[Message]] = []
+
+    async def slow(request: RequestAuth) -> None:
+        await request.logout()
+        await requesting(world, scope, log_in_bob, answers)(request)
+
+    sent = await ask(Authentication(answering(act=slow), mobile), scope)
+    assert len(fields(answers[0], b"set-cookie")) == 2
+    assert fields(sent, b"set-cookie") == []
+
+
+async def test_whether_it_stands_is_known_in_its_own_room(world: World) -> None:
+    """Each type of application may name its users' rooms as it likes."""
+    mobile = await Authority.open(
+        world.hub,
+        Settings(app_type="mobile"),
+        room=lambda user: f"mobile-{user.id}",
+        store=world.sessions,
+        wall=lambda: world.now,
+    )
+    scope = scope_of(world, await mobile.login(ADA))
+
+    async def slow(request: RequestAuth) -> None:
+        await request.logout()
+        await requesting(world, scope, log_in_bob, [])(request)
+        await world.authority.end_all(BOB)
+
+    assert deletes_cookies(await ask(Authentication(answering(act=slow), mobile), scope), world)
+
+
+@pytest.mark.parametrize("which", [0, 1])
+async def test_each_of_several_first_cookies_is_known(world: World, which: int) -> None:
+    """A browser may have one of a parent domain too."""
+    logins = [await world.login(ADA), await world.login(BOB)]
+    form = scope_of(world, headers=[world.headers(login)[0] for login in logins])
+    answers: list[list[Message]] = []
+    anew = requesting(world, form, log_in, answers)
+    sent = await meanwhile(world, log_out, scope_of(world, logins[which]), anew)
+    assert len(fields(answers[0], b"set-cookie")) == 2
+    assert fields(sent, b"set-cookie") == []
+
+
 async def test_a_logout_deletes_the_cookies_when_another_browser_logs_in(world: World) -> None:
     login = await world.login()
     answers: list[list[Message]] = []
@@ -194,6 +319,49 @@ async def test_an_older_renewal_is_not_sent_over_a_newer_one(world: World) -> No
     world.now += 301
     sent = await ask(Authentication(answering(), world.authority), dict(scope))
     assert len(fields(sent, b"set-cookie")) == 2
+
+
+async def test_a_renewal_that_did_not_come_is_sent_again(world: World) -> None:
+    """Also while something is being answered for long, as a WebSocket."""
+    scope = scope_of(world, await world.login())
+    app = Authentication(answering(), world.authority)
+
+    async def lost(_: RequestAuth) -> None:
+        world.now += 301
+        found = [len(fields(await ask(app, dict(scope)), b"set-cookie")) for _ in range(3)]
+        # Whoever comes with the old cookies has not got the new ones.
+        assert found == [2, 2, 2]
+
+    await meanwhile(world, nothing, scope, lost)
+
+
+async def test_who_was_under_way_when_it_was_sent_is_not_sent_it_again(world: World) -> None:
+    scope = scope_of(world, await world.login())
+    world.now += 301
+    answers: list[list[Message]] = []
+    others = requesting(world, scope, nothing, answers)
+
+    async def twice(request: RequestAuth) -> None:
+        await others(request)
+        await others(request)
+
+    # It had arrived before either of them.
+    sent = await meanwhile(world, nothing, scope, twice)
+    assert [len(fields(answer, b"set-cookie")) for answer in (*answers, sent)] == [2, 2, 0]
+
+
+async def test_a_renewal_that_did_not_come_is_sent_once_to_all_who_show_it(world: World) -> None:
+    scope = scope_of(world, await world.login())
+    world.now += 301
+    answers: list[list[Message]] = []
+
+    async def at_once(request: RequestAuth) -> None:
+        await requesting(world, scope, nothing, answers)(request)
+        anew = requesting(world, scope, nothing, answers)
+        answers.append(await meanwhile(world, nothing, scope, anew))
+
+    await meanwhile(world, nothing, scope, at_once)
+    assert [len(fields(answer, b"set-cookie")) for answer in answers] == [2, 2, 0]
 
 
 @attrs.define(eq=False)
@@ -276,7 +444,8 @@ async def test_who_comes_a_little_later_asks_no_more(page: Page) -> None:
 
     await meanwhile(page.world, nothing, scope, later)
     assert page.store.looks == 2
-    assert page.cookies() == [2, 0, 2]
+    # Nor is its answer lost: who comes with the old cookies when they were sent gets them again.
+    assert page.cookies() == [2, 2, 2]
 
 
 async def test_who_comes_when_the_room_has_forgotten_the_login_asks_anew() -> None:
@@ -453,6 +622,39 @@ async def test_the_answer_to_a_logout_that_fails_deletes_the_cookies(
     assert b"".join(message["body"] for message in rest) == body
 
 
+async def test_the_applications_error_is_raised_though_the_connection_is_gone(
+    world: World,
+) -> None:
+    async def app(scope: Scope, receive: Any, send: Any) -> None:
+        await auth(scope).logout()
+        raise ZeroDivisionError
+
+    tried: list[Message] = []
+
+    async def send(message: Message) -> None:
+        tried.append(message)
+        raise OSError("the client has gone")
+
+    scope = scope_of(world, await world.login())
+    with pytest.raises(ZeroDivisionError):
+        await Authentication(app, world.authority)(scope, None, send)
+    assert [message["type"] for message in tried] == ["http.response.start"]
+
+
+async def test_who_is_cancelled_in_that_answer_is_cancelled(world: World) -> None:
+    async def app(scope: Scope, receive: Any, send: Any) -> None:
+        await auth(scope).logout()
+        raise ZeroDivisionError
+
+    async def send(message: Message) -> None:
+        await trio.sleep_forever()
+
+    scope = scope_of(world, await world.login())
+    with trio.move_on_after(0) as cancelled:
+        await Authentication(app, world.authority)(scope, None, send)
+    assert cancelled.cancelled_caught
+
+
 async def test_other_errors_are_the_frameworks(world: World) -> None:
     send = Refusing()
     scope = scope_of(world, await world.login())
@@ -602,4 +804,18 @@ async def test_there_is_no_hint_where_the_login_was_taken_back(
     app = Authentication(answering(act=in_vain), world.authority)
     for _ in range(3):
         await ask(app, scope_of(world))
+    assert hints() == 0
+
+
+@pytest.mark.parametrize("act", [log_out, end])
+async def test_there_is_no_hint_where_the_login_was_logged_out_in_the_same_request(
+    world: World, hints: Callable[[], int], act: Act
+) -> None:
+    async def in_and_out(request: RequestAuth) -> None:
+        await request.login(ADA)
+        await act(request)
+
+    app = Authentication(answering(act=in_and_out), world.authority)
+    for _ in range(3):
+        assert deletes_cookies(await ask(app, scope_of(world)), world)
     assert hints() == 0
