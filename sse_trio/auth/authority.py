@@ -281,9 +281,10 @@ class Authority:
     def renew(self, identity: Authenticated) -> list[str]:
         """Return the ``Set-Cookie`` values that go with the answer to a request; usually none.
 
-        Call this when the answer begins, and send the values with it: they are returned once,
-        and again only to a later request that has not got them. They never replace newer cookies. There are none for a login that has ended since, whose
-        browser has logged in again, or whose key is no longer in use.
+        Call this when the answer begins, and send the values with it: they are returned once, and
+        again only to a later request that has not got them. They never replace newer cookies.
+        There are none for a login that has ended since, whose browser has logged in again, or
+        whose key is no longer in use.
         """
         claims, browser = identity.claims, identity.browser
         if not identity.checked or claims.kid not in self._records.keyring.keys.verifying:

@@ -333,7 +333,8 @@ class Standing:
         ]
         for session in kind[:-limit]:
             login = self.logins.pop(session)
-            if ended:
+            # A session that has only joined proves no epoch, and must not end whoever does.
+            if ended and named:
                 self.forgotten = max(self.forgotten, login.epoch)
 
     def _absent(self, present: Container[str]) -> list[str]:

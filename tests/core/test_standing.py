@@ -1182,6 +1182,19 @@ def test_to_forget_whom_a_ticket_proves_is_not_to_revive_it(released: bool) -> N
     assert prove(standing, "s1", 1) is None
 
 
+def test_strangers_that_are_ended_and_forgotten_end_no_login_that_the_room_does_not_know() -> None:
+    """Whoever has only joined is of no epoch that it could prove; a lost ledger is healed so."""
+    standing = room_for(3, max_remembered_sessions=4)
+    assert prove(standing, "phone", 7) is None
+    for number in range(20):
+        join(standing, f"stranger {number}")
+        if number % 10 == 9:
+            notify(standing, "new")
+    assert standing.holding() == {"phone", "new"}
+    assert standing.forgotten == -1
+    assert prove(standing, "tv", 6) is None
+
+
 def test_what_a_ticket_is_signed_for_is_not_dead_on_arrival() -> None:
     """Where those that are forgotten were of the present epoch."""
     standing = room_for(1, max_remembered_sessions=2)
@@ -1309,8 +1322,8 @@ def test_a_smaller_bound_holds_for_what_is_restored_and_ends_nobody() -> None:
     assert room.standing() - stands == {"claim 58", "new"}
     assert join(room, "claim 49") == Termination(50, "logout")
     assert join(room, "claim 47") is None
-    # Of its epoch no login is left that could be proved.
-    assert room.forgotten == 48
+    # The newest of the logins that have ended are remembered. Who only joined proved no epoch.
+    assert room.forgotten == 27
 
 
 @pytest.mark.parametrize("fewer", [1, 2])
