@@ -226,6 +226,8 @@ async def _run(start: Callable[..., Awaitable[None]], greet: Callable[[Any], Non
                 async with trio.open_nursery() as nursery:
                     with _sparing_the_collector():
                         server = await nursery.start(start)
+                    # What is printed next comes after the log's lines, as it happened.
+                    logs.flush()
                     greet(server)
             listening.cancel_scope.cancel()
     return FAILED if serving.cancelled_caught else DONE

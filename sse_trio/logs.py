@@ -29,6 +29,12 @@ def set_up(level: str, kind: str) -> None:
     logging.basicConfig(level=max(ours.level, logging.WARNING), handlers=[handler])
 
 
+def flush() -> None:
+    """Wait until the lines so far are written, for at most `PATIENCE` seconds a handler."""
+    for handler in logging.getLogger().handlers:
+        handler.flush()
+
+
 def formatter(kind: str) -> logging.Formatter:
     """Return the formatter for ``text`` or ``json``."""
     if kind == "json":
