@@ -103,6 +103,8 @@ class Exchange:
             self._data = without_empty_lines(self._behind())
             self._begin()
             self._known = None
+            if is_begun(self._data):
+                await self._hub.give_way()
             seconds = self._config.request_timeout
         self._is_over = False
         self._rest(self._data)
