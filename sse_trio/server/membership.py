@@ -71,8 +71,10 @@ class Membership:
         self._slice = slice
         self.rooms: Rooms[Member] = Rooms()
         self.recognition = Recognition(config, ledger, wall=wall, alive=self.rooms)
-        # WebSockets that have a place, and those told to close, the earliest told first.
+        # WebSockets that have a place; those that were told to log out and have not answered; and
+        # those told to close. The earliest told are first.
         self._open: dict[Member, None] = {}
+        self._answering: dict[Member, None] = {}
         self._closing: dict[Member, None] = {}
         self._addresses: Counter[str] = Counter()
         # Once the server shuts down: the last moment for any WebSocket to close.
@@ -80,9 +82,10 @@ class Membership:
 
     def statistics(self) -> Statistics:
         """Return the counts and sizes as they are now."""
+        closing = len(self._answering) + len(self._closing)
         return self.counters.snapshot(
-            connections=len(self._open) + len(self._closing),
-            closing=len(self._closing),
+            connections=len(self._open) + closing,
+            closing=closing,
             members=self.rooms.population,
             rooms=len(self.rooms),
             remembered_rooms=len(self.recognition),
@@ -165,7 +168,10 @@ class Membership:
         outcome.sent(len(told))
         self.counters.terminations_sent += len(told)
         self._timers.schedule(Told(told), due)
-        self._vacate(told)
+        for member in told:
+            self._free(member)
+            self._answering[member] = None
+        self._limit_lingering()
 
     # -- a browser comes, speaks and goes -----------------------------------------------
 
@@ -217,6 +223,7 @@ class Membership:
         self._timers.drop(member)
         if member in self._open:
             self._free(member)
+        self._answering.pop(member, None)
         self._closing.pop(member, None)
         member.state = State.GONE
 
@@ -251,18 +258,25 @@ class Membership:
     def _go(self, member: Member) -> None:
         member.state = State.CLOSING
         self._timers.schedule(member, self._timers.now() + self.linger())
-        self._vacate((member,))
+        if member in self._open:
+            self._free(member)
+            self._closing[member] = None
+        elif member in self._answering:
+            del self._answering[member]
+            self._closing[member] = None
+        self._limit_lingering()
 
-    def _vacate(self, members: Iterable[Member]) -> None:
-        """Free the places of members that were told to close; cut any beyond the limit."""
-        for member in members:
-            if member in self._open:
-                self._free(member)
-                self._closing[member] = None
-        while len(self._closing) > self._config.max_connections:
+    def _limit_lingering(self) -> None:
+        """Cut those that were told to go, beyond the limit.
+
+        First those that have nothing to answer: strangers who are refused, however many, cut no
+        acknowledgement short.
+        """
+        while len(self._answering) + len(self._closing) > self._config.max_connections:
+            lingering = self._closing or self._answering
             # The one that was told first has had the most time to close.
-            eldest = next(iter(self._closing))
-            del self._closing[eldest]
+            eldest = next(iter(lingering))
+            del lingering[eldest]
             if eldest.state is State.TERMINATED:
                 self._settle(eldest, acked=False)
             self._abort(eldest)
