@@ -1,6 +1,6 @@
 """Every open WebSocket, and each rule about it as one synchronous step.
 
-Nothing here awaits, so nothing can happen in the middle of a rule: a join registers and
+No rule awaits, so nothing can happen in the middle of a rule: a join registers and
 is measured against the standing; a notify advances the standing and takes exactly the
 others out of the room. What takes long is a generator that gives way between members, and
 cannot change what was decided before its first step.
@@ -15,6 +15,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Container, Generator, Iterable
 
 import attrs
+import trio
 
 from ..config import Config
 from ..core import messages
@@ -77,6 +78,9 @@ class Membership:
         self._answering: dict[Member, None] = {}
         self._closing: dict[Member, None] = {}
         self._addresses: Counter[str] = Counter()
+        # All whose connections have not ended, also those who were cut.
+        self._present = 0
+        self._left = trio.Event()
         # Once the server shuts down: the last moment for any WebSocket to close.
         self._end_of_all = math.inf
 
@@ -180,6 +184,7 @@ class Membership:
         now = self._timers.now()
         member = Member(peer, address, heard=now)
         self._open[member] = None
+        self._present += 1
         self._addresses[address] += 1
         self._timers.schedule(member, now + self._config.join_timeout)
         limit = self._config.max_connections_per_address
@@ -215,6 +220,8 @@ class Membership:
 
     def leave(self, member: Member, *, hung_up: bool) -> None:
         """Forget a member whose connection has ended: by the peer (`hung_up`), or by us."""
+        if member.state is State.GONE:
+            return
         if member.state is State.JOINED:
             self._leave_room(member)
         elif member.state is State.TERMINATED:
@@ -226,6 +233,15 @@ class Membership:
         self._answering.pop(member, None)
         self._closing.pop(member, None)
         member.state = State.GONE
+        self._present -= 1
+        if not self._present:
+            self._left.set()
+
+    async def emptied(self) -> None:
+        """Wait until nobody is left: neither who is parked, nor who has a task of its own."""
+        while self._present:
+            self._left = trio.Event()
+            await self._left.wait()
 
     def refuse(self, member: Member, code: CloseCode, why: str) -> None:
         """Say why, close with `code`, and give the peer `linger` seconds to do the same."""
