@@ -149,11 +149,13 @@ class Membership:
             )
         )
         due = self._timers.now() + self.linger()
-        for start in range(0, len(members), self._slice):
-            if start:
-                yield self._slice
-            self._tell_some(members[start : start + self._slice], outcome, frame, due)
-        outcome.complete()
+        try:
+            for start in range(0, len(members), self._slice):
+                if start:
+                    yield self._slice
+                self._tell_some(members[start : start + self._slice], outcome, frame, due)
+        finally:
+            outcome.complete()
 
     def _tell_some(self, members: list[Member], outcome: Outcome, frame: bytes, due: float) -> None:
         """Tell so many that nobody minds: the loop whose every microsecond is a large room's."""
