@@ -103,6 +103,8 @@ class Exchange:
             self._data = without_empty_lines(self._behind())
             self._begin()
             self._known = None
+            if is_begun(self._data):
+                await self._hub.give_way()
             seconds = self._config.request_timeout
         self._is_over = False
         self._rest(self._data)
@@ -133,13 +135,15 @@ class Exchange:
         return True
 
     def cancel(self) -> None:
-        """Shorten the wait for the rest of a request to `linger`."""
+        """Shorten the wait for the rest of a request to `linger`, if it is longer."""
         timers = self._hub.timers
-        timers.schedule(self._patience, timers.now() + self._hub.membership.linger())
+        due = timers.now() + self._hub.membership.linger()
+        timers.schedule(self._patience, min(self._due, due))
 
     async def _read_in_time(self, seconds: float) -> requests.Outcome | None:
         # Data that arrived in time is read, however late. No request needs more reads than this.
         for _ in range(2 + (self._config.max_headers + self._config.max_body) // READ):
+            self._due = self._hub.timers.now() + seconds
             with self._hub.timers.in_time(seconds) as self._patience:
                 self._hub.idle.add(self)
                 try:

@@ -452,6 +452,7 @@ class Hub:
             self.counters.fan_out(self.clock() - started)
         finally:
             # A hard stop ends the members by itself; the caller may be in another nursery.
+            ending.telling.close()
             ending.outcome.told.set()
 
     async def _turn(self, room: str) -> None:

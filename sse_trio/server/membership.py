@@ -1,6 +1,6 @@
 """Every open WebSocket, and each rule about it as one synchronous step.
 
-Nothing here awaits, so nothing can happen in the middle of a rule: a join registers and
+No rule awaits, so nothing can happen in the middle of a rule: a join registers and
 is measured against the standing; a notify advances the standing and takes exactly the
 others out of the room. What takes long is a generator that gives way between members, and
 cannot change what was decided before its first step.
@@ -15,6 +15,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Container, Generator, Iterable
 
 import attrs
+import trio
 
 from ..config import Config
 from ..core import messages
@@ -71,18 +72,24 @@ class Membership:
         self._slice = slice
         self.rooms: Rooms[Member] = Rooms()
         self.recognition = Recognition(config, ledger, wall=wall, alive=self.rooms)
-        # WebSockets that have a place, and those told to close, the earliest told first.
+        # WebSockets that have a place; those that were told to log out and have not answered; and
+        # those told to close. The earliest told are first.
         self._open: dict[Member, None] = {}
+        self._answering: dict[Member, None] = {}
         self._closing: dict[Member, None] = {}
         self._addresses: Counter[str] = Counter()
+        # All whose connections have not ended, also those who were cut.
+        self._present = 0
+        self._left = trio.Event()
         # Once the server shuts down: the last moment for any WebSocket to close.
         self._end_of_all = math.inf
 
     def statistics(self) -> Statistics:
         """Return the counts and sizes as they are now."""
+        closing = len(self._answering) + len(self._closing)
         return self.counters.snapshot(
-            connections=len(self._open) + len(self._closing),
-            closing=len(self._closing),
+            connections=len(self._open) + closing,
+            closing=closing,
             members=self.rooms.population,
             rooms=len(self.rooms),
             remembered_rooms=len(self.recognition),
@@ -142,11 +149,13 @@ class Membership:
             )
         )
         due = self._timers.now() + self.linger()
-        for start in range(0, len(members), self._slice):
-            if start:
-                yield self._slice
-            self._tell_some(members[start : start + self._slice], outcome, frame, due)
-        outcome.complete()
+        try:
+            for start in range(0, len(members), self._slice):
+                if start:
+                    yield self._slice
+                self._tell_some(members[start : start + self._slice], outcome, frame, due)
+        finally:
+            outcome.complete()
 
     def _tell_some(self, members: list[Member], outcome: Outcome, frame: bytes, due: float) -> None:
         """Tell so many that nobody minds: the loop whose every microsecond is a large room's."""
@@ -165,7 +174,10 @@ class Membership:
         outcome.sent(len(told))
         self.counters.terminations_sent += len(told)
         self._timers.schedule(Told(told), due)
-        self._vacate(told)
+        for member in told:
+            self._free(member)
+            self._answering[member] = None
+        self._limit_lingering()
 
     # -- a browser comes, speaks and goes -----------------------------------------------
 
@@ -174,6 +186,7 @@ class Membership:
         now = self._timers.now()
         member = Member(peer, address, heard=now)
         self._open[member] = None
+        self._present += 1
         self._addresses[address] += 1
         self._timers.schedule(member, now + self._config.join_timeout)
         limit = self._config.max_connections_per_address
@@ -209,6 +222,8 @@ class Membership:
 
     def leave(self, member: Member, *, hung_up: bool) -> None:
         """Forget a member whose connection has ended: by the peer (`hung_up`), or by us."""
+        if member.state is State.GONE:
+            return
         if member.state is State.JOINED:
             self._leave_room(member)
         elif member.state is State.TERMINATED:
@@ -217,8 +232,18 @@ class Membership:
         self._timers.drop(member)
         if member in self._open:
             self._free(member)
+        self._answering.pop(member, None)
         self._closing.pop(member, None)
         member.state = State.GONE
+        self._present -= 1
+        if not self._present:
+            self._left.set()
+
+    async def emptied(self) -> None:
+        """Wait until nobody is left: neither who is parked, nor who has a task of its own."""
+        while self._present:
+            self._left = trio.Event()
+            await self._left.wait()
 
     def refuse(self, member: Member, code: CloseCode, why: str) -> None:
         """Say why, close with `code`, and give the peer `linger` seconds to do the same."""
@@ -251,18 +276,25 @@ class Membership:
     def _go(self, member: Member) -> None:
         member.state = State.CLOSING
         self._timers.schedule(member, self._timers.now() + self.linger())
-        self._vacate((member,))
+        if member in self._open:
+            self._free(member)
+            self._closing[member] = None
+        elif member in self._answering:
+            del self._answering[member]
+            self._closing[member] = None
+        self._limit_lingering()
 
-    def _vacate(self, members: Iterable[Member]) -> None:
-        """Free the places of members that were told to close; cut any beyond the limit."""
-        for member in members:
-            if member in self._open:
-                self._free(member)
-                self._closing[member] = None
-        while len(self._closing) > self._config.max_connections:
+    def _limit_lingering(self) -> None:
+        """Cut those that were told to go, beyond the limit.
+
+        First those that have nothing to answer: strangers who are refused, however many, cut no
+        acknowledgement short.
+        """
+        while len(self._answering) + len(self._closing) > self._config.max_connections:
+            lingering = self._closing or self._answering
             # The one that was told first has had the most time to close.
-            eldest = next(iter(self._closing))
-            del self._closing[eldest]
+            eldest = next(iter(lingering))
+            del lingering[eldest]
             if eldest.state is State.TERMINATED:
                 self._settle(eldest, acked=False)
             self._abort(eldest)

@@ -118,9 +118,9 @@ class Outbox(Timed):
         self.broken = True
         self._queue = self._newest = None
         self.waiting = 0
+        self._timers.drop(self)
         if self._flushing is not None:
             self._flushing.cancel()
-            self._timers.drop(self)
 
     def abort(self) -> None:
         """End the connection at once, without a word; whoever reads from it reads its end."""

@@ -79,6 +79,7 @@ async def serve(
                 await hub.say_goodbye()
                 await hub.finish_notifies()
                 await parking.emptied()
+                await hub.membership.emptied()
             timers.cancel_scope.cancel()
         hub.notices.close()
         if failure is not None:

@@ -85,6 +85,8 @@ class Timers:
         self._wheel: Wheel[Hashable] = Wheel(width=width, now=clock())
         self._stepped = clock()
         self._next_due = math.inf
+        # What was due in this turn, of which some may not be done yet.
+        self._taken: list[Hashable] = []
         self._alarm = trio.Event()
         self._is_over = False
 
@@ -118,7 +120,8 @@ class Timers:
 
     def due(self, now: float) -> list[Hashable]:
         """Remove and return the items that are due by `now`."""
-        return self._wheel.turn(now)
+        self._taken = self._wheel.turn(now)
+        return self._taken
 
     @contextlib.contextmanager
     def in_time(self, seconds: float) -> Iterator[Patience]:
@@ -152,6 +155,7 @@ class Timers:
                 if now >= self._next_due:
                     await self._gently(catch_up())
                     await self._gently(turn(now))
+                    self._taken = []
         finally:
             self._hand_over()
 
@@ -185,6 +189,10 @@ class Timers:
     def _hand_over(self) -> None:
         """Leave the remaining waits to Trio: from now on nothing here checks their deadlines."""
         self._is_over = True
+        for item in self._taken:
+            # Unless it was given another deadline since.
+            if isinstance(item, Patience) and item not in self:
+                item.scope.cancel()
         due = self._wheel.next_due()
         while due < math.inf:
             for item in self._wheel.turn(due):

@@ -126,6 +126,32 @@ async def test_others_have_their_turn_while_strangers_send_much(
     assert 100 < innocent.most < STRANGERS * 4000
 
 
+async def test_of_many_requests_at_once_each_turn_has_one(
+    start: Start, autojump_clock: MockClock
+) -> None:
+    hub = await start()
+    get = b"GET / HTTP/1.1\r\nHost: test\r\n\r\n"
+    requests = MUCH // len(get)
+    streams = [await connect(hub) for _ in range(STRANGERS)]
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            await trio.lowlevel.checkpoint()
+            turns += 1
+
+    async with trio.open_nursery() as onlookers:
+        onlookers.start_soon(count)
+        async with trio.open_nursery() as nursery:
+            for stream in streams:
+                nursery.start_soon(send_much, stream, get * requests)
+        onlookers.cancel_scope.cancel()
+    for stream in streams:
+        await stream.aclose()
+    assert turns >= STRANGERS * requests
+
+
 JOIN = client_text({"type": "join", "room": "u1", "session": "s1"})
 
 

@@ -1,6 +1,7 @@
 """The hub's awaiting half: serialised notifies, idempotency, the ledger, cancellation."""
 
 import json
+import math
 from collections.abc import Collection
 from functools import partial
 from typing import Any
@@ -300,6 +301,10 @@ async def test_a_hub_that_was_stopped_hard_leaves_no_caller_waiting(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     """The embedder's task lives in another nursery than the server."""
+
+    async def notify(hub: sse_trio.Hub) -> None:
+        assert not await (await hub.notify("u1", sender=None)).acknowledged(math.inf)
+
     async with trio.open_nursery() as server:
         config = sse_trio.Config(port=0, authkey=KEY, max_connections_per_room=1000)
         hub: sse_trio.Hub = await server.start(partial(sse_trio.serve, config))
@@ -307,7 +312,7 @@ async def test_a_hub_that_was_stopped_hard_leaves_no_caller_waiting(
         for number, websocket in enumerate(members):
             await websocket.send({"type": "join", "room": "u1", "session": f"s{number}"})
             await websocket.message()
-        nursery.start_soon(partial(hub.notify, "u1", sender=None))
+        nursery.start_soon(notify, hub)
         await trio.lowlevel.checkpoint()
         server.cancel_scope.cancel()
     await trio.testing.wait_all_tasks_blocked()

@@ -381,6 +381,16 @@ async def test_a_lost_connection_is_broken_and_nothing_else(
     assert not line.stuck_at
 
 
+async def test_the_abandoned_has_no_deadline_left(line: Line, autojump_clock: MockClock) -> None:
+    line.fill()
+    assert line.outbox in line.timers
+    while line.outbox.waiting:
+        line.read(100_000)
+        await wait_all_tasks_blocked()
+    line.outbox.abandon()
+    assert line.outbox not in line.timers
+
+
 async def test_the_abandoned_sends_nothing_more(line: Line, autojump_clock: MockClock) -> None:
     sent = line.begin()
     await wait_all_tasks_blocked()

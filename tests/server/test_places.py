@@ -1,5 +1,6 @@
 """`max_connections` has places: neither the refused hold one, nor whoever is on the way out."""
 
+import json
 from contextlib import AsyncExitStack
 
 import pytest
@@ -88,3 +89,28 @@ def test_who_was_told_first_is_cut_first() -> None:
     for member in members:
         membership.leave(member, hung_up=True)
     assert membership.statistics().connections == 0
+
+
+def test_the_refused_are_cut_before_who_has_still_to_answer() -> None:
+    config = Config(max_connections=3, max_connections_per_room=3, max_connections_per_address=3)
+    membership = membership_at(lambda: 0, config, slice=64)
+    told = [FakePeer(), FakePeer()]
+    members = [membership.arrive(peer, f"192.0.2.{number}") for number, peer in enumerate(told)]
+    for number, member in enumerate(members):
+        membership.join(member, "u1", f"s{number}")
+    outcome = membership.decide(Notify(room="u1", sender=None))
+    assert sum(outcome.telling) == 0
+    held = [membership.arrive(FakePeer(), "198.51.100.1") for _ in range(3)]
+    refused = [FakePeer() for _ in range(4)]
+    for peer in refused:
+        membership.arrive(peer, "198.51.100.1")
+    assert [member.state for member in held] == [State.ARRIVING] * 3
+    assert [peer.aborted for peer in told] == [False] * 2
+    assert [peer.aborted for peer in refused] == [True] * 3 + [False]
+    assert membership.statistics().closing == 3
+    # Whoever has answered has its turn before the others too.
+    membership.hear(members[0], [json.dumps({"type": "terminated", "epoch": 1})])
+    for _ in range(2):
+        membership.arrive(FakePeer(), "198.51.100.1")
+    assert [peer.aborted for peer in told] == [True, False]
+    assert (outcome.outcome.acked, outcome.outcome.pending) == (1, 1)

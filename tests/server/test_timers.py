@@ -13,7 +13,7 @@ from wsproto.events import Ping, TextMessage
 import sse_trio
 from sse_trio.core.messages import CloseCode
 
-from ..support import CLOSE, KEY, RawWebSocket, Start, client_frame, joined, raw_websocket
+from ..support import CLOSE, KEY, PING, RawWebSocket, Start, client_frame, joined, raw_websocket
 
 SLACK = 0.5
 """Seconds that a timer may be late: more than the width of any slot used here."""
@@ -219,6 +219,20 @@ async def test_drain_says_goodbye_and_ends(
     await idle.aclose()
 
 
+async def test_the_drain_waits_for_who_has_said_much_at_once(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    hub, ended = await start_to_end(nursery, shutdown_grace=10, linger=5)
+    websocket = await raw_websocket(hub)
+    await join(websocket)
+    began = trio.current_time()
+    await websocket.stream.send_all(2000 * client_frame(PING))
+    hub.drain()
+    await ended.wait()
+    assert 5 <= trio.current_time() - began <= 5 + SLACK
+    await websocket.stream.aclose()
+
+
 @pytest.mark.parametrize("seconds", [0, 1, 4, 6])
 async def test_the_drain_is_over_in_time_whoever_is_silent(
     nursery: trio.Nursery, autojump_clock: MockClock, seconds: float
@@ -241,6 +255,23 @@ async def test_the_drain_is_over_in_time_whoever_is_silent(
     assert (outcome.terminated, outcome.acked) == (2, seconds < 5)
     for stream in (silent.stream, leaving.stream, half.stream, begun):
         await stream.aclose()
+
+
+async def test_the_drain_lengthens_no_deadline(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    hub, ended = await start_to_end(nursery, shutdown_grace=50, linger=20, request_timeout=4)
+    begun = await trio.open_tcp_stream("127.0.0.1", hub.port)
+    # Not a usual head, so that a task reads the rest.
+    await begun.send_all(b"POST /notify HTTP/1.1\r\nHost: test\r\nExpect: 100-continue\r\n")
+    await begun.send_all(b"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n")
+    assert (await begun.receive_some()).startswith(b"HTTP/1.1 100 ")
+    began = trio.current_time()
+    hub.drain()
+    assert (await begun.receive_some()).startswith(b"HTTP/1.1 408 ")
+    assert 4 <= trio.current_time() - began <= 4 + SLACK
+    await begun.aclose()
+    await ended.wait()
 
 
 async def test_shutdown_grace_is_the_last_word(

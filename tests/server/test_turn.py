@@ -12,7 +12,7 @@ import sse_trio
 from sse_trio.core.notify import Notify
 from sse_trio.server.hub import Hub
 from sse_trio.server.member import Member, State
-from sse_trio.server.timers import SLICE, Timers, slot_width
+from sse_trio.server.timers import SLICE, Timed, Timers, slot_width
 
 from ..support import KEY
 from .fakes import FakePeer, keep, make_timers, membership_at
@@ -200,3 +200,30 @@ async def test_when_nobody_keeps_the_time_any_more_trio_does(autojump_clock: Moc
         with timers.in_time(30):
             await trio.sleep_forever()
         assert trio.current_time() - began == 30
+
+
+class Stop(Timed):
+    """Ends the task that keeps the time, when it is due."""
+
+    def __init__(self) -> None:
+        self.scope = trio.CancelScope()
+
+    def expire(self, now: float) -> None:
+        self.scope.cancel()
+
+
+async def test_whose_time_is_over_in_the_last_turn_is_let_go(autojump_clock: MockClock) -> None:
+    timers = make_timers()
+    stop = Stop()
+
+    async def wait() -> None:
+        with timers.in_time(10):
+            await trio.sleep(1000)
+
+    timers.schedule(stop, 10)
+    async with trio.open_nursery() as waiting:
+        for _ in range(2 * SLICE):
+            waiting.start_soon(wait)
+        with stop.scope:
+            await keep(timers)
+    assert trio.current_time() == 10
