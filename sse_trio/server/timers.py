@@ -23,6 +23,9 @@ from ..core.heartbeats import Wheel
 # wait for a millisecond of sends, not for a hundred, and each time costs the fan-out two or three.
 SLICE = 64
 
+# Seconds that a step of a busy server takes now and then: no pause, however narrow the slots are.
+USUAL = 0.1
+
 
 class Timed(abc.ABC):
     """Something whose `expire` is called when its deadline has passed."""
@@ -80,6 +83,7 @@ class Timers:
     ) -> None:
         self._clock = clock
         self._width = width
+        self._tolerance = max(width, USUAL)
         self._late = late
         self._away = 0.0
         self._wheel: Wheel[Hashable] = Wheel(width=width, now=clock())
@@ -180,7 +184,7 @@ class Timers:
         So there is time to read and to write. The clock still goes on if every step comes late.
         """
         now = self.now()
-        if now > max(due, self._stepped) + self._width:
+        if now > max(due, self._stepped) + self._tolerance:
             late = now - max(due - self._width, self._stepped + self._width)
             self._away += late
             self._late(late)

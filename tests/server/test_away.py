@@ -23,7 +23,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 import sse_trio
 from sse_trio.core.messages import CloseCode
 from sse_trio.server.outbox import Outbox
-from sse_trio.server.timers import SLICE
+from sse_trio.server.timers import SLICE, Timers
 
 from ..processes import DEADLINE
 from ..support import HANDSHAKE, KEY, Start, client_frame, client_text, open_files, raw_websocket
@@ -333,3 +333,22 @@ async def test_wherever_it_was_held(
     assert held.is_set()
     assert 10 <= done["first"] <= 112
     assert 110 <= done["second"] <= 117
+
+
+async def test_usual_steps_are_no_pauses_however_short_the_timeouts(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    pauses: list[float] = []
+    timers = Timers(clock=trio.current_time, width=1 / 1024, late=pauses.append)
+    nursery.start_soon(keep, timers)
+    began = trio.current_time()
+    for _ in range(20):
+        with timers.in_time(1 / 128):
+            autojump_clock.jump(3 / 32)
+            await trio.sleep_forever()
+    assert pauses == []
+    assert timers.now() == trio.current_time() >= began + 1.8
+    with timers.in_time(1 / 128):
+        autojump_clock.jump(1 / 4)
+        await trio.sleep_forever()
+    assert len(pauses) == 1
