@@ -230,7 +230,8 @@ class Connection(Timed):
             if sent and self._hub.draining.is_set():
                 sent = False
                 self.transport.send_eof()
-                await self.transport.part(self._hub.membership.linger())
+                with self._hub.timers.in_time(self._hub.membership.linger()):
+                    await self.transport.part()
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             sent = False  # reset by the peer: there is nobody left to tell
         finally:

@@ -290,7 +290,8 @@ class Exchange:
     async def _part(self) -> None:
         """Close so that the peer can still read the answer (RFC 9112, section 9.6)."""
         self._transport.send_eof()
-        await self._transport.part(self._hub.membership.linger())
+        with self._hub.timers.in_time(self._hub.membership.linger()):
+            await self._transport.part()
 
     async def _upgrade(self, upgrade: Upgrade) -> None:
         """Answer the handshake; from now on it is a WebSocket."""

@@ -104,14 +104,14 @@ class Transport:
             except OSError as error:
                 raise trio.BrokenResourceError from error
 
-    async def part(self, seconds: float) -> None:
-        """Read until the peer closes too, or for so many seconds, and close.
+    async def part(self) -> None:
+        """Read until the peer closes too, or until that is cancelled, and close.
 
         To close while something is unread is to reset the connection, and a reset can
         overtake the last that was sent.
         """
         try:
-            with trio.move_on_after(seconds), contextlib.suppress(trio.BrokenResourceError):
+            with contextlib.suppress(trio.BrokenResourceError):
                 while await self.receive(_UNHEARD):
                     pass
         finally:
