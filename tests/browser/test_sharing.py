@@ -44,14 +44,13 @@ def holds(tab: Page) -> Any:
 
 
 def hears_a_heartbeat(tab: Page) -> None:
-    tab.wait_for_function(
-        "before => log.length > before", arg=tab.evaluate("log.length"), timeout=5000
-    )
+    tab.wait_for_function("before => log.length > before", arg=tab.evaluate("log.length"))
     assert said(tab, "heartbeat")
 
 
 def test_twenty_tabs_are_one_member(hub: HubProcess, site: Site, context: BrowserContext) -> None:
-    tabs = open_tabs(context, site.page("/", guarded(hub, SHARED)), 20)
+    # A machine that is busy with twenty tabs may answer late, and no tab is to mind that here.
+    tabs = open_tabs(context, site.page("/", guarded(hub, f"{SHARED}, timeout: 120")), 20)
     assert hub.members() == 1
     assert [holds(tab) for tab in tabs] == [True] + [False] * 19
     for tab in tabs:
@@ -60,7 +59,7 @@ def test_twenty_tabs_are_one_member(hub: HubProcess, site: Site, context: Browse
     answer = hub.notify(room="u1", sender="s2", wait=5, detail={"device": "Firefox"})
     assert (answer["terminated"], answer["acked"]) == (1, 1)
     for tab in tabs:
-        wait_for(tab, "terminated", timeout=1000)
+        wait_for(tab, "terminated")
         ((_, detail),) = said(tab, "terminated")
         assert detail == {
             "room": "u1",
