@@ -141,7 +141,7 @@ async def _connect(url: str) -> tuple[_Stream, str, str]:
         port = parts.port
     except ValueError:
         # The error's text would quote the URL, which may contain a password.
-        raise LocalProtocolError("the URL's host or port is not valid") from None
+        raise LocalProtocolError("the URL is wrong: its host or its port is not valid") from None
     resource = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     secure = parts.scheme == "wss"
     if not (secure or parts.scheme == "ws") or not parts.hostname or port == 0:

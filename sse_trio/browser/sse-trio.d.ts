@@ -9,7 +9,7 @@ export type Ticket =
   | ((attempt: {signal: AbortSignal}) => string | null | Promise<string | null>);
 
 interface Connection {
-  /** The hub's WebSocket, `wss://sessions.example.com/ws`; relative to the page's own address, and `https:` is `wss:`. */
+  /** The hub's WebSocket, `wss://sessions.example.com/ws`; relative to the page's own address; `https:` is taken as `wss:`. */
   url: string | URL;
   /** Seconds until an attempt to connect and join has failed; 10. */
   timeout?: number;
@@ -56,7 +56,7 @@ export interface OfflineDetail {
   delay: number | null;
 }
 
-/** Refused; only after code 4401 it is tried again, slowly. `code`: the close code, or null where it was this side that found it. */
+/** Refused; only after code 4401 the guard tries again, slowly. `code`: the close code, or null if the guard itself found the mistake. */
 export interface ErrorDetail {
   code: number | null;
   message: string;
@@ -75,7 +75,7 @@ export class SessionGuard extends EventTarget {
   /** @throws {TypeError} if an option is missing, or `url` is no address. */
   constructor(options: SessionGuardOptions);
   readonly state: State;
-  /** As given, or as the ticket has it, or as the server made it up. */
+  /** The session that you gave, that the ticket names, or that the hub made up. */
   readonly session: string | undefined;
   /** Join, and stay joined until stop(), a termination or a refusal. */
   start(): void;

@@ -29,10 +29,10 @@ const TERMINATED = 4001;
 /** The close codes after which the same join would be refused again. After all others it is tried. */
 const REFUSED = [1002, 1007, 1009, 4400, 4401, 4403];
 
-/** Of these: the ticket is not valid, at this time and by this hub's clock and keys. It is tried again, slowly. */
+/** The one of these after which a guard tries again, slowly: the hub's clock or keys may be wrong for the moment. */
 const BAD_TICKET = 4401;
 
-/** Whoever was heard in so many ms is there. The hub answers a question at most once a second. */
+/** A peer that was heard within so many ms counts as connected. The hub answers a question at most once a second. */
 const JUST_NOW = 2000;
 
 /** Timers stand still while a machine sleeps. So the clocks are looked at this often, in ms. */
@@ -45,7 +45,7 @@ const own = (type, name, of) => Object.getOwnPropertyDescriptor(type.prototype, 
 const make = (tag) => Document.prototype.createElement.call(document, tag);
 const find = (within, selector) => Element.prototype.querySelectorAll.call(within, selector);
 
-/** Read an address as if the page had no `<base>`, which is markup that may have been injected. */
+/** Resolve an address against the page's own, and ignore `<base>`, which may have been injected. */
 function resolve(address) {
   // A frame of `srcdoc` has no address of its own, but the origin of the page that it is in.
   const {protocol, href} = globalThis.location ?? {};
@@ -187,8 +187,8 @@ export class SessionGuard extends EventTarget {
   }
 
   /**
-   * Somebody looks at the page, or the network has changed: does the connection live? But who was
-   * heard just now, or would be missed as soon, is not asked.
+   * Ask whether the connection lives: somebody looks at the page, or the network has changed. Do not
+   * ask if the hub was heard just now, or if its silence will be noticed as soon anyway.
    */
   #look() {
     if (!this.#live || this.#asleep) return;
@@ -202,7 +202,7 @@ export class SessionGuard extends EventTarget {
     else this.#send({type: "heartbeat"});
   }
 
-  /** The tab that leads has been silent: it is asked first, and then replaced; at once if somebody looks. */
+  /** The tab that leads has been silent: ask it first, and then replace it; at once if somebody looks at this tab. */
   #miss() {
     if (this.#state === "joined" && !this.#looked) {
       this.#hear({type: "offline", code: null, message: "nothing was heard in time", delay: 0});
@@ -301,7 +301,7 @@ export class SessionGuard extends EventTarget {
     let complaint;
     const listeners = {
       open: () => {
-        // The browser itself may have held it back, for longer than an attempt may take.
+        // The browser may have delayed the socket for longer than an attempt may take.
         if (this.#state === "offline") this.#say({type: "connecting"});
         this.#send({type: "join", ...(ticket ? {ticket} : {room: this.#room, session: this.#session})});
       },
@@ -348,7 +348,7 @@ export class SessionGuard extends EventTarget {
 
   #refuse(code, message) {
     this.#finish("refused", "error", {code, message});
-    // Unless a listener knew better.
+    // A listener may have started or stopped the guard meanwhile.
     if (code === BAD_TICKET && this.#state === "refused") this.#expect((2 + 2 * Math.random()) * this.#options.maxDelay);
   }
 
@@ -414,15 +414,15 @@ function parse(text) {
   }
 }
 
-/** Read for whom a ticket is, which is no secret; whether it is good is for the hub to say. */
+/** Read which room and session a ticket names. Whether it is valid, the hub decides. */
 function read(ticket) {
   try {
     const payload = atob(ticket.split(".")[1].replaceAll("-", "+").replaceAll("_", "/"));
     const {room, session} = JSON.parse(new TextDecoder().decode(Uint8Array.from(payload, (byte) => byte.charCodeAt(0))));
-    // Large numbers would not be what they were.
+    // A number may be too large for JavaScript, and would be read as another one.
     return typeof room === "string" && typeof session === "string" ? {room, session} : {};
   } catch {
-    return {}; // a function, or nothing that is known here
+    return {}; // a function, or not a ticket that can be read here
   }
 }
 
@@ -463,7 +463,7 @@ class Tabs {
     this.#channel.postMessage({ask: this.#me});
   }
 
-  /** Have the tab that leads ask the hub, whose answer is for all; its own word is no answer. */
+  /** Have the tab that leads ask the hub. It passes the hub's answer on to all tabs. */
   prod() {
     this.#channel.postMessage({ask: true});
   }
@@ -544,7 +544,7 @@ function override(element, values) {
   };
 }
 
-/** How long to wait, in seconds, before this tab leaves a page by itself once more; nothing for the first few times in a row. */
+/** How many seconds to wait before this tab leaves a page by itself once more; 0 for the first few times in a row. */
 function patience() {
   const key = "sse-trio left";
   try {
@@ -658,8 +658,8 @@ export class SessionGuardElement extends (globalThis.HTMLElement ?? Object) {
       this.#expire(detail);
     } else if (type === "error") {
       console.error(`<session-guard> guards nothing: ${detail.message}`);
-      // The page's server knows whether there is still a login, and has a new ticket. Not so
-      // where it was refused from the start: a page that is loaded anew again and again cannot be used.
+      // The page's server knows whether there is still a login, and has a new ticket. If the guard was
+      // refused from the start, stay: a page that is loaded again and again cannot be used.
       if (this.#joined || this.#reveal) this.#brake(() => location.reload());
     }
   }
@@ -735,7 +735,7 @@ export class SessionGuardElement extends (globalThis.HTMLElement ?? Object) {
     if (/^https?:$/.test(protocol)) {
       const go = () => {
         location.replace(href);
-        // What differs in the fragment alone is still this page.
+        // An address that differs only in its fragment does not load the page anew.
         if (href.split("#")[0] === location.href.split("#")[0]) location.reload();
       };
       if (seen) go();
@@ -746,13 +746,13 @@ export class SessionGuardElement extends (globalThis.HTMLElement ?? Object) {
   }
 
   /**
-   * Leave at once, unless that led back here a few times already: where an application and the hub
-   * disagree about a login, this page and that one would alternate as fast as they can be loaded.
+   * Leave the page: at once, or after a delay if that has led back here a few times already. If the
+   * application and the hub disagree about a login, the two pages would alternate without a pause.
    */
   #brake(leave) {
     const delay = patience();
     if (!delay) return leave();
-    const message = `the way out leads back here, again and again; waiting for ${delay} s`;
+    const message = `leaving this page leads back to it again and again; waiting for ${delay} s`;
     console.error(`<session-guard> ${message}`);
     this.dispatchEvent(new CustomEvent("error", {detail: {code: null, message}}));
     const guard = this.#guard;

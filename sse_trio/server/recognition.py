@@ -36,7 +36,7 @@ class View:
     notified: float = 0.0
     """Unix seconds of the last notify. An older login counts as of an epoch before it."""
     now: float = math.inf
-    """Unix seconds of that moment. So does a login of the future."""
+    """Unix seconds of that moment. So does a login from the future."""
 
 
 @attrs.frozen

@@ -462,7 +462,7 @@ def test_a_page_that_leads_back_to_itself_does_so_ever_more_slowly(
             page.wait_for_timeout(10)
         assert page.evaluate(f"{told}[1]") == {
             "code": None,
-            "message": f"the way out leads back here, again and again; waiting for {delay} s",
+            "message": f"leaving this page leads back to it again and again; waiting for {delay} s",
         }
         page.clock.run_for(1000 * delay - 10)
         assert len(site.posted) == loads
