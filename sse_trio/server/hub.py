@@ -29,7 +29,7 @@ from .membership import Membership
 from .notices import Notices
 from .recognition import View
 from .statistics import Statistics
-from .timers import SLICE, Timers, slot_width
+from .timers import Timers, in_slices, slot_width
 
 # Seconds between two looks for what has been remembered long enough.
 SWEEP = 60
@@ -448,7 +448,7 @@ class Hub:
     async def _finish(self, ending: Ending, started: float) -> None:
         try:
             await trio.lowlevel.checkpoint()
-            await _gently(ending.telling)
+            await in_slices(ending.telling)
             self.counters.fan_out(self.clock() - started)
         finally:
             # A hard stop ends the members by itself; the caller may be in another nursery.
@@ -497,7 +497,7 @@ class Hub:
         while True:
             await trio.sleep(SWEEP)
             self.notices.tell()
-            await _gently(self.recognition.sweep())
+            await in_slices(self.recognition.sweep())
             for follower in self.followers:
                 try:
                     await follower.sweep()
@@ -509,7 +509,7 @@ class Hub:
         """Close every WebSocket with 1001, and every HTTP connection that is idle."""
         for idle in list(self.idle):
             idle.cancel()
-        await _gently(self.membership.goodbye())
+        await in_slices(self.membership.goodbye())
 
     async def finish_notifies(self) -> None:
         """Wait for the notifies and releases in flight, whoever made them."""
@@ -531,13 +531,3 @@ def _login(room: str | int, session: str | int, epoch: int, issued: float) -> Ti
     """Return a login that the caller's own records prove, in the form of a ticket."""
     with _callers_mistakes():
         return Ticket(name(room, "room"), name(session, "session"), epoch, issued)
-
-
-async def _gently(work: Iterable[int]) -> None:
-    """Run `work` to its end, giving way after every `SLICE` things that it says it has done."""
-    done = 0
-    for count in work:
-        done += count
-        if done >= SLICE:
-            done = 0
-            await trio.lowlevel.checkpoint()

@@ -170,13 +170,7 @@ class Timers:
         self._notice(self._next_due)
 
     async def _gently(self, work: Iterable[int]) -> None:
-        done = 0
-        for count in work:
-            done += count
-            if done >= SLICE:
-                done = 0
-                await trio.lowlevel.checkpoint()
-                self._notice(self._stepped)
+        await in_slices(work, after=lambda: self._notice(self._stepped))
 
     def _notice(self, due: float) -> None:
         """Put the clock back if this step comes too late: to a moment before what was due.
@@ -203,3 +197,17 @@ class Timers:
                 if isinstance(item, Patience):
                     item.scope.deadline = due + self._away
             due = self._wheel.next_due()
+
+
+async def in_slices(work: Iterable[int], *, after: Callable[[], object] = lambda: None) -> None:
+    """Run `work` to its end, and let others have a turn after every `SLICE` things.
+
+    `work` yields how many it has done; `after` is called when the others have had their turn.
+    """
+    done = 0
+    for count in work:
+        done += count
+        if done >= SLICE:
+            done = 0
+            await trio.lowlevel.checkpoint()
+            after()
