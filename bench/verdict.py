@@ -22,7 +22,7 @@ import sse_trio
 from sse_trio.auth import Authenticated, Authority, LoggedIn, Settings, User
 from sse_trio.auth.cookies import LOGIN
 from sse_trio.core.tokens import ALGORITHM, ISSUER
-from sse_trio.server.hub import Hub
+from sse_trio.hub.hub import Hub
 
 from .results import Answer, Series
 

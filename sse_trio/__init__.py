@@ -18,11 +18,11 @@ from .errors import (
     RemoteProtocolError,
     SseTrioError,
 )
+from .hub.hub import Hub
+from .hub.member import Outcome
+from .hub.statistics import Statistics
 from .ledger import Commit, Ledger, MemoryLedger, SqliteLedger
-from .server.hub import Hub
-from .server.member import Outcome
 from .server.serve import serve
-from .server.statistics import Statistics
 
 __all__ = [
     "LAST_JOINED",

@@ -31,7 +31,7 @@ from .config import COMMAND_LEDGER, ENVIRONMENT_KEY, Config
 from .core import messages
 from .demo.options import Options
 from .errors import ConfigError, LocalProtocolError, SseTrioError
-from .server.hub import Hub
+from .hub.hub import Hub
 from .server.serve import serve
 
 if TYPE_CHECKING:

@@ -21,6 +21,7 @@ from sse_trio import cli
 from sse_trio.config import Config
 from sse_trio.core import messages, notify, problems, requests
 from sse_trio.core.messages import CloseCode
+from sse_trio.hub.member import State
 
 from .support import Start, post_notify, request
 from .test_imports import LAYERS
@@ -542,7 +543,7 @@ def test_every_module_is_named_in_the_design() -> None:
 def test_every_state_is_named_in_the_design() -> None:
     rows = table(DESIGN, "States of a WebSocket", "state", "is", "left by")
     assert [(row[0], row[1]) for row in rows] == [
-        (state.name.lower(), state.value) for state in sse_trio.server.member.State
+        (state.name.lower(), state.value) for state in State
     ]
 
 

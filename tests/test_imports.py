@@ -19,12 +19,16 @@ LAYERS = (
     {"errors", "strict_json", "origins", "fields", "config", "browser"},
     {"core"},
     {"ledger"},
+    {"hub"},
     {"server"},
     {"client", "auth", "demo", "cli", "logs"},
     {"__init__", "__main__"},
 )
 # The client is for programs that run no server.
 CLIENT_MAY = {"sse_trio.core.messages", "sse_trio.errors"}
+
+# What knows how bytes travel.
+OF_THE_WIRE = {"socket", "h11", "wsproto"}
 
 # What waits, tells the time, draws lots or looks outside.
 IMPURE = {"trio", "socket", "time", "random", "secrets", "os", "asyncio", "threading", "datetime"}
@@ -73,6 +77,8 @@ def faults(module: str, text: str, *, is_package: bool = False) -> list[str]:
             found += wrong_way(module, whole if is_module else source)
         elif f"{module}.".startswith("sse_trio.core.") and source.split(".")[0] in IMPURE:
             found.append(f"{source} is not for the core")
+        elif f"{module}.".startswith("sse_trio.hub.") and source.split(".")[0] in OF_THE_WIRE:
+            found.append(f"{source} is not for the hub")
     return found + [f"{name} is private" for name in private_attributes(tree, bound)]
 
 
@@ -111,22 +117,23 @@ def test_imports(module: str, path: Path) -> None:
 @pytest.mark.parametrize(
     ("module", "text", "fault"),
     [
-        ("core.rooms", "from ..server.hub import Hub", "sse_trio.server.hub is of a later layer"),
-        ("core.rooms", "from ..server import hub", "sse_trio.server.hub is of a later layer"),
+        ("core.rooms", "from ..hub.hub import Hub", "sse_trio.hub.hub is of a later layer"),
+        ("core.rooms", "from ..hub import hub", "sse_trio.hub.hub is of a later layer"),
         ("core.rooms", "import sse_trio.ledger", "sse_trio.ledger is of a later layer"),
         ("core.rooms", "from .. import Hub", "sse_trio is of a later layer"),
         ("config", "from .core.messages import name", "sse_trio.core.messages is of a later layer"),
-        ("server.hub", "def f():\n from ..cli import main", "sse_trio.cli is of a later layer"),
-        ("client", "from .server.hub import Hub", "sse_trio.server.hub is not for the client"),
+        ("hub.hub", "def f():\n from ..cli import main", "sse_trio.cli is of a later layer"),
+        ("client", "from .hub.hub import Hub", "sse_trio.hub.hub is not for the client"),
         ("client", "from .config import Config", "sse_trio.config is not for the client"),
         ("core.rooms", "import time", "time is not for the core"),
         ("core.rooms", "from os.path import join", "os.path is not for the core"),
         ("core.rooms", "import trio.testing as t", "trio.testing is not for the core"),
-        ("server.hub", "import trio\ntrio._core.run()", "trio._core is private"),
-        ("server.hub", "import trio as t\nt.a._b", "t.a._b is private"),
-        ("server.hub", "from trio._core import run", "trio._core.run is private"),
-        ("server.hub", "from h11 import _state", "h11._state is private"),
-        ("server.hub", "from .member import _x", "sse_trio.server.member._x is private"),
+        ("hub.hub", "import trio\ntrio._core.run()", "trio._core is private"),
+        ("hub.hub", "import trio as t\nt.a._b", "t.a._b is private"),
+        ("hub.hub", "from trio._core import run", "trio._core.run is private"),
+        ("server.exchange", "from h11 import _state", "h11._state is private"),
+        ("hub.member", "from wsproto.events import Ping", "wsproto.events is not for the hub"),
+        ("hub.hub", "from .member import _x", "sse_trio.hub.member._x is private"),
     ],
 )
 def test_a_fault_is_found(module: str, text: str, fault: str) -> None:
@@ -136,10 +143,10 @@ def test_a_fault_is_found(module: str, text: str, fault: str) -> None:
 @pytest.mark.parametrize(
     ("module", "text"),
     [
-        ("server.hub", "import trio\nfrom ..core import messages\nfrom . import pages"),
+        ("hub.hub", "import trio\nfrom ..core import messages\nfrom . import pages"),
         ("core.requests", "import h11\nfrom .. import strict_json\nfrom ..config import Config"),
         ("client", "from .core.messages import encode\nfrom .errors import MemberClosed"),
-        ("server.hub", "class Hub:\n def f(self):\n  return self._x.__class__"),
+        ("hub.hub", "class Hub:\n def f(self):\n  return self._x.__class__"),
         ("cli", "from __future__ import annotations\nfrom .server.serve import serve"),
     ],
 )

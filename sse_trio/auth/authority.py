@@ -16,7 +16,7 @@ import trio
 
 from ..core.notify import MAX_END
 from ..core.tokens import MAX_EPOCH
-from ..server.member import Outcome
+from ..hub.member import Outcome
 from . import cookies
 from .browsers import Browser, Step
 from .cookies import Claims, User
@@ -200,7 +200,7 @@ class Authority:
                 reason="login",
                 detail=detail,
                 end=end,
-                together=create,
+                on_decision=create,
             )
             await self._records.end_elsewhere(user, room, claims.issued)
             for known in left:
@@ -333,7 +333,7 @@ class Authority:
         outcome = await self._rooms.log_out(
             room,
             identity.session,
-            together=lambda _: carried_out.append(self._records.wall()),
+            on_decision=lambda _: carried_out.append(self._records.wall()),
         )
         if not carried_out:
             return None
@@ -370,7 +370,7 @@ class Authority:
             return None
         await self._records.recall(room)
         carried_out: list[int] = []
-        outcome = await self._rooms.release(room, session, by=by, together=carried_out.append)
+        outcome = await self._rooms.release(room, session, by=by, on_decision=carried_out.append)
         return outcome if carried_out else None
 
     async def sessions(self, user: User) -> list[Session]:

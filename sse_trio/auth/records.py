@@ -17,10 +17,10 @@ import attrs
 import trio
 
 from ..errors import Draining, LedgerError
+from ..hub.hub import Follower
+from ..hub.member import Outcome
+from ..hub.recognition import View
 from ..ledger import Ledger
-from ..server.hub import Follower
-from ..server.member import Outcome
-from ..server.recognition import View
 from .cookies import Claims, User, checked
 from .keyring import Keyring
 from .sessions import Sessions
@@ -72,13 +72,13 @@ class Rooms(Protocol):
         reason: str,
         detail: dict[str, Any] | None = ...,
         end: Collection[str] = ...,
-        together: Callable[[int], object] | None = ...,
+        on_decision: Callable[[int], object] | None = ...,
     ) -> Outcome:
         """Carry out that `sender` has logged in."""
         ...
 
     async def log_out(
-        self, room: str, session: str, *, together: Callable[[int], object]
+        self, room: str, session: str, *, on_decision: Callable[[int], object]
     ) -> Outcome:
         """Carry out that a session logs everybody out; one that has ended ends nobody."""
         ...
@@ -90,7 +90,7 @@ class Rooms(Protocol):
         *,
         reason: str = ...,
         by: str | None = ...,
-        together: Callable[[int], object] | None = ...,
+        on_decision: Callable[[int], object] | None = ...,
     ) -> Outcome:
         """Carry out that one session has logged out, or that another one says so."""
         ...

@@ -7,7 +7,7 @@ from typing import Any
 
 import trio
 
-from ..server.member import Outcome
+from ..hub.member import Outcome
 from .authority import Authority, LoggedIn
 from .cookies import User
 from .verdict import Anonymous, Authenticated, Reason

@@ -17,10 +17,10 @@ import trio
 from ..core.standing import epoch_of
 from ..core.tokens import LEEWAY
 from ..errors import LedgerError
+from ..hub.recognition import View
 from ..ledger import Commit, Ledger, SqliteLedger
 from ..ledger.checks import KEY, SESSION, check_session
 from ..ledger.memory import DONE
-from ..server.recognition import View
 from .browsers import Browsers
 from .cookies import User
 from .keys import Key, Keys

@@ -56,7 +56,7 @@ def without_empty_lines(data: bytes) -> bytes:
     return data[empty.end() :] if empty else data
 
 
-def is_begun(data: bytes | bytearray) -> bool:
+def begins_request(data: bytes | bytearray) -> bool:
     """Whether `data` begins a request, and is not just the first half of an empty line."""
     return data not in (b"", b"\r")
 

@@ -24,7 +24,7 @@ from ..auth import Anonymous, Authenticated, Authority, Kind, Reason, Session
 from ..auth.asgi import Authentication, auth
 from ..browser import INTEGRITY
 from ..errors import Draining, LedgerError, LimitReached
-from ..server.hub import Hub
+from ..hub.hub import Hub
 from ..strict_json import loads_untrusted
 from .agents import describe
 from .hardening import Hardening, hub_at

@@ -15,7 +15,7 @@ import hypercorn.trio
 import trio
 
 from ..auth import Authority
-from ..server.hub import Hub
+from ..hub.hub import Hub
 from ..server.serve import serve as serve_hub
 from ..server.transport import open_listeners
 from .app import make_app

@@ -1,1 +1,1 @@
-"""The Trio shell around the rules: sockets, clocks and tasks."""
+"""The Trio shell around the hub: sockets, tasks and bytes, and no rule."""

@@ -11,35 +11,34 @@ import time
 
 import trio
 
-from ..core.heads import Heads, is_begun, without_empty_lines
+from ..core.heads import begins_request, without_empty_lines
 from ..core.notify import Notify, Release
 from ..core.problems import Problem
 from ..core.requests import Upgrade
 from ..errors import LedgerError
+from ..hub.hub import Accepted
+from ..hub.member import Outcome
+from ..hub.timers import HasDeadline
 from .conversation import converse
 from .exchange import BROKEN, READ, Exchange, announced, undurable
-from .hub import Accepted, Hub
-from .member import Outcome
-from .parking import Parking
-from .timers import Timed
+from .server import Server
 from .transport import Transport, client_address
 
 
-class Connection(Timed):
+class Connection(HasDeadline):
     """The HTTP side of one connection."""
 
-    __slots__ = ("_data", "_due", "_heads", "_hub", "_is_parked", "_parking", "_whole", "transport")
+    __slots__ = ("_data", "_due", "_hub", "_is_parked", "_needed", "_server", "transport")
 
-    def __init__(self, hub: Hub, parking: Parking, heads: Heads, transport: Transport) -> None:
+    def __init__(self, server: Server, transport: Transport) -> None:
         self.transport = transport
-        self._hub = hub
-        self._parking = parking
-        self._heads = heads
+        self._server = server
+        self._hub = server.hub
         self._is_parked = False
         self._due = 0.0
         # The bytes of an incomplete request, and how many it needs, if its head is a usual one.
         self._data: bytes | bytearray = b""
-        self._whole = 0
+        self._needed = 0
 
     def ready(self) -> None:
         """Read, and answer what is usual; what has only just come need not be parked for it."""
@@ -59,8 +58,8 @@ class Connection(Timed):
         self.ready()  # it may have come, and not been read
         if not self._is_parked:
             return
-        if is_begun(self._data):
-            self._work(self._data, seconds=self._hub.membership.linger())
+        if begins_request(self._data):
+            self._hand_to_task(self._data, seconds=self._hub.membership.linger())
         else:
             self.cut()
 
@@ -70,8 +69,8 @@ class Connection(Timed):
             return
         if now < self._due:
             self._hub.timers.schedule(self, self._due)
-        elif is_begun(self._data):
-            self._work(self._data, seconds=0)
+        elif begins_request(self._data):
+            self._hand_to_task(self._data, seconds=0)
         else:
             self.cut()
 
@@ -86,10 +85,10 @@ class Connection(Timed):
             data = self._data = b""
         if data:
             self._data += data
-            if len(self._data) >= self._whole:
+            if len(self._data) >= self._needed:
                 self._take(bytes(self._data))
-        elif is_begun(self._data):
-            self._work(self._data)
+        elif begins_request(self._data):
+            self._hand_to_task(self._data)
         else:
             self.cut()
 
@@ -102,17 +101,17 @@ class Connection(Timed):
         self._due = due
         if not self._is_parked:
             self._is_parked = True
-            self._hub.idle.add(self)
-            self._parking.park(self)
+            self._server.idle.add(self)
+            self._server.parking.park(self)
 
     def _leave(self) -> None:
         if self._is_parked:
             self._is_parked = False
-            self._parking.leave(self)
-            self._hub.idle.discard(self)
+            self._server.parking.leave(self)
+            self._server.idle.discard(self)
             self._hub.timers.drop(self)
 
-    def _work(self, data: bytes | bytearray, *, seconds: float | None = None) -> None:
+    def _hand_to_task(self, data: bytes | bytearray, *, seconds: float | None = None) -> None:
         """Have a task do the rest; the request has so many `seconds` left, or its full time."""
         self._leave()
         self._exchange(data, seconds=seconds)
@@ -124,13 +123,12 @@ class Connection(Timed):
         seconds: float | None = None,
         answer: Problem | None = None,
     ) -> None:
-        self._data, self._whole = b"", 0
-        hub = self._hub
-        exchange = Exchange(hub, self._parking, self.transport, self._rest, bytes(data), answer)
-        timeout = hub.config.request_timeout
-        self._parking.spawn(exchange.run, timeout if seconds is None else seconds)
+        self._data, self._needed = b"", 0
+        exchange = Exchange(self._server, self.transport, self._await_next, bytes(data), answer)
+        timeout = self._server.config.request_timeout
+        self._server.parking.spawn(exchange.run, timeout if seconds is None else seconds)
 
-    def _rest(self, data: bytes = b"") -> None:
+    def _await_next(self, data: bytes = b"") -> None:
         """Be parked until the next request; a server that drains ends the connection instead.
 
         `data` has arrived, but does not begin a request.
@@ -142,31 +140,31 @@ class Connection(Timed):
             self._wait(self._hub.config.keep_alive)
 
     def _take(self, data: bytes) -> None:
-        hub, config = self._hub, self._hub.config
+        config = self._hub.config
         data = without_empty_lines(data)
         # The code below passes `data` on, so nothing may stay here.
-        self._data, self._whole = b"", 0
-        if not is_begun(data):
+        self._data, self._needed = b"", 0
+        if not begins_request(data):
             self._data = data
             if not self._is_parked:
                 self._wait(config.request_timeout)
             return
-        reading = self._heads.read(data)
+        reading = self._server.heads.read(data)
         if isinstance(reading, int):
-            self._data, self._whole = bytearray(data), reading
+            self._data, self._needed = bytearray(data), reading
             self._wait(config.request_timeout)
             return
-        if reading is not None and not (hub.loading or hub.draining.is_set()):
+        if reading is not None and not self._server.is_closed:
             wanted, forwarded_for = reading
             address = client_address(self.transport.host, forwarded_for, config)
             match wanted:
                 case Upgrade():
                     self._upgrade(wanted, address)
                     return
-                case Notify() | Release() if not hub.wrong_keys.refused(address, hub.clock()):
+                case Notify() | Release() if not self._server.is_guessing(address):
                     self._announce(wanted, data)
                     return
-        self._work(data)
+        self._hand_to_task(data)
 
     def _upgrade(self, upgrade: Upgrade, address: str) -> None:
         fields = b"".join(b"%b: %b\r\n" % field for field in upgrade.headers)
@@ -174,7 +172,7 @@ class Connection(Timed):
             self.cut()  # it is owed the answers to requests before, and does not read them
         else:
             self._leave()
-            converse(self._hub, self._parking, self.transport, address, b"")
+            converse(self._server, self.transport, address, b"")
 
     def _announce(self, wanted: Notify | Release, data: bytes) -> None:
         hub = self._hub
@@ -186,15 +184,15 @@ class Connection(Timed):
             self._exchange(data, answer=BROKEN)
             return
         if accepted is None:
-            self._work(data)
+            self._hand_to_task(data)
         elif wanted.wait or not accepted.finished:
             self._leave()
-            self._parking.spawn(self._answer, accepted, data)
+            self._server.parking.spawn(self._answer, accepted, data)
         elif rest := self._send(_usual_answer(accepted.outcome)):
             self._leave()
-            self._parking.spawn(self._finish, rest)
+            self._server.parking.spawn(self._finish, rest)
         else:
-            self._rest()
+            self._await_next()
 
     def _send(self, data: bytes) -> bytes:
         """Send what the kernel takes; return what it does not."""
@@ -224,13 +222,13 @@ class Connection(Timed):
         """Send the answer, and be parked again."""
         sent = False
         try:
-            with self._hub.timers.in_time(self._hub.config.request_timeout):
+            with self._hub.timers.cancel_after(self._hub.config.request_timeout):
                 await self.transport.send_all(answer)
                 sent = True
             if sent and self._hub.draining.is_set():
                 sent = False
                 self.transport.send_eof()
-                with self._hub.timers.in_time(self._hub.membership.linger()):
+                with self._hub.timers.cancel_after(self._hub.membership.linger()):
                     await self.transport.part()
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             sent = False  # reset by the peer: there is nobody left to tell
@@ -238,7 +236,7 @@ class Connection(Timed):
             if not sent:
                 self.transport.close()
         if sent:
-            self._rest()
+            self._await_next()
 
 
 def _usual_answer(outcome: Outcome, *, close: bool = False) -> bytes:

@@ -11,9 +11,8 @@ from functools import partial
 import attrs
 
 from ..core.messages import CloseCode
-from .hub import Hub
-from .member import Member, State
-from .parking import Parking
+from ..hub.member import Member, State
+from .server import Server
 from .transport import Transport
 from .websocket import WebSocket
 
@@ -21,14 +20,12 @@ from .websocket import WebSocket
 READ = 1024
 
 
-def converse(
-    hub: Hub, parking: Parking, transport: Transport, address: str, data: bytes
-) -> "Conversation":
+def converse(server: Server, transport: Transport, address: str, data: bytes) -> "Conversation":
     """Make a connection a member, or what is on the way to it; the parking has it from now on.
 
-    `data` is what the client sent right behind its handshake.
+    `data` is what the client sent right has_more its handshake.
     """
-    config = hub.config
+    hub, parking, config = server.hub, server.parking, server.config
     websocket = WebSocket(
         transport.socket,
         parking.spawn,
@@ -38,10 +35,10 @@ def converse(
         max_message=config.max_message,
     )
     member = hub.membership.arrive(websocket, address)
-    conversation = Conversation(transport, hub, parking, websocket, member)
+    conversation = Conversation(transport, server, websocket, member)
     parking.park(conversation)
     if data:
-        conversation.take(data)
+        conversation.handle(data)
     return conversation
 
 
@@ -54,8 +51,7 @@ class Conversation:
     """
 
     transport: Transport
-    _hub: Hub
-    _parking: Parking
+    _server: Server
     _websocket: WebSocket
     _member: Member
 
@@ -63,16 +59,16 @@ class Conversation:
         """Read, and take what there is."""
         self._contain(self._read)
 
-    def take(self, data: bytes) -> None:
+    def handle(self, data: bytes) -> None:
         """Handle the peer's data; if it is long, the beginning at once and the rest in a task."""
-        self._contain(partial(self._take, data))
+        self._contain(partial(self._handle, data))
 
     def cut(self) -> None:
         """End at once, without a word."""
         try:
             self._leave(hung_up=False)
         except Exception as error:  # noqa: BLE001
-            self._hub.notices.failed("a connection could not be ended cleanly", error)
+            self._server.hub.notices.failed("a connection could not be ended cleanly", error)
         finally:
             self._close()
 
@@ -81,7 +77,7 @@ class Conversation:
         try:
             step()
         except Exception as error:  # noqa: BLE001
-            self._hub.notices.failed("a connection failed", error)
+            self._server.hub.notices.failed("a connection failed", error)
             self.cut()
 
     def _read(self) -> None:
@@ -94,58 +90,58 @@ class Conversation:
         if self._websocket.aborted:
             if self._member.state is State.JOINED:
                 # A frame has waited too long for this member to read.
-                self._hub.counters.slow_members += 1
+                self._server.hub.counters.slow_members += 1
             self.cut()
         elif data:
-            self._take(data)
+            self._handle(data)
         else:
             self._leave(hung_up=True)
             self._close()
 
-    def _take(self, data: bytes) -> None:
-        self._take_some(data[:READ])
+    def _handle(self, data: bytes) -> None:
+        self._handle_some(data[:READ])
         rest = data[READ:]
-        if self._is_behind(rest):
-            self._parking.leave(self)
-            self._parking.spawn(self._catch_up, rest)
+        if self._has_more(rest):
+            self._server.parking.leave(self)
+            self._server.parking.spawn(self._handle_rest, rest)
 
-    async def _catch_up(self, rest: bytes) -> None:
+    async def _handle_rest(self, rest: bytes) -> None:
         """Handle the rest, letting others have a turn in between; then be parked again."""
         try:
-            while self._is_behind(rest):
-                await self._hub.give_way()
-                if self._websocket.behind:
-                    self._take_some(b"")
+            while self._has_more(rest):
+                await self._server.give_way()
+                if self._websocket.has_more:
+                    self._handle_some(b"")
                 else:
-                    self._take_some(rest[:READ])
+                    self._handle_some(rest[:READ])
                     rest = rest[READ:]
                 if self._member.state is State.GONE:
                     return
         except BaseException:
             self.cut()
             raise
-        self._parking.park(self)
+        self._server.parking.park(self)
 
-    def _is_behind(self, rest: bytes) -> bool:
+    def _has_more(self, rest: bytes) -> bool:
         # Data after a close is ignored.
-        return bool(rest or self._websocket.behind) and not self._websocket.closed
+        return bool(rest or self._websocket.has_more) and not self._websocket.closed
 
-    def _take_some(self, data: bytes) -> None:
-        websocket, member, membership = self._websocket, self._member, self._hub.membership
+    def _handle_some(self, data: bytes) -> None:
+        websocket, member, membership = self._websocket, self._member, self._server.hub.membership
         admission = member.admission
         membership.hear(member, websocket.receive(data))
         if member.admission is not admission:
-            self._parking.spawn(self._hub.admit, member)
+            self._server.parking.spawn(self._server.hub.admit, member)
         if websocket.closed:
-            membership.part(member)
+            membership.note_close(member)
         elif websocket.closing and member.state is not State.CLOSING:
             # The peer sent a message that was too big.
             membership.close(member, CloseCode.MALFORMED, "")
 
     def _leave(self, *, hung_up: bool) -> None:
         if self._member.state is not State.GONE:
-            self._parking.leave(self)
-            self._hub.membership.leave(self._member, hung_up=hung_up)
+            self._server.parking.leave(self)
+            self._server.hub.membership.leave(self._member, hung_up=hung_up)
 
     def _close(self) -> None:
         self._websocket.abandon()

@@ -13,18 +13,18 @@ import h11
 import trio
 
 from ..core import problems, requests
-from ..core.heads import is_begun, without_empty_lines
+from ..core.heads import begins_request, without_empty_lines
 from ..core.notify import Notify, Release
 from ..core.problems import Problem
 from ..core.requests import Page, RequestReader, Upgrade
 from ..errors import Conflict, Draining, LedgerError, LimitReached
+from ..hub.hub import Hub
+from ..hub.member import Outcome
 from ..strict_json import dumps
 from . import pages
 from .conversation import converse
-from .hub import Hub
-from .member import Outcome
 from .pages import Reply
-from .parking import Parking
+from .server import Server
 from .transport import Transport, client_address
 
 # One read of a socket: a whole request of almost any application server, and not so much
@@ -40,33 +40,32 @@ BROKEN: Final = Problem(500, "something is wrong with this server", close=True)
 class Exchange:
     """The request that `data` begins, and any that follow at once, until all are answered.
 
-    Then `rest` is called with the data that is left over. If `answer` is given, it answers the
+    Then `done` is called with the data that is left over. If `answer` is given, it answers the
     first request, which is only read.
     """
 
     def __init__(
         self,
-        hub: Hub,
-        parking: Parking,
+        server: Server,
         transport: Transport,
-        rest: Callable[[bytes], None],
+        done: Callable[[bytes], None],
         data: bytes,
         answer: Problem | None = None,
     ) -> None:
-        self._hub = hub
-        self._parking = parking
+        self._server = server
+        self._hub = server.hub
         self._transport = transport
-        self._rest = rest
-        self._known = answer
-        self._config = hub.config
+        self._done = done
+        self._given = answer
+        self._config = server.config
         # Data that has arrived, and that h11 has not been given yet.
         self._data = data
-        self._begin()
+        self._begin_request()
         self._address = transport.host
         self._is_over = True
         """Whether the connection is to end with this, and not somebody else's from now on."""
 
-    def _begin(self) -> None:
+    def _begin_request(self) -> None:
         """Begin with another request."""
         size = self._config.max_headers
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=size)
@@ -90,34 +89,30 @@ class Exchange:
 
     async def _serve(self, seconds: float) -> None:
         """Answer requests in order, until there is none, or the connection is over."""
-        while is_begun(self._data):
+        while begins_request(self._data):
             outcome = await self._read_in_time(seconds)
             if outcome is None:
                 return
-            if isinstance(outcome, Upgrade) and not self._is_closed():
+            if isinstance(outcome, Upgrade) and not self._server.is_closed:
                 await self._upgrade(outcome)
                 return
-            if not await self._answer(self._known or outcome):
+            if not await self._answer(self._given or outcome):
                 await self._part()
                 return
-            self._data = without_empty_lines(self._behind())
-            self._begin()
-            self._known = None
-            if is_begun(self._data):
-                await self._hub.give_way()
+            self._data = without_empty_lines(self._left_over())
+            self._begin_request()
+            self._given = None
+            if begins_request(self._data):
+                await self._server.give_way()
             seconds = self._config.request_timeout
         self._is_over = False
-        self._rest(self._data)
+        self._done(self._data)
 
-    def _is_closed(self) -> bool:
-        """Whether the server admits nobody and accepts no notify, yet or any more."""
-        return self._hub.loading or self._hub.draining.is_set()
-
-    def _behind(self) -> bytes:
+    def _left_over(self) -> bytes:
         """Return the data that has arrived after the request."""
         return self._http.trailing_data[0] + self._data
 
-    def _feed(self) -> bool:
+    def _feed_h11(self) -> bool:
         """Give h11 the data, but no more lines than a head may have; False if there are more.
 
         h11 reads a head, or the trailers of a chunked body, in one step.
@@ -144,14 +139,14 @@ class Exchange:
         # Data that arrived in time is read, however late. No request needs more reads than this.
         for _ in range(2 + (self._config.max_headers + self._config.max_body) // READ):
             self._due = self._hub.timers.now() + seconds
-            with self._hub.timers.in_time(seconds) as self._patience:
-                self._hub.idle.add(self)
+            with self._hub.timers.cancel_after(seconds) as self._patience:
+                self._server.idle.add(self)
                 try:
                     return await self._read()
                 except h11.RemoteProtocolError as error:
                     return problems.from_error(error)
                 finally:
-                    self._hub.idle.discard(self)
+                    self._server.idle.discard(self)
             if not self._transport.has_unread():
                 break
             seconds = 0
@@ -163,12 +158,12 @@ class Exchange:
         while True:
             steps += 1
             if steps % EVENTS == 0:
-                await self._hub.give_way()
+                await self._server.give_way()
             event = self._http.next_event()
             if event is h11.NEED_DATA:
                 if not self._data:
                     await self._receive()
-                elif not self._feed():
+                elif not self._feed_h11():
                     return problems.TOO_MANY_HEADERS
                 continue
             self._lines = 0
@@ -201,12 +196,11 @@ class Exchange:
         unauthorized = isinstance(outcome, Problem) and outcome.status == 401
         if not unauthorized and not isinstance(outcome, Notify | Release):
             return outcome
-        now = self._hub.clock()
-        if self._hub.wrong_keys.refused(self._address, now):
+        if self._server.is_guessing(self._address):
             self._hub.counters.notifies["refused"] += 1
             return problems.WRONG_KEYS
         if unauthorized:
-            self._hub.wrong_keys.count(self._address, now)
+            self._server.count_wrong_key(self._address)
             self._hub.counters.notifies["unauthorized"] += 1
             self._hub.notices.warn("a notify from %s had a wrong or no key", self._address)
         return outcome
@@ -214,13 +208,13 @@ class Exchange:
     async def _answer(self, outcome: requests.Outcome) -> bool:
         """Answer; True if the connection can take another request."""
         try:
-            answer = await self._carry_out(outcome)
+            answer = await self._reply_to(outcome)
         except Exception as error:  # noqa: BLE001
             self._hub.notices.failed("a request failed", error)
             answer = BROKEN
         return await self._respond(answer)
 
-    async def _carry_out(self, outcome: requests.Outcome) -> Reply | Problem:
+    async def _reply_to(self, outcome: requests.Outcome) -> Reply | Problem:
         """Do what was asked for; return the answer."""
         match outcome:
             case Page():
@@ -280,7 +274,7 @@ class Exchange:
         if not self._head_only:
             parts.append(self._http.send(h11.Data(data=answer.body)))
         parts.append(self._http.send(h11.EndOfMessage()))
-        with self._hub.timers.in_time(self._config.request_timeout) as patience:
+        with self._hub.timers.cancel_after(self._config.request_timeout) as patience:
             await self._transport.send_all(b"".join(parts))
         return not patience.is_over and self._http.states == {
             h11.CLIENT: h11.DONE,
@@ -290,7 +284,7 @@ class Exchange:
     async def _part(self) -> None:
         """Close so that the peer can still read the answer (RFC 9112, section 9.6)."""
         self._transport.send_eof()
-        with self._hub.timers.in_time(self._hub.membership.linger()):
+        with self._hub.timers.cancel_after(self._hub.membership.linger()):
             await self._transport.part()
 
     async def _upgrade(self, upgrade: Upgrade) -> None:
@@ -298,13 +292,13 @@ class Exchange:
         accepted = h11.InformationalResponse(
             status_code=101, reason=b"Switching Protocols", headers=upgrade.headers
         )
-        with self._hub.timers.in_time(self._config.request_timeout) as patience:
+        with self._hub.timers.cancel_after(self._config.request_timeout) as patience:
             await self._transport.send_all(self._http.send(accepted))
         if patience.is_over:
             return
         # What the client sent right behind its handshake is its first message.
         self._is_over = False
-        converse(self._hub, self._parking, self._transport, self._address, self._behind())
+        converse(self._server, self._transport, self._address, self._left_over())
 
 
 def undurable(hub: Hub) -> Problem:

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 
 
-async def contain(
+async def run_contained(
     failed: Callable[[str, Exception], object],
     work: Callable[..., Awaitable[object]],
     *args: object,

@@ -1,6 +1,6 @@
 """Frames out: straight to the socket, and a queue only while the socket is full.
 
-There is no task for outbound traffic. `offer` hands a frame to the kernel without
+There is no task for outbound traffic. `send` hands a frame to the kernel without
 waiting; only what the kernel does not take is kept, and then one task runs for this
 connection until the queue is empty again. It ends at once if the connection does, and gives
 up when a frame has waited longer than the timeout.
@@ -22,7 +22,7 @@ from typing import Final
 import attrs
 import trio
 
-from .timers import Timed, Timers
+from ..hub.timers import HasDeadline, Timers
 
 # What a frame that waits takes beside its own bytes, at most: 48 as the header of an object and for
 # the allocator's rounding, 48 for a `_Waiting`, 24 for a deadline, and its place in the queue.
@@ -37,7 +37,7 @@ class _Waiting:
     """When it will have waited too long."""
 
 
-class Outbox(Timed):
+class Outbox(HasDeadline):
     """The sending side of one connection.
 
     `spawn` starts a task. `limit` is how many bytes of memory may be taken by what waits;
@@ -76,14 +76,14 @@ class Outbox(Timed):
         self.aborted = False
         """Whether this side has given it up."""
 
-    def offer(self, frame: bytes) -> bool:
+    def send(self, frame: bytes) -> bool:
         """Send `frame`, or queue it; False if that cannot be.
 
         It cannot if the connection is `broken`, or if what waits would be over the `limit`.
         """
-        return self._offer(frame, self._limit)
+        return self._send(frame, self._limit)
 
-    def offer_newest(self, frame: bytes) -> None:
+    def send_newest(self, frame: bytes) -> None:
         """Send `frame`, or queue it; it replaces an earlier one of these that still waits.
 
         It takes that frame's place in the queue and its deadline. As there is only one, and it
@@ -92,11 +92,11 @@ class Outbox(Timed):
         if self._newest is not None:
             self.waiting += len(frame) - len(self._newest.left)
             self._newest.left = frame
-        elif self._offer(frame, math.inf) and self._queue:
-            is_begun = self._begun and len(self._queue) == 1
-            self._newest = None if is_begun else self._queue[-1]
+        elif self._send(frame, math.inf) and self._queue:
+            begins_request = self._begun and len(self._queue) == 1
+            self._newest = None if begins_request else self._queue[-1]
 
-    def offer_last(self, frame: bytes) -> bool:
+    def send_last(self, frame: bytes) -> bool:
         """Send `frame` before everything that waits, which is then not worth sending.
 
         False only if nothing more can be sent: so little waits then that no limit is needed.
@@ -105,7 +105,7 @@ class Outbox(Timed):
             while len(self._queue) > self._begun:
                 self.waiting -= len(self._queue.pop().left) + FRAME_COST
             self._newest = None
-        return self._offer(frame, math.inf)
+        return self._send(frame, math.inf)
 
     def finish(self) -> None:
         """Close this side once everything is sent: the peer reads to the end of the stream."""
@@ -138,7 +138,7 @@ class Outbox(Timed):
             else:
                 self.abort()
 
-    def _offer(self, frame: bytes, limit: float) -> bool:
+    def _send(self, frame: bytes, limit: float) -> bool:
         if self.broken or self._shutting:
             return False
         sent = 0

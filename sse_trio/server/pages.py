@@ -20,8 +20,8 @@ from prometheus_client.registry import Collector, CollectorRegistry
 
 from ..browser import INTEGRITY, SOURCE
 from ..core.requests import Headers, Page
-from .hub import Hub
-from .statistics import FAN_OUT_BUCKETS, Statistics
+from ..hub.hub import Hub
+from ..hub.statistics import FAN_OUT_BUCKETS, Statistics
 
 TEXT = "text/plain; charset=utf-8"
 HTML = "text/html; charset=utf-8"

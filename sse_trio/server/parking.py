@@ -12,7 +12,7 @@ from typing import Protocol
 
 import trio
 
-from .timers import SLICE
+from ..hub.timers import SLICE
 from .transport import Transport
 
 logger = logging.getLogger("sse_trio")
@@ -70,7 +70,7 @@ class Parking:
         if not self._parked:
             self._left.set()
 
-    def catch_up(self) -> Iterator[int]:
+    def read_pending(self) -> Iterator[int]:
         """Have every connection called that has unread data; yield where others may have a turn.
 
         Each is called once, however much data it has: that is enough to count as heard.
@@ -127,12 +127,12 @@ class EpollParking(Parking):
     def _forget(self, number: int) -> None:
         self._epoll.unregister(number)
 
-    def catch_up(self) -> Iterator[int]:
+    def read_pending(self) -> Iterator[int]:
         """Have every connection called that has unread data; yield where others may have a turn."""
         for number, _ in self._epoll.poll(0, len(self._parked) or 1):
             self._call(number)
             yield 1
-        yield from super().catch_up()
+        yield from super().read_pending()
 
     def _call(self, number: int) -> None:
         # An earlier connection of this loop may have ended this one.

@@ -7,13 +7,11 @@ from contextlib import AsyncExitStack
 import trio
 
 from ..config import Config
-from ..core.heads import Heads
+from ..hub.hub import Hub
+from ..hub.member import Spawn
 from ..ledger import Ledger, open_ledger
 from .connection import Connection
-from .failures import contain
-from .hub import Hub
-from .member import Spawn
-from .parking import Parking, open_parking
+from .server import Server
 from .transport import Listener, Transport, open_listeners
 
 logger = logging.getLogger("sse_trio")
@@ -22,7 +20,7 @@ logger = logging.getLogger("sse_trio")
 SHORT_KEY = 16
 
 # Rooms that one step takes over from the ledger: some milliseconds.
-AT_ONCE = 500
+ROOMS_A_STEP = 500
 
 
 async def serve(
@@ -54,15 +52,13 @@ async def serve(
             async with trio.open_nursery() as connections:
                 hub = Hub(config, ledger, connections.start_soon)
                 hub.loading = True
-                failed, warn = hub.notices.failed, hub.notices.warn
-                parking = open_parking(
-                    lambda *work: connections.start_soon(contain, failed, *work), warn
-                )
+                server = Server(hub, connections.start_soon)
+                parking = server.parking
                 timers.start_soon(parking.run)
-                timers.start_soon(hub.beat, parking.catch_up)
+                timers.start_soon(hub.beat, parking.read_pending)
                 try:
                     async with trio.open_nursery() as plumbing:
-                        _listen(hub, listeners, parking, plumbing.start_soon)
+                        _start_listening(server, listeners, plumbing.start_soon)
                         try:
                             await _load(hub)
                         except Exception as error:  # noqa: BLE001
@@ -70,12 +66,13 @@ async def serve(
                             failure = error
                         else:
                             timers.start_soon(hub.sweep)
-                            await _take_everybody(hub, task_status)
+                            await _serve_until_drained(hub, task_status)
                         plumbing.cancel_scope.cancel()
                 finally:
                     # However it ends, whoever still holds the hub is told so.
                     hub.drain()
                 connections.cancel_scope.deadline = trio.current_time() + config.shutdown_grace
+                server.end_idle()
                 await hub.say_goodbye()
                 await hub.finish_notifies()
                 await parking.emptied()
@@ -94,14 +91,14 @@ async def _load(hub: Hub) -> None:
     waiting = deque(records)
     del records
     while waiting:
-        some = [waiting.popleft() for _ in range(min(AT_ONCE, len(waiting)))]
+        some = [waiting.popleft() for _ in range(min(ROOMS_A_STEP, len(waiting)))]
         hub.restore(some, ())
         await trio.lowlevel.checkpoint()
     hub.restore((), answers)
     hub.loading = False
 
 
-async def _take_everybody(hub: Hub, task_status: trio.TaskStatus[Hub]) -> None:
+async def _serve_until_drained(hub: Hub, task_status: trio.TaskStatus[Hub]) -> None:
     """Report that the server is ready, and wait until it drains."""
     logger.info("listening on %s port %s", hub.config.ipaddr, hub.port)
     task_status.started(hub)
@@ -109,9 +106,9 @@ async def _take_everybody(hub: Hub, task_status: trio.TaskStatus[Hub]) -> None:
     logger.info("draining: %d open WebSockets", hub.statistics().connections)
 
 
-def _listen(hub: Hub, listeners: list[Listener], parking: Parking, spawn: Spawn) -> None:
+def _start_listening(server: Server, listeners: list[Listener], spawn: Spawn) -> None:
     """Accept connections, in tasks of their own."""
-    config = hub.config
+    hub, config = server.hub, server.config
     hub.port = listeners[0].port
     if config.join == "open":
         logger.warning(
@@ -127,10 +124,8 @@ def _listen(hub: Hub, listeners: list[Listener], parking: Parking, spawn: Spawn)
             "`sse-trio keygen` makes one of 256 bits"
         )
 
-    heads = Heads(config)
-
     def accepted(transport: Transport) -> None:
-        Connection(hub, parking, heads, transport).ready()
+        Connection(server, transport).ready()
 
     for listener in listeners:
         spawn(listener.listen, accepted, hub.notices.warn)

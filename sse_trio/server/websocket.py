@@ -13,10 +13,12 @@ from wsproto.connection import Connection, ConnectionState, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Ping, TextMessage
 from wsproto.frame_protocol import CloseReason
 
+from ..core import messages
+from ..hub.letters import Letter
+from ..hub.timers import Timers
 from .outbox import Outbox
-from .timers import Timers
 
-# A whole message or ping leaves nothing behind in the encoder, and a server's frames are
+# A whole message or ping leaves nothing has_more in the encoder, and a server's frames are
 # not masked (RFC 6455, section 5.1): one encoder serves for all, and one frame for all members.
 _ENCODER: Final = Connection(ConnectionType.SERVER)
 
@@ -47,13 +49,27 @@ def text_frame(text: str) -> bytes:
 PING_FRAME: Final = bytes(_ENCODER.send(Ping()))
 
 
+def message_frame(message: messages.ServerMessage) -> bytes:
+    """Encode a message of the protocol."""
+    return text_frame(messages.encode(message))
+
+
+def heartbeat_frames(message: messages.ServerMessage) -> bytes:
+    """Encode a heartbeat twice: as data, and as a ping.
+
+    Scripts and DevTools cannot see a ping; but the browser answers it even where the page's
+    timers sleep.
+    """
+    return message_frame(message) + PING_FRAME
+
+
 class WebSocket(Outbox):
     """The server's side of one connection.
 
     `max_message` is bytes; the rest is as the `Outbox` has it.
     """
 
-    __slots__ = ("_max_message", "_message", "_parser", "behind", "closed", "closing")
+    __slots__ = ("_max_message", "_message", "_parser", "closed", "closing", "has_more")
 
     def __init__(
         self,
@@ -70,7 +86,7 @@ class WebSocket(Outbox):
         # Both only where there has to be one.
         self._parser: Connection | None = None
         self._message: bytearray | None = None
-        self.behind = False
+        self.has_more = False
         """Whether the received data may hold more messages; the next call returns them."""
         self.closing = False
         """Whether this side has said that it closes; what comes in is not listened to."""
@@ -80,7 +96,7 @@ class WebSocket(Outbox):
     def receive(self, data: bytes) -> Iterator[str | bytes]:
         """Take bytes from the peer; return the messages that they complete, in order.
 
-        It stops after so many `FRAMES`; the rest is taken with the next call, as `behind` says.
+        It stops after so many `FRAMES`; the rest is taken with the next call, as `has_more` says.
         A message is given before the next frame is looked at, so that what it is answered
         with goes out before the answer to that frame, which may be the last. Bad frames are
         answered with a close of 1002, 1007 or 1009.
@@ -100,13 +116,13 @@ class WebSocket(Outbox):
             yield from self._parse(self._parser, data, taken)
 
     def _parse(self, parser: Connection, data: bytes, taken: int) -> Iterator[str | bytes]:
-        self.behind = False
+        self.has_more = False
         if self.closed:
             return
         if data:
             parser.receive_data(data)
         if taken == FRAMES:
-            self.behind = True
+            self.has_more = True
             return
         for event in parser.events():
             match event:
@@ -116,14 +132,26 @@ class WebSocket(Outbox):
                 case Ping() if not self.closing:
                     # To a peer that pings faster than it reads, only the latest ping is
                     # answered (RFC 6455, section 5.5.3).
-                    self.offer_newest(bytes(parser.send(event.response())))
+                    self.send_newest(bytes(parser.send(event.response())))
                 case CloseConnection():
                     self._end(event)
                     return
             taken += 1
             if taken == FRAMES:
-                self.behind = True
+                self.has_more = True
                 return
+
+    def offer(self, letter: Letter) -> bool:
+        """Send or queue a message; False if that cannot be."""
+        return self.send(letter.encoded(message_frame))
+
+    def offer_beat(self, letter: Letter) -> bool:
+        """Send or queue a heartbeat and a ping; False if that cannot be."""
+        return self.send(letter.encoded(heartbeat_frames))
+
+    def offer_last(self, letter: Letter) -> bool:
+        """Send a message before everything that waits, which is then not worth sending."""
+        return self.send_last(letter.encoded(message_frame))
 
     def close(self, code: int, reason: str) -> None:
         """Say that this side closes; if too much waits to be sent already, instead of that.
@@ -168,7 +196,7 @@ class WebSocket(Outbox):
         self.closing = True
         self._parser = self._parser or Connection(ConnectionType.SERVER)
         frame = bytes(self._parser.send(event))
-        self.offer(frame) or self.offer_last(frame)
+        self.send(frame) or self.send_last(frame)
 
 
 def _usual_frame(data: bytes, limit: int) -> tuple[str | None, int]:

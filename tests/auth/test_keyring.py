@@ -16,8 +16,8 @@ from sse_trio.auth.keys import Keys
 from sse_trio.auth.settings import PersistentSettings, Settings
 from sse_trio.auth.verdict import Anonymous, Reason
 from sse_trio.errors import LedgerError
+from sse_trio.hub.hub import SWEEP
 from sse_trio.ledger import SqliteLedger
-from sse_trio.server.hub import SWEEP
 
 from ..support import KEY
 from .fixtures import NOW

@@ -12,8 +12,8 @@ from sse_trio.auth.authority import Authority
 from sse_trio.auth.sessions import MemorySessions, SqliteSessions
 from sse_trio.auth.settings import PersistentSettings, SessionSettings, Settings
 from sse_trio.errors import LimitReached
+from sse_trio.hub.hub import Hub
 from sse_trio.ledger import SqliteLedger
-from sse_trio.server.hub import Hub
 
 from ..support import KEY
 from .fixtures import NOW

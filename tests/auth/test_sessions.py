@@ -21,8 +21,8 @@ from sse_trio.auth.verdict import Session
 from sse_trio.core.standing import Record
 from sse_trio.core.tokens import LEEWAY
 from sse_trio.errors import LedgerError, LocalProtocolError
+from sse_trio.hub.recognition import View
 from sse_trio.ledger import SqliteLedger
-from sse_trio.server.recognition import View
 
 from .. import strategies
 from .fixtures import KEYS, short

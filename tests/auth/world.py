@@ -13,8 +13,8 @@ from sse_trio.auth.cookies import User
 from sse_trio.auth.sessions import Sessions
 from sse_trio.auth.settings import Settings
 from sse_trio.auth.verdict import Anonymous, Authenticated
+from sse_trio.hub.hub import Hub
 from sse_trio.ledger import Ledger
-from sse_trio.server.hub import Hub
 
 from ..support import KEY
 from .fixtures import NOW, cookie_header, pair

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sse_trio import Config
-from sse_trio.core.heads import Heads, is_begun, without_empty_lines
+from sse_trio.core.heads import Heads, begins_request, without_empty_lines
 from sse_trio.core.notify import Notify, Release
 from sse_trio.core.problems import Problem
 from sse_trio.core.requests import Outcome, RequestReader, Upgrade
@@ -210,7 +210,7 @@ def test_the_limits_are_exact() -> None:
 def test_empty_lines_before_a_request_mean_nothing(data: bytes, rest: bytes) -> None:
     """RFC 9112, section 2.2; a carriage return alone is no end of a line."""
     assert without_empty_lines(data) == rest
-    assert is_begun(rest) == (rest not in (b"", b"\r"))
+    assert begins_request(rest) == (rest not in (b"", b"\r"))
 
 
 @pytest.mark.parametrize("missing", range(1, len(BODY) + 1))

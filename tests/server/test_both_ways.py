@@ -15,8 +15,8 @@ from trio.testing import MockClock
 import sse_trio
 from sse_trio.core.heads import Heads
 
+from ..hub.fakes import MakeLedger, SlowLedger
 from ..support import CLOSE, KEY, client_frame, client_text
-from .fakes import MakeLedger, SlowLedger
 
 NONCE = b"dGhlIHNhbXBsZSBub25jZQ=="
 

@@ -16,7 +16,7 @@ from sse_trio.core.requests import RequestReader, Upgrade
 from sse_trio.server.transport import Transport, open_listeners
 from sse_trio.server.websocket import WebSocket, text_frame
 
-from .fakes import make_timers
+from ..hub.fakes import make_timers
 
 LARGEST = 16 * 1024 * 1024
 
@@ -64,8 +64,8 @@ async def echo(nursery: trio.Nursery, transport: Transport) -> None:
     while True:
         for message in websocket.receive(data):
             frame = text_frame(message) if isinstance(message, str) else binary_frame(message)
-            websocket.offer(frame)
-        if websocket.behind:  # it takes a few frames at a time
+            websocket.send(frame)
+        if websocket.has_more:  # it takes a few frames at a time
             data = b""
             continue
         data = await transport.receive(65536)

@@ -16,12 +16,13 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 import sse_trio
 from sse_trio.core.tickets import Ticket, Tickets
+from sse_trio.hub.member import Outcome
 from sse_trio.server.exchange import announced
-from sse_trio.server.member import Outcome
 from sse_trio.server.parking import EpollParking
 from sse_trio.strict_json import dumps
 
 from .. import strategies
+from ..hub.fakes import MakeLedger, SlowLedger
 from ..support import (
     HANDSHAKE,
     KEY,
@@ -32,7 +33,6 @@ from ..support import (
     post_notify,
     raw_websocket,
 )
-from .fakes import MakeLedger, SlowLedger
 
 HEAD = b"POST /notify HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\n"
 JOIN = client_text({"type": "join", "room": "u1", "session": "s1"})
@@ -117,7 +117,7 @@ async def test_who_upgrades_while_others_are_ended_stays(
     start: Start, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All are due at the same time, but these few have a word to say before it is their turn."""
-    monkeypatch.setattr("sse_trio.server.timers.SLICE", 1)
+    monkeypatch.setattr("sse_trio.hub.timers.SLICE", 1)
     hub = await start(request_timeout=2, join_timeout=60)
     joined = 0
     async with AsyncExitStack() as stack:
@@ -149,8 +149,6 @@ async def test_what_came_before_the_drain_is_answered(
         await wait_all_tasks_blocked()
         os.write(stream.socket.fileno(), HANDSHAKE if upgrading else b"".join(parts()))
         hub.drain()
-        (idle,) = hub.idle
-        idle.cancel()
         assert (await read_one(stream)).startswith(b"HTTP/1.1 503 ")
         assert hub.statistics().refused_handshakes == ({"draining": 1} if upgrading else {})
 

@@ -6,7 +6,7 @@ Counted is what Python calls between two turns of somebody else, and not the tim
 import json
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
@@ -18,7 +18,7 @@ import sse_trio
 from sse_trio.core.heads import Heads
 from sse_trio.core.requests import Outcome
 from sse_trio.server.connection import Connection
-from sse_trio.server.parking import Parking, open_parking
+from sse_trio.server.server import Server
 from sse_trio.server.transport import Transport
 
 from ..support import (
@@ -199,16 +199,22 @@ class Counted(Heads):
         return super().read(data)
 
 
+MakeServer = Callable[[sse_trio.Hub], Server]
+
+
 @pytest.fixture
-async def parking(nursery: trio.Nursery) -> Parking:
-    parking = open_parking(nursery.start_soon)
-    nursery.start_soon(parking.run)
-    return parking
+async def serving(nursery: trio.Nursery) -> MakeServer:
+    def make(hub: sse_trio.Hub) -> Server:
+        server = Server(hub, nursery.start_soon)
+        nursery.start_soon(server.parking.run)
+        return server
+
+    return make
 
 
 @pytest.mark.parametrize("kind", ["a body", "a head", "a chunked body"])
 async def test_what_comes_byte_by_byte_is_read_once(
-    start: Start, autojump_clock: MockClock, parking: Parking, kind: str
+    start: Start, autojump_clock: MockClock, serving: MakeServer, kind: str
 ) -> None:
     """A usual head of 16 KiB was read anew for each byte of its body."""
     hub = await start()
@@ -222,12 +228,13 @@ async def test_what_comes_byte_by_byte_is_read_once(
     else:
         chunks = b"".join(b"1\r\n%c\r\n" % byte for byte in body)
         at_once, dribbled = long + b"Transfer-Encoding: chunked\r\n\r\n", chunks + b"0\r\n\r\n"
-    heads = Counted(hub.config)
+    server = serving(hub)
+    heads = server.heads = Counted(hub.config)
     ours, theirs = socket.socketpair()
     for end in (ours, theirs):
         end.setblocking(False)
     with theirs:
-        Connection(hub, parking, heads, Transport(ours, "192.0.2.1")).ready()
+        Connection(server, Transport(ours, "192.0.2.1")).ready()
         innocent = Innocent()
         theirs.send(at_once)
         calls = []

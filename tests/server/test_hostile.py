@@ -95,7 +95,7 @@ async def unharmed(hub: sse_trio.Hub) -> AsyncIterator[None]:
     def census() -> tuple[object, ...]:
         now = hub.statistics()
         tasks = trio.lowlevel.current_statistics().tasks_living
-        return tasks, now.connections, now.members, len(hub.idle), open_files()
+        return tasks, now.connections, now.members, open_files()
 
     before = census()
     yield

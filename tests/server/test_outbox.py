@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from sse_trio.hub.timers import Timers
 from sse_trio.server.outbox import FRAME_COST, Outbox
-from sse_trio.server.timers import Timers
 
-from .fakes import keep, make_timers
+from ..hub.fakes import keep, make_timers
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -88,14 +88,14 @@ class Line:
         """Offer single bytes until one has to wait; return them all."""
         sent = b""
         while not self.outbox.waiting:
-            assert self.outbox.offer(b".")
+            assert self.outbox.send(b".")
             sent += b"."
         return sent
 
     def begin(self) -> bytes:
         """Offer a frame that the kernel takes only a part of."""
         frame = b"<" + b"=" * BIG + b">"
-        assert self.outbox.offer(frame)
+        assert self.outbox.send(frame)
         assert 0 < self.outbox.waiting < len(frame)
         return frame
 
@@ -124,7 +124,7 @@ async def line(nursery: trio.Nursery) -> AsyncIterator[Line]:
 
 
 async def test_a_frame_goes_straight_to_the_socket(line: Line) -> None:
-    assert line.outbox.offer(b"frame")
+    assert line.outbox.send(b"frame")
     assert line.read(100) == b"frame"
     assert line.outbox.waiting == 0
 
@@ -133,12 +133,12 @@ async def test_what_is_begun_is_finished_first(nursery: trio.Nursery) -> None:
     line = make_line(nursery, limit=2 * BIG)
     sent = line.begin()
     for frame in (b"second", b"third"):
-        assert line.outbox.offer(frame)
+        assert line.outbox.send(frame)
         sent += frame
     assert await line.read_exactly(len(sent)) == sent
     await wait_all_tasks_blocked()
     assert line.outbox.waiting == 0
-    assert line.outbox.offer(b"straight again")
+    assert line.outbox.send(b"straight again")
     assert line.read(100) == b"straight again"
     line.close()
 
@@ -146,14 +146,14 @@ async def test_what_is_begun_is_finished_first(nursery: trio.Nursery) -> None:
 async def test_the_limit_is_exact(line: Line) -> None:
     sent = line.fill()
     room = LIMIT - line.outbox.waiting - FRAME_COST
-    assert not line.outbox.offer(b"x" * (room + 1))
-    assert line.outbox.offer(b"x" * room)
+    assert not line.outbox.send(b"x" * (room + 1))
+    assert line.outbox.send(b"x" * room)
     assert line.outbox.waiting == LIMIT
-    assert not line.outbox.offer(b"x")
+    assert not line.outbox.send(b"x")
     expected = sent + b"x" * room
     assert await line.read_exactly(len(expected)) == expected
     await wait_all_tasks_blocked()
-    assert line.outbox.offer(b"there is room again")
+    assert line.outbox.send(b"there is room again")
 
 
 async def test_what_waits_is_counted_by_the_memory_that_it_takes(line: Line) -> None:
@@ -161,7 +161,7 @@ async def test_what_waits_is_counted_by_the_memory_that_it_takes(line: Line) -> 
     tracemalloc.start()
     before, _ = tracemalloc.get_traced_memory()
     count = 0
-    while line.outbox.offer(b"." + bytes([count % 256])):
+    while line.outbox.send(b"." + bytes([count % 256])):
         count += 1
     after, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
@@ -176,16 +176,16 @@ async def test_of_some_only_the_newest_waits(nursery: trio.Nursery) -> None:
     sent = line.begin()
     waiting = line.outbox.waiting
     for frame in (b"first", b"second", b"third"):
-        line.outbox.offer_newest(frame)
+        line.outbox.send_newest(frame)
         assert line.outbox.waiting == waiting + len(frame) + FRAME_COST
-    assert line.outbox.offer(b"behind it")
-    line.outbox.offer_newest(b"newest")
+    assert line.outbox.send(b"behind it")
+    line.outbox.send_newest(b"newest")
     expected = sent + b"newest" + b"behind it"
     assert await line.read_exactly(len(expected)) == expected
     await wait_all_tasks_blocked()
     assert line.outbox.waiting == 0
-    line.outbox.offer_newest(b"straight")
-    line.outbox.offer_newest(b" again")
+    line.outbox.send_newest(b"straight")
+    line.outbox.send_newest(b" again")
     assert line.read(100) == b"straight again"
     line.close()
 
@@ -195,34 +195,34 @@ async def test_the_newest_needs_no_room_and_has_the_time_of_the_one_before(
 ) -> None:
     start = trio.current_time()
     line.fill()
-    while line.outbox.offer(b"."):
+    while line.outbox.send(b"."):
         pass
-    line.outbox.offer_newest(b"first")
+    line.outbox.send_newest(b"first")
     await trio.sleep(TIMEOUT - 1)
-    line.outbox.offer_newest(b"second")
+    line.outbox.send_newest(b"second")
     await trio.sleep(2 * TIMEOUT)
     assert line.stuck_at == [start + TIMEOUT]
-    line.outbox.offer_newest(b"too late")
+    line.outbox.send_newest(b"too late")
     assert line.outbox.waiting == 0
 
 
 async def test_the_newest_that_is_begun_is_finished(nursery: trio.Nursery) -> None:
     line = make_line(nursery, limit=2 * BIG)
     begun = b"<" + b"=" * BIG + b">"
-    line.outbox.offer_newest(begun)
+    line.outbox.send_newest(begun)
     assert 0 < line.outbox.waiting < len(begun)
-    line.outbox.offer_newest(begun)
-    line.outbox.offer_newest(b"newest")
+    line.outbox.send_newest(begun)
+    line.outbox.send_newest(b"newest")
     received = await line.read_exactly(len(begun))
     while len(received) < len(begun) + 6:
         received += await line.read_exactly(1)
     assert received == begun + b"newest"
     # One that waited, and is begun by now, is finished too.
     sent = line.begin()
-    line.outbox.offer_newest(begun)
+    line.outbox.send_newest(begun)
     assert await line.read_exactly(len(sent)) == sent
     await wait_all_tasks_blocked()
-    line.outbox.offer_newest(b"newest")
+    line.outbox.send_newest(b"newest")
     expected = begun + b"newest"
     assert await line.read_exactly(len(expected)) == expected
     line.close()
@@ -230,11 +230,11 @@ async def test_the_newest_that_is_begun_is_finished(nursery: trio.Nursery) -> No
 
 async def test_the_last_takes_the_place_of_the_newest(line: Line) -> None:
     sent = line.begin()
-    line.outbox.offer_newest(b"not worth it")
+    line.outbox.send_newest(b"not worth it")
     waiting = line.outbox.waiting
-    assert line.outbox.offer_last(b"last")
+    assert line.outbox.send_last(b"last")
     assert line.outbox.waiting == waiting - len(b"not worth it") + len(b"last")
-    line.outbox.offer_newest(b"newest")
+    line.outbox.send_newest(b"newest")
     expected = sent + b"last" + b"newest"
     assert await line.read_exactly(len(expected)) == expected
 
@@ -243,9 +243,9 @@ async def test_the_last_goes_before_what_waits(nursery: trio.Nursery) -> None:
     line = make_line(nursery, limit=2 * BIG)
     sent = line.begin()
     waiting = line.outbox.waiting
-    assert line.outbox.offer(b"not worth it")
-    assert line.outbox.offer(b"neither")
-    assert line.outbox.offer_last(b"last")
+    assert line.outbox.send(b"not worth it")
+    assert line.outbox.send(b"neither")
+    assert line.outbox.send_last(b"last")
     assert line.outbox.waiting == waiting + len(b"last") + FRAME_COST
     line.outbox.finish()
     assert await line.read_to_the_end() == sent + b"last"
@@ -275,11 +275,11 @@ async def test_what_is_begun_stays_begun_when_the_socket_takes_nothing(
             moody, nursery.start_soon, limit=LIMIT, timeout=TIMEOUT, timers=make_timers()
         )
         moody.patience = 3
-        assert outbox.offer(b"begun")
+        assert outbox.send(b"begun")
         for _ in range(10):
             await trio.lowlevel.checkpoint()
-        assert outbox.offer(b"not worth it")
-        assert outbox.offer_last(b"last")
+        assert outbox.send(b"not worth it")
+        assert outbox.send_last(b"last")
         moody.patience = 100
         outbox.finish()
         await wait_all_tasks_blocked()
@@ -289,14 +289,14 @@ async def test_what_is_begun_stays_begun_when_the_socket_takes_nothing(
 
 async def test_the_last_has_no_limit(line: Line) -> None:
     sent = line.begin()
-    assert not line.outbox.offer(b"one too many")
-    assert line.outbox.offer_last(b"last")
+    assert not line.outbox.send(b"one too many")
+    assert line.outbox.send_last(b"last")
     assert await line.read_exactly(len(sent) + len(b"last")) == sent + b"last"
 
 
 async def test_the_last_goes_before_what_the_kernel_has_not_begun(line: Line) -> None:
     sent = line.fill()
-    assert line.outbox.offer_last(b"last")
+    assert line.outbox.send_last(b"last")
     assert line.outbox.waiting == len(b"last") + FRAME_COST
     # The byte that waited is not sent.
     assert await line.read_exactly(len(sent) + 3) == sent[:-1] + b"last"
@@ -328,7 +328,7 @@ async def test_each_frame_has_its_own_deadline(
     start = trio.current_time()
     first = line.begin()
     for _ in range(3):
-        assert line.outbox.offer(b"-" * BIG)
+        assert line.outbox.send(b"-" * BIG)
     await trio.sleep(TIMEOUT - 1)
     # The first one leaves in time, and that does not help the others.
     assert await line.read_exactly(len(first)) == first
@@ -341,7 +341,7 @@ async def test_the_last_has_a_deadline_of_its_own(line: Line, autojump_clock: Mo
     start = trio.current_time()
     line.fill()
     await trio.sleep(TIMEOUT - 1)
-    assert line.outbox.offer_last(b"last")
+    assert line.outbox.send_last(b"last")
     await trio.sleep(2 * TIMEOUT)
     assert line.stuck_at == [start + TIMEOUT - 1 + TIMEOUT]
 
@@ -349,7 +349,7 @@ async def test_the_last_has_a_deadline_of_its_own(line: Line, autojump_clock: Mo
 async def test_nothing_is_dropped_once_it_is_finished(line: Line) -> None:
     sent = line.fill()
     line.outbox.finish()
-    assert not line.outbox.offer_last(b"too late")
+    assert not line.outbox.send_last(b"too late")
     assert await line.read_to_the_end() == sent
 
 
@@ -372,8 +372,8 @@ async def test_a_lost_connection_is_broken_and_nothing_else(
         await wait_all_tasks_blocked()
     end(line)
     await wait_all_tasks_blocked()
-    assert not line.outbox.offer(b"frame")
-    assert not line.outbox.offer_last(b"frame")
+    assert not line.outbox.send(b"frame")
+    assert not line.outbox.send_last(b"frame")
     assert line.outbox.broken
     assert line.outbox.waiting == 0
     line.outbox.finish()
@@ -398,7 +398,7 @@ async def test_the_abandoned_sends_nothing_more(line: Line, autojump_clock: Mock
     line.outbox.abandon()
     await wait_all_tasks_blocked()
     assert trio.lowlevel.current_statistics().tasks_living == tasks - 1
-    assert not line.outbox.offer(b"frame")
+    assert not line.outbox.send(b"frame")
     assert len(line.read(2 * BIG)) < len(sent)
     await trio.sleep(2 * TIMEOUT)
     assert line.read(2 * BIG) == b""
@@ -409,8 +409,8 @@ async def test_the_abandoned_sends_nothing_more(line: Line, autojump_clock: Mock
 async def test_to_finish_is_to_send_everything_and_close_this_side(line: Line, begun: bool) -> None:
     sent = line.begin() if begun else b""
     line.outbox.finish()
-    assert not line.outbox.offer(b"frame")
-    assert not line.outbox.offer_last(b"frame")
+    assert not line.outbox.send(b"frame")
+    assert not line.outbox.send_last(b"frame")
     assert await line.read_to_the_end() == sent
     # The other side is open still.
     line.theirs.send(b"heard")
@@ -471,13 +471,13 @@ async def test_whole_frames_in_order_whatever_happens(steps: list[Offer | Read |
                 case Offer():
                     frame = numbered(number, step.size)
                     if step.kind == "newest":
-                        line.outbox.offer_newest(frame)
+                        line.outbox.send_newest(frame)
                         newest.append(number)
                     elif step.kind == "last":
-                        assert line.outbox.offer_last(frame)
+                        assert line.outbox.send_last(frame)
                         accepted.append(number)
                         last = number
-                    elif line.outbox.offer(frame):
+                    elif line.outbox.send(frame):
                         accepted.append(number)
                 case Read():
                     received += line.read(step.size)

@@ -14,7 +14,7 @@ from trio.testing import wait_all_tasks_blocked
 
 import sse_trio
 from sse_trio.browser import INTEGRITY, SOURCE
-from sse_trio.server.statistics import FAN_OUT_BUCKETS
+from sse_trio.hub.statistics import FAN_OUT_BUCKETS
 
 from ..support import (
     HANDSHAKE,

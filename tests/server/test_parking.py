@@ -203,7 +203,7 @@ async def test_a_whole_life_in_it(
     make: MakeParking, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Join, be told, acknowledge, hang up; and be closed by the drain."""
-    monkeypatch.setattr("sse_trio.server.serve.open_parking", make)
+    monkeypatch.setattr("sse_trio.server.server.open_parking", make)
     hub: sse_trio.Hub = await nursery.start(sse_trio.serve, sse_trio.Config(port=0, authkey=KEY))
     async with open_peer(hub) as old, open_peer(hub) as new, open_peer(hub) as gone:
         for peer, session in ((old, "s1"), (new, "s2"), (gone, "s3")):

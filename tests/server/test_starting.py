@@ -15,7 +15,7 @@ import sse_trio
 from sse_trio import Config, LedgerError, MemoryLedger
 from sse_trio.core.notify import Answer
 from sse_trio.core.standing import Login, Record, Termination
-from sse_trio.server.serve import AT_ONCE
+from sse_trio.server.serve import ROOMS_A_STEP
 
 from ..support import HANDSHAKE, KEY, connect, joined, post_notify, read_response, request
 
@@ -128,7 +128,7 @@ async def test_a_python_client_is_told_to_come_back(starting: Starting) -> None:
 
 
 async def test_others_have_their_turn_while_the_rooms_are_taken_up(starting: Starting) -> None:
-    many = 60 * AT_ONCE
+    many = 60 * ROOMS_A_STEP
     for number in range(many):
         starting.ledger.note(f"u{number}", Record(1, 1, {"s": LOGIN}, (), time.time(), 1.0))
     seen = set()

@@ -19,8 +19,8 @@ from wsproto.events import CloseConnection, Event, Ping, Pong, TextMessage
 from sse_trio.server.outbox import FRAME_COST
 from sse_trio.server.websocket import FRAMES, PING_FRAME, WebSocket, text_frame
 
+from ..hub.fakes import make_timers
 from ..support import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, client_frame
-from .fakes import make_timers
 
 MAX_MESSAGE = 100
 LIMIT = 1000
@@ -86,7 +86,7 @@ async def peer(nursery: trio.Nursery) -> AsyncIterator[Peer]:
 
 def take_all(websocket: WebSocket, data: bytes) -> list[str | bytes]:
     messages = list(websocket.receive(data))
-    while websocket.behind:
+    while websocket.has_more:
         messages += websocket.receive(b"")
     return messages
 
@@ -221,7 +221,7 @@ async def test_a_message_is_answered_before_what_comes_behind_it(
 ) -> None:
     for message in peer.websocket.receive(HELLO + next_frame):
         assert isinstance(message, str)
-        assert peer.websocket.offer(text_frame(message))
+        assert peer.websocket.send(text_frame(message))
     assert peer.hear() == [TextMessage(data="hello"), *answers]
 
 
@@ -247,7 +247,7 @@ async def test_a_bad_frame_is_the_end(
     assert peer.websocket.closed
     assert peer.say(HELLO) == []
     peer.websocket.close(1001, "")
-    assert not peer.websocket.offer(PING_FRAME)
+    assert not peer.websocket.send(PING_FRAME)
 
 
 async def test_a_bad_frame_while_closing_is_the_end_as_well(peer: Peer) -> None:
@@ -375,7 +375,7 @@ async def test_a_few_frames_at_a_time(peer: Peer, frame: bytes, behind: int) -> 
         peer.say(client_frame(TEXT, fin=False))
     messages = list(peer.websocket.receive(frame * behind))
     steps = 1
-    while peer.websocket.behind:
+    while peer.websocket.has_more:
         messages += peer.websocket.receive(b"")
         steps += 1
     frames = behind * (2 if frame == KINDS["texts in two"] else 1)
@@ -397,5 +397,5 @@ async def test_after_the_end_nothing_is_kept(peer: Peer) -> None:
 
 
 async def test_frames_are_made_once_for_all(peer: Peer) -> None:
-    assert peer.websocket.offer(text_frame("grün") + PING_FRAME)
+    assert peer.websocket.send(text_frame("grün") + PING_FRAME)
     assert peer.hear() == [TextMessage(data="grün"), Ping(payload=b"")]

@@ -7,15 +7,19 @@ from typing import Any
 
 import attrs
 import trio
-from wsproto.connection import Connection, ConnectionType
-from wsproto.events import CloseConnection, TextMessage
 
 from sse_trio import Config, LedgerError, MemoryLedger
+from sse_trio.core.messages import ServerMessage, Terminate, encode
 from sse_trio.core.notify import Answer
 from sse_trio.core.standing import Record
-from sse_trio.server.membership import Membership
-from sse_trio.server.notices import Notices
-from sse_trio.server.timers import Timed, Timers, slot_width
+from sse_trio.hub.letters import Letter
+from sse_trio.hub.membership import Membership
+from sse_trio.hub.notices import Notices
+from sse_trio.hub.timers import HasDeadline, Timers, slot_width
+
+
+def _encode(message: ServerMessage) -> bytes:
+    return encode(message).encode()
 
 
 def make_timers() -> Timers:
@@ -28,11 +32,11 @@ async def keep(timers: Timers) -> None:
 
     def turn(now: float) -> Iterator[int]:
         for item in timers.due(now):
-            assert isinstance(item, Timed)
+            assert isinstance(item, HasDeadline)
             item.expire(now)
             yield 1
 
-    await timers.keep(tuple, turn)
+    await timers.run(tuple, turn)
 
 
 class FakePeer:
@@ -44,33 +48,33 @@ class FakePeer:
         self.aborted = False
         self.told: Callable[[], object] = lambda: None
         """Called when it is sent a termination."""
-        self._wire = Connection(ConnectionType.CLIENT)
-        self._events: list[Any] = []
+        self._messages: list[dict[str, Any]] = []
+        self._closes: list[int] = []
 
-    def offer(self, frame: bytes) -> bool:
-        return not self.full and self.offer_last(frame)
+    def offer(self, letter: Letter) -> bool:
+        return not self.full and self.offer_last(letter)
 
-    def offer_last(self, frame: bytes) -> bool:
+    offer_beat = offer
+
+    def offer_last(self, letter: Letter) -> bool:
         if self.lost:
             return False
-        self._wire.receive_data(frame)
-        self._events += self._wire.events()
-        if b'"terminate"' in frame:
+        self._messages.append(json.loads(letter.encoded(_encode)))
+        if isinstance(letter.message, Terminate):
             self.told()
         return True
 
     def close(self, code: int, reason: str) -> None:
-        self._events.append(CloseConnection(code, reason))
+        self._closes.append(code)
 
     def abort(self) -> None:
         self.aborted = True
 
     def got(self, kind: str) -> list[dict[str, Any]]:
-        messages = [json.loads(e.data) for e in self._events if isinstance(e, TextMessage)]
-        return [message for message in messages if message["type"] == kind]
+        return [message for message in self._messages if message["type"] == kind]
 
     def closes(self) -> list[int]:
-        return [event.code for event in self._events if isinstance(event, CloseConnection)]
+        return list(self._closes)
 
 
 def membership_at(

@@ -7,8 +7,8 @@ import pytest
 import trio
 
 import sse_trio
-from sse_trio.server.hub import Hub
-from sse_trio.server.member import State
+from sse_trio.hub.hub import Hub
+from sse_trio.hub.member import State
 
 from ..core.test_tickets import FORGERIES, NOW, TOKEN
 from .fakes import FakePeer

@@ -31,8 +31,8 @@ from trio_websocket import ConnectionClosed
 import sse_trio
 from sse_trio.core.notify import LAST_JOINED, Notify, Release
 from sse_trio.core.rooms import Rooms
-from sse_trio.server.member import Ending, Member, Outcome, State
-from sse_trio.server.timers import Timers, slot_width
+from sse_trio.hub.member import Ending, Member, Outcome, State
+from sse_trio.hub.timers import Timers, slot_width
 
 from ..model import LAST, Model, Seen, Tab
 from ..support import KEY, caused_by_assertion, open_peer

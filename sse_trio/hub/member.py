@@ -9,19 +9,24 @@ import attrs
 import trio
 
 from ..ledger import Commit
+from .letters import Letter
 
-InTime = Callable[[float], AbstractContextManager[object]]
+CancelAfter = Callable[[float], AbstractContextManager[object]]
 """Cancels its block after so many seconds."""
 
 
 class Peer(Protocol):
     """What the hub needs of a member's connection; nothing here waits."""
 
-    def offer(self, frame: bytes) -> bool:
+    def offer(self, letter: Letter) -> bool:
         """Send or queue; False if neither can be."""
         ...
 
-    def offer_last(self, frame: bytes) -> bool:
+    def offer_beat(self, letter: Letter) -> bool:
+        """Do the same with a heartbeat, and with what the peer answers without being asked to."""
+        ...
+
+    def offer_last(self, letter: Letter) -> bool:
         """Send before everything that waits, which is dropped."""
         ...
 
@@ -65,7 +70,7 @@ class Outcome:
     told: trio.Event = attrs.field(factory=trio.Event, repr=False)
     """Set when there is nobody left to send it to."""
     # Waits for so many seconds, by the clock that the members' deadlines use.
-    _in_time: InTime = attrs.field(default=trio.move_on_after, repr=False)
+    _cancel_after: CancelAfter = attrs.field(default=trio.move_on_after, repr=False)
     # One for the fan-out itself, so that nothing is settled before it is complete.
     _open: int = attrs.field(default=1, init=False, repr=False)
     _settled: trio.Event = attrs.field(factory=trio.Event, repr=False)
@@ -81,7 +86,7 @@ class Outcome:
         Returns False after `timeout` seconds, or when the last one was cut for not
         answering within `linger`.
         """
-        with self._in_time(timeout):
+        with self._cancel_after(timeout):
             await self._settled.wait()
         return self.pending == 0
 

@@ -17,7 +17,6 @@ import trio
 from ..config import Config
 from ..core.messages import name
 from ..core.notify import LAST_JOINED, Answer, Last, Notify, Release
-from ..core.recent import WrongKeys
 from ..core.standing import Record
 from ..core.tickets import Ticket
 from ..errors import Conflict, Draining, LedgerError, LimitReached, LocalProtocolError
@@ -37,7 +36,7 @@ SWEEP = 60
 # A pause of so many seconds is logged.
 AWAY = 1.0
 
-Together = Callable[[int], object]
+OnDecision = Callable[[int], object]
 
 
 _RESULTS = {
@@ -58,14 +57,6 @@ class Accepted:
     commit: Commit | None
     finished: bool
     """Whether nothing was: it is durable, everybody has been told, and it has been counted."""
-
-
-class Idle(Protocol):
-    """What waits for nothing that would be missed."""
-
-    def cancel(self) -> object:
-        """End it."""
-        ...
 
 
 class Follower(Protocol):
@@ -106,9 +97,6 @@ class Hub:
         self.loading = False
         """Whether the ledger is still being read, so that nobody can be admitted or ended yet."""
         self.draining = trio.Event()
-        self.idle: set[Idle] = set()
-        """HTTP connections that wait for their peers, to be ended by the drain."""
-        self.wrong_keys = WrongKeys(limit=config.max_wrong_keys)
         self.notices = Notices(self.clock)
         self.timers = Timers(clock=self.clock, width=slot_width(config), late=self._was_away)
         self.membership = Membership(
@@ -125,7 +113,6 @@ class Hub:
         self._spawn = spawn
         self._busy: dict[str, trio.lowlevel.ParkingLot] = {}
         self._quiet = trio.Event()
-        self._slices = trio.StrictFIFOLock()
         self.followers: list[Follower] = []
         self.store: Any = None
         """What those have in common, which is their own matter: here it lasts as long as they."""
@@ -150,7 +137,7 @@ class Hub:
         detail: dict[str, Any] | None = None,
         id: str | None = None,
         end: Collection[str | int] = (),
-        together: Together | None = None,
+        on_decision: OnDecision | None = None,
     ) -> Outcome:
         """End every session of `room` but the sender's; return once that is durable.
 
@@ -160,7 +147,7 @@ class Hub:
         places to the sender. The same `id` within ten minutes has one effect and the same
         outcome, also over a restart.
 
-        `together` is called with the epoch in the step that decides: what it notes in the
+        `on_decision` is called with the epoch in the step that decides: what it notes in the
         ledger is committed with it. It must neither await nor raise.
 
         Raises:
@@ -174,7 +161,7 @@ class Hub:
         """
         with _callers_mistakes():
             wanted = Notify(room=room, sender=sender, reason=reason, detail=detail, id=id, end=end)
-        return await self.accept(wanted, together=together)
+        return await self.accept(wanted, on_decision=on_decision)
 
     async def release(
         self,
@@ -183,12 +170,12 @@ class Hub:
         *,
         reason: str = "logout",
         by: str | int | None = None,
-        together: Together | None = None,
+        on_decision: OnDecision | None = None,
     ) -> Outcome:
         """End one session of `room`, which has logged out; return once that is durable.
 
         `by` is the session that asks, if it is another one: one that has ended can end nobody,
-        and then nothing changes. `together` is called as by :meth:`notify`, but not then.
+        and then nothing changes. `on_decision` is called as by :meth:`notify`, but not then.
 
         A session that has been superseded is ended already: to release it changes nothing,
         and never concerns the one that superseded it.
@@ -201,7 +188,7 @@ class Hub:
         with _callers_mistakes():
             wanted = Release(room=room, session=session, reason=reason)
             asking = None if by is None else Release(room=room, session=by)
-        return await self.accept(wanted, by=asking, together=together)
+        return await self.accept(wanted, by=asking, on_decision=on_decision)
 
     def abandon(self, room: str | int, session: str | int) -> None:
         """Release a session that no browser has received, at once; the ledger notes it later.
@@ -213,16 +200,16 @@ class Hub:
         """
         with _callers_mistakes():
             wanted = Release(room=room, session=session)
-        self._begin(wanted, None)
+        self._decide(wanted, None)
         self.recognition.note(wanted.room)
 
     async def log_out(
-        self, room: str | int, session: str | int, *, together: Together | None = None
+        self, room: str | int, session: str | int, *, on_decision: OnDecision | None = None
     ) -> Outcome:
         """End every session of `room`, as one of them asks; return once that is durable.
 
         One that has ended can end nobody: then this is its :meth:`release`, and changes
-        nothing. `together` is called as by :meth:`notify`, but not then.
+        nothing. `on_decision` is called as by :meth:`notify`, but not then.
 
         Raises:
             LocalProtocolError: a value is outside the protocol's limits.
@@ -232,7 +219,7 @@ class Hub:
         with _callers_mistakes():
             wanted = Notify(room=room, sender=None, reason="logout")
             by = Release(room=room, session=session)
-        return await self.accept(wanted, by=by, together=together)
+        return await self.accept(wanted, by=by, on_decision=on_decision)
 
     def stands(
         self, room: str | int, session: str | int, *, epoch: int, issued: float
@@ -309,15 +296,15 @@ class Hub:
         wanted: Notify | Release,
         *,
         by: Release | None = None,
-        together: Together | None = None,
+        on_decision: OnDecision | None = None,
     ) -> Outcome:
         """Carry out what has been checked. Raises as :meth:`notify` and :meth:`release` do.
 
         Where the session of `by` does not stand, that is carried out instead.
         """
         try:
-            with self._in_time():
-                outcome, repeated = await self._decide(wanted, by, together)
+            with self._within_ledger_timeout():
+                outcome, repeated = await self._decide_in_turn(wanted, by, on_decision)
         except (Draining, Conflict, LimitReached, LedgerError) as refusal:
             self._count(wanted, _RESULTS[type(refusal)])
             raise
@@ -334,7 +321,7 @@ class Hub:
         if self.draining.is_set() or wanted.room in self._busy:
             return None
         try:
-            outcome, repeated, commit = self._carry_out(wanted, None)
+            outcome, repeated, commit = self._decide_or_repeat(wanted, None)
         except (Conflict, LimitReached):
             return None
         finished = commit.done and outcome.told.is_set()
@@ -354,40 +341,40 @@ class Hub:
         try:
             if accepted.commit is not None:
                 try:
-                    with self._in_time():
+                    with self._within_ledger_timeout():
                         await accepted.commit.wait()
                         outcome.durable = True
                 finally:
-                    self._next(wanted.room)
+                    self._end_turn(wanted.room)
         except LedgerError:
             self._count(wanted, "failed")
             raise
         await outcome.told.wait()
         self._count(wanted, "duplicate" if accepted.repeated else "accepted")
 
-    async def _decide(
-        self, wanted: Notify | Release, by: Release | None, together: Together | None
+    async def _decide_in_turn(
+        self, wanted: Notify | Release, by: Release | None, on_decision: OnDecision | None
     ) -> tuple[Outcome, bool]:
         """Carry out when it is its turn, and wait until that is durable; say if it was repeated."""
         self._refuse_while_draining()
         room = wanted.room
-        await self._turn(room)
+        await self._take_turn(room)
         try:
             self._refuse_while_draining()
             if by is not None and by.session not in self.view(by.room).sessions:
-                wanted, together = by, None
-            outcome, repeated, commit = self._carry_out(wanted, together)
+                wanted, on_decision = by, None
+            outcome, repeated, commit = self._decide_or_repeat(wanted, on_decision)
             await commit.wait()
             outcome.durable = True
         finally:
-            self._next(room)
+            self._end_turn(room)
         return outcome, repeated
 
-    def _carry_out(
-        self, wanted: Notify | Release, together: Together | None
+    def _decide_or_repeat(
+        self, wanted: Notify | Release, on_decision: OnDecision | None
     ) -> tuple[Outcome, bool, Commit]:
         repeated = self._answers.get(wanted)
-        answer, outcome = repeated or self._begin(wanted, together)
+        answer, outcome = repeated or self._decide(wanted, on_decision)
         # Noted in the same step as it was decided; or again, if that had failed.
         commit = DONE if outcome.durable else self.recognition.note(wanted.room, answer)
         outcome.durable = commit.done
@@ -399,14 +386,14 @@ class Hub:
         Or as soon as that has failed: nobody is kept out because of the disk.
         """
         if member.admission is not None:
-            with contextlib.suppress(LedgerError), self._in_time():
+            with contextlib.suppress(LedgerError), self._within_ledger_timeout():
                 await member.admission.wait()
             self.membership.welcome(member)
 
     @contextlib.contextmanager
-    def _in_time(self) -> Iterator[None]:
+    def _within_ledger_timeout(self) -> Iterator[None]:
         """Wait for the ledger, and for those who wait for it, no longer than `ledger_timeout`."""
-        with self.timers.in_time(self.config.ledger_timeout) as patience:
+        with self.timers.cancel_after(self.config.ledger_timeout) as patience:
             yield
         if patience.is_over:
             raise LedgerError("the ledger takes too long")
@@ -419,8 +406,8 @@ class Hub:
         counter = self.counters.notifies if isinstance(wanted, Notify) else self.counters.releases
         counter[result] += 1
 
-    def _begin(
-        self, wanted: Notify | Release, together: Together | None
+    def _decide(
+        self, wanted: Notify | Release, on_decision: OnDecision | None
     ) -> tuple[Answer | None, Outcome]:
         """Decide, and tell the first of the members that it ends."""
         started = self.clock()
@@ -428,8 +415,8 @@ class Hub:
         # Sessions that the room does not know too: a follower may know them.
         concerned.update((wanted.session,) if isinstance(wanted, Release) else wanted.end)
         ending = self.membership.decide(wanted)
-        if together is not None:
-            together(ending.outcome.epoch)
+        if on_decision is not None:
+            on_decision(ending.outcome.epoch)
         if self.followers:
             self._follow(wanted.room, concerned - self.view(wanted.room).sessions)
         # A short fan-out is over before anything awaits. A long one goes on in the hub's
@@ -438,14 +425,14 @@ class Hub:
             self.counters.fan_out(self.clock() - started)
             ending.outcome.told.set()
         else:
-            self._spawn(self._finish, ending, started)
+            self._spawn(self._finish_fan_out, ending, started)
         return self._answers.put(wanted, ending), ending.outcome
 
     def _follow(self, room: str, ended: Collection[str] = ()) -> None:
         for follower in self.followers:
             follower.decided(room, ended)
 
-    async def _finish(self, ending: Ending, started: float) -> None:
+    async def _finish_fan_out(self, ending: Ending, started: float) -> None:
         try:
             await trio.lowlevel.checkpoint()
             await in_slices(ending.telling)
@@ -455,7 +442,7 @@ class Hub:
             ending.telling.close()
             ending.outcome.told.set()
 
-    async def _turn(self, room: str) -> None:
+    async def _take_turn(self, room: str) -> None:
         """Wait until no other notify of the room waits for the ledger, in the order they came."""
         if room in self._busy:
             await self._busy[room].park()
@@ -463,29 +450,20 @@ class Hub:
             await trio.lowlevel.checkpoint_if_cancelled()
             self._busy[room] = trio.lowlevel.ParkingLot()
 
-    def _next(self, room: str) -> None:
+    def _end_turn(self, room: str) -> None:
         """Let the next one have its turn: at once, so that nobody comes between."""
         if not self._busy[room].unpark():
             del self._busy[room]
             if not self._busy:
                 self._quiet.set()
 
-    async def beat(self, catch_up: Callable[[], Iterable[int]] = tuple) -> None:
+    async def beat(self, read_arrived: Callable[[], Iterable[int]] = tuple) -> None:
         """Do what is due, for ever: the one task that checks all deadlines.
 
-        `catch_up` reads the data that has arrived, before deadlines are checked; it yields
+        `read_arrived` reads the data that has arrived, before deadlines are checked; it yields
         where others may have a turn.
         """
-        await self.timers.keep(catch_up, self.membership.turn)
-
-    async def give_way(self) -> None:
-        """Let all other tasks have a turn, and then those that have waited here for longer.
-
-        One task continues from here in each turn. So all tasks with much work together take no
-        more of the others' time than one of them would.
-        """
-        async with self._slices:
-            await trio.lowlevel.checkpoint()
+        await self.timers.run(read_arrived, self.membership.turn)
 
     def _was_away(self, seconds: float) -> None:
         # Shorter pauses are usual on a busy machine.
@@ -506,9 +484,7 @@ class Hub:
                     self.notices.failed("sweeping the records of a follower", error)
 
     async def say_goodbye(self) -> None:
-        """Close every WebSocket with 1001, and every HTTP connection that is idle."""
-        for idle in list(self.idle):
-            idle.cancel()
+        """Close every WebSocket with 1001."""
         await in_slices(self.membership.goodbye())
 
     async def finish_notifies(self) -> None:

@@ -10,7 +10,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from sse_trio import Config
 from sse_trio.core.messages import CloseCode
 from sse_trio.core.notify import Notify
-from sse_trio.server.member import State
+from sse_trio.hub.member import State
 
 from ..support import CLOSE, RawWebSocket, Start, client_frame, raw_websocket
 from .fakes import FakePeer, membership_at

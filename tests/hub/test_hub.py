@@ -14,7 +14,7 @@ from trio.testing import MockClock
 import sse_trio
 from sse_trio.core.notify import Answer
 from sse_trio.core.standing import Record
-from sse_trio.server.hub import SWEEP
+from sse_trio.hub.hub import SWEEP
 
 from ..support import KEY, RawWebSocket, Start, joined, post_notify, raw_websocket
 from .fakes import SlowLedger
@@ -696,10 +696,10 @@ async def test_an_integer_is_its_decimal_string_to_records_too(start: Start) -> 
 async def test_what_is_committed_with_a_log_out_is_not_with_a_release(start: Start) -> None:
     hub = await start()
     epochs: list[int] = []
-    await hub.notify("u1", sender="s1", together=epochs.append)
-    await hub.log_out("u1", "s0", together=epochs.append)
+    await hub.notify("u1", sender="s1", on_decision=epochs.append)
+    await hub.log_out("u1", "s0", on_decision=epochs.append)
     assert epochs == [1]
-    await hub.log_out("u1", "s1", together=epochs.append)
+    await hub.log_out("u1", "s1", on_decision=epochs.append)
     assert epochs == [1, 2]
 
 

@@ -10,9 +10,10 @@ from trio.testing import MockClock
 
 import sse_trio
 from sse_trio.core.notify import Notify
-from sse_trio.server.hub import Hub
-from sse_trio.server.member import Member, State
-from sse_trio.server.timers import SLICE, Timed, Timers, slot_width
+from sse_trio.hub.hub import Hub
+from sse_trio.hub.member import Member, State
+from sse_trio.hub.timers import SLICE, HasDeadline, Timers, slot_width
+from sse_trio.server.server import Server
 
 from ..support import KEY
 from .fakes import FakePeer, keep, make_timers, membership_at
@@ -131,7 +132,7 @@ async def test_it_gives_way_by_what_it_has_done(nursery: trio.Nursery) -> None:
             yield SLICE
 
     timers.schedule("something", trio.current_time())
-    nursery.start_soon(timers.keep, tuple, turn)
+    nursery.start_soon(timers.run, tuple, turn)
     while steps.count("a slice") < 4:
         steps.append("others")
         await trio.lowlevel.checkpoint()
@@ -143,12 +144,13 @@ async def test_it_gives_way_by_what_it_has_done(nursery: trio.Nursery) -> None:
 
 
 async def test_of_those_who_have_much_one_goes_on_a_turn(nursery: trio.Nursery) -> None:
-    hub = Hub(CONFIG, sse_trio.MemoryLedger(), nursery.start_soon)
+    server = Server(Hub(CONFIG, sse_trio.MemoryLedger(), nursery.start_soon), nursery.start_soon)
+    nursery.start_soon(server.parking.run)
     steps: list[str] = []
 
     async def work(name: str) -> None:
         for _ in range(5):
-            await hub.give_way()
+            await server.give_way()
             steps.append(name)
 
     async with trio.open_nursery() as workers:
@@ -170,11 +172,11 @@ async def test_who_waits_is_let_go_when_the_time_is_over(
     timers = make_timers()
     nursery.start_soon(keep, timers)
     began = trio.current_time()
-    with timers.in_time(10) as patience:
+    with timers.cancel_after(10) as patience:
         await trio.sleep_forever()
     assert patience.is_over
     assert trio.current_time() - began == 10
-    with timers.in_time(10) as patience:
+    with timers.cancel_after(10) as patience:
         await trio.sleep(9)
     await trio.sleep(10)
     assert not patience.is_over
@@ -186,7 +188,7 @@ async def test_when_nobody_keeps_the_time_any_more_trio_does(autojump_clock: Moc
     timers = make_timers()
 
     async def wait(seconds: float) -> None:
-        with timers.in_time(seconds) as patience:
+        with timers.cancel_after(seconds) as patience:
             await trio.sleep_forever()
         assert patience.is_over
         assert trio.current_time() == seconds
@@ -197,12 +199,12 @@ async def test_when_nobody_keeps_the_time_any_more_trio_does(autojump_clock: Moc
         with trio.move_on_after(5):
             await keep(timers)
         began = trio.current_time()
-        with timers.in_time(30):
+        with timers.cancel_after(30):
             await trio.sleep_forever()
         assert trio.current_time() - began == 30
 
 
-class Stop(Timed):
+class Stop(HasDeadline):
     """Ends the task that keeps the time, when it is due."""
 
     def __init__(self) -> None:
@@ -217,7 +219,7 @@ async def test_whose_time_is_over_in_the_last_turn_is_let_go(autojump_clock: Moc
     stop = Stop()
 
     async def wait() -> None:
-        with timers.in_time(10):
+        with timers.cancel_after(10):
             await trio.sleep(1000)
 
     timers.schedule(stop, 10)

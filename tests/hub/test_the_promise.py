@@ -33,8 +33,8 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 import sse_trio
 from sse_trio.core.notify import LAST_JOINED, Answer, Notify, Release
 from sse_trio.core.standing import Record
-from sse_trio.server.hub import Hub
-from sse_trio.server.member import Member, Outcome, State
+from sse_trio.hub.hub import Hub
+from sse_trio.hub.member import Member, Outcome, State
 
 from ..model import LAST, Event, Model, Notified, Seen, Tab
 from ..support import KEY, caused_by_assertion

@@ -27,15 +27,15 @@ from ..core.standing import Termination
 from ..core.tickets import Ticket
 from ..errors import RemoteProtocolError
 from ..ledger import Ledger
+from .letters import Letter
 from .member import Ending, Member, Outcome, Peer, State
 from .recognition import Recognition
 from .statistics import Counters, Statistics
-from .timers import SLICE, Timed, Timers
-from .websocket import PING_FRAME, text_frame
+from .timers import SLICE, HasDeadline, Timers
 
 
 @attrs.frozen(eq=False)
-class Told:
+class ToldTogether:
     """Members that were told to log out at the same time."""
 
     members: list[Member]
@@ -82,7 +82,7 @@ class Membership:
         self._present = 0
         self._left = trio.Event()
         # Once the server shuts down: the last moment for any WebSocket to close.
-        self._end_of_all = math.inf
+        self._last_moment = math.inf
 
     def statistics(self) -> Statistics:
         """Return the counts and sizes as they are now."""
@@ -119,14 +119,16 @@ class Membership:
         )
         prove = self.recognition.prove
         ticket = None if sender is None else prove(standing, notify.room, sender)
-        outcome = Outcome(notify.room, standing.epoch, sender, ticket, in_time=self._timers.in_time)
+        outcome = Outcome(
+            notify.room, standing.epoch, sender, ticket, cancel_after=self._timers.cancel_after
+        )
         return self._end(standing.standing(), termination, outcome)
 
     def _release(self, release: Release) -> Ending:
         standing = self.recognition.standing(release.room)
         present = set(self.rooms.sessions(release.room))
         termination = standing.release(release.session, release.reason, present=present)
-        outcome = Outcome(release.room, standing.epoch, in_time=self._timers.in_time)
+        outcome = Outcome(release.room, standing.epoch, cancel_after=self._timers.cancel_after)
         others = present - {release.session}
         return self._end(others, termination, outcome)
 
@@ -141,11 +143,9 @@ class Membership:
         self, members: list[Member], outcome: Outcome, termination: Termination
     ) -> Generator[int, None, None]:
         """Tell each member to log out; yield, with how many it was, where others have a turn."""
-        frame = text_frame(
-            messages.encode(
-                messages.Terminate(
-                    outcome.room, termination.epoch, termination.reason, termination.detail
-                )
+        letter = Letter(
+            messages.Terminate(
+                outcome.room, termination.epoch, termination.reason, termination.detail
             )
         )
         due = self._timers.now() + self.linger()
@@ -153,11 +153,13 @@ class Membership:
             for start in range(0, len(members), self._slice):
                 if start:
                     yield self._slice
-                self._tell_some(members[start : start + self._slice], outcome, frame, due)
+                self._tell_some(members[start : start + self._slice], outcome, letter, due)
         finally:
             outcome.complete()
 
-    def _tell_some(self, members: list[Member], outcome: Outcome, frame: bytes, due: float) -> None:
+    def _tell_some(
+        self, members: list[Member], outcome: Outcome, letter: Letter, due: float
+    ) -> None:
         """Tell so many that nobody minds: the loop whose every microsecond is a large room's."""
         superseded, terminated = State.SUPERSEDED, State.TERMINATED
         told: list[Member] = []
@@ -166,16 +168,16 @@ class Membership:
             if member.state is not superseded:
                 continue
             member.state = terminated
-            if member.peer.offer_last(frame):
+            if member.peer.offer_last(letter):
                 member.outcome = outcome
                 told.append(member)
             else:
                 self._abort(member)
         outcome.sent(len(told))
         self.counters.terminations_sent += len(told)
-        self._timers.schedule(Told(told), due)
+        self._timers.schedule(ToldTogether(told), due)
         for member in told:
-            self._free(member)
+            self._free_place(member)
             self._answering[member] = None
         self._limit_lingering()
 
@@ -209,7 +211,7 @@ class Membership:
             except RemoteProtocolError as error:
                 self.refuse(member, CloseCode(error.close_code), str(error))
 
-    def part(self, member: Member) -> None:
+    def note_close(self, member: Member) -> None:
         """Note that the peer has closed: read from it to the end, for `linger` seconds."""
         if member.state in (State.CLOSING, State.GONE):
             return
@@ -218,7 +220,7 @@ class Membership:
         elif member.state is State.TERMINATED:
             # A member that hangs up counts as having acknowledged.
             self._settle(member, acked=True)
-        self._go(member)
+        self._begin_closing(member)
 
     def leave(self, member: Member, *, hung_up: bool) -> None:
         """Forget a member whose connection has ended: by the peer (`hung_up`), or by us."""
@@ -231,7 +233,7 @@ class Membership:
             self._settle(member, acked=hung_up)
         self._timers.drop(member)
         if member in self._open:
-            self._free(member)
+            self._free_place(member)
         self._answering.pop(member, None)
         self._closing.pop(member, None)
         member.state = State.GONE
@@ -250,7 +252,7 @@ class Membership:
         if member.state is State.ARRIVING:
             self.counters.joins[code.name.lower()] += 1
         if member.state in (State.ARRIVING, State.JOINED, State.TERMINATED):
-            member.peer.offer(text_frame(messages.encode(messages.Error(code, why))))
+            member.peer.offer(Letter(messages.Error(code, why)))
             self.close(member, code, why)
 
     def close(self, member: Member, code: int, reason: str) -> None:
@@ -264,20 +266,20 @@ class Membership:
             code, reason = CloseCode.TERMINATED, ""
         if member.state is not State.GONE:
             member.peer.close(code, reason)
-            self._go(member)
+            self._begin_closing(member)
 
     def linger(self) -> float:
         """Return how many seconds a peer that is told to close now has for it.
 
         Usually that is `linger`. When the server shuts down, all peers share one deadline.
         """
-        return min(self._config.linger, max(0, self._end_of_all - self._timers.now()))
+        return min(self._config.linger, max(0, self._last_moment - self._timers.now()))
 
-    def _go(self, member: Member) -> None:
+    def _begin_closing(self, member: Member) -> None:
         member.state = State.CLOSING
         self._timers.schedule(member, self._timers.now() + self.linger())
         if member in self._open:
-            self._free(member)
+            self._free_place(member)
             self._closing[member] = None
         elif member in self._answering:
             del self._answering[member]
@@ -299,7 +301,7 @@ class Membership:
                 self._settle(eldest, acked=False)
             self._abort(eldest)
 
-    def _free(self, member: Member) -> None:
+    def _free_place(self, member: Member) -> None:
         """Free its place for others."""
         del self._open[member]
         self._addresses[member.address] -= 1
@@ -314,7 +316,7 @@ class Membership:
                 self._settle(member, acked=True)
                 self.close(member, CloseCode.TERMINATED, "")
             case State.JOINED, messages.Heartbeat():
-                self._answer(member)
+                self._answer_heartbeat(member)
             case (State.SUPERSEDED | State.TERMINATED | State.CLOSING | State.GONE, _):
                 pass
             case State.ARRIVING, _:
@@ -322,7 +324,7 @@ class Membership:
             case _:
                 raise RemoteProtocolError("unexpected message", CloseCode.MALFORMED)
 
-    def _answer(self, member: Member) -> None:
+    def _answer_heartbeat(self, member: Member) -> None:
         """Send the next heartbeat now: the page asks whether its connection lives.
 
         If one has just been sent, that was the answer: a flood of questions causes no more.
@@ -397,7 +399,7 @@ class Membership:
             self._offer(member, messages.Joined(member.room, member.session, epoch, interval))
 
     def _offer(self, member: Member, message: messages.ServerMessage) -> None:
-        if not member.peer.offer(text_frame(messages.encode(message))):
+        if not member.peer.offer(Letter(message)):
             self._close_slow(member)
 
     def _leave_room(self, member: Member) -> None:
@@ -420,7 +422,7 @@ class Membership:
 
     def _abort(self, member: Member) -> None:
         member.peer.abort()
-        self._go(member)
+        self._begin_closing(member)
 
     def _close_slow(self, member: Member) -> None:
         self.counters.slow_members += 1
@@ -433,19 +435,16 @@ class Membership:
         due = self._timers.due(now)
         if not due:
             return
-        # Data, because scripts and DevTools cannot see a ping; and a ping, because the
-        # browser answers it even where the page's timers sleep.
-        beat = text_frame(messages.encode(messages.Heartbeat(self._time())))
-        beat += PING_FRAME
+        beat = Letter(messages.Heartbeat(self._time()))
         members: list[Member] = []
         for item in due:
             if isinstance(item, Member):
                 members.append(item)
-            elif isinstance(item, Told):
+            elif isinstance(item, ToldTogether):
                 self._close_silent(item)
                 yield len(item.members)
             # While others had their turn, it may have been given another deadline.
-            elif isinstance(item, Timed) and item not in self._timers:
+            elif isinstance(item, HasDeadline) and item not in self._timers:
                 item.expire(now)
                 yield 1
         for start in range(0, len(members), self._slice):
@@ -453,7 +452,7 @@ class Membership:
             self._beat_some(some, now, beat)
             yield len(some)
 
-    def _beat_some(self, members: Iterable[Member], now: float, beat: bytes) -> None:
+    def _beat_some(self, members: Iterable[Member], now: float, beat: Letter) -> None:
         """Do what is due for so many that nobody minds.
 
         Almost all of them get a heartbeat, and the next one together: one after the other, the
@@ -472,7 +471,7 @@ class Membership:
                 self._schedule_beat(member)
             else:
                 member.next_beat = again
-                if member.admission is None and not member.peer.offer(beat):
+                if member.admission is None and not member.peer.offer_beat(beat):
                     self._close_slow(member)
                 elif silent < again:
                     self._schedule_beat(member)
@@ -484,7 +483,7 @@ class Membership:
         """Return the wall clock in the protocol's unit, milliseconds."""
         return int(self._wall() * 1000)
 
-    def _close_silent(self, told: Told) -> None:
+    def _close_silent(self, told: ToldTogether) -> None:
         for member in told.members:
             if member.state is State.TERMINATED:
                 self.close(member, CloseCode.TERMINATED, "")
@@ -506,7 +505,7 @@ class Membership:
     def goodbye(self) -> Generator[int, None, None]:
         """Close every WebSocket with 1001; yield 1 after each."""
         self.draining = True
-        self._end_of_all = self._timers.now() + self._config.linger
+        self._last_moment = self._timers.now() + self._config.linger
         for member in list(self._open):
             if member.state in (State.ARRIVING, State.JOINED):
                 self.close(member, CloseCode.GOING_AWAY, "the server is shutting down")

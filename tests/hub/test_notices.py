@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from sse_trio.server.notices import OFTEN, WINDOW, Notices
+from sse_trio.hub.notices import OFTEN, WINDOW, Notices
 
 
 class Clock:

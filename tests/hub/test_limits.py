@@ -8,7 +8,7 @@ from trio.testing import MockClock
 
 import sse_trio
 from sse_trio.core.tokens import LEEWAY
-from sse_trio.server.hub import SWEEP, Hub
+from sse_trio.hub.hub import SWEEP, Hub
 
 from ..support import KEY, Response, Start, joined, post_notify, raw_websocket, request
 from .fakes import FakePeer, SlowLedger

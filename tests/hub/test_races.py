@@ -18,9 +18,9 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 import sse_trio
 from sse_trio.core.notify import Notify
-from sse_trio.server.hub import Hub
-from sse_trio.server.member import Member, Outcome, State
-from sse_trio.server.timers import SLICE
+from sse_trio.hub.hub import Hub
+from sse_trio.hub.member import Member, Outcome, State
+from sse_trio.hub.timers import SLICE
 
 from ..support import KEY
 from .fakes import FakePeer, HeldLedger

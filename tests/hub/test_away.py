@@ -22,8 +22,8 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 import sse_trio
 from sse_trio.core.messages import CloseCode
+from sse_trio.hub.timers import SLICE, Timers
 from sse_trio.server.outbox import Outbox
-from sse_trio.server.timers import SLICE, Timers
 
 from ..processes import DEADLINE
 from ..support import HANDSHAKE, KEY, Start, client_frame, client_text, open_files, raw_websocket
@@ -284,7 +284,7 @@ async def test_a_frame_waits_only_while_somebody_could_send_it(
         end.setblocking(False)
     outbox = Outbox(ours, nursery.start_soon, limit=10**6, timeout=60, timers=timers)
     with ours, theirs:
-        assert outbox.offer(bytes(300_000))
+        assert outbox.send(bytes(300_000))
         await trio.sleep(59)
         with contextlib.suppress(BlockingIOError):
             while theirs.recv(65536):
@@ -313,7 +313,7 @@ async def test_wherever_it_was_held(
             held.set()
             autojump_clock.jump(100)
 
-    def catch_up() -> Iterator[int]:
+    def read_pending() -> Iterator[int]:
         hold("its catching up")
         yield SLICE
 
@@ -325,7 +325,7 @@ async def test_wherever_it_was_held(
 
     timers.schedule("first", 10)
     timers.schedule("second", 15)
-    nursery.start_soon(timers.keep, catch_up, turn)
+    nursery.start_soon(timers.run, read_pending, turn)
     await trio.sleep(9 if where == "its sleep" else 10)
     hold("its sleep")
     hold("its waking")
@@ -343,12 +343,12 @@ async def test_usual_steps_are_no_pauses_however_short_the_timeouts(
     nursery.start_soon(keep, timers)
     began = trio.current_time()
     for _ in range(20):
-        with timers.in_time(1 / 128):
+        with timers.cancel_after(1 / 128):
             autojump_clock.jump(3 / 32)
             await trio.sleep_forever()
     assert pauses == []
     assert timers.now() == trio.current_time() >= began + 1.8
-    with timers.in_time(1 / 128):
+    with timers.cancel_after(1 / 128):
         autojump_clock.jump(1 / 4)
         await trio.sleep_forever()
     assert len(pauses) == 1

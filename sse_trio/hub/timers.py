@@ -1,7 +1,7 @@
 """All deadlines, checked in one place, by a clock that stands still while the server is paused.
 
 A peer's silence means something only while the server reads. So one task, which runs
-`Timers.keep`, checks every deadline: to join, to answer, to send a request or to accept data.
+`Timers.run`, checks every deadline: to join, to answer, to send a request or to accept data.
 If it runs later than it should, because the process was stopped or a step of another task was
 long, it puts the clock back by the delay. Before it checks deadlines, it has all data read that
 has arrived. So a peer that sent something during a pause was in time, and a silent peer is dropped
@@ -27,7 +27,7 @@ SLICE = 64
 USUAL = 0.1
 
 
-class Timed(abc.ABC):
+class HasDeadline(abc.ABC):
     """Something whose `expire` is called when its deadline has passed."""
 
     __slots__ = ()
@@ -38,7 +38,7 @@ class Timed(abc.ABC):
 
 
 @attrs.frozen(eq=False)
-class Patience(Timed):
+class TimedWait(HasDeadline):
     """A wait with a deadline: it cancels its scope."""
 
     scope: trio.CancelScope
@@ -128,10 +128,10 @@ class Timers:
         return self._taken
 
     @contextlib.contextmanager
-    def in_time(self, seconds: float) -> Iterator[Patience]:
+    def cancel_after(self, seconds: float) -> Iterator[TimedWait]:
         """Cancel the block after so many seconds, as `trio.move_on_after` does."""
         with trio.CancelScope() as scope:
-            patience = Patience(scope)
+            patience = TimedWait(scope)
             if self._is_over:
                 scope.deadline = trio.current_time() + seconds
             else:
@@ -141,38 +141,38 @@ class Timers:
             finally:
                 self.drop(patience)
 
-    async def keep(
+    async def run(
         self,
-        catch_up: Callable[[], Iterable[int]],
+        read_pending: Callable[[], Iterable[int]],
         turn: Callable[[float], Iterable[int]],
     ) -> None:
         """Do what is due, for ever.
 
-        `catch_up` reads the data that has arrived, and `turn` does what was due by the time that
-        it is given. Both yield how much they have done wherever others may have a turn. Data that
-        arrives after `catch_up` has begun is not waited for, so a flood puts nothing off.
+        `read_pending` reads the data that has arrived, and `turn` does what was due by the time
+        that it is given. Both yield how much they have done wherever others may have a turn. Data
+        that arrives after `read_pending` has begun is not waited for, so a flood puts nothing off.
         """
         try:
             while True:
                 await self._sleep()
                 now = self.now()
                 if now >= self._next_due:
-                    await self._gently(catch_up())
-                    await self._gently(turn(now))
+                    await self._run_in_slices(read_pending())
+                    await self._run_in_slices(turn(now))
                     self._taken = []
         finally:
-            self._hand_over()
+            self._leave_to_trio()
 
     async def _sleep(self) -> None:
         self._alarm = trio.Event()
         with trio.move_on_at(self.next_due() + self._away):
             await self._alarm.wait()
-        self._notice(self._next_due)
+        self._compensate_pause(self._next_due)
 
-    async def _gently(self, work: Iterable[int]) -> None:
-        await in_slices(work, after=lambda: self._notice(self._stepped))
+    async def _run_in_slices(self, work: Iterable[int]) -> None:
+        await in_slices(work, after=lambda: self._compensate_pause(self._stepped))
 
-    def _notice(self, due: float) -> None:
+    def _compensate_pause(self, due: float) -> None:
         """Put the clock back if this step comes too late: to a moment before what was due.
 
         So there is time to read and to write. The clock still goes on if every step comes late.
@@ -184,17 +184,17 @@ class Timers:
             self._late(late)
         self._stepped = self.now()
 
-    def _hand_over(self) -> None:
+    def _leave_to_trio(self) -> None:
         """Leave the remaining waits to Trio: from now on nothing here checks their deadlines."""
         self._is_over = True
         for item in self._taken:
             # Unless it was given another deadline since.
-            if isinstance(item, Patience) and item not in self:
+            if isinstance(item, TimedWait) and item not in self:
                 item.scope.cancel()
         due = self._wheel.next_due()
         while due < math.inf:
             for item in self._wheel.turn(due):
-                if isinstance(item, Patience):
+                if isinstance(item, TimedWait):
                     item.scope.deadline = due + self._away
             due = self._wheel.next_due()
 

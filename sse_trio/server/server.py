@@ -1,0 +1,69 @@
+"""What all connections of one server share, beside the hub."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+import trio
+
+from ..config import Config
+from ..core.heads import Heads
+from ..core.recent import WrongKeys
+from ..hub.hub import Hub
+from .failures import run_contained
+from .parking import open_parking
+
+
+class Idle(Protocol):
+    """A connection that waits for nothing that would be missed."""
+
+    def cancel(self) -> object:
+        """End it."""
+        ...
+
+
+class Server:
+    """The hub, and what moves the bytes of its connections. `spawn` starts a task."""
+
+    def __init__(self, hub: Hub, spawn: Callable[..., None]) -> None:
+        self.hub = hub
+        self.heads = Heads(hub.config)
+        self._wrong_keys = WrongKeys(limit=hub.config.max_wrong_keys)
+        self.idle: set[Idle] = set()
+        """HTTP connections that wait for their peers, to be ended by the drain."""
+        failed = hub.notices.failed
+        self.parking = open_parking(
+            lambda *work: spawn(run_contained, failed, *work), hub.notices.warn
+        )
+        self._turns = trio.StrictFIFOLock()
+
+    @property
+    def config(self) -> Config:
+        """The hub's configuration."""
+        return self.hub.config
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the server admits nobody and accepts no notify, yet or any more."""
+        return self.hub.loading or self.hub.draining.is_set()
+
+    def is_guessing(self, address: str) -> bool:
+        """Whether an address has presented so many wrong keys that it is not heard for a while."""
+        return self._wrong_keys.refused(address, self.hub.clock())
+
+    def count_wrong_key(self, address: str) -> None:
+        """Note that an address has presented a wrong key, or none."""
+        self._wrong_keys.count(address, self.hub.clock())
+
+    async def give_way(self) -> None:
+        """Let all other tasks have a turn, and then those that have waited here for longer.
+
+        One task continues from here in each turn. So all tasks with much work together take no
+        more of the others' time than one of them would.
+        """
+        async with self._turns:
+            await trio.lowlevel.checkpoint()
+
+    def end_idle(self) -> None:
+        """End every HTTP connection that is idle."""
+        for idle in list(self.idle):
+            idle.cancel()
