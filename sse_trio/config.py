@@ -1,41 +1,43 @@
 """Every limit of the server, with its unit and its reason, in one frozen object.
 
-`Config` is made by an embedder in Python or by :meth:`Config.load` from
-``config.json``; both go through the same checks. It holds the keys, so its repr
+`Config` is made by an embedder in Python, or by :meth:`Config.load` from ``config.json`` and
+the environment; both go through the same checks. It holds the keys, so its repr
 does not show them, and no error quotes them.
 """
 
-import codecs
 import contextlib
-import difflib
 import logging
-import os
 import re
-import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import attrs
 
-from . import strict_json
 from .errors import ConfigError
 from .fields import (
+    Endpoint,
     Network,
+    Tcp,
+    Text,
     choice,
     count,
     flag,
-    kind_of,
     number,
+    says,
     to_address,
+    to_audit,
     to_authkeys,
+    to_cookie_name,
+    to_endpoint,
     to_networks,
     to_origins,
 )
+from .sources import ARGUMENT, DEFAULT, ENVIRONMENT, FILE, PREFIX, Danger, Value, gather
 
 logger = logging.getLogger("sse_trio")
 
-ENVIRONMENT_KEY = "SSE_TRIO_AUTHKEY"
+ENVIRONMENT_KEY = f"{PREFIX}AUTHKEY"
 
 # `sse-trio serve` remembers over a restart; a program that embeds the server says where.
 COMMAND_LEDGER = "sqlite:///sse-trio.db"
@@ -44,7 +46,8 @@ COMMAND_LEDGER = "sqlite:///sse-trio.db"
 # a path that begins with a colon for a database in memory.)
 _LEDGER = re.compile(r"sqlite:///([^:\x00][^\x00]*)")
 
-_WORDS = re.compile(r"[A-Za-z_-]+")
+# Bytes. Of random printable characters, 16 hold some 100 bits: more than anybody can try.
+SHORT_KEY = 16
 
 # Bytes. A join whose ticket has the shortest names is some 380 long, a usual one 400.
 _TICKETS_MESSAGE = 512
@@ -69,17 +72,21 @@ class Config:
             names the key.
     """
 
-    port: int = count(8080, "TCP port; 0 lets the system choose", low=0, high=65535)
+    port: int = count(8080, "TCP port; 0 lets the system choose", low=0, high=65535, fixed=True)
     ipaddr: str = attrs.field(
         default="127.0.0.1",
         converter=to_address,
-        metadata={"about": "address or host name to listen on; `::` takes IPv4 too"},
+        metadata=says(
+            "address or host name to listen on; `::` takes IPv4 too", Text.PLAIN, fixed=True
+        ),
     )
     authkey: tuple[str, ...] = attrs.field(
         default=None,
         converter=to_authkeys,
         repr=False,
-        metadata={"about": "the application servers' key, or a list of keys; the first one signs"},
+        metadata=says(
+            "the application servers' key, or a list of keys; the first one signs", Text.KEYS
+        ),
     )
     join: Literal["open", "ticket"] = choice(
         "open",
@@ -89,22 +96,38 @@ class Config:
     origins: tuple[str, ...] | None = attrs.field(
         default=None,
         converter=to_origins,
-        metadata={"about": "`Origin`s whose pages may connect; any if left out"},
+        metadata=says("`Origin`s whose pages may connect; any if left out", Text.LIST),
     )
     ledger: str = attrs.field(
         default="memory:",
         converter=_to_ledger,
-        metadata={
-            "about": "where terminations are remembered: `memory:`, or a file, which is "
-            f"the command's default, `{COMMAND_LEDGER}`"
-        },
+        metadata=says(
+            "where terminations are remembered: `memory:`, or a file, which is "
+            f"the command's default, `{COMMAND_LEDGER}`",
+            Text.PLAIN,
+            fixed=True,
+        ),
+    )
+    internal: Endpoint | None = attrs.field(
+        default=None,
+        converter=to_endpoint,
+        metadata=says(
+            "a second address, `127.0.0.1:9000` or `unix:/run/sse-trio/api.sock`: what needs the "
+            "key, `/metrics`, `/readyz` and `/openapi.json` are there alone",
+            Text.OPTIONAL,
+            fixed=True,
+        ),
     )
 
     heartbeat_interval: float = number(
-        25, "between heartbeats; under the 30 s of the shortest common proxies", low=0.05, high=3600
+        25,
+        "between heartbeats; under the 30 s of the shortest common proxies",
+        low=0.05,
+        high=3600,
+        fixed=True,
     )
     heartbeat_timeout: float = number(
-        60, "without a sign of life until a member is dead", low=0.05, high=86400
+        60, "without a sign of life until a member is dead", low=0.05, high=86400, fixed=True
     )
     join_timeout: float = number(5, "from the handshake to the join message", low=0.05, high=3600)
     request_timeout: float = number(
@@ -136,14 +159,25 @@ class Config:
     max_connections_per_room: int = count(
         64, "members of one room; one more is closed with 4429", high=1_000_000
     )
-    max_connections_per_address: int | None = attrs.field(
-        default=None,
-        metadata={"about": "WebSockets of one client address; one more is closed with 4429"},
+    max_connections_per_address: int | None = number(
+        None,
+        "WebSockets of one client address; one more is closed with 4429",
+        low=1,
+        high=10**9,
+        unit="",
+        whole=True,
+        optional=True,
     )
     max_message: int = count(
         4096, "a WebSocket message; a longer one is closed with 1009", low=64, unit="B"
     )
     max_body: int = count(16384, "a request's body; a longer one is answered 413", low=64, unit="B")
+    max_check_body: int = count(
+        65536,
+        "the body of a `/check`, which may ask for many; a longer one is answered 413",
+        low=64,
+        unit="B",
+    )
     max_headers: int = count(
         16384,
         "a request's head; a longer one is answered 431 (Node 16 KiB, Apache 8 KiB a line)",
@@ -180,18 +214,21 @@ class Config:
     trusted_proxies: tuple[Network, ...] = attrs.field(
         default=(),
         converter=to_networks,
-        metadata={"about": "networks whose `X-Forwarded-For` names the client's address"},
+        metadata=says("networks whose `X-Forwarded-For` names the client's address", Text.LIST),
     )
     metrics: bool = flag("false: `/metrics` answers 404", default=True)
-
-    @max_connections_per_address.validator
-    def _check_per_address(self, _: object, value: object) -> None:
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
-            raise ConfigError(
-                f"max_connections_per_address must be a whole number or null, not {kind_of(value)}"
-            )
-        if isinstance(value, int) and value < 1:
-            raise ConfigError(f"max_connections_per_address must be at least 1, not {value}")
+    token_cookie: str = attrs.field(
+        default="__Host-sse_trio",
+        converter=to_cookie_name,
+        metadata=says("the cookie in which `/verify` finds the token", Text.PLAIN),
+    )
+    audit: str | None = attrs.field(
+        default=None,
+        converter=to_audit,
+        metadata=says(
+            "where every decision is written: `log`, or a file", Text.OPTIONAL, fixed=True
+        ),
+    )
 
     def __attrs_post_init__(self) -> None:
         if self.heartbeat_timeout <= self.heartbeat_interval:
@@ -216,6 +253,30 @@ class Config:
                 'where join is "ticket": a ticket takes some 400'
             )
 
+        if self.internal == Tcp(self.ipaddr, self.port) and self.port:
+            raise ConfigError(
+                f"internal ({self.internal}) must be another address than ipaddr and port"
+            )
+
+    def dangers(self, port: int) -> Iterator[Danger]:
+        """Yield what is allowed and dangerous, where the server listens on this port."""
+        if self.join == "open":
+            yield (
+                (
+                    "open mode: anyone who reaches %s port %s can listen in on any room, or join "
+                    'it under any session; restrict who does, or set join to "ticket"'
+                ),
+                (self.ipaddr, port),
+            )
+        if any(len(key.encode()) < SHORT_KEY for key in self.authkey):
+            yield (
+                (
+                    "an authkey is short: whoever sees a ticket can try keys until one fits; "
+                    "`sse-trio keygen` makes one of 256 bits"
+                ),
+                (),
+            )
+
     @property
     def ledger_path(self) -> Path | None:
         """The ledger's file, if it is one."""
@@ -227,60 +288,103 @@ class Config:
         cls,
         path: str | Path | None,
         environ: Mapping[str, str] | None = None,
+        arguments: Mapping[str, Any] | None = None,
         **defaults: Any,
     ) -> "Config":
-        """Read ``config.json``; keys that it lacks come from `defaults`, or have their usual value.
+        """Read ``config.json``, then the environment, then `arguments`: the last one counts.
 
-        The environment's ``SSE_TRIO_AUTHKEY``, if set, replaces the file's ``authkey``. If the
-        file's key is used, and all users of the machine may read or change the file, this logs a
-        warning.
+        A key that none of them has comes from `defaults`, or has its usual value. In the
+        environment a key is ``SSE_TRIO_`` and its name in capitals; an empty variable counts as not
+        set. ``SSE_TRIO_AUTHKEY_FILE`` names a file with one authkey a line. If all users of the
+        machine may read or change the file that the authkey comes from, this logs a warning.
 
         Raises:
-            ConfigError: the file cannot be read, is not JSON, or holds something wrong.
+            ConfigError: something cannot be read, or is wrong; the message says where.
         """
-        values: Any = {}
-        mode = 0
-        if path is not None:
-            try:
-                with Path(path).open("rb") as file:
-                    mode = os.fstat(file.fileno()).st_mode
-                    text = file.read()
-                # Some editors write a byte order mark; it may be ignored (RFC 8259, section 8.1).
-                values = strict_json.loads_untrusted(
-                    text.removeprefix(codecs.BOM_UTF8), max_values=None
-                )
-            except (OSError, ValueError) as error:
-                raise ConfigError(f"{path}: {error}") from None
-        if not isinstance(values, dict):
-            raise ConfigError(f"{path}: must be a JSON object, not {kind_of(values)}")
-        for place, key in enumerate(values, 1):
-            if key not in KEYS:
-                raise ConfigError(f"{path}: {_unknown(key, place)}")
-        if from_environment := (environ or {}).get(ENVIRONMENT_KEY):
-            with _naming(ENVIRONMENT_KEY):
-                values["authkey"] = to_authkeys(from_environment)
-        with _naming(path or "config"):
-            config = cls(**defaults | values)
-        if values.get("authkey") and not from_environment and mode & (stat.S_IROTH | stat.S_IWOTH):
-            shown = f"{stat.S_IMODE(mode):04o}"
-            logger.warning("%s holds the authkey, and is open to all users (mode %s)", path, shown)
-        return config
+        loaded = load(path, environ, arguments, **defaults)
+        for message, values in loaded.dangers:
+            logger.warning(message, *values)
+        return loaded.config
+
+    def reloaded(self, wanted: "Config") -> "Reload":
+        """Return what a running server makes of a new configuration.
+
+        It keeps the values of the keys that need a restart.
+
+        Raises:
+            ConfigError: the other values do not go together with those that are kept.
+        """
+        differ = [key for key in FIELDS if getattr(self, key.name) != getattr(wanted, key.name)]
+        changed = tuple(key.name for key in differ if not key.metadata["fixed"])
+        config = attrs.evolve(self, **{name: getattr(wanted, name) for name in changed})
+        return Reload(config, changed, tuple(k.name for k in differ if k.metadata["fixed"]))
+
+
+@attrs.frozen
+class Reload:
+    """What a running server makes of a new configuration."""
+
+    config: Config
+    changed: tuple[str, ...]
+    """Keys that have another value from now on."""
+    restart: tuple[str, ...]
+    """Keys that would have one after a restart."""
+
+
+@attrs.frozen
+class Loaded:
+    """A configuration, and where it comes from."""
+
+    config: Config
+    _values: dict[str, Value] = attrs.field(repr=False)
+    dangers: tuple[Danger, ...]
+    """What is dangerous about the places."""
+
+    def place(self, key: str) -> str:
+        """Return where a key has its value from: a file, a variable, an option, or the defaults."""
+        return self._values[key].place if key in self._values else DEFAULT
+
+
+def load(
+    path: str | Path | None,
+    environ: Mapping[str, str] | None = None,
+    arguments: Mapping[str, Any] | None = None,
+    **defaults: Any,
+) -> Loaded:
+    """Do what :meth:`Config.load` does, and say where each value comes from. Logs nothing."""
+    found = gather(FIELDS, path, environ or {}, arguments or {}, defaults)
+    for key in FIELDS:
+        if key.name in found.values:
+            value = found.values[key.name]
+            with _naming(value.place if value.source not in (ARGUMENT, DEFAULT) else None):
+                _check(key, value.value)
+    # What is left to be found is how they go together.
+    labels = {FILE: str(path), ENVIRONMENT: "the environment", ARGUMENT: "the arguments"}
+    sources = {value.source for value in found.values.values()}
+    shown = [label for source, label in labels.items() if source in sources]
+    with _naming(" and ".join(shown) or "config"):
+        config = Config(**{key: value.value for key, value in found.values.items()})
+    return Loaded(config, found.values, found.dangers)
+
+
+def _check(key: "attrs.Attribute[Any]", value: Any) -> None:
+    """Check one value by itself."""
+    if key.converter:
+        assert callable(key.converter)
+        value = key.converter(value)
+    if key.validator:
+        key.validator(None, key, value)
 
 
 @contextlib.contextmanager
-def _naming(where: object) -> Iterator[None]:
+def _naming(place: object) -> Iterator[None]:
     """Put where the value stands before an error's message."""
     try:
         yield
     except ConfigError as error:
-        raise ConfigError(f"{where}: {error}") from None
+        raise (ConfigError(f"{place}: {error}") if place else error) from None
 
 
-def _unknown(key: str, place: int) -> str:
-    """Say which key is unknown. Quote only what looks like a typing error: it may be a secret."""
-    near = difflib.get_close_matches(key.lower(), KEYS, n=1)
-    shown = repr(key) if near and _WORDS.fullmatch(key) else f"(member {place} of the object)"
-    return f"unknown key {shown}" + (f"; did you mean {near[0]!r}?" if near else "")
+FIELDS: tuple["attrs.Attribute[Any]", ...] = attrs.fields(Config)
 
-
-KEYS = tuple(attribute.name for attribute in attrs.fields(Config))
+KEYS = tuple(key.name for key in FIELDS)

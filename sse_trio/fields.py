@@ -1,11 +1,15 @@
 """Fields of a configuration: each checks its value, and carries what the documents say of it.
 
-What is wrong is a `ConfigError` that names the field. It quotes no value, which may be a key,
-but numbers.
+Each also says how its value is written as text (`Text`), and whether a running server can take
+another one (`fixed`). What is wrong is a `ConfigError` that names the field. It quotes no value,
+which may be a key, but numbers.
 """
 
+import enum
 import ipaddress
+import os
 import re
+import sys
 from typing import Any
 
 import attrs
@@ -18,6 +22,60 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 # These belong to a URL, a list or a network, and to no host name.
 _NO_HOST = re.compile(r"[\s:/@*,\[\]]")
 
+# Bytes of a Unix socket's path, without the NUL at its end (unix(7); BSD and macOS have 4 less).
+_MAX_SOCKET_PATH = 107 if sys.platform == "linux" else 103
+
+# RFC 6265, section 4.1.1: the name of a cookie is a token (RFC 9110, section 5.6.2).
+_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+
+
+class Text(enum.Enum):
+    """How a value is written where there is only text, as in the environment."""
+
+    JSON = "a number, true, false or null"
+    PLAIN = "the text itself"
+    OPTIONAL = "the text itself, or null"
+    LIST = "separated by commas, or a JSON array"
+    KEYS = "one key as it is, or a JSON array of strings"
+
+
+def read_text(attribute: "attrs.Attribute[Any]", text: str) -> Any:
+    """Return the value that `text` stands for; the field checks it afterwards.
+
+    Raises:
+        ValueError: it begins like a JSON array, and is none.
+    """
+    match attribute.metadata["text"]:
+        case Text.JSON:
+            try:
+                return strict_json.loads_untrusted(text)
+            except ValueError:
+                return text
+        case Text.OPTIONAL if text == "null":
+            return None
+        case Text.LIST:
+            is_array = text.startswith("[")
+            return (
+                _array(attribute, text) if is_array else [item.strip() for item in text.split(",")]
+            )
+        # A key may hold commas and brackets. To cut it at them would make keys that are
+        # shorter, and easier to guess.
+        case Text.KEYS if re.match(r'\[\s*"', text):
+            return _array(attribute, text)
+    return text
+
+
+def _array(attribute: "attrs.Attribute[Any]", text: str) -> Any:
+    try:
+        return strict_json.loads_untrusted(text, max_values=None)
+    except ValueError as error:
+        raise ValueError(f"{attribute.name} begins like a JSON array: {error}") from None
+
+
+def says(about: str, text: Text, *, unit: str = "", fixed: bool = False) -> dict[str, Any]:
+    """Return what a field carries. `fixed`: a reload changes nothing of what a server has."""
+    return {"about": about, "text": text, "unit": unit, "fixed": fixed}
+
 
 def number(
     default: float | None,
@@ -28,6 +86,7 @@ def number(
     unit: str = "s",
     whole: bool = False,
     optional: bool = False,
+    fixed: bool = False,
 ) -> Any:
     """Declare a number from `low` to `high`; with `optional`, or null."""
 
@@ -41,12 +100,21 @@ def number(
             of = f" {unit}" if unit else ""
             raise ConfigError(f"{attribute.name} must be from {low:g} to {high:g}{of}, not {value}")
 
-    return attrs.field(default=default, validator=check, metadata={"unit": unit, "about": about})
+    metadata = says(about, Text.JSON, unit=unit, fixed=fixed)
+    return attrs.field(default=default, validator=check, metadata=metadata)
 
 
-def count(default: int, about: str, *, low: int = 1, high: int = 10**9, unit: str = "") -> Any:
+def count(
+    default: int,
+    about: str,
+    *,
+    low: int = 1,
+    high: int = 10**9,
+    unit: str = "",
+    fixed: bool = False,
+) -> Any:
     """Declare a whole number."""
-    return number(default, about, low=low, high=high, unit=unit, whole=True)
+    return number(default, about, low=low, high=high, unit=unit, whole=True, fixed=fixed)
 
 
 def choice(*choices: str, about: str) -> Any:
@@ -57,7 +125,8 @@ def choice(*choices: str, about: str) -> Any:
             quoted = " or ".join(f'"{choice}"' for choice in choices)
             raise ConfigError(f"{attribute.name} must be {quoted}")
 
-    return attrs.field(default=choices[0], validator=check, metadata={"about": about})
+    metadata = says(about, Text.PLAIN)
+    return attrs.field(default=choices[0], validator=check, metadata=metadata)
 
 
 def flag(about: str, *, default: bool) -> Any:
@@ -67,7 +136,8 @@ def flag(about: str, *, default: bool) -> Any:
         if not isinstance(value, bool):
             raise ConfigError(f"{attribute.name} must be true or false, not {kind_of(value)}")
 
-    return attrs.field(default=default, validator=check, metadata={"about": about})
+    metadata = says(about, Text.JSON)
+    return attrs.field(default=default, validator=check, metadata=metadata)
 
 
 def _to_strings(name: str, value: object) -> tuple[str, ...]:
@@ -106,14 +176,89 @@ def to_address(value: object) -> str:
     """Take an IP address or the name of a host."""
     if not isinstance(value, str) or not value:
         raise ConfigError("ipaddr must be an address or a host name")
+    if not _is_host(value):
+        raise ConfigError(
+            "ipaddr must be an address or a host name alone: "
+            "without brackets, a port, a scheme or a mask"
+        )
+    return value
+
+
+def _is_host(text: str) -> bool:
     try:
-        ipaddress.ip_address(value)
+        ipaddress.ip_address(text)
     except ValueError:
-        if _NO_HOST.search(value):
-            raise ConfigError(
-                "ipaddr must be an address or a host name alone: "
-                "without brackets, a port, a scheme or a mask"
-            ) from None
+        return bool(text) and not _NO_HOST.search(text)
+    return True
+
+
+@attrs.frozen
+class Tcp:
+    """A host and a port; port 0 lets the system choose."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@attrs.frozen
+class Unix:
+    """A Unix socket, by its path."""
+
+    path: str
+
+    def __str__(self) -> str:
+        return f"unix:{self.path}"
+
+
+Endpoint = Tcp | Unix
+
+
+def to_endpoint(value: object) -> Endpoint | None:
+    """Take ``host:port``, ``[IPv6]:port``, ``unix:path``, or null."""
+    if value is None or isinstance(value, Endpoint):
+        return value
+    text = value if isinstance(value, str) else ""
+    if text.startswith("unix:"):
+        return _to_unix(text.removeprefix("unix:"))
+    found = re.fullmatch(r"(?:\[([^\[\]]*:[^\[\]]*)\]|([^\[\]:]*)):([0-9]{1,5})", text)
+    host = found and (found[1] or found[2])
+    if not found or not host or not _is_host(host) or int(found[3]) > 65535:
+        raise ConfigError(
+            "internal must be null or like 127.0.0.1:9000, [::1]:9000 or unix:/run/x.sock"
+        )
+    return Tcp(host, int(found[3]))
+
+
+def _to_unix(path: str) -> Unix:
+    if "\0" in path or path.rpartition("/")[2] in ("", ".", ".."):
+        raise ConfigError("internal must name a socket after unix:, not a folder")
+    if len(os.fsencode(path)) > _MAX_SOCKET_PATH:
+        raise ConfigError(
+            f"internal must not have a path of more than {_MAX_SOCKET_PATH} bytes after unix:"
+        )
+    return Unix(path)
+
+
+def to_cookie_name(value: object) -> str:
+    """Take the name of a cookie (RFC 6265, section 4.1.1)."""
+    if not isinstance(value, str) or not _TOKEN.fullmatch(value):
+        raise ConfigError(
+            "token_cookie must be the name of a cookie: letters, digits and !#$%&'*+-.^_`|~"
+        )
+    return value
+
+
+def to_audit(value: object) -> str | None:
+    """Take ``log``, a file's path, or null."""
+    if value is None:
+        return None
+    if not isinstance(value, str) or not value or "\0" in value:
+        raise ConfigError('audit must be null, "log" or the path of a file')
+    if value.rpartition("/")[2] in ("", ".", ".."):
+        raise ConfigError("audit must name a file, not a folder")
     return value
 
 

@@ -100,7 +100,7 @@ async def run(nursery: trio.Nursery, tmp_path: Path) -> AsyncIterator[Run]:
         process.kill()
 
     async def run(*arguments: str, prefix: tuple[str, ...] = (), **env: str) -> Program:
-        inherited = {k: v for k, v in os.environ.items() if k != "SSE_TRIO_AUTHKEY"}
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith("SSE_TRIO_")}
         command = [*prefix, sys.executable, "-m", "sse_trio", *arguments]
         assert KEY not in "".join(command)
         process: trio.Process = await nursery.start(

@@ -209,7 +209,7 @@ async def serving(directory: Path) -> AsyncIterator[tuple[trio.Process, int]]:
         [*command, "--log-level", "error"],
         stdout=subprocess.PIPE,
         cwd=directory,
-        env={name: value for name, value in os.environ.items() if name != "SSE_TRIO_AUTHKEY"},
+        env={name: value for name, value in os.environ.items() if not name.startswith("SSE_TRIO_")},
     )
     assert process.stdout is not None
     try:

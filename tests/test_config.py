@@ -2,6 +2,8 @@
 
 import ipaddress
 import json
+import socket
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from sse_trio.config import COMMAND_LEDGER, ENVIRONMENT_KEY, KEYS, Config
 from sse_trio.core.messages import Join, encode
 from sse_trio.core.tickets import Ticket, Tickets
 from sse_trio.errors import ConfigError
+from sse_trio.fields import Tcp, Unix
 
 from . import strategies
 
@@ -24,6 +27,7 @@ WHOLE = {
     "max_connections_per_room": (1, 10**6),
     "max_message": (64, 10**9),
     "max_body": (64, 10**9),
+    "max_check_body": (64, 10**9),
     "max_headers": (256, 10**9),
     "max_header_lines": (16, 10**9),
     "max_outbox": (1024, 10**9),
@@ -46,7 +50,11 @@ NUMBERS = WHOLE | SECONDS
 REST = {
     *("ipaddr", "authkey", "join", "origins", "ledger", "at_limit"),
     *("max_connections_per_address", "trusted_proxies", "metrics"),
+    *("internal", "token_cookie", "audit"),
 }
+
+# Bytes of a Unix socket's path: sun_path without its NUL.
+LONGEST = 107 if sys.platform == "linux" else 103
 
 # What makes room for an edge of the other: the timeout has to be the longer one, more
 # sessions have to be remembered than stand, and each has a page.
@@ -105,6 +113,7 @@ def test_the_defaults_are_those_of_the_documentation() -> None:
         "join": "open",
         "origins": None,
         "ledger": "memory:",
+        "internal": None,
         "heartbeat_interval": 25,
         "heartbeat_timeout": 60,
         "join_timeout": 5,
@@ -120,6 +129,7 @@ def test_the_defaults_are_those_of_the_documentation() -> None:
         "max_connections_per_address": None,
         "max_message": 4096,
         "max_body": 16384,
+        "max_check_body": 65536,
         "max_headers": 16384,
         "max_header_lines": 100,
         "max_outbox": 65536,
@@ -129,6 +139,8 @@ def test_the_defaults_are_those_of_the_documentation() -> None:
         "ticket_lifetime": 30 * 86400,
         "trusted_proxies": (),
         "metrics": True,
+        "token_cookie": "__Host-sse_trio",
+        "audit": None,
     }
 
 
@@ -201,7 +213,7 @@ def test_connections_of_an_address_are_unlimited_or_some() -> None:
     for limit in (None, 1, 10**9):
         assert getattr(config(**{key: limit}), key) == limit
     for few in (0, -1):
-        assert "at least 1" in refused(key, few)
+        assert "from 1 to 1e+09" in refused(key, few)
     others: list[object] = [True, False, 1.0, "1", []]
     for wrong in others:
         assert "a whole number or null" in refused(key, wrong)
@@ -294,6 +306,21 @@ def test_a_message_has_room_for_a_ticket() -> None:
         ),
         ("trusted_proxies", "::/0", (ipaddress.ip_network("::/0"),)),
         ("metrics", False, False),
+        ("internal", None, None),
+        ("internal", "127.0.0.1:9000", Tcp("127.0.0.1", 9000)),
+        ("internal", "api.example:0", Tcp("api.example", 0)),
+        ("internal", "127.0.0.1:65535", Tcp("127.0.0.1", 65535)),
+        ("internal", "[::1]:9000", Tcp("::1", 9000)),
+        ("internal", "[fe80::1%eth0]:9000", Tcp("fe80::1%eth0", 9000)),
+        ("internal", Tcp("::1", 9000), Tcp("::1", 9000)),
+        ("internal", "unix:/run/sse-trio/api.sock", Unix("/run/sse-trio/api.sock")),
+        ("internal", "unix:api.sock", Unix("api.sock")),
+        ("internal", f"unix:/{'x' * (LONGEST - 1)}", Unix(f"/{'x' * (LONGEST - 1)}")),
+        ("token_cookie", "sid", "sid"),
+        ("token_cookie", "!#$%&'*+-.^_`|~09azAZ", "!#$%&'*+-.^_`|~09azAZ"),
+        ("audit", None, None),
+        ("audit", "log", "log"),
+        ("audit", "/var/log/sse-trio/audit", "/var/log/sse-trio/audit"),
     ],
 )
 def test_takes(key: str, value: object, taken: object) -> None:
@@ -360,6 +387,32 @@ def test_takes(key: str, value: object, taken: object) -> None:
         ),
         ("trusted_proxies", [["::1", "proxy.example"]], "[1] is neither an address nor a network"),
         ("metrics", [0, 1, None, "true", []], "must be true or false"),
+        (
+            "internal",
+            [
+                *("", 9000, True, [], "127.0.0.1", "127.0.0.1:", ":9000", "::1:9000", "[::1]"),
+                *("[]:9000", "[127.0.0.1]:9000", "[::x]:9000", "*:9000", "a b:9000", "h:65536"),
+                *("h:-1", "h:+1", "h:1_0", "h:\u0661", "h:9000/", "http://h:9000", "h:9000\n"),
+            ],
+            "must be null or like 127.0.0.1:9000, [::1]:9000 or unix:/run/x.sock",
+        ),
+        (
+            "internal",
+            ["unix:", "unix:/", "unix:/run/", "unix:/run/..", "unix:a\0b"],
+            "not a folder",
+        ),
+        (
+            "internal",
+            [f"unix:/{'x' * LONGEST}", f"unix:/{'ü' * (LONGEST // 2 + 1)}"],
+            f"a path of more than {LONGEST} bytes",
+        ),
+        (
+            "token_cookie",
+            ["", "a b", "a=b", "a;b", "a,b", '"a"', "ключ", "a\n", "a\0", None, 7, ["a"]],
+            "must be the name of a cookie",
+        ),
+        ("audit", ["", 7, True, ["log"], "a\0b"], 'must be null, "log" or the path of a file'),
+        ("audit", ["/", "logs/", ".", "/var/log/.."], "must name a file, not a folder"),
     ],
 )
 def test_refuses(key: str, values: list[object], why: str) -> None:
@@ -386,6 +439,129 @@ def test_the_ledgers_path_is_all_that_comes_after_the_third_slash(
 
 def test_the_commands_ledger_is_a_file() -> None:
     assert config(ledger=COMMAND_LEDGER).ledger_path == Path("sse-trio.db")
+
+
+def test_the_longest_path_of_a_socket_is_the_systems() -> None:
+    with socket.socket(socket.AF_UNIX) as unix:
+        for length, refusal in ((LONGEST, "No such file"), (LONGEST + 1, "path too long")):
+            with pytest.raises(OSError, match=refusal):
+                unix.connect("/" + "x" * (length - 1))
+
+
+@pytest.mark.parametrize(
+    "text", ["127.0.0.1:9000", "[::1]:9000", "api.example:0", "unix:/run/sse-trio/api.sock"]
+)
+def test_an_endpoint_is_shown_as_it_is_written(text: str) -> None:
+    endpoint = config(internal=text).internal
+    assert str(endpoint) == text
+    assert config(internal=endpoint) == config(internal=text)
+
+
+@pytest.mark.parametrize(("host", "text"), [("127.0.0.1", "127.0.0.1:1"), ("::1", "[::1]:1")])
+def test_the_internal_address_is_another_one(host: str, text: str) -> None:
+    with pytest.raises(ConfigError, match=r"^internal \(.*\) must be another address than") as why:
+        config(ipaddr=host, port=1, internal=text)
+    assert text in str(why.value)
+    assert config(ipaddr=host, port=2, internal=text).internal == Tcp(host, 1)
+    assert config(ipaddr="127.0.0.2", port=1, internal=text).internal == Tcp(host, 1)
+    # The system chooses two.
+    assert config(port=0, internal="127.0.0.1:0").internal == Tcp("127.0.0.1", 0)
+
+
+# -- a new configuration for a running server -------------------------------------------
+
+
+NEEDS_RESTART = {
+    "port": 1,
+    "ipaddr": "::1",
+    "ledger": COMMAND_LEDGER,
+    "internal": "127.0.0.1:9000",
+    "heartbeat_interval": 1,
+    "heartbeat_timeout": 100,
+    "audit": "log",
+}
+TAKEN_AT_ONCE = {
+    "authkey": ["new", "old"],
+    "join": "ticket",
+    "origins": ["https://app.example.com"],
+    "join_timeout": 1,
+    "request_timeout": 1,
+    "keep_alive": 1,
+    "ledger_timeout": 1,
+    "linger": 1,
+    "shutdown_grace": 1,
+    "max_sessions": 2,
+    "at_limit": "refuse-new",
+    "max_connections": 99,
+    "max_connections_per_room": 9,
+    "max_connections_per_address": 9,
+    "max_message": 9999,
+    "max_body": 9999,
+    "max_check_body": 9999,
+    "max_headers": 9999,
+    "max_header_lines": 99,
+    "max_outbox": 9999,
+    "max_wrong_keys": 9,
+    "max_remembered_rooms": 9,
+    "max_remembered_sessions": 9,
+    "ticket_lifetime": 9999,
+    "trusted_proxies": ["10.0.0.0/8"],
+    "metrics": False,
+    "token_cookie": "sid",
+}
+
+
+def test_every_key_is_taken_at_once_or_needs_a_restart() -> None:
+    assert sorted([*NEEDS_RESTART, *TAKEN_AT_ONCE]) == sorted(KEYS)
+    running = Config(authkey="old")
+    for key in KEYS:
+        value = (NEEDS_RESTART | TAKEN_AT_ONCE)[key]
+        wanted = config(**{"authkey": "old", key: value})
+        reload = running.reloaded(wanted)
+        if key in TAKEN_AT_ONCE:
+            assert (reload.config, reload.changed, reload.restart) == (wanted, (key,), ())
+        else:
+            assert (reload.config, reload.changed, reload.restart) == (running, (), (key,))
+
+
+def test_a_reload_without_a_change_changes_nothing() -> None:
+    reload = Config(authkey="key").reloaded(Config(authkey=("key",)))
+    assert (reload.config, reload.changed, reload.restart) == (Config(authkey="key"), (), ())
+
+
+def test_what_is_kept_and_what_is_new_have_to_go_together() -> None:
+    running = config(port=1, ipaddr="127.0.0.1")
+    wanted = config(port=2, ipaddr="::1", internal="127.0.0.1:1", max_sessions=9, metrics=False)
+    reload = running.reloaded(wanted)
+    assert (reload.changed, reload.restart) == (
+        ("max_sessions", "metrics"),
+        ("port", "ipaddr", "internal"),
+    )
+    assert reload.config == config(port=1, max_sessions=9, metrics=False)
+
+
+def test_a_reload_tells_no_key() -> None:
+    assert "secret" not in repr(Config().reloaded(Config(authkey="secret")))
+
+
+# -- what is dangerous ------------------------------------------------------------------
+
+
+def told(config: Config) -> list[str]:
+    return [message % values for message, values in config.dangers(7)]
+
+
+def test_the_open_mode_is_dangerous() -> None:
+    assert told(config(join="ticket", authkey=["x" * 16])) == []
+    [open_mode] = told(config(ipaddr="::1", authkey=["x" * 16]))
+    assert open_mode.startswith("open mode: anyone who reaches ::1 port 7 can listen in")
+
+
+def test_a_short_key_is_dangerous() -> None:
+    for keys in (["x" * 15], ["x" * 16, "x" * 15]):
+        [short] = told(config(join="ticket", authkey=keys))
+        assert short.startswith("an authkey is short: ")
+    assert told(config(join="ticket", authkey=["ü" * 8])) == []
 
 
 # -- the file ---------------------------------------------------------------------------

@@ -16,9 +16,6 @@ from .transport import Listener, Transport, open_listeners
 
 logger = logging.getLogger("sse_trio")
 
-# Bytes. Of random printable characters, 16 hold some 100 bits: more than anybody can try.
-SHORT_KEY = 16
-
 # Rooms that one step takes over from the ledger: some milliseconds.
 ROOMS_A_STEP = 500
 
@@ -108,21 +105,10 @@ async def _serve_until_drained(hub: Hub, task_status: trio.TaskStatus[Hub]) -> N
 
 def _start_listening(server: Server, listeners: list[Listener], spawn: Spawn) -> None:
     """Accept connections, in tasks of their own."""
-    hub, config = server.hub, server.config
+    hub = server.hub
     hub.port = listeners[0].port
-    if config.join == "open":
-        logger.warning(
-            "open mode: anyone who reaches %s port %s can listen in on any room, or join it "
-            'under any session; restrict who does, or set join to "ticket"',
-            config.ipaddr,
-            hub.port,
-        )
-
-    if any(len(key.encode()) < SHORT_KEY for key in config.authkey):
-        logger.warning(
-            "an authkey is short: whoever sees a ticket can try keys until one fits; "
-            "`sse-trio keygen` makes one of 256 bits"
-        )
+    for message, values in hub.config.dangers(hub.port):
+        logger.warning(message, *values)
 
     def accepted(transport: Transport) -> None:
         Connection(server, transport).ready()

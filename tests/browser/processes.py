@@ -59,7 +59,7 @@ class HubProcess:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "sse_trio", "serve", "--config", "config.json"],
                 cwd=self.directory,
-                env={k: v for k, v in os.environ.items() if k != "SSE_TRIO_AUTHKEY"},
+                env={k: v for k, v in os.environ.items() if not k.startswith("SSE_TRIO_")},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=stderr,
