@@ -147,7 +147,7 @@ def test_a_fault_is_found(module: str, text: str, fault: str) -> None:
         ("core.requests", "import h11\nfrom .. import strict_json\nfrom ..config import Config"),
         ("client", "from .core.messages import encode\nfrom .errors import MemberClosed"),
         ("hub.hub", "class Hub:\n def f(self):\n  return self._x.__class__"),
-        ("cli", "from __future__ import annotations\nfrom .server.serve import serve"),
+        ("cli.serve", "from __future__ import annotations\nfrom ..server.serve import serve"),
     ],
 )
 def test_what_is_right_is_let_be(module: str, text: str) -> None:

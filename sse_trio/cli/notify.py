@@ -1,0 +1,52 @@
+"""`sse-trio notify`."""
+
+import argparse
+import http
+from collections.abc import Callable
+from typing import Any
+
+from .. import strict_json
+from ..errors import ConfigError, SseTrioError
+from . import rest, terminal
+from .status import DONE
+
+# Seconds that it waits for the server to say something. No --wait is longer.
+PATIENCE = 30
+
+
+def add_arguments(add: Callable[..., object]) -> None:
+    """Add what is announced, and where."""
+    text = terminal.text
+    add("--room", type=text, required=True, help="the user's room")
+    add("--sender", type=text, help="the session that stays; without it, the one that joined last")
+    add("--everyone", action="store_true", help="spare no session: log out everywhere")
+    add("--reason", type=text, help='what the others are told; "login" if left out')
+    add("--id", type=text, help="idempotency: the same id within 10 minutes has one effect")
+    add("--wait", type=float, default=0.0, metavar="SECONDS", help="for the others to answer")
+    rest.add_arguments(add)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Announce a login, and print the server's answer."""
+    config = rest.configured(options)
+    key = rest.authkey(config)
+    server = rest.server_of(options, config, timeout=PATIENCE)
+    body: dict[str, Any] = {"key": key, "room": options.room, "wait": options.wait}
+    if options.everyone and options.sender is not None:
+        raise ConfigError("--everyone and --sender exclude one another")
+    if options.everyone:
+        body["sender"] = None
+    body |= {
+        name: value
+        for name in ("sender", "reason", "id")
+        if (value := getattr(options, name)) is not None
+    }
+    status, answer = server.ask("notify", "POST", "/notify", body)
+    if status != http.HTTPStatus.OK:
+        raise SseTrioError(f"cannot notify {server.url}: {status} {rest.detail(answer)}")
+    try:
+        text = strict_json.dumps(strict_json.loads_untrusted(answer))
+    except ValueError as error:
+        raise SseTrioError(f"cannot notify {server.url}: {error}") from None
+    print(terminal.printable(text), flush=True)
+    return DONE

@@ -1,0 +1,138 @@
+"""How the commands speak to a server's REST API: over TCP, TLS or a Unix socket, and no proxy."""
+
+import argparse
+import contextlib
+import http.client
+import json
+import os
+import socket
+import urllib.parse
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+
+from ..config import ENVIRONMENT_KEY, Config
+from ..errors import ConfigError, SseTrioError
+from ..fields import Tcp, Unix
+
+_LIKE = "--url must look like http://host:port or unix:/path"
+
+_SCHEMES: dict[str, tuple[type[http.client.HTTPConnection], int]] = {
+    "http": (http.client.HTTPConnection, http.client.HTTP_PORT),
+    "https": (http.client.HTTPSConnection, http.client.HTTPS_PORT),
+}
+
+JSON = {"Content-Type": "application/json"}
+
+
+def add_arguments(add: Callable[..., object]) -> None:
+    """Add which server it is."""
+    add("--config", metavar="FILE", help=f"where the key is; or set {ENVIRONMENT_KEY}")
+    add("--url", help="the server, http://host:port or unix:/path; else the configured address")
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    """HTTP over a Unix socket."""
+
+    def __init__(self, path: str, *, timeout: float) -> None:
+        super().__init__("localhost", timeout=timeout)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
+@attrs.frozen
+class Server:
+    """A server to be asked."""
+
+    url: str
+    """As it is shown: the address, without a key."""
+    timeout: float
+    """Seconds for it to say something."""
+    _open: Callable[[], http.client.HTTPConnection] = attrs.field(repr=False)
+    _path: str = ""
+
+    def ask(
+        self, doing: str, method: str, path: str, body: dict[str, Any] | None = None
+    ) -> tuple[int, bytes]:
+        """Return the status and the body of the answer. No redirect is followed.
+
+        Raises:
+            SseTrioError: there was no answer; it says what could not be done, `doing`.
+        """
+        sent = None if body is None else json.dumps(body).encode()
+        try:
+            with contextlib.closing(self._open()) as connection:
+                connection.request(method, f"{self._path}{path}", sent, JSON if sent else {})
+                response = connection.getresponse()
+                return response.status, response.read()
+        except (OSError, UnicodeError, http.client.HTTPException) as error:
+            raise SseTrioError(f"cannot {doing} {self.url}: {error}") from error
+
+
+def server_of(options: argparse.Namespace, config: Config, *, timeout: float) -> Server:
+    """Return the server of ``--url``, or else the configured one: its internal address, if any.
+
+    Raises:
+        ConfigError: the URL is wrong, or neither says where the server is.
+    """
+    if options.url is not None:
+        return server_at(options.url, timeout=timeout)
+    endpoint = config.internal or Tcp(config.ipaddr, config.port)
+    if isinstance(endpoint, Unix):
+        return server_at(str(endpoint), timeout=timeout)
+    if not endpoint.port:
+        raise ConfigError("--url is required: the configured port is 0, so the system chooses it")
+    return server_at(f"http://{endpoint}", timeout=timeout)
+
+
+def server_at(url: str, *, timeout: float) -> Server:
+    """Return the server of a URL.
+
+    Raises:
+        ConfigError: the URL is wrong.
+    """
+    if url.startswith("unix:"):
+        where = url.removeprefix("unix:")
+        if not where:
+            raise ConfigError(_LIKE)
+        return Server(url, timeout, lambda: _UnixConnection(where, timeout=timeout))
+    try:
+        parts = urllib.parse.urlsplit(url)
+        connect, usual_port = _SCHEMES[parts.scheme]
+        port = usual_port if parts.port is None else parts.port
+    except (KeyError, ValueError):
+        raise ConfigError(_LIKE) from None
+    host = parts.hostname
+    if not host or not port or "@" in parts.netloc or parts.query or parts.fragment:
+        raise ConfigError(_LIKE)
+    path = urllib.parse.quote(parts.path.rstrip("/"), safe="/%")
+    return Server(url, timeout, lambda: connect(host, port, timeout=timeout), path)
+
+
+def configured(options: argparse.Namespace) -> Config:
+    """Read the configuration, as `serve` does."""
+    return Config.load(options.config, os.environ)
+
+
+def authkey(config: Config) -> str:
+    """Return the key to send.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    if not config.authkey:
+        raise ConfigError(f"the key is required: --config, or {ENVIRONMENT_KEY}")
+    return config.authkey[0]
+
+
+def detail(answer: bytes) -> str:
+    """Return what a problem (RFC 9457) says."""
+    try:
+        return str(json.loads(answer)["detail"])
+    except (ValueError, KeyError, TypeError):
+        return "for no reason that this command understands"

@@ -1,0 +1,96 @@
+"""What `serve` and `demo` share: to run until a signal, and what that costs."""
+
+import contextlib
+import gc
+import logging
+import signal
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any, Protocol
+
+import trio
+
+from .. import logs
+from ..config import Config
+from ..fields import Tcp
+from .status import DONE, FAILED
+
+logger = logging.getLogger("sse_trio")
+
+
+class Server(Protocol):
+    """What runs until it is told to drain."""
+
+    draining: trio.Event
+
+    def drain(self) -> object:
+        """Shut down gracefully."""
+        ...
+
+
+def add_logging(add: Callable[..., object]) -> None:
+    """Add the options of the log."""
+    add("--log-level", default="info", choices=["debug", "info", "warning", "error"])
+    add("--log-format", default="text", choices=["text", "json"])
+
+
+async def run(start: Callable[..., Awaitable[None]], greet: Callable[[Any], None]) -> int:
+    """Serve until a signal. At a second one, or one before it is ready, end without waiting.
+
+    A second SIGHUP is ignored: a terminal that closes, and its shell, may each send one.
+    """
+    server: Server | None = None
+    serving = trio.CancelScope()
+    heeded = [signal.SIGTERM, signal.SIGINT]
+    # `nohup` sets the signal to be ignored.
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        heeded.append(signal.SIGHUP)
+
+    async def obey() -> None:
+        async for signum in signals:
+            name = signal.Signals(signum).name
+            is_draining = server is not None and server.draining.is_set()
+            if is_draining and signum == signal.SIGHUP:
+                logger.info("%s: draining already", name)
+            elif server is None or is_draining:
+                logger.warning("%s: stopping now", name)
+                serving.cancel()
+            else:
+                logger.info("%s: draining", name)
+                server.drain()
+
+    with trio.open_signal_receiver(*heeded) as signals:
+        async with trio.open_nursery() as listening:
+            listening.start_soon(obey)
+            with serving:
+                async with trio.open_nursery() as nursery:
+                    with _sparing_the_collector():
+                        server = await nursery.start(start)
+                    # What is printed next comes after the log's lines, as it happened.
+                    logs.flush()
+                    greet(server)
+            listening.cancel_scope.cancel()
+    return FAILED if serving.cancelled_caught else DONE
+
+
+@contextlib.contextmanager
+def _sparing_the_collector() -> Iterator[None]:
+    """Have Python look for reference cycles less often, and not where there are none.
+
+    A connection leaves none behind, so all there is to find are a few exceptions'. By the
+    defaults, a crowd that joins would be gone through again and again: a third of all the time
+    of a notify; and half the time of reading a large ledger, none of which becomes garbage.
+    A server that embeds the hub decides for itself.
+    """
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+        gc.freeze()
+    finally:
+        gc.enable()
+    gc.set_threshold(10_000, 50, 100)
+
+
+def base_url(config: Config, port: int) -> str:
+    """Return where a server listens."""
+    return f"http://{Tcp(config.ipaddr, port)}"

@@ -1,0 +1,57 @@
+"""`sse-trio serve`."""
+
+import argparse
+import contextlib
+import logging
+import resource
+from collections.abc import Callable, Iterable
+from functools import partial
+
+import trio
+
+from .. import logs
+from ..hub.hub import Hub
+from ..server.serve import serve
+from ..sources import Danger
+from . import configuration, running
+
+logger = logging.getLogger("sse_trio")
+
+
+def add_arguments(add: Callable[..., object]) -> None:
+    """Add where the configuration comes from, and the log's options."""
+    configuration.add_arguments(add)
+    running.add_logging(add)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Serve until a signal."""
+    logs.set_up(options.log_level, options.log_format)
+    loaded = configuration.read(options)
+    _warn(loaded.dangers)
+    _raise_open_files()
+    _warn(configuration.few_files(loaded.config))
+    return trio.run(running.run, partial(serve, loaded.config), _greet)
+
+
+def _warn(dangers: Iterable[Danger]) -> None:
+    for message, values in dangers:
+        logger.warning(message, *values)
+
+
+def _raise_open_files() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with contextlib.suppress(OSError, ValueError):  # macOS: no limit is too many
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _greet(hub: Hub) -> None:
+    url = running.base_url(hub.config, hub.port)
+    print(f"listening on {url} and {url.replace('http', 'ws', 1)}/ws")
+    print("try, with your authkey for KEY:")
+    print(
+        f"  curl {url}/notify -H 'Content-Type: application/json' "
+        """-H 'Authorization: Bearer KEY' -d '{"room": "u1", "sender": "s1"}'""",
+        flush=True,
+    )

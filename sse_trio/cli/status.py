@@ -1,0 +1,3 @@
+"""The exit statuses of the command."""
+
+DONE, FAILED, WRONG = 0, 1, 2

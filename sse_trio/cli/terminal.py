@@ -1,0 +1,39 @@
+"""What the commands read from their arguments and print: safe for a terminal, whoever wrote it."""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+
+def complain(errors: BaseExceptionGroup[Any]) -> None:
+    """Print one line for each."""
+    for error in _leaves(errors):
+        text = str(getattr(error, "strerror", None) or error)
+        print(f"sse-trio: {printable(text.strip())}", file=sys.stderr)
+
+
+def _leaves(errors: BaseExceptionGroup[Any]) -> Iterator[BaseException]:
+    for error in errors.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _leaves(error)
+        else:
+            yield error
+
+
+def printable(text: str) -> str:
+    """Return text from outside, safe for a terminal: unprintable characters are escaped.
+
+    They, and line ends, are escaped as in a JSON string. JSON without line ends is unchanged.
+    """
+    return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)
+
+
+def text(argument: str) -> str:
+    """Take an argument that is UTF-8."""
+    try:
+        argument.encode()
+    except UnicodeEncodeError:
+        raise argparse.ArgumentTypeError("it is not UTF-8") from None
+    return argument
