@@ -6,15 +6,18 @@ The REST API makes one from a request's JSON, an embedder from the arguments of
 
 import enum
 from collections.abc import Iterable
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 
 import attrs
 
 from .. import strict_json
+from ..config import Config
 from .messages import name
+from .tokens import MAX_EPOCH
 
 MAX_REASON = 64
 MAX_DETAIL = 1024
+MAX_ABOUT = 512
 MAX_ID = 128
 MAX_WAIT = 10
 MAX_END = 16
@@ -32,11 +35,31 @@ class Last(enum.Enum):
 
 LAST_JOINED: Final = Last.JOINED
 
+
+class Configured(enum.Enum):
+    """The limit that a notify leaves out: the one of the configuration."""
+
+    LIMIT = "as configured"
+
+
+CONFIGURED: Final = Configured.LIMIT
+
+AtLimit = Literal["end-oldest", "refuse-new"]
+"""What happens to a login for which there is no place."""
+
 Sender = str | Literal[Last.JOINED] | None
 """The session that stays; or the one that joined last; or None: nobody does."""
 
 
 def _detail(value: Any) -> dict[str, Any] | None:
+    return _object("detail", value, MAX_DETAIL)
+
+
+def _about(value: Any) -> dict[str, Any] | None:
+    return _object("about", value, MAX_ABOUT)
+
+
+def _object(what: str, value: Any, limit: int) -> dict[str, Any] | None:
     """Take a copy, which its giver can no longer change, of what JSON can hold."""
     if value is None:
         return None
@@ -45,11 +68,11 @@ def _detail(value: Any) -> dict[str, Any] | None:
         # One level down, because that is where a message carries it.
         (copy,) = strict_json.loads_untrusted(f"[{text}]", max_values=None)
     except (TypeError, ValueError, RecursionError):
-        raise ValueError("detail must be a JSON object") from None
+        raise ValueError(f"{what} must be a JSON object") from None
     if not isinstance(copy, dict):
-        raise ValueError("detail must be a JSON object")
-    if len(text.encode()) > MAX_DETAIL:
-        raise ValueError(f"detail must not be longer than {MAX_DETAIL} bytes of JSON")
+        raise ValueError(f"{what} must be a JSON object")
+    if len(text.encode()) > limit:
+        raise ValueError(f"{what} must not be longer than {limit} bytes of JSON")
     return copy
 
 
@@ -87,6 +110,29 @@ def _check_text(what: str, value: object, low: int, high: int) -> None:
         raise ValueError(f"{what} must be a string of {low} to {high} printable characters")
 
 
+def _check_max_sessions(_: object, __: object, value: object) -> None:
+    # How many there may be at most, the configuration says: see `Notify.limit`.
+    if value is not None and value is not CONFIGURED and _whole("max_sessions", value) < 1:
+        raise ValueError("max_sessions must be at least 1")
+
+
+def _check_epoch(_: object, __: object, value: object) -> None:
+    if value is not None and not 0 <= _whole("epoch", value) <= MAX_EPOCH:
+        raise ValueError(f"epoch must be from 0 to {MAX_EPOCH}")
+
+
+def _whole(what: str, value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ValueError(f"{what} must be a whole number")
+    return value
+
+
+def _check_at_limit(_: object, __: object, value: object) -> None:
+    if value is not None and value not in get_args(AtLimit):
+        quoted = " or ".join(f'"{choice}"' for choice in get_args(AtLimit))
+        raise ValueError(f"at_limit must be {quoted}")
+
+
 def _check_wait(_: object, __: object, value: object) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError("wait must be a number of seconds")
@@ -101,6 +147,10 @@ class Notify:
     `end` names at most `MAX_END` sessions that end in any case, such as the login that the same
     browser was in. They end before the limit is checked.
 
+    `max_sessions` is the room's limit from now on, until its next notify. Left out, that is the
+    configured one; None is as many as a room may have, which is one less than
+    `max_remembered_sessions`. `at_limit` is of this notify alone; None is the configured one.
+
     Raises:
         ValueError: a value is outside the limits of `docs/protocol.md`.
     """
@@ -114,6 +164,27 @@ class Notify:
     wait: float = attrs.field(default=0.0, validator=_check_wait)
     """Seconds to hold the answer for acknowledgements."""
     end: tuple[str, ...] = attrs.field(default=(), converter=_end, repr=False)
+    max_sessions: int | None | Literal[Configured.LIMIT] = attrs.field(
+        default=CONFIGURED, validator=_check_max_sessions
+    )
+    at_limit: AtLimit | None = attrs.field(default=None, validator=_check_at_limit)
+    about: dict[str, Any] | None = attrs.field(default=None, converter=_about, repr=False)
+    """A JSON object of at most `MAX_ABOUT` bytes: what a person knows the sender's login by."""
+
+    def limit(self, config: Config) -> int | None:
+        """Return the limit that this gives the room; None if that is the configured one.
+
+        Raises:
+            ValueError: it is more than a room may have.
+        """
+        if self.max_sessions is CONFIGURED:
+            return None
+        most = config.max_remembered_sessions - 1
+        if self.max_sessions is None:
+            return most
+        if self.max_sessions > most:
+            raise ValueError(f"max_sessions must be from 1 to {most}, or null for that")
+        return self.max_sessions
 
     @id.validator
     def _check_id(self, _: object, value: object) -> None:
@@ -130,6 +201,8 @@ class Notify:
 class Release:
     """`session` of `room` has logged out, or has lapsed: it is to be ended, and no other.
 
+    With an `epoch`, only if its login is of that one or an older one.
+
     Raises:
         ValueError: a value is outside the limits of `docs/protocol.md`.
     """
@@ -139,6 +212,7 @@ class Release:
     reason: str = attrs.field(default="logout", validator=_check_reason)
     wait: float = attrs.field(default=0.0, validator=_check_wait)
     """Seconds to hold the answer for acknowledgements."""
+    epoch: int | None = attrs.field(default=None, validator=_check_epoch)
 
 
 @attrs.frozen
@@ -157,3 +231,5 @@ class Answer:
     """Unix seconds."""
     end: tuple[str, ...] = attrs.field(default=(), converter=_to_tuple, repr=False)
     """The sessions that were to end in any case."""
+    ended: tuple[str, ...] = attrs.field(default=(), converter=_to_tuple, repr=False)
+    """The sessions that have ended by it."""

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 
+from sse_trio.config import Config
 from sse_trio.core.messages import Terminate, encode, parse_from_server
-from sse_trio.core.notify import LAST_JOINED, Answer, Notify, Release
+from sse_trio.core.notify import CONFIGURED, LAST_JOINED, Answer, Notify, Release
 
 from .. import strategies
 
@@ -33,7 +34,16 @@ def nested(depth: int) -> dict[str, Any]:
 def test_only_the_room_is_needed() -> None:
     notify = Notify(room="u1")
     assert notify == Notify(
-        room="u1", sender=LAST_JOINED, reason="login", detail=None, id=None, wait=0.0, end=()
+        room="u1",
+        sender=LAST_JOINED,
+        reason="login",
+        detail=None,
+        id=None,
+        wait=0.0,
+        end=(),
+        max_sessions=CONFIGURED,
+        at_limit=None,
+        about=None,
     )
 
 
@@ -71,6 +81,17 @@ def test_takes_all_that_is_within_the_limits(members: dict[str, Any]) -> None:
         {"detail": detail_of(1023)},
         {"detail": detail_of(1024)},
         {"detail": nested(31)},
+        {"about": {}},
+        {"about": detail_of(512)},
+        {"about": nested(31)},
+        {"about": None},
+        {"max_sessions": 1},
+        {"max_sessions": 10**30},
+        {"max_sessions": None},
+        {"max_sessions": CONFIGURED},
+        {"at_limit": "end-oldest"},
+        {"at_limit": "refuse-new"},
+        {"at_limit": None},
     ],
     ids=subject,
 )
@@ -120,6 +141,18 @@ def test_takes_the_edge(members: dict[str, Any]) -> None:
         ({"detail": {1: 1, "1": 2}}, "^detail must be a JSON object"),
         ({"detail": nested(32)}, "^detail must be a JSON object"),
         ({"detail": nested(99_999)}, "^detail must be a JSON object"),
+        ({"about": detail_of(513)}, "^about must not be longer than 512 bytes"),
+        ({"about": []}, "^about must be a JSON object"),
+        ({"about": {"a": "\ud800"}}, "^about must be a JSON object"),
+        ({"about": nested(32)}, "^about must be a JSON object"),
+        ({"max_sessions": 0}, "^max_sessions must be at least 1"),
+        ({"max_sessions": -1}, "^max_sessions must be at least 1"),
+        ({"max_sessions": True}, "^max_sessions must be a whole number"),
+        ({"max_sessions": 2.0}, "^max_sessions must be a whole number"),
+        ({"max_sessions": "2"}, "^max_sessions must be a whole number"),
+        ({"at_limit": "refuse"}, '^at_limit must be "end-oldest" or "refuse-new"'),
+        ({"at_limit": False}, "^at_limit must be"),
+        ({"at_limit": ["end-oldest"]}, "^at_limit must be"),
     ],
     ids=subject,
 )
@@ -151,6 +184,22 @@ def test_whatever_detail_is_taken_reaches_a_python_client(detail: dict[str, Any]
     terminate = Terminate("u1", 1, notify.reason, notify.detail)
     assert parse_from_server(encode(terminate)) == terminate
     assert json.loads(encode(terminate))["detail"] == detail
+
+
+# -- a limit of its own ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("remembered", "most"), [(64, 63), (3, 2)])
+def test_a_room_may_be_given_any_limit_below_what_it_remembers(remembered: int, most: int) -> None:
+    config = Config(max_remembered_sessions=remembered)
+    assert Notify(room="u1").limit(config) is None
+    assert Notify(room="u1", max_sessions=None).limit(config) == most
+    for limit in (1, most):
+        assert Notify(room="u1", max_sessions=limit).limit(config) == limit
+    for limit in (most + 1, 10**30):
+        notify = Notify(room="u1", max_sessions=limit)
+        with pytest.raises(ValueError, match=f"^max_sessions must be from 1 to {most}, or null "):
+            notify.limit(config)
 
 
 # -- a release --------------------------------------------------------------------------
@@ -185,6 +234,9 @@ def test_takes_every_release_that_is_within_the_limits(members: dict[str, Any]) 
         {"wait": 0},
         {"wait": 10},
         {"wait": 9.99},
+        {"epoch": None},
+        {"epoch": 0},
+        {"epoch": 2**53},
     ],
     ids=subject,
 )
@@ -219,6 +271,11 @@ def test_takes_the_edge_of_a_release(members: dict[str, Any]) -> None:
         ({"wait": True}, "^wait must be a number"),
         ({"wait": "1"}, "^wait must be a number"),
         ({"wait": None}, "^wait must be a number"),
+        ({"epoch": -1}, "^epoch must be from 0 to 9007199254740992"),
+        ({"epoch": 2**53 + 1}, "^epoch must be from 0 to"),
+        ({"epoch": False}, "^epoch must be a whole number"),
+        ({"epoch": 1.0}, "^epoch must be a whole number"),
+        ({"epoch": "1"}, "^epoch must be a whole number"),
     ],
     ids=subject,
 )
@@ -267,6 +324,8 @@ def test_refuses_to_end_the_sender(sender: str | int) -> None:
     [
         Notify(room="a room", sender="a session", reason="login"),
         Notify(room="a room", end=["a session"]),
+        Notify(room="u1", about={"device": "a session"}),
+        Answer("i1", "u1", None, None, 7, 2, 1.0, ended=["a session"]),
         Release(room="a room", session="a session"),
         Answer("i1", "a room", "a session", "a session", 7, 2, 1_800_000_000.0, ["a session"]),
     ],
