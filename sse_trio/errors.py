@@ -14,7 +14,9 @@ Local errors are also ``ValueError``: a caller's mistake. A remote error is neve
 a caller's mistake and never leaves the connection that it was made on.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
+
+from .roster import SessionInfo
 
 
 class SseTrioError(Exception):
@@ -42,14 +44,14 @@ class Conflict(SseTrioError):
 
 
 class LimitReached(SseTrioError):
-    """The room has `max_sessions` logins, and `at_limit` is ``refuse-new``: nothing was changed.
+    """The room has all the logins that it may have, and none is to be ended: nothing was changed.
 
-    `ages` are theirs, in seconds, the youngest first.
+    `sessions` are those that are in the way, the newest first: each that ends leaves a place.
     """
 
-    def __init__(self, ages: Sequence[float]) -> None:
+    def __init__(self, sessions: Iterable[SessionInfo] = ()) -> None:
         super().__init__("the room has all the sessions that it may have")
-        self.ages = tuple(ages)
+        self.sessions = tuple(sessions)
 
 
 class Draining(SseTrioError):

@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeVar
 import attrs
 import trio
 
-from ..core.standing import epoch_of
+from ..core.logins import epoch_of
 from ..core.tokens import LEEWAY
 from ..errors import LedgerError
 from ..hub.recognition import View

@@ -110,13 +110,13 @@ def _check_text(what: str, value: object, low: int, high: int) -> None:
         raise ValueError(f"{what} must be a string of {low} to {high} printable characters")
 
 
-def _check_max_sessions(_: object, __: object, value: object) -> None:
+def _check_max_sessions(_: object, __: object, value: Any) -> None:
     # How many there may be at most, the configuration says: see `Notify.limit`.
     if value is not None and value is not CONFIGURED and _whole("max_sessions", value) < 1:
         raise ValueError("max_sessions must be at least 1")
 
 
-def _check_epoch(_: object, __: object, value: object) -> None:
+def _check_epoch(_: object, __: object, value: Any) -> None:
     if value is not None and not 0 <= _whole("epoch", value) <= MAX_EPOCH:
         raise ValueError(f"epoch must be from 0 to {MAX_EPOCH}")
 
@@ -127,7 +127,7 @@ def _whole(what: str, value: object) -> int:
     return value
 
 
-def _check_at_limit(_: object, __: object, value: object) -> None:
+def _check_at_limit(_: object, __: object, value: Any) -> None:
     if value is not None and value not in get_args(AtLimit):
         quoted = " or ".join(f'"{choice}"' for choice in get_args(AtLimit))
         raise ValueError(f"at_limit must be {quoted}")

@@ -70,5 +70,6 @@ def conflict(error: Conflict) -> Problem:
 
 
 def limit_reached(full: LimitReached) -> Problem:
-    """Say that a new login is refused, because others stand; tell their ages in seconds."""
-    return Problem(409, str(full), extensions=(("ages", [int(age) for age in full.ages]),))
+    """Say that a new login is refused, and name those that are in the way."""
+    sessions = [attrs.asdict(session, recurse=False) for session in full.sessions]
+    return Problem(409, str(full), extensions=(("sessions", sessions),))

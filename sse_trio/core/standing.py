@@ -21,78 +21,21 @@ the room keeps the highest epoch of the ended sessions that it has forgotten, an
 login of that epoch, or of an older one, has ended too.
 """
 
-import enum
 from collections.abc import Collection, Container
-from typing import Any, Final
+from typing import Any
 
 import attrs
 
 from ..config import Config
 from ..errors import LimitReached
+from ..roster import SessionInfo
+from .logins import RELEASED, Decision, Login, Record, Termination, epoch_of, told_of
+from .notify import AtLimit
 from .tickets import Ticket
-from .tokens import LEEWAY
 
 # Terminations kept per room to answer those who come back late: almost everybody is
 # ended by the last notify or the one before it.
 MAX_TERMINATIONS = 8
-
-# What ended a session that was not ended by a notify, and so by no epoch.
-RELEASED: Final = -1
-
-
-class Kind(enum.Enum):
-    """Who is in a room, by which its memory is bounded."""
-
-    CLAIMED = "nobody was ever named"
-    OVER = "of those that were named nobody stands"
-    HELD = "somebody stands who was named"
-
-
-@attrs.frozen
-class Termination:
-    """What a superseded session is told: the notify that ended it."""
-
-    epoch: int
-    reason: str
-    detail: dict[str, Any] | None = attrs.field(default=None, repr=False)
-
-
-@attrs.frozen
-class Login:
-    """What a room knows of a session. Times are Unix seconds."""
-
-    epoch: int
-    since: float
-    seen: float = attrs.field(eq=False)
-    """When the session last joined or left."""
-    named: bool = True
-    """By a notify, or by the ticket it first joined with; not so where it has only joined."""
-    ended: int | None = None
-    """The epoch of the notify that ended it, or `RELEASED`."""
-
-
-def epoch_of(proved: int, issued: float, epoch: int, notified: float, now: float) -> int:
-    """Return the epoch that a login counts as of, where something else has proved it.
-
-    A login that was `issued` before the room was last `notified` is of an epoch before that,
-    whatever it proves: the room may have forgotten, and begun to count anew. So is a login
-    issued in the future: the clock was put back since, and nobody knows when it was issued.
-    """
-    is_older = issued < notified or issued > now + LEEWAY
-    return min(proved, max(0, epoch - 1)) if is_older else proved
-
-
-@attrs.frozen
-class Record:
-    """One room's standing as a value, for the ledger."""
-
-    epoch: int
-    floor: int
-    logins: dict[str, Login] = attrs.field(repr=False)
-    terminations: tuple[Termination, ...] = attrs.field(repr=False)
-    touched: float
-    notified: float
-    forgotten: int = -1
 
 
 @attrs.define
@@ -111,6 +54,8 @@ class Standing:
     """Unix seconds of the last notify."""
     forgotten: int = -1
     """The highest epoch of the ended sessions that are forgotten; -1 if there are none."""
+    limit: int | None = None
+    """How many logins stand at once, as the last notify with a sender said; None: as configured."""
     noted: float = attrs.field(default=0.0, eq=False)
     """When the ledger was last told of it."""
 
@@ -119,16 +64,10 @@ class Standing:
         """The epoch below which a login that the room does not know has ended."""
         return max(self.floor, self.forgotten + 1)
 
-    def kind(self) -> Kind:
-        """Return who is in the room."""
-        was_named = self.epoch > 0
-        # The newest ones are the likeliest to stand.
-        for login in reversed(self.logins.values()):
-            if login.named:
-                if login.ended is None:
-                    return Kind.HELD
-                was_named = True
-        return Kind.OVER if was_named else Kind.CLAIMED
+    @property
+    def places(self) -> int:
+        """How many logins stand at once."""
+        return self.config.max_sessions if self.limit is None else self.limit
 
     def login(
         self, session: str, ticket: Ticket | None = None, *, now: float | None = None
@@ -145,15 +84,13 @@ class Standing:
         if ticket is None:
             return known or Login(self.epoch, now, now, named=False)
         epoch = epoch_of(ticket.epoch, ticket.issued, self.epoch, self.notified, now)
-        if known and (known.named or known.ended is not None):
+        if known and not known.is_claim:
             is_over = known.ended == RELEASED and ticket.issued < known.seen
-            if epoch <= self.epoch or is_over:
+            # What was released may have been proved to be of a later epoch than the room's.
+            if epoch <= max(self.epoch, known.epoch) or is_over:
                 return known
-        ended = None
-        if epoch < self.ended_below:
-            # No notify since can have ended what is of the present epoch.
-            ended = epoch + 1 if epoch < self.epoch else RELEASED
-        return Login(epoch, ticket.issued, now, ended=ended)
+        login = self._proved(epoch, ticket.issued, now)
+        return attrs.evolve(login, about=known.about) if known and known.about else login
 
     def superseded(self, login: Login) -> Termination | None:
         """Return what ended a login, or None if it stands."""
@@ -178,7 +115,30 @@ class Standing:
 
     def holding(self) -> set[str]:
         """Return those of them that were named: each holds a place."""
-        return {session for session, login in self.logins.items() if _holds(login)}
+        return {session for session, login in self.logins.items() if login.holds}
+
+    def sessions(self, now: float, *, present: Container[str] = ()) -> list[SessionInfo]:
+        """Return what is told of those, the newest first. Whoever is `present` is seen `now`."""
+        return told_of(self.logins.items(), now, present)
+
+    def look(
+        self, session: str, proof: Ticket | int | None = None, *, now: float
+    ) -> Login | Termination | None:
+        """Return what a join would come to, changing nothing: the login, or what has ended it.
+
+        None where the room does not know it: it merely joined, or was never here, or nobody
+        remembers. A join with a ticket may then be admitted; but whoever was named and stands is
+        always known. `proof` may be the mere number of an epoch: it says of an unknown session
+        that it has ended, and never anything of a known one.
+        """
+        known = self.logins.get(session)
+        if known and known.holds:
+            return known
+        if isinstance(proof, int):
+            login = self._proved(proof, now, now) if known is None or known.is_claim else known
+        else:
+            login = self.login(session, proof, now=now)
+        return self.superseded(login)
 
     def newest(self, *, besides: Container[str] = ()) -> str | None:
         """Return the session that joined last among those that stand, `besides` these.
@@ -202,12 +162,12 @@ class Standing:
         self._remember(session, login)
         if login.epoch > self.epoch:
             self.epoch = login.epoch
-            self._end_oldest(keep=self.config.max_sessions)
+            self._end_oldest(keep=self.places)
         elif not login.named:
             self._forget(ended=False, named=False)
         return True
 
-    def name(self, session: str) -> bool:
+    def mark_named(self, session: str) -> bool:
         """Have a session stand as named now, if it is unknown or has only joined; else False.
 
         For a session that a ticket is about to be signed for.
@@ -229,20 +189,28 @@ class Standing:
         detail: dict[str, Any] | None,
         *,
         end: Collection[str] = (),
-        present: Container[str] = (),
-    ) -> Termination:
+        limit: int | None = None,
+        at_limit: AtLimit | None = None,
+        about: dict[str, Any] | None = None,
+        present: Collection[str] = (),
+    ) -> Decision:
         """Accept a notify: all but the newest sessions end, the `sender` being the newest.
 
         The sessions of `end` end first, and free their places; without a sender, all end.
         Places of sessions that are not `present`, and have not been for `ticket_lifetime`,
-        are free.
+        are free. With a sender, `limit` is the room's from now on; None: the configured one.
+        `about` is what a person knows the sender by; None keeps what there is.
 
         Raises:
             LimitReached: every place is taken, and none may be taken away.
         """
         absent = self._absent(present)
-        if sender is not None and self.config.at_limit == "refuse-new":
-            self._check_limit({sender, *absent, *end})
+        if sender is not None:
+            if (at_limit or self.config.at_limit) == "refuse-new":
+                places = self.config.max_sessions if limit is None else limit
+                self._check_limit(places, {sender, *absent, *end}, present)
+            self.limit = limit
+        before = self.standing().union(present)
         for session in absent:
             self.release(session)
         self.epoch += 1
@@ -254,25 +222,45 @@ class Standing:
             if (login := self._known(session, present)) and login.ended is None:
                 self._end(session, login, self.epoch)
         if sender is not None:
-            self._remember(sender, Login(self.epoch, self.touched, self.touched))
-        self._end_oldest(keep=0 if sender is None else self.config.max_sessions)
-        return termination
+            if about is None and (known := self.logins.get(sender)):
+                about = known.about
+            self._remember(sender, Login(self.epoch, self.touched, self.touched, about=about))
+        self._end_oldest(keep=0 if sender is None else self.places)
+        return Decision(termination, tuple(sorted(before - self.standing())))
 
     def release(
-        self, session: str, reason: str = "logout", *, present: Container[str] = ()
-    ) -> Termination:
+        self,
+        session: str,
+        reason: str = "logout",
+        *,
+        epoch: int | None = None,
+        present: Container[str] = (),
+    ) -> Decision:
         """End the session, unless something has already: it logs out. No other is concerned.
 
-        A session that is neither known nor `present` is not barred: a caller could fill the
-        memory with such names.
+        With the `epoch` of its login, a newer login is let be. A session that is neither known nor
+        `present` is barred only with that: a caller could fill the memory with such names.
         """
+        told = attrs.evolve(self._released(), reason=reason)
         login = self._known(session, present)
-        if login and (ended := self.superseded(login)):
-            return ended
-        if login:
-            self._end(session, attrs.evolve(login, seen=self.touched), RELEASED)
-            self._forget_ended()
-        return attrs.evolve(self._released(), reason=reason)
+        stood = login is not None and login.ended is None
+        if epoch is not None and (login is None or login.is_claim):
+            # As with a ticket, what is proved is worth more than a claim.
+            login = self._proved(epoch, self.touched, self.touched)
+        if login is None:
+            return Decision(told)
+        if epoch is not None and stood and login.epoch > epoch:
+            return Decision(told)
+        if not stood and (ended := self.superseded(login)):
+            if epoch is not None and session in self.logins:
+                self.logins[session] = attrs.evolve(login, epoch=max(login.epoch, epoch))
+            return Decision(ended)
+        # Where no epoch says which login it was, the time does: it is older than this.
+        seen = self.touched if epoch is None else 0.0
+        login = attrs.evolve(login, epoch=max(login.epoch, epoch or 0), seen=seen)
+        self._end(session, login, RELEASED)
+        self._forget_ended()
+        return Decision(told, (session,) if stood else ())
 
     def record(self) -> Record:
         """Return the standing as it is now, unaffected by what comes after."""
@@ -284,10 +272,19 @@ class Standing:
             self.touched,
             self.notified,
             self.forgotten,
+            self.limit,
         )
 
     def _released(self) -> Termination:
         return Termination(self.epoch, "logout")
+
+    def _proved(self, epoch: int, issued: float, now: float) -> Login:
+        """Return a login of which nothing is known but what it proves."""
+        ended = None
+        if epoch < self.ended_below:
+            # No notify since can have ended what is of the present epoch.
+            ended = epoch + 1 if epoch < self.epoch else RELEASED
+        return Login(epoch, issued, now, ended=ended)
 
     def _known(self, session: str, present: Container[str]) -> Login | None:
         """Return what is known of a session; one that is present is known in any case."""
@@ -310,7 +307,8 @@ class Standing:
 
     def _end(self, session: str, login: Login, by: int) -> None:
         """Note what has ended a session. Those that ended last are the last to be forgotten."""
-        self._remember(session, Login(login.epoch, login.since, login.seen, login.named, by))
+        ended = Login(login.epoch, login.since, login.seen, login.named, by, login.about)
+        self._remember(session, ended)
 
     def _remember(self, session: str, login: Login) -> None:
         self.logins.pop(session, None)
@@ -343,16 +341,10 @@ class Standing:
         return [
             session
             for session, login in self.logins.items()
-            if self.touched - login.seen > lifetime and _holds(login) and session not in present
+            if self.touched - login.seen > lifetime and login.holds and session not in present
         ]
 
-    def _check_limit(self, besides: Container[str]) -> None:
-        others = [g for s, g in self.logins.items() if _holds(g) and s not in besides]
-        if len(others) >= self.config.max_sessions:
-            # A ticket may be of a clock that is ahead.
-            raise LimitReached(sorted(max(0.0, self.touched - login.since) for login in others))
-
-
-def _holds(login: Login) -> bool:
-    """Whether it holds a place: it stands, and was named."""
-    return login.named and login.ended is None
+    def _check_limit(self, places: int, besides: Container[str], present: Collection[str]) -> None:
+        others = [item for item in self.logins.items() if item[1].holds and item[0] not in besides]
+        if len(others) >= places:
+            raise LimitReached(told_of(others, self.touched, set(present)))

@@ -5,14 +5,36 @@ are kept in three groups (`Kind`), so that rooms that anybody can make do not pu
 others. The rooms in which a named session stands are limited by time alone.
 """
 
+import enum
 import itertools
 import math
 from collections import OrderedDict
 from collections.abc import Container, Iterator
 
 from ..config import Config
-from .standing import Kind, Record, Standing
+from .logins import Record
+from .standing import Standing
 from .tokens import LEEWAY
+
+
+class Kind(enum.Enum):
+    """Who is in a room, by which its memory is bounded."""
+
+    CLAIMED = "nobody was ever named"
+    OVER = "of those that were named nobody stands"
+    HELD = "somebody stands who was named"
+
+
+def _kind(standing: Standing) -> Kind:
+    """Return who is in a room."""
+    was_named = standing.epoch > 0
+    # The newest ones are the likeliest to stand.
+    for login in reversed(standing.logins.values()):
+        if login.named:
+            if login.ended is None:
+                return Kind.HELD
+            was_named = True
+    return Kind.OVER if was_named else Kind.CLAIMED
 
 
 class Standings:
@@ -49,7 +71,7 @@ class Standings:
         else:
             standing = Standing(self._config)
         standing.touched = now
-        self._kinds[standing.kind()][room] = standing
+        self._kinds[_kind(standing)][room] = standing
         return standing
 
     def restore(self, room: str, record: Record) -> None:
@@ -63,9 +85,10 @@ class Standings:
             record.touched,
             record.notified,
             record.forgotten,
+            record.limit,
             noted=record.touched,
         )
-        self._kinds[standing.kind()][room] = standing
+        self._kinds[_kind(standing)][room] = standing
 
     def forget(
         self, now: float, *, keep: str | None = None, most: float = math.inf

@@ -1,10 +1,12 @@
-"""Tickets: signed proof that the bearer may join a room as a session, of a login epoch.
+"""Tickets and tokens: signed proof of a login, of a session in a room, of an epoch.
 
-The application hands its new page the ticket that came with the notify's answer. Time is
-an argument.
+The application hands its new page the *ticket* that came with the notify's answer: scripts can
+read it, and it opens nothing but a room's events. The *token* of the same login is the
+application's own: it sets it as a cookie that no script can read, and asks about it. They differ
+in type, audience and key, so neither is ever taken for the other. Time is an argument.
 
-The signing key is derived from the authkey, so that neither can stand in for the other;
-its `kid` is derived too, so that several keys can be told apart while they are rotated.
+The signing keys are derived from the authkey, so that none can stand in for another;
+their `kid` is derived too, so that several authkeys can be told apart while they are rotated.
 """
 
 import hashlib
@@ -17,16 +19,24 @@ from ..errors import RemoteProtocolError
 from .messages import CloseCode, name
 from .tokens import LEEWAY, TokenKind, epoch, number
 
-TICKET = TokenKind(
-    type="sse-trio-ticket+jwt",
-    audience="sse-trio/join",
-    claims=("room", "session", "epoch", "iat", "exp", "jti"),
-)
+
+@attrs.frozen
+class ProofKind(TokenKind):
+    """What all proofs of a login for one purpose have in common."""
+
+    purpose: str
+    """What their key is derived for."""
+
+
+_CLAIMS = ("room", "session", "epoch", "iat", "exp", "jti")
+
+TICKET = ProofKind("sse-trio-ticket+jwt", "sse-trio/join", _CLAIMS, "ticket")
+TOKEN = ProofKind("sse-trio-token+jwt", "sse-trio/check", _CLAIMS, "token")
 
 
 @attrs.frozen
 class Ticket:
-    """What a ticket proves."""
+    """What a ticket proves, or a token."""
 
     room: str = attrs.field(repr=False)
     session: str = attrs.field(repr=False)
@@ -34,13 +44,20 @@ class Ticket:
     """The login's, in its room."""
     issued: float = attrs.field(default=0.0, eq=False)
     """Unix seconds, with their fraction: a notify may be as young."""
+    expires: float = attrs.field(default=0.0, eq=False)
+    """Unix seconds."""
 
 
 class Tickets:
-    """Mints with the first authkey, verifies with all. `lifetime` is seconds."""
+    """All of one kind: mints with the first authkey, verifies with all. `lifetime` is seconds."""
 
-    def __init__(self, authkeys: tuple[str, ...], *, lifetime: float) -> None:
-        self._keys = {_derive(key, "kid").hex()[:16]: _derive(key, "ticket") for key in authkeys}
+    def __init__(
+        self, authkeys: tuple[str, ...], *, lifetime: float, kind: ProofKind = TICKET
+    ) -> None:
+        self._kind = kind
+        self._keys = {
+            _derive(key, "kid").hex()[:16]: _derive(key, kind.purpose) for key in authkeys
+        }
         self._lifetime = lifetime
 
     @property
@@ -61,10 +78,10 @@ class Tickets:
             "exp": now + self._lifetime,
             "jti": jti,
         }
-        return TICKET.sign(claims, kid=kid, key=key)
+        return self._kind.sign(claims, kid=kid, key=key)
 
     def verify_untrusted(self, token: str, *, now: float) -> Ticket:
-        """Read a ticket, also one from the future: the room decides what that proves.
+        """Read one, also one from the future: the room decides what that proves.
 
         The hub signed such a ticket before its clock was put back. To refuse it would keep out
         a user who has just logged in.
@@ -74,10 +91,12 @@ class Tickets:
                 4401. Which of these it is stays untold.
         """
         try:
-            _, claims = TICKET.read_untrusted(token, self._keys)
+            _, claims = self._kind.read_untrusted(token, self._keys)
             return _ticket(claims, now, self._lifetime)
         except ValueError:
-            raise RemoteProtocolError("the ticket is not valid", CloseCode.BAD_TICKET) from None
+            raise RemoteProtocolError(
+                f"the {self._kind.purpose} is not valid", CloseCode.BAD_TICKET
+            ) from None
 
 
 def _ticket(claims: dict[str, Any], now: float, lifetime: float) -> Ticket:
@@ -90,7 +109,7 @@ def _ticket(claims: dict[str, Any], now: float, lifetime: float) -> Ticket:
     # A ticket that is not valid yet (`nbf`) is from the future too (RFC 7519, section 4.1.5).
     if begins > now + LEEWAY:
         issued = max(issued, begins)
-    return Ticket(room, session, epoch(claims["epoch"]), issued)
+    return Ticket(room, session, epoch(claims["epoch"]), issued, expires)
 
 
 def _derive(authkey: str, label: str) -> bytes:

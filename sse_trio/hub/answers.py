@@ -80,17 +80,26 @@ class Answers:
             terminated=len(ending.members),
             at=self._wall(),
             end=wanted.end,
+            ended=outcome.ended,
         )
         self._recent.put(answer.id, _Entry(answer, outcome), self._clock())
         return answer
 
     def _outcome(self, answer: Answer) -> Outcome:
         """Return an outcome of before the restart, which has ended everybody's connection."""
-        ticket = None
+        ticket = token = None
         if answer.sender is not None:
             login = Ticket(answer.room, answer.sender, answer.epoch)
-            ticket = self._recognition.mint(login, answer.at)
-        outcome = Outcome(answer.room, answer.epoch, answer.sender, ticket, answer.terminated)
+            ticket, token = self._recognition.mint(login, answer.at)
+        outcome = Outcome(
+            answer.room,
+            answer.epoch,
+            answer.sender,
+            ticket,
+            token,
+            ended=answer.ended,
+            terminated=answer.terminated,
+        )
         outcome.durable = True
         outcome.complete()
         outcome.told.set()

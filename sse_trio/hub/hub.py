@@ -15,13 +15,24 @@ import attrs
 import trio
 
 from ..config import Config
+from ..core.logins import Record
 from ..core.messages import name
-from ..core.notify import LAST_JOINED, Answer, Last, Notify, Release
-from ..core.standing import Record
+from ..core.notify import (
+    CONFIGURED,
+    LAST_JOINED,
+    Answer,
+    AtLimit,
+    Configured,
+    Last,
+    Notify,
+    Release,
+)
 from ..core.tickets import Ticket
+from ..core.verdict import Verdict
 from ..errors import Conflict, Draining, LedgerError, LimitReached, LocalProtocolError
 from ..ledger import Commit, Ledger
 from ..ledger.memory import DONE
+from ..roster import Roster
 from .answers import Answers
 from .member import Ending, Member, Outcome, Spawn
 from .membership import Membership
@@ -137,6 +148,9 @@ class Hub:
         detail: dict[str, Any] | None = None,
         id: str | None = None,
         end: Collection[str | int] = (),
+        max_sessions: int | None | Literal[Configured.LIMIT] = CONFIGURED,
+        at_limit: AtLimit | None = None,
+        about: dict[str, Any] | None = None,
         on_decision: OnDecision | None = None,
     ) -> Outcome:
         """End every session of `room` but the sender's; return once that is durable.
@@ -146,6 +160,10 @@ class Hub:
         most 16: they end in the same step before the limit is looked at, and so leave their
         places to the sender. The same `id` within ten minutes has one effect and the same
         outcome, also over a restart.
+
+        `max_sessions` is the room's limit until its next notify, and `at_limit` is of this one;
+        left out, they are as configured, and `max_sessions` None is as many as may be at all.
+        `about` is what a person knows this login by, for :meth:`sessions`.
 
         `on_decision` is called with the epoch in the step that decides: what it notes in the
         ledger is committed with it. It must neither await nor raise.
@@ -160,7 +178,18 @@ class Hub:
             LedgerError: the members were told, but it could not be made durable.
         """
         with _callers_mistakes():
-            wanted = Notify(room=room, sender=sender, reason=reason, detail=detail, id=id, end=end)
+            wanted = Notify(
+                room=room,
+                sender=sender,
+                reason=reason,
+                detail=detail,
+                id=id,
+                end=end,
+                max_sessions=max_sessions,
+                at_limit=at_limit,
+                about=about,
+            )
+            wanted.limit(self.config)
         return await self.accept(wanted, on_decision=on_decision)
 
     async def release(
@@ -169,10 +198,13 @@ class Hub:
         session: str | int,
         *,
         reason: str = "logout",
+        epoch: int | None = None,
         by: str | int | None = None,
         on_decision: OnDecision | None = None,
     ) -> Outcome:
         """End one session of `room`, which has logged out; return once that is durable.
+
+        With the `epoch` of its login, a newer one is let be.
 
         `by` is the session that asks, if it is another one: one that has ended can end nobody,
         and then nothing changes. `on_decision` is called as by :meth:`notify`, but not then.
@@ -186,7 +218,7 @@ class Hub:
             LedgerError: the members were told, but it could not be made durable.
         """
         with _callers_mistakes():
-            wanted = Release(room=room, session=session, reason=reason)
+            wanted = Release(room=room, session=session, reason=reason, epoch=epoch)
             asking = None if by is None else Release(room=room, session=by)
         return await self.accept(wanted, by=asking, on_decision=on_decision)
 
@@ -259,6 +291,48 @@ class Hub:
         """
         with _callers_mistakes():
             return self.recognition.view(name(room, "room"))
+
+    def sessions(self, room: str | int) -> Roster:
+        """Return the sessions that stand in a room and were named, the newest first.
+
+        Raises:
+            LocalProtocolError: this is not a valid name of a room.
+        """
+        with _callers_mistakes():
+            room = name(room, "room")
+        return self.recognition.sessions(room, set(self.membership.rooms.sessions(room)))
+
+    def check(
+        self,
+        room: str | int | None = None,
+        session: str | int | None = None,
+        *,
+        token: str | None = None,
+        epoch: int | None = None,
+        seen: bool = False,
+        renew: bool = False,
+    ) -> Verdict:
+        """Say whether a session stands, as a join would be told: that of a token, or a named one.
+
+        Nothing changes by it. But a session that stands counts as seen now if its token is shown,
+        or with `seen`: then it keeps its place for another `ticket_lifetime`. With `renew`, it is
+        given a fresh ticket and token. The `epoch` of its login is for a session that the room
+        does not know any more: whether it has ended.
+
+        A token that is not valid, or a page's ticket, is of nobody who is known.
+
+        Raises:
+            LocalProtocolError: a value is outside the protocol's limits.
+        """
+        if token is not None:
+            if not (room is session is epoch is None):
+                raise LocalProtocolError("a token says by itself whose it is")
+            return self.recognition.check_token_untrusted(token, renew=renew)
+        with _callers_mistakes():
+            asked = Release(room=room, session=session, epoch=epoch)
+        return self.recognition.check(
+            asked.room, asked.session, asked.epoch, seen=seen, renew=renew
+        )
 
     def follow(self, follower: Follower) -> None:
         """Have `follower` told of every decision, in the step that decides, whoever asked for it.

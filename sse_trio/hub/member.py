@@ -61,6 +61,10 @@ class Outcome:
     """The session that stays."""
     ticket: str | None = attrs.field(default=None, repr=False)
     """What the sender's page joins with; None if there is no sender, or no key to sign."""
+    token: str | None = attrs.field(default=None, repr=False)
+    """The same login's proof for the application, which no page ever sees."""
+    ended: tuple[str, ...] = attrs.field(default=(), repr=False)
+    """The sessions that have ended by it, sorted."""
     terminated: int = 0
     """Members that were sent the termination."""
     acked: int = 0

@@ -20,10 +20,10 @@ import trio
 from ..config import Config
 from ..core import messages
 from ..core.heartbeats import first_delay
+from ..core.logins import Termination
 from ..core.messages import CloseCode
 from ..core.notify import LAST_JOINED, Notify, Release
 from ..core.rooms import Rooms
-from ..core.standing import Termination
 from ..core.tickets import Ticket
 from ..errors import RemoteProtocolError
 from ..ledger import Ledger
@@ -114,23 +114,41 @@ class Membership:
         if sender is LAST_JOINED:
             sender = standing.newest(besides=notify.end)
         present = self.rooms.sessions(notify.room)
-        termination = standing.advance(
-            sender, notify.reason, notify.detail, end=notify.end, present=present
+        decision = standing.advance(
+            sender,
+            notify.reason,
+            notify.detail,
+            end=notify.end,
+            limit=notify.limit(self._config),
+            at_limit=notify.at_limit,
+            about=notify.about,
+            present=present,
         )
-        prove = self.recognition.prove
-        ticket = None if sender is None else prove(standing, notify.room, sender)
+        ticket, token = self.recognition.prove(standing, notify.room, sender)
         outcome = Outcome(
-            notify.room, standing.epoch, sender, ticket, cancel_after=self._timers.cancel_after
+            notify.room,
+            standing.epoch,
+            sender,
+            ticket,
+            token,
+            decision.ended,
+            cancel_after=self._timers.cancel_after,
         )
-        return self._end(standing.standing(), termination, outcome)
+        return self._end(standing.standing(), decision.termination, outcome)
 
     def _release(self, release: Release) -> Ending:
         standing = self.recognition.standing(release.room)
         present = set(self.rooms.sessions(release.room))
-        termination = standing.release(release.session, release.reason, present=present)
-        outcome = Outcome(release.room, standing.epoch, cancel_after=self._timers.cancel_after)
-        others = present - {release.session}
-        return self._end(others, termination, outcome)
+        decision = standing.release(
+            release.session, release.reason, epoch=release.epoch, present=present
+        )
+        outcome = Outcome(
+            release.room,
+            standing.epoch,
+            ended=decision.ended,
+            cancel_after=self._timers.cancel_after,
+        )
+        return self._end(present.difference(decision.ended), decision.termination, outcome)
 
     def _end(self, spared: Container[str], termination: Termination, outcome: Outcome) -> Ending:
         """Take all but the spared sessions' members out of the room; they are to be told."""

@@ -12,11 +12,15 @@ from collections.abc import Callable, Container, Generator, Iterable
 import attrs
 
 from ..config import Config
+from ..core.logins import Record
 from ..core.notify import Answer
-from ..core.standing import Record, Standing
+from ..core.standing import Standing
 from ..core.standings import Standings
-from ..core.tickets import Ticket, Tickets
+from ..core.tickets import TOKEN, Ticket, Tickets
+from ..core.verdict import UNKNOWN, Verdict, verdict_of
+from ..errors import RemoteProtocolError
 from ..ledger import Commit, Ledger
+from ..roster import Roster
 
 # How often at most, in a `ticket_lifetime`, a room is noted for nothing but its being used.
 NOTES_A_LIFETIME = 30
@@ -67,7 +71,8 @@ class Recognition:
         self._wall = wall
         self._lifetime = config.ticket_lifetime
         self._standings = Standings(config, alive=_Needed(alive, ledger))
-        self._tickets = Tickets(config.authkey, lifetime=config.ticket_lifetime)
+        self._tickets = Tickets(config.authkey, lifetime=self._lifetime)
+        self._tokens = Tickets(config.authkey, lifetime=self._lifetime, kind=TOKEN)
 
     def __len__(self) -> int:
         """How many rooms are remembered."""
@@ -161,9 +166,12 @@ class Recognition:
             if now - standing.noted > self._lifetime / NOTES_A_LIFETIME:
                 self.note(room)
 
-    def mint(self, ticket: Ticket, now: float) -> str | None:
-        """Sign a ticket as of `now`; None without a key."""
-        return self._tickets.mint(ticket, now=now, jti=os.urandom(12).hex())
+    def mint(self, login: Ticket, now: float) -> tuple[str, str] | tuple[None, None]:
+        """Sign a login's ticket and its token as of `now`; None without a key."""
+        jti = os.urandom(12).hex()
+        ticket = self._tickets.mint(login, now=now, jti=jti)
+        token = self._tokens.mint(login, now=now, jti=jti)
+        return (ticket, token) if ticket and token else (None, None)
 
     def ticket(self, room: str, session: str) -> str | None:
         """Sign a ticket of the session's login, as of now if it is new; None without a key.
@@ -172,15 +180,73 @@ class Recognition:
         would take the session for one that has ended and was forgotten.
         """
         standing = self.standing(room)
-        if self._tickets.can_sign and standing.name(session):
+        if self._tickets.can_sign and standing.mark_named(session):
             self.note(room)
-        return self.prove(standing, room, session)
+        return self.prove(standing, room, session)[0]
 
-    def prove(self, standing: Standing, room: str, session: str) -> str | None:
-        """Do the same, with the room's standing at hand."""
+    def prove(
+        self, standing: Standing, room: str, session: str | None
+    ) -> tuple[str, str] | tuple[None, None]:
+        """Sign the ticket and the token of a session, if there is one, and a key."""
+        if session is None:
+            return None, None
         # Never before the notify it comes with, whichever way the clock was put since.
         now = max(standing.touched, standing.notified)
         return self.mint(Ticket(room, session, standing.login(session).epoch), now)
+
+    def sessions(self, room: str, present: Container[str]) -> Roster:
+        """Return who stands in a room, changing nothing; whoever is `present` is there now."""
+        standing = self._standings.get(room)
+        if standing is None:
+            return Roster(room=room, epoch=0, floor=0, sessions=())
+        sessions = standing.sessions(self._wall(), present=present)
+        return Roster(
+            room=room, epoch=standing.epoch, floor=standing.floor, sessions=tuple(sessions)
+        )
+
+    def check_token_untrusted(self, token: str, *, renew: bool = False) -> Verdict:
+        """Say whether the session of a token stands; if so, it counts as seen.
+
+        A token that is not valid is of nobody who is known.
+        """
+        try:
+            login = self._tokens.verify_untrusted(token, now=self._wall())
+        except RemoteProtocolError:
+            return UNKNOWN
+        verdict = self.check(login.room, login.session, login, seen=True, renew=renew)
+        if verdict.expires is None and verdict.known:
+            verdict = attrs.evolve(verdict, expires=login.expires)
+        return verdict
+
+    def check(
+        self,
+        room: str,
+        session: str,
+        proof: Ticket | int | None = None,
+        *,
+        seen: bool = False,
+        renew: bool = False,
+    ) -> Verdict:
+        """Say whether a session stands: nobody who asks gets another answer than who joins.
+
+        `proof` is what a token proves, or the mere number of the login's epoch. This takes up,
+        lifts and ends nothing. With `seen`, a session that stands counts as seen now; with
+        `renew`, it is given a fresh ticket and token.
+        """
+        standing = self._standings.get(room)
+        if standing is None:
+            return UNKNOWN
+        now = self._wall()
+        verdict = verdict_of(room, session, standing.look(session, proof, now=now))
+        if verdict.active and seen:
+            self.see(room, session)
+        if verdict.active and renew and self._tickets.can_sign:
+            assert verdict.epoch is not None
+            now = max(now, standing.notified)
+            ticket, token = self.mint(Ticket(room, session, verdict.epoch), now)
+            expires = now + self._lifetime
+            verdict = attrs.evolve(verdict, ticket=ticket, token=token, expires=expires)
+        return verdict
 
     def verify_untrusted(self, token: str) -> Ticket:
         """Read a ticket.

@@ -10,8 +10,8 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Protocol
 
 from ..config import Config
+from ..core.logins import Record
 from ..core.notify import Answer
-from ..core.standing import Record
 from .memory import MemoryLedger
 from .sqlite import SqliteLedger
 

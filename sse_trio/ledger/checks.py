@@ -3,6 +3,9 @@
 Each of these raises a ValueError or a TypeError for what no server has written.
 """
 
+from typing import Any
+
+from .. import strict_json
 from ..core.messages import name
 from ..core.tokens import MAX_EPOCH
 
@@ -37,6 +40,14 @@ def a_number(value: float) -> float:
     """Return a time in Unix seconds."""
     if (type(value) is not float and type(value) is not int) or not 0 <= value <= MAX_EPOCH:
         raise ValueError
+    return value
+
+
+def an_object(value: dict[str, Any]) -> dict[str, Any]:
+    """Return a JSON object, which can be sent: without NaN, infinities and lone surrogates."""
+    if type(value) is not dict:
+        raise TypeError
+    strict_json.dumps(value).encode()
     return value
 
 

@@ -8,8 +8,8 @@ from collections.abc import Iterable
 
 import trio
 
+from ..core.logins import Record
 from ..core.notify import REMEMBERED_NOTIFIES, Answer
-from ..core.standing import Record
 
 
 class Done:

@@ -17,8 +17,8 @@ from typing import Any, TypeVar
 import attrs
 import trio
 
+from ..core.logins import Record
 from ..core.notify import REMEMBERED_NOTIFIES, Answer
-from ..core.standing import Record
 from ..errors import LedgerError, LocalProtocolError
 from ..strict_json import has_lone_surrogates
 from .sqlite_file import FAULTS, Change, LedgerFile, words

@@ -17,11 +17,11 @@ from typing import Any, TypeVar
 import attrs
 
 from .. import strict_json
+from ..core.logins import RELEASED, Login, Record, Termination
 from ..core.notify import LAST_JOINED, REMEMBERED_SECONDS, Answer
-from ..core.standing import RELEASED, Login, Record, Termination
 from ..errors import LedgerError
 from . import files
-from .checks import KEY, SESSION, a_name, a_number, a_whole, check_key, check_session
+from .checks import KEY, SESSION, a_name, a_number, a_whole, an_object, check_key, check_session
 
 T = TypeVar("T")
 
@@ -92,13 +92,15 @@ MIGRATIONS = (
     """,
     # Nothing is known of the sessions that an older server has forgotten.
     "ALTER TABLE standings ADD COLUMN forgotten INTEGER NOT NULL DEFAULT -1",
+    # From here on a login's JSON has a sixth part, `about`, and an answer's a member `ended`.
+    "ALTER TABLE standings ADD COLUMN places INTEGER",  # NULL: as many as configured
 )
 
 _REMEDY = "restore a copy, or move it away with its -wal and -shm and begin with none"
 
 # Oldest first, and then by room or id, so that a row always has the same number.
 _STANDINGS = (
-    "SELECT room, epoch, floor, touched, notified, logins, terminations, forgotten "
+    "SELECT room, epoch, floor, touched, notified, logins, terminations, forgotten, places "
     "FROM standings ORDER BY touched, room"
 )
 _ANSWERS = "SELECT id, at, answer FROM answers ORDER BY at, id"
@@ -116,7 +118,7 @@ _DAMAGE = (sqlite3.Error, ValueError, TypeError, AttributeError, RecursionError)
 # Texts of terminations that are cached while rooms are read: most rooms have the same few.
 _TEXTS = 1024
 
-_PUT_STANDING = "INSERT OR REPLACE INTO standings VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+_PUT_STANDING = "INSERT OR REPLACE INTO standings VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _DROP_STANDING = "DELETE FROM standings WHERE room = ?"
 _PUT_ANSWER = "INSERT OR REPLACE INTO answers VALUES (?, ?, ?)"
 _DROP_ANSWERS = "DELETE FROM answers WHERE at < ?"
@@ -330,7 +332,9 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 
 def _from_record(room: str, record: Record) -> tuple[Any, ...]:
-    logins = {session: attrs.astuple(login) for session, login in record.logins.items()}
+    logins = {
+        session: attrs.astuple(login, recurse=False) for session, login in record.logins.items()
+    }
     terminations = [attrs.astuple(t, recurse=False) for t in record.terminations]
     return (
         room,
@@ -341,6 +345,7 @@ def _from_record(room: str, record: Record) -> tuple[Any, ...]:
         strict_json.dumps(logins),
         strict_json.dumps(terminations),
         record.forgotten,
+        record.limit,
     )
 
 
@@ -353,11 +358,15 @@ def _to_record(
     logins: str,
     ends: str,
     forgotten: int,
+    places: int | None,
 ) -> tuple[str, Record]:
     sessions, end = _decode(logins)
+    if end != len(logins) or a_whole(floor) > a_whole(epoch):
+        raise ValueError
     # -1 means that no ended session is forgotten.
-    highest = max(a_whole(floor), a_whole(forgotten + 1) - 1)
-    if end != len(logins) or highest > a_whole(epoch):
+    if forgotten != -1:
+        a_whole(forgotten)
+    if places is not None and a_whole(places) < 1:
         raise ValueError
     return a_name(room), Record(
         epoch,
@@ -367,19 +376,33 @@ def _to_record(
         a_number(touched),
         a_number(notified),
         forgotten,
+        places,
     )
+
+
+def _parts(value: Login | Termination) -> tuple[Any, ...]:
+    return attrs.astuple(value, recurse=False)
 
 
 # `json.loads` without its set-up, which takes as long as decoding a small record.
 _decode = json.JSONDecoder().raw_decode
 
 
-def _to_login(epoch: int, since: float, seen: float, named: bool, ended: int | None) -> Login:
+def _to_login(
+    epoch: int,
+    since: float,
+    seen: float,
+    named: bool,
+    ended: int | None,
+    about: dict[str, Any] | None = None,
+) -> Login:
     if named is not True and named is not False:
         raise TypeError
     if ended is not None and ended != RELEASED:
         a_whole(ended)
-    return Login(a_whole(epoch), a_number(since), a_number(seen), named, ended)
+    if about is not None:
+        an_object(about)
+    return Login(a_whole(epoch), a_number(since), a_number(seen), named, ended, about)
 
 
 @functools.lru_cache(_TEXTS)
@@ -388,10 +411,12 @@ def _to_terminations(text: str) -> tuple[Termination, ...]:
 
 
 def _to_termination(epoch: int, reason: str, detail: dict[str, Any] | None) -> Termination:
-    if not isinstance(reason, str) or not isinstance(detail, dict | None):
+    if not isinstance(reason, str):
         raise TypeError
-    # Values that could not be sent: NaN, infinities, lone surrogates.
-    strict_json.dumps([reason, detail]).encode()
+    # It could not be sent if it held a lone surrogate.
+    reason.encode()
+    if detail is not None:
+        an_object(detail)
     return Termination(a_whole(epoch), reason, detail)
 
 
@@ -403,11 +428,11 @@ def _from_answer(answer: Answer) -> tuple[Any, ...]:
 
 
 def _to_answer(id: str, at: float, answer: str) -> Answer:
-    members = {"asked": LAST_JOINED, "end": [], **json.loads(answer)}
-    if type(members["end"]) is not list:
+    members = {"asked": LAST_JOINED, "end": [], "ended": [], **json.loads(answer)}
+    if type(members["end"]) is not list or type(members["ended"]) is not list:
         raise TypeError
     found = Answer(id=id, at=a_number(at), **members)
-    for session in (found.asked, found.sender, *found.end):
+    for session in (found.asked, found.sender, *found.end, *found.ended):
         if session is not None and session is not LAST_JOINED:
             a_name(session)
     if type(id) is not str or not id:

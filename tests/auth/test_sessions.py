@@ -18,7 +18,7 @@ from sse_trio.auth.keys import Key, Keys
 from sse_trio.auth.sessions import SOME, MemorySessions, Sessions, SqliteSessions
 from sse_trio.auth.settings import Kind
 from sse_trio.auth.verdict import Session
-from sse_trio.core.standing import Record
+from sse_trio.core.logins import Record
 from sse_trio.core.tokens import LEEWAY
 from sse_trio.errors import LedgerError, LocalProtocolError
 from sse_trio.hub.recognition import View

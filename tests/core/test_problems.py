@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from sse_trio.core import problems
 from sse_trio.core.problems import Problem, conflict, from_error, limit_reached
 from sse_trio.errors import Conflict, LimitReached
+from sse_trio.roster import SessionInfo
 
 from .. import strategies
 
@@ -29,7 +30,7 @@ def test_a_problem_is_what_rfc_9457_says() -> None:
 @given(
     st.sampled_from([status.value for status in http.HTTPStatus if status >= 400]),
     strategies.texts,
-    st.dictionaries(st.sampled_from(["ages", "room", "x"]), strategies.json_values),
+    st.dictionaries(st.sampled_from(["sessions", "room", "x"]), strategies.json_values),
 )
 def test_every_member_of_a_problem_can_be_read(
     status: int, detail: str, extensions: dict[str, object]
@@ -74,23 +75,38 @@ def test_who_may_come_back_is_told_when(problem: Problem) -> None:
 # -- a room that is full ----------------------------------------------------------------
 
 
-def test_who_finds_no_place_is_told_how_old_the_others_are() -> None:
-    problem = limit_reached(LimitReached([5, 3600]))
+def test_who_finds_no_place_is_told_who_is_in_the_way() -> None:
+    about = {"device": "phone"}
+    standing = [
+        SessionInfo(session="s2", epoch=7, since=5.5, seen=9.0, connected=True, about=about),
+        SessionInfo(session="s1", epoch=3, since=1.0, seen=2.0),
+    ]
+    problem = limit_reached(LimitReached(standing))
     assert (problem.status, problem.headers, problem.close) == (409, (), False)
     assert json.loads(problem.body) == {
         "type": "about:blank",
         "title": "Conflict",
         "status": 409,
         "detail": "the room has all the sessions that it may have",
-        "ages": [5, 3600],
+        "sessions": [
+            {
+                "session": "s2",
+                "epoch": 7,
+                "since": 5.5,
+                "seen": 9.0,
+                "connected": True,
+                "about": about,
+            },
+            {
+                "session": "s1",
+                "epoch": 3,
+                "since": 1.0,
+                "seen": 2.0,
+                "connected": False,
+                "about": None,
+            },
+        ],
     }
-
-
-@given(st.lists(st.floats(0, 2**40), max_size=4))
-def test_ages_are_whole_seconds_that_have_passed(ages: list[float]) -> None:
-    told = json.loads(limit_reached(LimitReached(ages)).body)["ages"]
-    assert all(isinstance(age, int) for age in told)
-    assert all(whole <= age < whole + 1 for whole, age in zip(told, ages, strict=True))
 
 
 def test_a_full_room_is_not_taken_for_an_id_that_was_used() -> None:

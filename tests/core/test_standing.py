@@ -1,6 +1,6 @@
 """Which logins a room still recognises: the one rule against naive lists; the bounds of memory."""
 
-from collections.abc import Collection, Container, Sequence
+from collections.abc import Container, Sequence
 from typing import Any
 
 import attrs
@@ -10,18 +10,13 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from sse_trio.config import Config
-from sse_trio.core.standing import (
-    MAX_TERMINATIONS,
-    RELEASED,
-    Login,
-    Record,
-    Standing,
-    Termination,
-)
+from sse_trio.core.logins import RELEASED, Decision, Login, Record, Termination
+from sse_trio.core.standing import MAX_TERMINATIONS, Standing
 from sse_trio.core.standings import Standings
 from sse_trio.core.tickets import Ticket
 from sse_trio.core.tokens import LEEWAY
 from sse_trio.errors import LimitReached
+from sse_trio.roster import SessionInfo
 
 SESSIONS = ("s1", "s2", "s3", "s4", "s5")
 Step = tuple[str, Any]
@@ -82,17 +77,20 @@ def prove(
     return join(standing, session, Ticket("u1", session, epoch, issued))
 
 
-def notify(
-    standing: Standing,
-    sender: str | None,
-    *,
-    end: Collection[str] = (),
-    present: Container[str] = (),
-) -> Termination:
+def advance(standing: Standing, sender: str | None, **more: Any) -> Decision:
     """Announce a login in words that tell which of them it was."""
     number = standing.epoch + 1
-    reason, detail = f"reason {number}", {"number": number}
-    return standing.advance(sender, reason, detail, end=end, present=present)
+    return standing.advance(sender, f"reason {number}", {"number": number}, **more)
+
+
+def notify(standing: Standing, sender: str | None, **more: Any) -> Termination:
+    """Do that, and return what those are told that it ends."""
+    return advance(standing, sender, **more).termination
+
+
+def release(standing: Standing, session: str, reason: str = "logout", **more: Any) -> Termination:
+    """Log a session out, and return what it is told."""
+    return standing.release(session, reason, **more).termination
 
 
 def live(standing: Standing, history: list[Step], seconds: float = 1) -> Standing:
@@ -112,19 +110,17 @@ def live(standing: Standing, history: list[Step], seconds: float = 1) -> Standin
     return standing
 
 
-def refused(
-    standing: Standing,
-    sender: str | None,
-    *,
-    end: Collection[str] = (),
-    present: Container[str] = (),
-) -> tuple[float, ...] | None:
-    """Notify; return the ages that a refusal tells."""
+def refused(standing: Standing, sender: str | None, **more: Any) -> tuple[float, ...] | None:
+    """Notify; return how old those are that a refusal names."""
     try:
-        notify(standing, sender, end=end, present=present)
+        notify(standing, sender, **more)
     except LimitReached as full:
-        return full.ages
+        return ages(standing, full)
     return None
+
+
+def ages(standing: Standing, full: LimitReached) -> tuple[float, ...]:
+    return tuple(standing.touched - login.since for login in full.sessions)
 
 
 def whole(standing: Standing) -> dict[str, Any]:
@@ -148,7 +144,7 @@ class Model:
     """
 
     def __init__(self, places: int, *, refuses: bool = False, remembered: int = 64) -> None:
-        self.places = places
+        self.configured = self.places = places
         self.refuses = refuses
         self.remembered = remembered
         self.joined: list[str] = []
@@ -166,6 +162,8 @@ class Model:
         self.sign: dict[str, float] = {}
         """When a session last was known to be there."""
         self.oldest_of_a_full_room = 0
+        self.about: dict[str, dict[str, Any]] = {}
+        """What was last said of those that are known."""
 
     def queue(self) -> list[str]:
         return self.joined + self.named
@@ -186,18 +184,28 @@ class Model:
         *,
         end: Sequence[str] = (),
         absent: Container[str] = (),
+        limit: int | None = None,
+        refuses: bool | None = None,
+        about: dict[str, Any] | None = None,
     ) -> list[float] | None:
         """Accept a notify, or return the ages of those who are in its way."""
         for session in [one for one in self.named if one in absent]:
             self.release(session)
         others = [session for session in self.named if session not in (sender, *end)]
-        if self.refuses and sender is not None and len(others) >= self.places:
+        places = limit or self.configured
+        refuses = self.refuses if refuses is None else refuses
+        if refuses and sender is not None and len(others) >= places:
             return sorted(now - self.since[session] for session in others)
         self.count += 1
+        if sender is not None:
+            self.places = places
+            if about is not None:
+                self.about[sender] = about
         self.end([session for session in end if session in self.queue()])
         if sender is None:
             self.end(self.queue())
             self.oldest_of_a_full_room = self.count
+            self.forget()
             return None
         for place in (self.joined, self.order, self.named):
             if sender in place:
@@ -208,6 +216,7 @@ class Model:
         self.number[sender] = self.count
         self.since[sender] = self.sign[sender] = now
         self.end(self.queue()[: -self.places])
+        self.forget()
         if len(self.named) == self.places:
             self.oldest_of_a_full_room = min(self.number[session] for session in self.named)
         return None
@@ -220,14 +229,18 @@ class Model:
             (self.joined if session in self.joined else self.named).remove(session)
             self.ended.pop(session, None)
             self.ended[session] = self.count if by == -1 else by
+
+    def forget(self) -> None:
         for named in (True, False):
             kind = [one for one in self.ended if (one in self.ended_logins) is named]
             for session in kind[: -self.remembered]:
                 del self.ended[session]
+                self.about.pop(session, None)
 
     def release(self, session: str) -> None:
         if session in self.queue():
             self.end([session], by=None)
+            self.forget()
 
     def released(self, session: str) -> Termination:
         """What a release comes to: also where the session is unknown, and is not barred."""
@@ -253,38 +266,61 @@ def check(standing: Standing, model: Model) -> None:
     assert standing.newest() == model.newest()
     for session in SESSIONS:
         assert standing.superseded(standing.login(session)) == model.told(session)
+    told = [(one.session, one.about) for one in standing.sessions(standing.touched)]
+    assert told == [(one, model.about.get(one)) for one in reversed(model.named)]
 
 
 # -- the rule ---------------------------------------------------------------------------
+
+
+# Whom a notify ends in any case, its limit, what it does there, and what it says of the sender.
+wishes = st.fixed_dictionaries(
+    {"end": st.lists(sessions, max_size=2)},
+    optional={
+        "limit": some_places,
+        "at_limit": at_limits,
+        "about": st.integers(1, 3).map(lambda number: {"device": number}),
+    },
+)
 
 
 @each_number_of_places
 @given(
     at_limit=at_limits,
     spare=st.sampled_from([1, 2, 60]),
-    history=st.lists(st.tuples(steps, st.lists(sessions, max_size=2)), max_size=25),
+    history=st.lists(st.tuples(steps, wishes), max_size=25),
 )
 def test_after_each_step_exactly_the_newest_sessions_stand(
-    places: int, at_limit: str, spare: int, history: list[tuple[Step, list[str]]]
+    places: int, at_limit: str, spare: int, history: list[tuple[Step, dict[str, Any]]]
 ) -> None:
     limit = places + spare
     standing = room_for(places, at_limit, max_remembered_sessions=limit)
     model = Model(places, refuses=at_limit == "refuse-new", remembered=limit)
-    for (what, session), others in history:
+    for (what, session), wished in history:
         standing.touched += 1
         now = standing.touched
+        before = standing_ones(standing)
         if what == "joined":
             assert join(standing, session) == model.told(session)
             model.join(session, now)
         elif what == "released":
-            ended = standing.release(session)
+            decision = standing.release(session)
             model.release(session)
-            assert ended == model.released(session)
+            assert decision.termination == model.released(session)
+            assert decision.ended == tuple(sorted(before - standing_ones(standing)))
         else:
-            end = [one for one in dict.fromkeys(others) if one != session]
-            ages = refused(standing, session, end=end)
-            in_the_way = model.notify(session, now, end=end)
-            assert ages == (in_the_way and tuple(in_the_way))
+            wished["end"] = [one for one in dict.fromkeys(wished["end"]) if one != session]
+            old: tuple[float, ...] | None = None
+            try:
+                decision = advance(standing, session, **wished)
+            except LimitReached as full:
+                old = ages(standing, full)
+            else:
+                assert decision.ended == tuple(sorted(before - standing_ones(standing)))
+            told = dict(wished)
+            refuses = told.pop("at_limit", at_limit) == "refuse-new"
+            in_the_way = model.notify(session, now, refuses=refuses, **told)
+            assert old == (in_the_way and tuple(in_the_way))
         check(standing, model)
 
 
@@ -482,9 +518,11 @@ def test_a_termination_tells_the_notify_that_did_it() -> None:
 def test_a_notify_returns_what_it_tells() -> None:
     standing = room_for()
     join(standing, "s1")
-    told = standing.advance("s2", "stolen", {"where": "Lisbon"})
+    told = standing.advance("s2", "stolen", {"where": "Lisbon"}).termination
     assert told == Termination(1, "stolen", {"where": "Lisbon"}) == join(standing, "s1")
-    assert standing.advance(None, "", None) == Termination(2, "", None) == join(standing, "s2")
+    assert (
+        standing.advance(None, "", None).termination == Termination(2, "") == join(standing, "s2")
+    )
 
 
 def test_who_missed_more_notifies_than_are_remembered_is_told_the_oldest() -> None:
@@ -514,13 +552,14 @@ def test_a_limit_that_refuses_ends_nobody_who_was_named(
     standing = live(room_for(places, "refuse-new"), history)
     named = {one for one in standing_ones(standing) if standing.logins[one].named}
     before = whole(standing)
-    ages = refused(standing, sender, present=SESSIONS)
+    old = refused(standing, sender, present=SESSIONS)
     if len(named - {sender}) < places:
-        assert ages is None
+        assert old is None
         assert named | {sender} <= standing_ones(standing)
     else:
         since = [standing.logins[one].since for one in named - {sender}]
-        assert ages == tuple(sorted(standing.touched - moment for moment in since))
+        assert old is not None
+        assert sorted(old) == sorted(standing.touched - moment for moment in since)
         assert whole(standing) == before
 
 
@@ -534,14 +573,14 @@ def test_when_every_place_is_taken_a_new_login_is_refused(places: int) -> None:
     before = whole(standing)
     with pytest.raises(LimitReached) as full:
         notify(standing, "s4")
-    assert full.value.ages == tuple(10.0 * (count + 1) for count in range(places))
+    assert ages(standing, full.value) == tuple(10.0 * (count + 1) for count in range(places))
     assert whole(standing) == before
     # Whoever holds a place may log in again, and is the youngest then.
     notify(standing, held[0])
     assert standing_ones(standing) == set(held)
     with pytest.raises(LimitReached) as full:
         notify(standing, "s4")
-    assert full.value.ages[0] == 0
+    assert ages(standing, full.value)[0] == 0
 
 
 def test_nobody_may_always_be_left() -> None:
@@ -562,7 +601,7 @@ def test_who_merely_joined_is_in_nobodys_way() -> None:
     join(standing, "s4")
     with pytest.raises(LimitReached) as full:
         notify(standing, "s4")
-    assert full.value.ages == (0,)
+    assert ages(standing, full.value) == (0,)
     assert standing_ones(standing) == {"s2", "s4"}
 
 
@@ -574,12 +613,6 @@ def test_what_is_refused_changes_nothing_even_where_somebody_was_away_for_long()
     before = whole(standing)
     assert refused(standing, "new", present=["here"]) == (LIFETIME + 1,)
     assert whole(standing) == before
-
-
-def test_no_age_is_negative_though_a_ticket_be_of_a_clock_that_is_ahead() -> None:
-    standing = room_for(1, "refuse-new")
-    prove(standing, "ahead", 1, issued=standing.touched + 20)
-    assert refused(standing, "new") == (0,)
 
 
 # -- those that are to end in any case --------------------------------------------------
@@ -640,7 +673,7 @@ def test_a_release_ends_one_session_and_concerns_no_other(
     is_known = session in known
     before = {one: standing.superseded(standing.login(one)) for one in SESSIONS}
     epoch, floor = standing.epoch, standing.floor
-    told = standing.release(session)
+    told = release(standing, session)
     after = {one: standing.superseded(standing.login(one)) for one in SESSIONS}
     # What has already ended keeps what it was told.
     assert told == (before[session] or Termination(epoch, "logout"))
@@ -653,7 +686,7 @@ def test_a_release_ends_one_session_and_concerns_no_other(
     assert not standing.stands(session)
     assert set(standing.logins) == known
     again = whole(standing)
-    assert standing.release(session) == told
+    assert release(standing, session) == told
     assert whole(standing) == again
 
 
@@ -662,7 +695,7 @@ def test_a_superseded_session_that_logs_out_keeps_its_termination() -> None:
     standing = room_for()
     notify(standing, "s1")
     notify(standing, "s2")
-    assert standing.release("s1") == words(2)
+    assert release(standing, "s1") == words(2)
     assert join(standing, "s1") == words(2)
     assert standing_ones(standing) == {"s2"}
 
@@ -670,7 +703,7 @@ def test_a_superseded_session_that_logs_out_keeps_its_termination() -> None:
 def test_a_release_outlasts_the_notifies_after_it() -> None:
     standing = room_for(3)
     notify(standing, "s1")
-    assert standing.release("s1") == Termination(1, "logout")
+    assert release(standing, "s1") == Termination(1, "logout")
     assert standing.logins["s1"].ended == RELEASED
     for _ in range(3):
         notify(standing, "s2")
@@ -684,7 +717,7 @@ def test_a_release_outlasts_the_notifies_after_it() -> None:
 def test_a_release_of_whom_nobody_knows_bars_nobody() -> None:
     standing = room_for()
     before = whole(standing)
-    assert standing.release("s1", "stolen") == Termination(0, "stolen")
+    assert release(standing, "s1", "stolen") == Termination(0, "stolen")
     assert whole(standing) == before
     assert join(standing, "s1") is None
 
@@ -695,7 +728,7 @@ def test_who_is_there_is_known_however_many_have_joined_since() -> None:
         join(standing, session)
     assert not {"s1", "s2"} & set(standing.logins)
     live(standing, [("notified", None)])
-    assert standing.release("s1", present=["s1", "s2"]) == Termination(1, "logout")
+    assert release(standing, "s1", present=["s1", "s2"]) == Termination(1, "logout")
     assert join(standing, "s1") == Termination(1, "logout")
     notify(standing, "s5", end=["s2", "strange"], present=["s2"])
     assert join(standing, "s2") == words(2)
@@ -761,9 +794,9 @@ def test_an_absent_session_loses_its_place_at_the_next_notify(
                 for one, sign in model.sign.items()
                 if one not in present and now - sign > LIFETIME
             }
-            ages = refused(standing, session, present=present)
+            old = refused(standing, session, present=present)
             in_the_way = model.notify(session, now, absent=absent)
-            assert ages == (in_the_way and tuple(in_the_way))
+            assert old == (in_the_way and tuple(in_the_way))
         # Whoever has ended is put out of the room, without another sign of life.
         present &= standing_ones(standing)
         check(standing, model)
@@ -1002,7 +1035,7 @@ def test_a_ticket_from_before_the_release_takes_nothing_back(epoch: int, was_nam
     if was_named:
         notify(standing, "s1")
     standing.touched += 10
-    ended = standing.release("s1", present=["s1"])
+    ended = release(standing, "s1", present=["s1"])
     assert prove(standing, "s1", epoch, issued=standing.touched - 0.001) == ended
     standing.touched += 10
     assert prove(standing, "s1", epoch, issued=standing.touched - 10.001) == ended
@@ -1072,7 +1105,7 @@ def happen(room: Standing, step: Step, tickets: list[Ticket]) -> Ticket | None:
             if refused(room, sender, end=[one for one in end if one != sender]) is None:
                 return Ticket("u1", sender, room.epoch, room.touched)
         case "signed", session:
-            room.name(session)
+            room.mark_named(session)
             return Ticket("u1", session, room.logins[session].epoch, room.touched)
     return None
 
@@ -1172,7 +1205,7 @@ def test_to_forget_whom_a_ticket_proves_is_not_to_revive_it(released: bool) -> N
     assert ended is not None
     standing.touched += 10
     for number in range(3):
-        standing.name(f"other {number}")
+        standing.mark_named(f"other {number}")
         standing.release(f"other {number}")
     assert "s2" not in standing.logins
     assert standing.forgotten == 2
@@ -1199,10 +1232,10 @@ def test_what_a_ticket_is_signed_for_is_not_dead_on_arrival() -> None:
     """Where those that are forgotten were of the present epoch."""
     standing = room_for(1, max_remembered_sessions=2)
     for number in range(3):
-        assert standing.name(f"s{number}")
+        assert standing.mark_named(f"s{number}")
         standing.release(f"s{number}")
     assert (standing.epoch, standing.forgotten) == (0, 0)
-    assert standing.name("new")
+    assert standing.mark_named("new")
     assert prove(standing, "new", 0) is None
     assert prove(standing, "s0", 0) == Termination(0, "logout")
     assert standing.holding() == {"new"}
@@ -1212,11 +1245,11 @@ def test_to_be_named_by_a_ticket_is_to_be_more_than_a_claim() -> None:
     standing = room_for()
     join(standing, "s1")
     standing.touched += 5
-    assert standing.name("s1")
+    assert standing.mark_named("s1")
     assert standing.logins["s1"] == Login(0, 1005, 1005)
-    assert not standing.name("s1")
+    assert not standing.mark_named("s1")
     notify(standing, "s2")
-    assert not standing.name("s1")
+    assert not standing.mark_named("s1")
     assert join(standing, "s1") == words(1)
 
 
@@ -1231,6 +1264,386 @@ def test_no_more_sessions_are_remembered_than_may_be(
         kinds = [(login.named, login.ended is None) for login in standing.logins.values()]
         for kind in ((True, False), (False, True), (False, False)):
             assert kinds.count(kind) <= limit
+
+
+# -- a limit of the room's own ------------------------------------------------------------
+
+
+def test_a_room_keeps_the_limit_that_its_last_notify_gave_it() -> None:
+    standing = room_for(1)
+    for session in ("s1", "s2", "s3"):
+        notify(standing, session, limit=3)
+    assert standing.standing() == {"s1", "s2", "s3"}
+    assert standing.limit == 3
+    # Nobody is ended for a logout from everywhere, which leaves the limit as it is.
+    notify(standing, None)
+    assert standing.limit == 3
+    notify(standing, "s4", limit=2)
+    notify(standing, "s5")
+    assert standing.standing() == {"s5"}
+    assert standing.limit is None
+
+
+def test_to_end_all_others_is_a_limit_of_one_that_does_not_refuse() -> None:
+    standing = room_for(3, "refuse-new")
+    for session in ("s1", "s2"):
+        notify(standing, session)
+    before = whole(standing)
+    assert refused(standing, "s3", limit=1) == (0, 0)
+    assert whole(standing) == before
+    notify(standing, "s3", limit=1, at_limit="end-oldest")
+    assert standing.standing() == {"s3"}
+    # That was of the one notify; the limit stays.
+    assert refused(standing, "s4", limit=1) == (0,)
+    assert standing.limit == 1
+    notify(room := room_for(1), "s1")
+    assert refused(room, "s2", at_limit="refuse-new") == (0,)
+    notify(room, "s2")
+    assert room.standing() == {"s2"}
+
+
+@pytest.mark.parametrize(("limit", "stand"), [(1, {"new"}), (2, {"s3", "new"}), (9, None)])
+def test_a_ticket_that_lifts_a_room_is_measured_by_the_rooms_limit(
+    limit: int, stand: set[str] | None
+) -> None:
+    standing = room_for(2)
+    for session in ("s1", "s2", "s3"):
+        notify(standing, session, limit=limit)
+    assert prove(standing, "new", 9) is None
+    assert standing.standing() == (stand or {"s1", "s2", "s3", "new"})
+
+
+def test_a_smaller_memory_ends_nobody_whom_the_rooms_limit_lets_stand() -> None:
+    large = room_for(1)
+    everybody = {f"s{number}" for number in range(20)}
+    for session in sorted(everybody):
+        notify(large, session, limit=20)
+    small = standings(max_remembered_sessions=3)
+    small.restore("u1", large.record())
+    room = small.touch("u1", large.touched)
+    assert join(room, "s0") is None
+    assert prove(room, "claim", room.epoch) is None
+    release(room, "claim")
+    assert room.holding() == everybody
+
+
+ROOMS_LIFE: SearchStrategy[Step] = st.one_of(
+    st.tuples(st.just("limited"), st.tuples(sessions, st.none() | st.integers(1, 5))),
+    st.tuples(st.sampled_from(["signed", "joined", "released"]), sessions),
+    st.sampled_from(PROOFS),
+    st.just(("limited", (None, None))),
+)
+
+
+@given(places=some_places, spare=st.integers(1, 60), lives=st.lists(ROOMS_LIFE, max_size=30))
+def test_below_the_floor_every_login_has_ended_whatever_the_limits_were(
+    places: int, spare: int, lives: list[Step]
+) -> None:
+    standing = room_for(places, max_remembered_sessions=places + spare)
+    for what, value in lives:
+        floor = standing.floor
+        if what == "limited":
+            sender, limit = value
+            notify(standing, sender, limit=limit)
+        elif what == "signed":
+            standing.mark_named(value)
+        else:
+            live(standing, [(what, value)])
+        assert floor <= standing.floor <= standing.epoch
+        assert all(one.epoch >= standing.floor for one in standing.sessions(standing.touched))
+        stranger = standing.login("stranger", Ticket("u1", "stranger", standing.floor - 1))
+        assert standing.floor == 0 or standing.superseded(stranger)
+
+
+# -- whom a step has ended ----------------------------------------------------------------
+
+
+def test_who_has_ended_is_named_whatever_it_was() -> None:
+    standing = room_for(2)
+    notify(standing, "s1")
+    notify(standing, "s2")
+    join(standing, "claim")
+    told = advance(standing, "s3", present=["claim", "s3", "forgotten", "s2"])
+    assert told == Decision(words(3), ("claim", "forgotten", "s1"))
+    assert advance(standing, "s3").ended == ()
+    # Its place was free, and nobody has ended it before now.
+    standing.touched += LIFETIME + 1
+    assert advance(standing, "s4", present=["s3"], end=["strange"]).ended == ("s2",)
+    assert advance(standing, "s4", end=["s3"]).ended == ("s3",)
+    assert advance(standing, None).ended == ("s4",)
+    assert advance(standing, None).ended == ()
+
+
+def test_a_release_names_the_one_that_it_has_ended() -> None:
+    standing = room_for(2)
+    notify(standing, "s1")
+    assert standing.release("s1").ended == ("s1",)
+    assert standing.release("s1").ended == ()
+    assert standing.release("s2").ended == ()
+    assert standing.release("s2", present=["s2"]).ended == ("s2",)
+
+
+# -- a release that says which login it is of -----------------------------------------------
+
+
+@pytest.mark.parametrize(("epoch", "ends"), [(0, False), (1, False), (2, True), (3, True)])
+def test_a_release_that_comes_late_ends_no_newer_login(epoch: int, ends: bool) -> None:
+    standing = room_for(2)
+    notify(standing, "s1")
+    notify(standing, "s1")
+    before = whole(standing)
+    told = standing.release("s1", "stolen", epoch=epoch)
+    assert told == Decision(Termination(2, "stolen"), ("s1",) if ends else ())
+    assert standing.stands("s1") is not ends
+    assert (whole(standing) == before) is not ends
+    if ends:
+        assert prove(standing, "s1", epoch) == Termination(2, "logout")
+
+
+def test_a_proved_release_bars_whom_the_room_does_not_know_and_lifts_nothing() -> None:
+    standing = room_for(2)
+    notify(standing, "s1")
+    assert standing.release("s2", epoch=7) == Decision(Termination(1, "logout"))
+    assert (standing.epoch, standing.floor) == (1, 0)
+    assert standing.standing() == {"s1"}
+    for epoch in (1, 2, 7):
+        assert prove(standing, "s2", epoch) == Termination(1, "logout")
+    assert join(standing, "s2") == Termination(1, "logout")
+    # It lifts what it has always lifted: of a later epoch, it is another login.
+    assert prove(standing, "s2", 8) is None
+    assert standing.epoch == 8
+
+
+def test_a_proved_release_bars_no_newer_login_of_a_room_that_has_lost_its_memory() -> None:
+    standing = room_for(2)
+    assert standing.release("s1", epoch=5).ended == ()
+    assert prove(standing, "s1", 5, issued=standing.touched - 9) == Termination(0, "logout")
+    assert prove(standing, "s1", 6, issued=standing.touched - 9) is None
+
+
+def test_a_proved_release_outlasts_its_being_forgotten() -> None:
+    standing = room_for(1, max_remembered_sessions=2)
+    standing.release("s1", epoch=7)
+    for number in range(2):
+        standing.mark_named(f"other {number}")
+        standing.release(f"other {number}")
+    assert "s1" not in standing.logins
+    assert (standing.epoch, standing.forgotten) == (0, 7)
+    assert prove(standing, "s1", 7) == Termination(0, "logout")
+    assert prove(standing, "s2", 8) is None
+    assert notify(standing, "s3").epoch == 9
+    assert standing.stands("s3")
+
+
+def test_a_proved_release_is_worth_more_than_a_claim() -> None:
+    standing = room_for(2)
+    for _ in range(5):
+        notify(standing, "s1")
+    join(standing, "s2")
+    # It joined at epoch 5, which proves nothing.
+    assert standing.release("s2", epoch=3).ended == ("s2",)
+    assert standing.logins["s2"].epoch == 3
+    assert join(standing, "s2") == Termination(5, "logout")
+    assert standing.release("there", epoch=3, present=["there"]).ended == ("there",)
+    assert prove(standing, "there", 3) == Termination(5, "logout")
+
+
+def test_a_proved_release_of_what_has_ended_leaves_its_termination() -> None:
+    standing = room_for(1)
+    notify(standing, "s1")
+    notify(standing, "s2")
+    before = whole(standing)
+    assert standing.release("s1", epoch=1) == Decision(words(2))
+    # Nor does one that the room has forgotten take a place again.
+    assert standing.release("older", epoch=1) == Decision(words(2))
+    assert whole(standing) == before
+    # If it was of a later epoch, the room has lost its memory, and that one has ended too.
+    assert standing.release("s1", epoch=9) == Decision(words(2))
+    assert prove(standing, "s1", 9) == words(2)
+    assert prove(standing, "s1", 10) is None
+
+
+def test_a_claim_below_the_floor_is_ended_by_a_proved_release() -> None:
+    standing = room_for(1)
+    notify(standing, "s1")
+    join(standing, "s2")
+    assert standing.release("s2", epoch=0).ended == ("s2",)
+    assert join(standing, "s2") == Termination(1, "logout")
+
+
+# -- what a person knows a login by ---------------------------------------------------------
+
+
+def test_a_login_is_known_by_what_was_last_said_of_it() -> None:
+    standing = room_for(2)
+    notify(standing, "s1", about={"device": "phone"})
+    notify(standing, "s2")
+    notify(standing, "s1")
+    assert standing.logins["s1"].about == {"device": "phone"}
+    assert standing.logins["s2"].about is None
+    notify(standing, "s1", about={"device": "laptop"})
+    assert standing.logins["s1"].about == {"device": "laptop"}
+    # As long as it is known: also when it has ended, and when its ticket says more than the room.
+    release(standing, "s1")
+    notify(standing, "s1")
+    assert prove(standing, "s1", 50) is None
+    assert standing.logins["s1"] == Login(50, 1000, 1000, about={"device": "laptop"})
+
+
+def test_a_room_tells_who_stands_the_newest_first() -> None:
+    standing = room_for(3)
+    notify(standing, "s1", about={"device": "phone"})
+    standing.touched += 5
+    notify(standing, "s2")
+    standing.touched += 5
+    standing.mark_named("s3")
+    join(standing, "claim")
+    standing.see("s1", standing.touched)
+    told = standing.sessions(standing.touched + 7, present={"s2", "claim"})
+    assert told == [
+        SessionInfo(session="s3", epoch=2, since=1010, seen=1010),
+        SessionInfo(session="s2", epoch=2, since=1005, seen=1017, connected=True),
+        SessionInfo(session="s1", epoch=1, since=1000, seen=1010, about={"device": "phone"}),
+    ]
+    assert "phone" not in repr(told)
+    assert "s1" not in repr(told)
+
+
+def test_a_refusal_names_those_that_are_in_the_way() -> None:
+    standing = room_for(2, "refuse-new")
+    for session in ("s1", "s2", "s3", "s4"):
+        notify(standing, session, limit=9, at_limit="end-oldest")
+    standing.logins["s1"] = attrs.evolve(standing.logins["s1"], seen=1)
+    with pytest.raises(LimitReached) as full:
+        notify(standing, "s4", end=["s2"], limit=1, present=["s3"])
+    assert [one.session for one in full.value.sessions] == ["s3"]
+    assert full.value.sessions[0].connected
+
+
+# -- looks ----------------------------------------------------------------------------------
+
+LOOKED_AT: SearchStrategy[Step] = st.one_of(
+    st.tuples(st.sampled_from(["joined", "released", "signed"]), names),
+    st.tuples(
+        st.just("notified"),
+        st.tuples(names, st.lists(names, max_size=2), st.none() | st.integers(1, 4)),
+    ),
+    st.tuples(st.just("proven"), st.integers(0, 99)),
+    st.just(("nobody", None)),
+)
+
+
+def told_at_the_door(
+    room: Standing, session: str, ticket: Ticket | None = None
+) -> Login | Termination:
+    """Let a copy of the room be joined."""
+    twin = attrs.evolve(room, logins=dict(room.logins), terminations=list(room.terminations))
+    return join(twin, session, ticket) or twin.logins[session]
+
+
+def check_looks(room: Standing, tickets: list[Ticket], named: set[str]) -> None:
+    """Nobody who asks gets another answer than who joins; and a look changes nothing."""
+    now, before = room.touched, whole(room)
+    held = {one.session: one for one in room.sessions(now)}
+    assert held.keys() == room.holding()
+    for session in named | set(room.logins):
+        looked = room.look(session, now=now)
+        assert isinstance(looked, Login) == (session in held)
+        met = told_at_the_door(room, session)
+        # One that the room does not know is admitted as a claim: so the safe answer is no.
+        assert looked == (met if isinstance(met, Termination) or met.named else None)
+    for ticket in tickets:
+        looked = room.look(ticket.session, ticket, now=now)
+        assert isinstance(looked, Login) == (ticket.session in held)
+        met = told_at_the_door(room, ticket.session, ticket)
+        assert looked == (room.logins[ticket.session] if isinstance(met, Login) else met)
+        # The mere number of an epoch says of an unknown session that it has ended, or nothing.
+        by_number = room.look(ticket.session, ticket.epoch, now=now)
+        assert by_number in (looked, room.look(ticket.session, now=now))
+        assert isinstance(by_number, Login) == (ticket.session in held)
+    assert whole(room) == before
+
+
+@given(
+    places=some_places,
+    at_limit=at_limits,
+    spare=st.integers(1, 60),
+    lives=st.lists(LOOKED_AT, max_size=30),
+)
+def test_a_look_is_told_what_a_join_is_told(
+    places: int, at_limit: str, spare: int, lives: list[Step]
+) -> None:
+    room = room_for(places, at_limit, max_remembered_sessions=places + spare)
+    tickets: list[Ticket] = []
+    named: set[str] = set()
+    for step in lives:
+        room.touched += 1
+        match step:
+            case "notified", (sender, end, limit):
+                end = [one for one in end if one != sender]
+                if limit is not None and limit >= places + spare:
+                    limit = None
+                if refused(room, sender, end=end, limit=limit) is None:
+                    tickets.append(Ticket("u1", sender, room.epoch, room.touched))
+            case "nobody", _:
+                notify(room, None)
+            case "signed", session if not isinstance(room.look(session, now=0), Termination):
+                room.mark_named(session)
+                tickets.append(Ticket("u1", session, room.logins[session].epoch, room.touched))
+            case what, _ if what != "signed":
+                happen(room, step, tickets)
+        named |= {ticket.session for ticket in tickets}
+        check_looks(room, tickets, named)
+
+
+def test_a_look_with_a_proof_from_beyond_lifts_nothing() -> None:
+    room = room_for(2)
+    notify(room, "s1")
+    notify(room, "s2")
+    release(room, "s2")
+    before = whole(room)
+    beyond = {one: Ticket("u1", one, 50, room.touched) for one in ("s1", "s2", "s3")}
+    looks = [room.look(one, beyond[one], now=room.touched) for one in ("s1", "s2", "s3")]
+    assert looks == [room.logins["s1"], None, None]
+    numbers = [room.look(one, 50, now=room.touched) for one in ("s1", "s2", "s3")]
+    assert numbers == [room.logins["s1"], Termination(2, "logout"), None]
+    assert whole(room) == before
+
+
+@pytest.mark.parametrize("proof", [1, Ticket("u1", "s9", 1, 1000)])
+def test_a_look_tells_whether_a_session_that_is_not_known_has_ended(proof: Ticket | int) -> None:
+    room = room_for(2)
+    notify(room, "s1")
+    assert room.look("s9", now=1000) is None
+    assert room.look("s9", proof, now=1000) is None
+    join(room, "s9")
+    assert room.look("s9", now=1000) is None
+    assert room.look("s9", proof, now=1000) is None
+    for session in ("s2", "s3"):
+        notify(room, session)
+    # Its own word is worth less than that.
+    room.logins["s9"] = Login(3, 1000, 1000, named=False)
+    assert room.look("s9", proof, now=1000) == words(2)
+    assert room.look("s9", 2, now=1000) is None
+    del room.logins["s9"]
+    assert room.look("s9", proof, now=1000) == words(2)
+
+
+def test_a_look_at_a_claim_that_has_ended_tells_how() -> None:
+    room = room_for(1)
+    join(room, "s1")
+    notify(room, "s2")
+    assert room.look("s1", now=1000) == room.look("s1", 1, now=1000) == words(1)
+
+
+def test_a_look_at_a_proof_of_the_future_counts_it_as_before_the_last_notify() -> None:
+    room = room_for(2)
+    for session in ("s1", "s2", "s3"):
+        notify(room, session)
+    ahead = Ticket("u1", "s9", 3, room.touched + LEEWAY + 1)
+    assert room.look("s9", ahead, now=room.touched) is None
+    notify(room, "s4")
+    assert room.look("s9", attrs.evolve(ahead, epoch=2), now=room.touched) == words(3)
 
 
 # -- records ----------------------------------------------------------------------------
@@ -1337,8 +1750,8 @@ def test_fewer_places_hold_for_what_is_restored_from_the_next_notify_on(fewer: i
     notify(ending.touch("u1", larger.touched), "s3")
     assert standing_ones(ending.touch("u1", larger.touched)) == set(("s2", "s3")[-fewer:])
     refusing.restore("u1", larger.record())
-    ages = refused(refusing.touch("u1", larger.touched), "s3", present=SESSIONS)
-    assert ages == (1, 2)
+    old = refused(refusing.touch("u1", larger.touched), "s3", present=SESSIONS)
+    assert old == (1, 2)
     assert standing_ones(refusing.touch("u1", larger.touched)) == {"s1", "s2", "s3"}
 
 

@@ -148,7 +148,7 @@ def test_a_room_is_as_the_others_of_what_it_has_become() -> None:
     named(rooms, "u2", 0, over=True)
     # A ticket is proof of a login as a notify is.
     room = rooms.touch("u3", 0)
-    assert room.name("s1")
+    assert room.mark_named("s1")
     rooms.touch("u3", 0)
     rooms.touch("u4", 0)
     live(rooms.touch("u1", 0), [("notified", "s2")], seconds=0)

@@ -9,9 +9,9 @@ import attrs
 import trio
 
 from sse_trio import Config, LedgerError, MemoryLedger
+from sse_trio.core.logins import Record
 from sse_trio.core.messages import ServerMessage, Terminate, encode
 from sse_trio.core.notify import Answer
-from sse_trio.core.standing import Record
 from sse_trio.hub.letters import Letter
 from sse_trio.hub.membership import Membership
 from sse_trio.hub.notices import Notices

@@ -12,8 +12,8 @@ import trio
 from trio.testing import MockClock
 
 import sse_trio
+from sse_trio.core.logins import Record
 from sse_trio.core.notify import Answer
-from sse_trio.core.standing import Record
 from sse_trio.hub.hub import SWEEP
 
 from ..support import KEY, RawWebSocket, Start, joined, post_notify, raw_websocket

@@ -52,7 +52,7 @@ async def test_log_out_everywhere_means_everywhere(start: Start, autojump_clock:
         assert (await first_word(hub, session))["reason"] == "logout"
 
 
-async def test_a_new_login_is_refused_and_told_how_old_the_others_are(
+async def test_a_new_login_is_refused_and_told_who_the_others_are(
     start: Start, autojump_clock: MockClock
 ) -> None:
     hub = await start(max_sessions=2, at_limit="refuse-new")
@@ -62,11 +62,11 @@ async def test_a_new_login_is_refused_and_told_how_old_the_others_are(
         answer = await post_notify(hub, room="u1", sender="s3", id="login")
         assert answer.status == 409
         assert answer.headers["content-type"] == "application/problem+json"
-        assert answer.json["ages"] == [0, 0]
-        assert b"s1" not in answer.body
+        named = [(one["session"], one["connected"]) for one in answer.json["sessions"]]
+        assert named == [("s2", False), ("s1", True)]
         with pytest.raises(sse_trio.LimitReached) as refusal:
             await hub.notify("u1", sender="s3")
-        assert len(refusal.value.ages) == 2
+        assert [one.session for one in refusal.value.sessions] == ["s2", "s1"]
         # Nothing has changed, and who is there already may log in again.
         assert hub.statistics().members == 1
         assert (await post_notify(hub, room="u1", sender="s1")).json["epoch"] == 3
@@ -296,7 +296,8 @@ async def test_who_has_been_away_for_a_ticket_lifetime_leaves_a_place(
     await trio.sleep(1000)
     with pytest.raises(sse_trio.LimitReached) as refusal:
         await hub.notify("u1", sender="s2")
-    assert refusal.value.ages == (6000,)
+    [told] = refusal.value.sessions
+    assert (told.session, trio.current_time() - told.since, told.connected) == ("s1", 6000, False)
     await trio.sleep(1)
     assert (await hub.notify("u1", sender="s2")).epoch == 2
 

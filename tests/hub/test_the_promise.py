@@ -31,8 +31,8 @@ from hypothesis.stateful import (
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 import sse_trio
+from sse_trio.core.logins import Record
 from sse_trio.core.notify import LAST_JOINED, Answer, Notify, Release
-from sse_trio.core.standing import Record
 from sse_trio.hub.hub import Hub
 from sse_trio.hub.member import Member, Outcome, State
 

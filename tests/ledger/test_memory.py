@@ -5,8 +5,8 @@ import trio
 import trio.testing
 
 from sse_trio import Config, Ledger, MemoryLedger
+from sse_trio.core.logins import Login, Record, Termination
 from sse_trio.core.notify import REMEMBERED_NOTIFIES, Answer
-from sse_trio.core.standing import Login, Record, Termination
 from sse_trio.ledger import open_ledger
 
 

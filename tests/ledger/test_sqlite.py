@@ -19,8 +19,8 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from sse_trio import Commit, Config, LedgerError, SqliteLedger
+from sse_trio.core.logins import Login, Record, Termination
 from sse_trio.core.notify import Answer
-from sse_trio.core.standing import Login, Record, Termination
 from sse_trio.ledger import open_ledger
 from sse_trio.ledger.sqlite import CLOSING, PROGRESS, RETRY, STUCK, Group
 from sse_trio.ledger.sqlite_file import Change, LedgerFile

@@ -27,8 +27,8 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from sse_trio import LAST_JOINED, LedgerError
+from sse_trio.core.logins import RELEASED, Login, Record, Termination
 from sse_trio.core.notify import REMEMBERED_SECONDS, Answer, Notify
-from sse_trio.core.standing import RELEASED, Login, Record, Termination
 from sse_trio.ledger.sqlite_file import APPLICATION_ID, LOG_LIMIT, MIGRATIONS, LedgerFile
 
 from ..strategies import epochs, json_objects, names, printable, sessions
@@ -92,7 +92,13 @@ def nested(levels: int, innermost: dict[str, Any]) -> dict[str, Any]:
 seconds: SearchStrategy[float] = st.floats(0, 1e11)
 details = st.none() | st.builds(nested, st.integers(0, 30), json_objects)
 logins = st.builds(
-    Login, epochs, seconds, seconds, st.booleans(), st.none() | st.just(RELEASED) | epochs
+    Login,
+    epochs,
+    seconds,
+    seconds,
+    st.booleans(),
+    st.none() | st.just(RELEASED) | epochs,
+    st.none() | json_objects,
 )
 records = st.builds(
     lambda counts, *rest: Record(max(counts), min(counts), *rest),
@@ -103,7 +109,10 @@ records = st.builds(
     seconds,
 )
 records |= st.builds(
-    lambda record, epoch: attrs.evolve(record, forgotten=min(record.epoch, epoch)), records, epochs
+    lambda record, epoch, limit: attrs.evolve(record, forgotten=epoch, limit=limit),
+    records,
+    epochs,
+    st.none() | st.integers(1, 65536),
 )
 asked = st.just(LAST_JOINED) | st.none() | names
 answers = st.builds(
@@ -115,6 +124,7 @@ answers = st.builds(
     epochs,
     epochs,
     seconds,
+    st.lists(names, max_size=3),
     st.lists(names, max_size=3),
 )
 
@@ -353,7 +363,7 @@ def test_a_newer_ledger_is_refused_and_left_alone(path: Path) -> None:
 
 
 def test_what_an_older_server_has_written_is_read(path: Path) -> None:
-    """Before it was noted what a room forgets, and whom a notify was to end."""
+    """Before it was noted what a room forgets, and whom a notify was to end, and has ended."""
     with database(path) as db:
         db.executescript(";".join(MIGRATIONS[:3]))
         db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
@@ -368,6 +378,49 @@ def test_what_an_older_server_has_written_is_read(path: Path) -> None:
         {"u1": Record(2, 2, {"s1": login(2)}, (Termination(2, "login"),), 7.5, 6.5, -1)},
         {"x": Answer("x", "u1", LAST_JOINED, "s1", 2, terminated=3, at=6.5)},
     )
+
+
+def test_what_a_server_of_version_4_has_written_is_read(path: Path) -> None:
+    """Before there were limits of a room's own, and words about a login."""
+    with database(path) as db:
+        db.executescript((Path(__file__).parent / "version-4.sql").read_text())
+        assert db.execute("PRAGMA user_version").fetchone() == (4,)
+    began = 1_800_000_000.0
+    records, answers = loaded(path)
+    assert records == {
+        "u1": Record(
+            3,
+            1,
+            {
+                "s2": Login(2, began + 1, began + 1, ended=3),
+                "s1": Login(1, began, began),
+                "s3": Login(3, began + 2.5, began + 2.5),
+            },
+            (
+                Termination(1, "login", {"on": "Firefox"}),
+                Termination(2, "login"),
+                Termination(3, "new phone"),
+            ),
+            began + 2.5,
+            began + 2.5,
+        ),
+        "u2": Record(
+            0, 0, {"s8": Login(0, began + 3.5, began + 4.5, ended=RELEASED)}, (), began + 4.5, 0.0
+        ),
+        "u3": Record(1, 1, {}, (Termination(1, "login"),), began + 4.5, began + 4.5),
+    }
+    at = {"login 3": began + 2.5, "left out": began + 4.5}
+    assert answers == {
+        "login 3": Answer("login 3", "u1", "s3", "s3", 3, 0, at["login 3"], end=["s2"]),
+        "left out": Answer("left out", "u3", LAST_JOINED, None, 1, 0, at["left out"]),
+    }
+    # From now on it is written as it is today.
+    about = Login(3, 1.0, 2.0, about={"device": "phone"})
+    changed = attrs.evolve(records["u1"], logins={"s3": about}, limit=5)
+    with opened(path) as file:
+        file.commit({"u1": changed}, [attrs.evolve(answers["login 3"], ended=["s1"])])
+    assert loaded(path)[0]["u1"] == changed
+    assert loaded(path)[1]["login 3"].ended == ("s1",)
 
 
 @pytest.mark.parametrize("version", range(NEWEST + 1))
@@ -546,7 +599,7 @@ def test_damaged_text_that_sqlite_complains_of_is_damage(path: Path) -> None:
 def set_login(**parts: str) -> str:
     """Write another value into a part of the second room's login, as JSON or SQL spells it."""
     [(part, value)] = parts.items()
-    place = ["epoch", "since", "seen", "named", "ended"].index(part)
+    place = ["epoch", "since", "seen", "named", "ended", "about"].index(part)
     return (
         f"UPDATE standings SET logins = json_set(logins, '$.s1[{place}]', {value}) "
         "WHERE room = 'u2'"
@@ -564,7 +617,11 @@ def set_login(**parts: str) -> str:
         "UPDATE standings SET floor = 2 WHERE room = 'u2'",
         *(
             f"UPDATE standings SET forgotten = {value} WHERE room = 'u2'"
-            for value in ("'text of u2'", "-2", "0.5", "x'05'", "2")
+            for value in ("'text of u2'", "-2", "0.5", "x'05'", "9007199254740994")
+        ),
+        *(
+            f"UPDATE standings SET places = {value} WHERE room = 'u2'"
+            for value in ("'text of u2'", "0", "-1", "1.5", "x'05'", "9007199254740994")
         ),
         "UPDATE standings SET epoch = 1.5 WHERE room = 'u2'",
         "UPDATE standings SET room = char(10) WHERE room = 'u2'",
@@ -580,6 +637,10 @@ def set_login(**parts: str) -> str:
         set_login(since="json('1e999')"),
         set_login(seen=f"json('{10**400}')"),
         set_login(named="null"),
+        *(set_login(about=value) for value in ("5", "'text'", "json('[]')", "json('true')")),
+        set_login(about="json('{\"x\": 1e999}')"),
+        set_login(about='json(\'{"x": "\\ud800"}\')'),
+        "UPDATE standings SET logins = json_set(logins, '$.s1[6]', 1) WHERE room = 'u2'",
         "UPDATE standings SET terminations = '[[1, 5, null]]' WHERE room = 'u2'",
         "UPDATE standings SET terminations = '[[1, \"login\", 5]]' WHERE room = 'u2'",
         "UPDATE standings SET terminations = '[[-1, \"login\", null]]' WHERE room = 'u2'",
@@ -626,6 +687,10 @@ def test_a_room_that_is_damaged_is_told_by_its_number(path: Path, script: str) -
                 ("end", "'s1'"),
                 ("end", "json('[5]')"),
                 ("end", "null"),
+                ("ended", "'s1'"),
+                ("ended", "json('[5]')"),
+                ("ended", "json('[\"\"]')"),
+                ("ended", "null"),
                 ("epoch", "'text'"),
                 ("epoch", "-1"),
                 ("terminated", "null"),

@@ -203,6 +203,6 @@ def test_an_answer_is_json_whatever_the_room_is_called(
     room: str, epoch: int, told: int, signed: bool
 ) -> None:
     ticket = Tickets((KEY,), lifetime=1).mint(Ticket(room, room, 1), now=1.5, jti="j")
-    outcome = Outcome(room, epoch, "s1", ticket if signed else None, told)
+    outcome = Outcome(room, epoch, "s1", ticket if signed else None, terminated=told)
     members = {"room": room, "epoch": epoch, "terminated": told, "acked": 0, "pending": told}
     assert json.loads(announced(outcome)) == members | ({"ticket": ticket} if signed else {})

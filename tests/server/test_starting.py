@@ -13,8 +13,8 @@ from trio.testing import wait_all_tasks_blocked
 
 import sse_trio
 from sse_trio import Config, LedgerError, MemoryLedger
+from sse_trio.core.logins import Login, Record, Termination
 from sse_trio.core.notify import Answer
-from sse_trio.core.standing import Login, Record, Termination
 from sse_trio.server.serve import ROOMS_A_STEP
 
 from ..support import HANDSHAKE, KEY, connect, joined, post_notify, read_response, request
