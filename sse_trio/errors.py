@@ -40,7 +40,11 @@ class RemoteProtocolError(SseTrioError):
 
 
 class Conflict(SseTrioError):
-    """The same idempotency id was used for another notify, or its login has ended since."""
+    """The same idempotency id was used for another notify."""
+
+
+class LoginEnded(Conflict):
+    """The login that a notify with this idempotency id has announced has ended since."""
 
 
 class LimitReached(SseTrioError):

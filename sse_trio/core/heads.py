@@ -13,10 +13,12 @@ import re
 from collections.abc import Callable
 from typing import Final
 
+import attrs
 import h11
 
 from ..config import Config
-from .requests import Outcome, RequestReader, Upgrade, handshake_accept
+from .questions import Verify, read_verify
+from .requests import RequestReader, Upgrade, Wanted, handshake_accept
 
 # Heads that are remembered. Whoever sends many of their own makes those of others be judged
 # again, and no more.
@@ -43,6 +45,19 @@ _OTHERWISE: Final = re.compile(
     rb"\r\n(?i:content-length|sec-websocket-key|x-forwarded-for|transfer-encoding|expect):"
 )
 
+# A request for a verdict. A proxy makes it of the browser's own request, so that hardly two are
+# alike: each is judged anew, and for nothing but what matters to it. HEAD and CONNECT are answered
+# in ways of their own (RFC 9110, sections 9.3.2 and 9.3.6).
+_VERIFY: Final = re.compile(rb"(?!HEAD |CONNECT )[A-Z]+ /verify(?:[/?][!-~]*)? HTTP/1\.1\r\n")
+
+# What it must not hold: whatever tells of a body, or of what is to become of the connection.
+_NOT_FOR_VERIFY: Final = re.compile(
+    rb"\r\n(?i:content-length|transfer-encoding|expect|upgrade|connection(?!: keep-alive\r\n)):"
+)
+
+# What matters to it, beside a Host (RFC 9112, section 3.2).
+_FOR_VERIFY: Final = re.compile(rb"\r\n(?i:(host|cookie|authorization)): *([ -~]*?) *(?=\r\n)")
+
 _ANY_LENGTH: Final = b"Content-Length: 0\r\n"
 _ANY_KEY: Final = b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
 
@@ -61,14 +76,27 @@ def begins_request(data: bytes | bytearray) -> bool:
     return data not in (b"", b"\r")
 
 
-class Heads:
-    """The heads of one server's requests."""
+@attrs.frozen
+class _Judged:
+    """What is to be done, by the body, and how many bytes that may have."""
 
-    def __init__(self, config: Config) -> None:
+    decide: Callable[[bytes], Wanted]
+    max_body: int
+
+
+class Heads:
+    """The heads of one listener's requests; `is_public` is as a `RequestReader` has it."""
+
+    def __init__(self, config: Config, *, is_public: bool = True) -> None:
         self._config = config
+        self._is_public = is_public
         self._known = functools.lru_cache(REMEMBERED)(self._judge)
 
-    def read(self, data: bytes) -> tuple[Outcome, str | None] | int | None:
+    def reader(self) -> RequestReader:
+        """Return what reads a request that is not usual."""
+        return RequestReader(self._config, is_public=self._is_public)
+
+    def read(self, data: bytes) -> tuple[Wanted, str | None] | int | None:
         """Return what a request asks for, and whom its ``X-Forwarded-For`` names.
 
         If `data` has the whole head but not the whole body, return the request's length in bytes:
@@ -83,6 +111,9 @@ class Heads:
         # Two lines are not headers: the request line and the empty line.
         if data.count(b"\n", 0, end) > self._config.max_header_lines + 2:
             return None
+        if _VERIFY.match(data):
+            verify = self._read_verify(data) if len(data) == end else None
+            return (verify, None) if verify else None
         # What is between the varying ones, and their values: of each, one of the three or none.
         parts = _VARYING.split(data[:end])
         rest = b"".join(parts[::4])
@@ -94,23 +125,34 @@ class Heads:
         forwarded_for = b",".join(hops).decode("ascii") if hops else None
         if lengths:
             length = int(lengths[0])
-            decide = self._known(rest, _ANY_LENGTH)
+            judged = self._known(rest, _ANY_LENGTH)
             whole = end + length
-            if decide is None or not end <= len(data) <= whole <= end + self._config.max_body:
+            if judged is None or not end <= len(data) <= whole <= end + judged.max_body:
                 return None
-            return whole if len(data) < whole else (decide(data[end:]), forwarded_for)
-        decide = self._known(rest, _ANY_KEY)
-        if decide is None or len(data) > end:
+            return whole if len(data) < whole else (judged.decide(data[end:]), forwarded_for)
+        judged = self._known(rest, _ANY_KEY)
+        if judged is None or len(data) > end:
             return None
-        upgrade = decide(b"")
+        upgrade = judged.decide(b"")
         if not isinstance(upgrade, Upgrade):
             return None
         return Upgrade(handshake_accept(keys[0]), upgrade.subprotocol), forwarded_for
 
-    def _judge(self, rest: bytes, varying: bytes) -> Callable[[bytes], Outcome] | None:
+    def _read_verify(self, head: bytes) -> Verify | None:
+        """Read a usual request for a verdict, which has no body."""
+        if not _LINES.fullmatch(head) or _NOT_FOR_VERIFY.search(head):
+            return None
+        found: dict[bytes, list[bytes]] = {b"host": [], b"cookie": [], b"authorization": []}
+        for name, value in _FOR_VERIFY.findall(head):
+            found[name.lower()].append(value)
+        if len(found[b"host"]) != 1:
+            return None
+        return read_verify(found[b"cookie"], found[b"authorization"], self._config.token_cookie)
+
+    def _judge(self, rest: bytes, varying: bytes) -> "_Judged | None":
         """Have h11 judge a head, with `varying` for what it holds beside the `rest`.
 
-        Return what is to be done, by the body; None if it is unusual.
+        None if it is unusual.
         """
         if not _LINES.fullmatch(rest) or _OTHERWISE.search(rest):
             return None
@@ -122,10 +164,10 @@ class Heads:
         except h11.RemoteProtocolError:
             return None
         assert isinstance(request, h11.Request), "all its lines are there"
-        reader = RequestReader(self._config)
+        reader = self.reader()
         # Not where the connection is to be closed after it, or would be asked to be another.
         ends = varying is _ANY_LENGTH and http.their_state is not h11.DONE
         if ends or reader.feed(request):
             return None
         assert reader.decide is not None, "the head has been read"
-        return reader.decide
+        return _Judged(reader.decide, reader.max_body)

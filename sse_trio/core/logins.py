@@ -82,13 +82,19 @@ def epoch_of(proved: int, issued: float, epoch: int, notified: float, now: float
     return min(proved, max(0, epoch - 1)) if is_older else proved
 
 
+def newest_first(logins: Iterable[tuple[str, Login]]) -> list[tuple[str, Login]]:
+    """Return those that hold a place."""
+    held = [item for item in logins if item[1].holds]
+    # Sorting is stable: of those of one epoch, the last remembered is the newest.
+    held.sort(key=lambda item: item[1].epoch)
+    held.reverse()
+    return held
+
+
 def told_of(
     logins: Iterable[tuple[str, Login]], now: float, present: Container[str]
 ) -> list[SessionInfo]:
     """Return what is told of those that hold a place, the newest first."""
-    held = [item for item in logins if item[1].holds]
-    # Sorting is stable: of those of one epoch, the last remembered is the newest.
-    held.sort(key=lambda item: item[1].epoch)
     return [
         SessionInfo(
             session=session,
@@ -98,5 +104,5 @@ def told_of(
             connected=session in present,
             about=login.about,
         )
-        for session, login in reversed(held)
+        for session, login in newest_first(logins)
     ]

@@ -117,6 +117,15 @@ def _check_max_sessions(_: object, __: object, value: Any) -> None:
 
 
 def _check_epoch(_: object, __: object, value: Any) -> None:
+    check_epoch(value)
+
+
+def check_epoch(value: Any) -> None:
+    """Check the number of a login's epoch, where one is given.
+
+    Raises:
+        ValueError: it is none.
+    """
     if value is not None and not 0 <= _whole("epoch", value) <= MAX_EPOCH:
         raise ValueError(f"epoch must be from 0 to {MAX_EPOCH}")
 

@@ -7,14 +7,43 @@ import attrs
 import h11
 
 from .. import strict_json
-from ..errors import Conflict, LimitReached
+from ..errors import Conflict, LimitReached, LoginEnded
+
+STATUSES: Final = {
+    "malformed": 400,
+    "unauthorized": 401,
+    "not-standing": 401,
+    "origin-refused": 403,
+    "not-found": 404,
+    "method-not-allowed": 405,
+    "timed-out": 408,
+    "id-used": 409,
+    "login-ended": 409,
+    "limit-reached": 409,
+    "length-required": 411,
+    "body-too-large": 413,
+    "unsupported-media-type": 415,
+    "expectation-failed": 417,
+    "upgrade-required": 426,
+    "too-many-wrong-keys": 429,
+    "head-too-large": 431,
+    "internal-error": 500,
+    "coding-not-implemented": 501,
+    "draining": 503,
+    "loading": 503,
+    "not-durable": 503,
+}
+"""Every kind of problem, and its status."""
+
+_TYPE: Final = "urn:sse-trio:problem:"
 
 
 @attrs.frozen
 class Problem:
     """An error as ``application/problem+json`` (RFC 9457)."""
 
-    status: int
+    kind: str
+    """One of `STATUSES`."""
     detail: str
     headers: tuple[tuple[bytes, bytes], ...] = ()
     close: bool = False
@@ -26,11 +55,16 @@ class Problem:
     content_type: ClassVar[str] = "application/problem+json"
 
     @property
+    def status(self) -> int:
+        """The status of its kind."""
+        return STATUSES[self.kind]
+
+    @property
     def body(self) -> bytes:
         """The JSON text."""
         return strict_json.dumps(
             {
-                "type": "about:blank",
+                "type": f"{_TYPE}{self.kind}",
                 "title": http.HTTPStatus(self.status).phrase,
                 "status": self.status,
                 "detail": self.detail,
@@ -44,21 +78,31 @@ def from_error(error: h11.RemoteProtocolError) -> Problem:
     if error.error_status_hint == 431:
         return HEADERS_TOO_LARGE
     if error.error_status_hint == 501:
-        return Problem(501, "this transfer coding is not understood", close=True)
-    return Problem(400, "this is not a well-formed HTTP/1.1 request", close=True)
+        return Problem("coding-not-implemented", "this coding is not understood", close=True)
+    return Problem("malformed", "this is not a well-formed HTTP/1.1 request", close=True)
 
 
-HEADERS_TOO_LARGE: Final = Problem(431, "the request's head is too large", close=True)
-TOO_MANY_HEADERS: Final = Problem(431, "the request's head has too many lines", close=True)
-TIMED_OUT: Final = Problem(408, "the request took too long to arrive", close=True)
-TOO_LARGE: Final = Problem(413, "the request's body is too large", close=True)
-WRONG_KEYS: Final = Problem(
-    429, "too many wrong keys from this address", ((b"Retry-After", b"60"),)
+HEADERS_TOO_LARGE: Final = Problem("head-too-large", "the request's head is too large", close=True)
+TOO_MANY_HEADERS: Final = Problem(
+    "head-too-large", "the request's head has too many lines", close=True
 )
-DRAINING: Final = Problem(503, "the server is shutting down", ((b"Retry-After", b"5"),), close=True)
-LOADING: Final = Problem(503, "the server is still reading its ledger", ((b"Retry-After", b"5"),))
+TIMED_OUT: Final = Problem("timed-out", "the request took too long to arrive", close=True)
+TOO_LARGE: Final = Problem("body-too-large", "the request's body is too large", close=True)
+UNAUTHORIZED: Final = Problem(
+    "unauthorized", "a valid key is required", ((b"WWW-Authenticate", b"Bearer"),)
+)
+WRONG_KEYS: Final = Problem(
+    "too-many-wrong-keys", "too many wrong keys from this address", ((b"Retry-After", b"60"),)
+)
+BROKEN: Final = Problem("internal-error", "something is wrong with this server", close=True)
+DRAINING: Final = Problem(
+    "draining", "the server is shutting down", ((b"Retry-After", b"5"),), close=True
+)
+LOADING: Final = Problem(
+    "loading", "the server is still reading its ledger", ((b"Retry-After", b"5"),)
+)
 UNDURABLE: Final = Problem(
-    503,
+    "not-durable",
     "the ledger could not be written; try again, with the same id if there was one",
     ((b"Retry-After", b"1"),),
 )
@@ -66,10 +110,10 @@ UNDURABLE: Final = Problem(
 
 def conflict(error: Conflict) -> Problem:
     """Say why an id cannot be used again."""
-    return Problem(409, str(error))
+    return Problem("login-ended" if isinstance(error, LoginEnded) else "id-used", str(error))
 
 
 def limit_reached(full: LimitReached) -> Problem:
     """Say that a new login is refused, and name those that are in the way."""
     sessions = [attrs.asdict(session, recurse=False) for session in full.sessions]
-    return Problem(409, str(full), extensions=(("sessions", sessions),))
+    return Problem("limit-reached", str(full), extensions=(("sessions", sessions),))

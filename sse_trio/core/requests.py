@@ -4,6 +4,9 @@ Events go in one at a time; out comes one of
 
     `Notify`    a login, authenticated and checked
     `Release`   a logout, likewise
+    `Check`     whether logins stand, asked by whoever has the key
+    `Sessions`  which ones stand, likewise
+    `Verify`    whether the request that a proxy holds may pass
     `Upgrade`   a WebSocket handshake that may be answered with 101
     `Page`      something to GET
     `Problem`   why it cannot be done (RFC 9457)
@@ -17,30 +20,28 @@ import base64
 import binascii
 import functools
 import hashlib
-import hmac
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 import attrs
 import h11
 
-from .. import strict_json
 from ..config import Config
 from ..origins import normalise
+from .keyed import READERS, Keyed, ReadMembers, read_form_untrusted, read_json_untrusted
 from .messages import SUBPROTOCOL
-from .notify import Notify, Release
 from .problems import TOO_LARGE, Problem
+from .questions import Verify, is_verify, read_verify
 
-PAGES: Final = ("/", "/client.js", "/healthz", "/readyz", "/metrics")
+PAGES: Final = ("/", "/client.js", "/healthz", "/readyz", "/metrics", "/openapi.json")
+
+NOT_FOUND: Final = Problem("not-found", "there is nothing here")
+
+PRIVATE: Final = frozenset({*READERS, "/metrics", "/readyz", "/openapi.json"})
+"""The paths that are not on the public listener where there is an internal one."""
 
 # RFC 9110, section 7.8: who sends Upgrade names it in Connection.
 _UPGRADE: Final = ((b"Upgrade", b"websocket"), (b"Connection", b"Upgrade"))
-
-# What an application server announces, and where.
-_ANNOUNCEMENTS: Final[dict[str, type[Notify | Release]]] = {
-    "/notify": Notify,
-    "/release": Release,
-}
 
 _WEBSOCKET_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
@@ -75,62 +76,83 @@ class Page:
         return etag in self.known or b"*" in self.known
 
 
-Outcome = Notify | Release | Upgrade | Page | Problem
+Wanted = Keyed | Verify | Upgrade | Page | Problem
 
 
 class RequestReader:
-    """Reads one request after another; `feed` it h11's events."""
+    """Reads one request after another; `feed` it h11's events.
 
-    def __init__(self, config: Config) -> None:
+    `is_public` is whether they come from where browsers are: with `internal` in `config`, what
+    is for application servers and operators is not there.
+    """
+
+    def __init__(self, config: Config, *, is_public: bool = True) -> None:
         self._config = config
-        self.decide: Callable[[bytes], Outcome] | None = None
+        self._is_public = is_public
+        self.decide: Callable[[bytes], Wanted] | None = None
         """What is to be done, by the body; known when the head is."""
+        self.max_body = config.max_body
+        """Bytes that the body of this request may have."""
         self._body = bytearray()
 
-    def feed(self, event: h11.Request | h11.Data | h11.EndOfMessage) -> Outcome | None:
+    def feed(self, event: h11.Request | h11.Data | h11.EndOfMessage) -> Wanted | None:
         """Take the next event of the request; return what to do, once that is known."""
         if isinstance(event, h11.Request):
             return self._head(event)
         if isinstance(event, h11.Data):
             self._body += event.data
-            return TOO_LARGE if len(self._body) > self._config.max_body else None
+            return TOO_LARGE if len(self._body) > self.max_body else None
         assert self.decide is not None, "h11 gives a Request before an EndOfMessage"
         body = bytes(self._body)
         self._body.clear()
         return self.decide(body)
 
-    def _head(self, request: h11.Request) -> Problem | None:
+    def _head(self, request: h11.Request) -> Problem | Verify | None:
         headers = _Headers(request)
-        if problem := self._framing(request, headers):
+        path = _path(request.target)
+        is_check = path == "/check"
+        self.max_body = self._config.max_check_body if is_check else self._config.max_body
+        if problem := _ambiguous(request, headers):
             return problem
-        outcome = self._route(request, headers)
+        if is_verify(path):
+            verify = read_verify(
+                headers.values(b"cookie"),
+                headers.values(b"authorization"),
+                self._config.token_cookie,
+            )
+            if headers.announces_body():
+                return attrs.evolve(verify, close=True)
+            self.decide = lambda _: verify
+            return None
+        if problem := self._unwelcome(headers):
+            return problem
+        outcome = self._route(request, path, headers)
         self.decide = outcome if callable(outcome) else lambda _: outcome
         # Who waits for a 100 (Continue) is spared sending a body that will not be read.
         if isinstance(outcome, Problem) and headers.get(b"expect"):
             return attrs.evolve(outcome, close=True)
         return None
 
-    def _framing(self, request: h11.Request, headers: "_Headers") -> Problem | None:
-        """Find what makes the message's own length doubtful (RFC 9112, section 6)."""
-        chunked = headers.get(b"transfer-encoding") is not None
+    def _unwelcome(self, headers: "_Headers") -> Problem | None:
+        """Refuse a body that is too long, and what cannot be expected (RFC 9110, 10.1.1)."""
         length = headers.get(b"content-length")
-        if chunked and (length is not None or request.http_version < b"1.1"):
-            return Problem(400, "the length of the body is ambiguous", close=True)
-        if length is not None and int(length) > self._config.max_body:
+        if length is not None and int(length) > self.max_body:
             return TOO_LARGE
         expect = headers.get(b"expect")
         if expect is not None and expect.lower() != b"100-continue":
-            return Problem(417, "only 100-continue can be expected", close=True)
+            return Problem("expectation-failed", "only 100-continue can be expected", close=True)
         return None
 
     def _route(
-        self, request: h11.Request, headers: "_Headers"
-    ) -> Outcome | Callable[[bytes], Outcome]:
-        method, path = request.method, _path(request.target)
-        if announced := _ANNOUNCEMENTS.get(path):
+        self, request: h11.Request, path: str, headers: "_Headers"
+    ) -> Wanted | Callable[[bytes], Wanted]:
+        method = request.method
+        if self._is_public and self._config.internal and path in PRIVATE:
+            return NOT_FOUND
+        if read := READERS.get(path):
             if method != b"POST":
                 return _not_allowed(b"POST")
-            return self._announcement(announced, headers)
+            return self._with_key(path, read, headers)
         if path == "/ws":
             if method != b"GET":
                 return attrs.evolve(_not_allowed(b"GET"), handshake="method")
@@ -141,29 +163,35 @@ class RequestReader:
             # By the weak comparison, because a proxy that compresses makes an ETag weak.
             known = headers.tokens(b"if-none-match")
             return Page(path, frozenset(etag.removeprefix(b"W/") for etag in known))
-        return Problem(404, "there is nothing here")
+        return NOT_FOUND
 
-    def _announcement(
-        self, kind: type[Notify | Release], headers: "_Headers"
-    ) -> Problem | Callable[[bytes], Outcome]:
-        if problem := _check_content_type(headers.get(b"content-type")):
+    def _with_key(
+        self, path: str, read: ReadMembers, headers: "_Headers"
+    ) -> Problem | Callable[[bytes], Wanted]:
+        """Check the head of a request that needs the key; what reads its body does the rest."""
+        media = headers.get(b"content-type")
+        is_form = path == "/check" and _media_type(media) == "application/x-www-form-urlencoded"
+        if not is_form and (problem := _check_content_type(media)):
             return problem
         if (headers.get(b"content-encoding") or b"identity").lower() != b"identity":
-            return Problem(415, "the body must not be compressed")
+            return Problem("unsupported-media-type", "the body must not be compressed")
         if headers.get(b"content-length") is None and headers.get(b"transfer-encoding") is None:
-            return Problem(411, "this request needs a body")
-        return functools.partial(
-            _parse_untrusted, self._config, kind, headers.get(b"authorization")
-        )
+            return Problem("length-required", "this request needs a body")
+        authorization = headers.get(b"authorization")
+        if is_form:
+            return functools.partial(read_form_untrusted, self._config, authorization)
+        return functools.partial(read_json_untrusted, self._config, read, authorization)
 
     def _upgrade(self, request: h11.Request, headers: "_Headers") -> Upgrade | Problem:
         """Check a client's handshake (RFC 6455, section 4.2.1)."""
         asked = headers.lists(b"upgrade", b"websocket") and headers.lists(b"connection", b"upgrade")
         if not asked:
-            return Problem(426, "this path is for WebSockets", _UPGRADE, handshake="no_upgrade")
+            return Problem(
+                "upgrade-required", "this path is for WebSockets", _UPGRADE, handshake="no_upgrade"
+            )
         if headers.get(b"sec-websocket-version") != b"13":
             return Problem(
-                426,
+                "upgrade-required",
                 "only version 13 is spoken here",
                 (*_UPGRADE, (b"Sec-WebSocket-Version", b"13")),
                 handshake="version",
@@ -171,9 +199,11 @@ class RequestReader:
         key = headers.get(b"sec-websocket-key") or b""
         if request.http_version < b"1.1" or not _is_nonce(key):
             malformed = "this is not a well-formed WebSocket handshake"
-            return Problem(400, malformed, handshake="malformed")
+            return Problem("malformed", malformed, handshake="malformed")
         if not self._may_come_from(headers.get(b"origin")):
-            return Problem(403, "pages of this origin may not connect", handshake="origin")
+            return Problem(
+                "origin-refused", "pages of this origin may not connect", handshake="origin"
+            )
         offered = headers.tokens(b"sec-websocket-protocol")
         return Upgrade(
             accept=handshake_accept(key),
@@ -196,9 +226,13 @@ class _Headers:
     def __init__(self, request: h11.Request) -> None:
         self._items = list(request.headers)
 
+    def values(self, wanted: bytes) -> list[bytes]:
+        """Return the values, in their order."""
+        return [value for key, value in self._items if key == wanted]
+
     def get(self, wanted: bytes) -> bytes | None:
         """Return the value; a header sent twice is joined as RFC 9110, section 5.3 says."""
-        values = [value for key, value in self._items if key == wanted]
+        values = self.values(wanted)
         return b", ".join(values) if values else None
 
     def tokens(self, wanted: bytes) -> list[bytes]:
@@ -210,55 +244,20 @@ class _Headers:
         """Whether a case-insensitive list holds `token`."""
         return token in map(bytes.lower, self.tokens(wanted))
 
-
-def _parse_untrusted(
-    config: Config, kind: type[Notify | Release], authorization: bytes | None, body: bytes
-) -> Outcome:
-    try:
-        members = strict_json.loads_untrusted(body)
-        if not isinstance(members, dict):
-            raise ValueError("the body must be a JSON object")
-        announced = _announced(kind, members)
-        presented = _presented_keys(members, authorization)
-    except ValueError as error:
-        return Problem(400, str(error))
-    # The key comes last: a right one turns a 401 into an effect and nothing else, so
-    # that whoever is refused for guessing cannot tell by a 400 that a guess was right.
-    # All that are presented must be right, so that neither hides behind the other.
-    if not presented or not all(is_authkey(config, key) for key in presented):
-        return Problem(401, "a valid key is required", ((b"WWW-Authenticate", b"Bearer"),))
-    return announced
+    def announces_body(self) -> bool:
+        """Whether a body follows (RFC 9112, section 6.3)."""
+        return (
+            self.get(b"transfer-encoding") is not None or int(self.get(b"content-length") or 0) > 0
+        )
 
 
-def _announced(kind: type[Notify | Release], members: dict[str, Any]) -> Notify | Release:
-    required, known = _MEMBERS[kind]
-    for missing in required:
-        if missing not in members:
-            raise ValueError(f"{missing} is missing")
-    return kind(**{key: value for key, value in members.items() if key in known})
-
-
-# The members that have to be there, and all of them.
-_MEMBERS: Final = {
-    kind: (
-        [name for name, field in attrs.fields_dict(kind).items() if field.default is attrs.NOTHING],
-        # Only a program that embeds the hub can set these.
-        frozenset(attrs.fields_dict(kind)) - {"end"},
-    )
-    for kind in _ANNOUNCEMENTS.values()
-}
-
-
-def is_authkey(config: Config, presented: bytes) -> bool:
-    """Compare with every key, in a time that depends on none of them."""
-    given = hashlib.sha256(presented).digest()
-    matches = [hmac.compare_digest(given, digest) for digest in _digests(config.authkey)]
-    return any(matches)
-
-
-@functools.lru_cache(8)
-def _digests(authkeys: tuple[str, ...]) -> list[bytes]:
-    return [hashlib.sha256(key.encode()).digest() for key in authkeys]
+def _ambiguous(request: h11.Request, headers: _Headers) -> Problem | None:
+    """Refuse what makes the message's own length doubtful (RFC 9112, section 6)."""
+    if headers.get(b"transfer-encoding") is None:
+        return None
+    if headers.get(b"content-length") is None and request.http_version >= b"1.1":
+        return None
+    return Problem("malformed", "the length of the body is ambiguous", close=True)
 
 
 def handshake_accept(key: bytes) -> bytes:
@@ -266,19 +265,6 @@ def handshake_accept(key: bytes) -> bytes:
     # RFC 6455 prescribes SHA-1 here; it protects nothing.
     digest = hashlib.sha1(key + _WEBSOCKET_GUID, usedforsecurity=False).digest()
     return base64.b64encode(digest)
-
-
-def _presented_keys(members: dict[str, Any], authorization: bytes | None) -> list[bytes]:
-    keys = []
-    if authorization is not None:
-        scheme, _, token = authorization.partition(b" ")
-        # Another scheme presents a key that cannot be right: an empty one never is.
-        keys.append(token.strip() if scheme.lower() == b"bearer" else b"")
-    if "key" in members:
-        if not isinstance(members["key"], str):
-            raise ValueError("key must be a string")
-        keys.append(members["key"].encode())
-    return keys
 
 
 def _path(target: bytes) -> str:
@@ -291,17 +277,23 @@ def _path(target: bytes) -> str:
 
 
 def _not_allowed(allow: bytes) -> Problem:
-    return Problem(405, f"only {allow.decode()} is allowed here", ((b"Allow", allow),))
+    return Problem(
+        "method-not-allowed", f"only {allow.decode()} is allowed here", ((b"Allow", allow),)
+    )
+
+
+def _media_type(value: bytes | None) -> str:
+    return (value or b"").decode("latin-1").lower().partition(";")[0].strip()
 
 
 def _check_content_type(value: bytes | None) -> Problem | None:
-    media, _, parameters = (value or b"").decode("latin-1").lower().partition(";")
-    if media.strip() != "application/json":
-        return Problem(415, "Content-Type must be application/json")
+    if _media_type(value) != "application/json":
+        return Problem("unsupported-media-type", "Content-Type must be application/json")
+    _, _, parameters = (value or b"").decode("latin-1").lower().partition(";")
     for parameter in parameters.split(";"):
         key, _, text = parameter.partition("=")
         if key.strip() == "charset" and text.strip().strip('"') not in ("utf-8", "utf8"):
-            return Problem(415, "the only charset of JSON is UTF-8")
+            return Problem("unsupported-media-type", "the only charset of JSON is UTF-8")
     return None
 
 

@@ -29,7 +29,7 @@ import attrs
 from ..config import Config
 from ..errors import LimitReached
 from ..roster import SessionInfo
-from .logins import RELEASED, Decision, Login, Record, Termination, epoch_of, told_of
+from .logins import RELEASED, Decision, Login, Record, Termination, epoch_of, newest_first, told_of
 from .notify import AtLimit
 from .tickets import Ticket
 
@@ -120,6 +120,10 @@ class Standing:
     def sessions(self, now: float, *, present: Container[str] = ()) -> list[SessionInfo]:
         """Return what is told of those, the newest first. Whoever is `present` is seen `now`."""
         return told_of(self.logins.items(), now, present)
+
+    def names(self) -> list[str]:
+        """Return their names, the newest first."""
+        return [session for session, _ in newest_first(self.logins.items())]
 
     def look(
         self, session: str, proof: Ticket | int | None = None, *, now: float

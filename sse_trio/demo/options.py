@@ -11,6 +11,7 @@ import attrs
 
 from ..auth.settings import SessionSettings, Settings
 from ..config import Config
+from ..fields import Tcp
 
 # Seconds between heartbeats: there is to be something to watch.
 HEARTBEAT = 5
@@ -32,13 +33,14 @@ class Options:
     idle_minutes: float = _option(20, "without contact until a login that is not remembered ends")
     max_sessions: int = _option(1, "logins of one user that stand at once")
 
-    def where(self) -> Config:
-        """Return where the application listens, in the words of a hub.
+    def where(self) -> Tcp:
+        """Return where the application listens.
 
         Raises:
             ConfigError: that is nowhere.
         """
-        return Config(ipaddr=self.host, port=self.port)
+        config = Config(ipaddr=self.host, port=self.port)
+        return Tcp(config.ipaddr, config.port)
 
     def hub(self, port: int) -> Config:
         """Configure the hub of an application on this port.

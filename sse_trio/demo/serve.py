@@ -16,8 +16,8 @@ import trio
 
 from ..auth import Authority
 from ..hub.hub import Hub
+from ..server.listeners import open_listeners
 from ..server.serve import serve as serve_hub
-from ..server.transport import open_listeners
 from .app import make_app
 from .options import Options
 from .users import Person, Users

@@ -7,7 +7,7 @@ import attrs
 from ..core.notify import REMEMBERED_NOTIFIES, REMEMBERED_SECONDS, Answer, Notify, Release
 from ..core.recent import Recent
 from ..core.tickets import Ticket
-from ..errors import Conflict
+from ..errors import Conflict, LoginEnded
 from .member import Ending, Outcome
 from .recognition import Recognition
 
@@ -49,7 +49,8 @@ class Answers:
 
         Raises:
             Conflict: that one was for another room or sender, or with another `end`; or the
-                login that it announced has ended since, so that its ticket is no longer valid.
+                login that it announced has ended since, so that its ticket is no longer valid
+                (`LoginEnded`).
         """
         if isinstance(wanted, Release) or wanted.id is None:
             return None
@@ -62,7 +63,7 @@ class Answers:
         if answer.sender is not None:
             login = Ticket(answer.room, answer.sender, answer.epoch, answer.at)
             if self._recognition.stands(login) is False:
-                raise Conflict("the login that this id has announced has ended since")
+                raise LoginEnded("the login that this id has announced has ended since")
         entry.outcome = entry.outcome or self._outcome(answer)
         return answer, entry.outcome
 

@@ -105,6 +105,8 @@ class Hub:
         """`trio.current_time`, which looks for it anew each time and takes twice as long."""
         self.port = config.port
         """The TCP port that the server listens on."""
+        self.internal = config.internal
+        """Where it listens for what is not public, if that is apart."""
         self.loading = False
         """Whether the ledger is still being read, so that nobody can be admitted or ended yet."""
         self.draining = trio.Event()
@@ -333,6 +335,10 @@ class Hub:
         return self.recognition.check(
             asked.room, asked.session, asked.epoch, seen=seen, renew=renew
         )
+
+    def standing(self, room: str) -> tuple[list[str], int]:
+        """Return the sessions of a room that stand now, the newest first; and its floor."""
+        return self.recognition.standing_now(room)
 
     def follow(self, follower: Follower) -> None:
         """Have `follower` told of every decision, in the step that decides, whoever asked for it.

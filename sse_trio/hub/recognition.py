@@ -204,6 +204,11 @@ class Recognition:
             room=room, epoch=standing.epoch, floor=standing.floor, sessions=tuple(sessions)
         )
 
+    def standing_now(self, room: str) -> tuple[list[str], int]:
+        """Return the names of those who stand in a room, the newest first; and its floor."""
+        standing = self._standings.get(room)
+        return ([], 0) if standing is None else (standing.names(), standing.floor)
+
     def check_token_untrusted(self, token: str, *, renew: bool = False) -> Verdict:
         """Say whether the session of a token stands; if so, it counts as seen.
 

@@ -30,9 +30,13 @@ class Statistics:
     joins: Mapping[str, int]
     """By result: joined, superseded, or the name of the close code."""
     notifies: Mapping[str, int]
-    """By result: accepted, duplicate, conflict, limit, unauthorized, refused, draining, failed."""
+    """By result: accepted, duplicate, conflict, limit, draining, failed."""
     releases: Mapping[str, int]
     """By result: accepted, draining, failed."""
+    checks: Mapping[str, int]
+    """Logins that were asked about, by result: active, ended, unknown."""
+    refused_keys: Mapping[str, int]
+    """Requests without a right key, by result: unauthorized, refused (unheard)."""
     refused_handshakes: Mapping[str, int]
     """By reason: method, no_upgrade, version, malformed, origin, loading, draining."""
     terminations_sent: int
@@ -58,6 +62,8 @@ class Counters:
         self.joins: Counter[str] = Counter()
         self.notifies: Counter[str] = Counter()
         self.releases: Counter[str] = Counter()
+        self.checks: Counter[str] = Counter()
+        self.refused_keys: Counter[str] = Counter()
         self.refused_handshakes: Counter[str] = Counter()
         self.terminations_sent = 0
         self.terminations_acked = 0
@@ -93,6 +99,8 @@ class Counters:
             joins=MappingProxyType(dict(self.joins)),
             notifies=MappingProxyType(dict(self.notifies)),
             releases=MappingProxyType(dict(self.releases)),
+            checks=MappingProxyType(dict(self.checks)),
+            refused_keys=MappingProxyType(dict(self.refused_keys)),
             refused_handshakes=MappingProxyType(dict(self.refused_handshakes)),
             terminations_sent=self.terminations_sent,
             terminations_acked=self.terminations_acked,

@@ -5,34 +5,36 @@ application servers usually send, is answered in the step that has read it: `cor
 it by its bytes. Anything else is an `Exchange`, which has a task, to the same effect.
 """
 
-import email.utils
-import functools
-import time
-
 import trio
 
-from ..core.heads import begins_request, without_empty_lines
+from ..core import problems
+from ..core.heads import Heads, begins_request, without_empty_lines
 from ..core.notify import Notify, Release
 from ..core.problems import Problem
+from ..core.questions import Check, Sessions, Verify
 from ..core.requests import Upgrade
 from ..errors import LedgerError
 from ..hub.hub import Accepted
-from ..hub.member import Outcome
 from ..hub.timers import HasDeadline
+from . import routes
+from .addresses import client_address
 from .conversation import converse
-from .exchange import BROKEN, READ, Exchange, announced, undurable
+from .exchange import READ, Exchange
+from .replies import Reply, usual_answer
+from .routes.announcements import announced, undurable
 from .server import Server
-from .transport import Transport, client_address
+from .transport import Transport
 
 
 class Connection(HasDeadline):
-    """The HTTP side of one connection."""
+    """The HTTP side of one connection. `heads` are those of the listener that it came by."""
 
-    __slots__ = ("_data", "_due", "_hub", "_is_parked", "_needed", "_server", "transport")
+    __slots__ = ("_data", "_due", "_heads", "_hub", "_is_parked", "_needed", "_server", "transport")
 
-    def __init__(self, server: Server, transport: Transport) -> None:
+    def __init__(self, server: Server, heads: Heads, transport: Transport) -> None:
         self.transport = transport
         self._server = server
+        self._heads = heads
         self._hub = server.hub
         self._is_parked = False
         self._due = 0.0
@@ -124,7 +126,9 @@ class Connection(HasDeadline):
         answer: Problem | None = None,
     ) -> None:
         self._data, self._needed = b"", 0
-        exchange = Exchange(self._server, self.transport, self._await_next, bytes(data), answer)
+        exchange = Exchange(
+            self._server, self._heads, self.transport, self._await_next, bytes(data), answer
+        )
         timeout = self._server.config.request_timeout
         self._server.parking.spawn(exchange.run, timeout if seconds is None else seconds)
 
@@ -149,7 +153,7 @@ class Connection(HasDeadline):
             if not self._is_parked:
                 self._wait(config.request_timeout)
             return
-        reading = self._server.heads.read(data)
+        reading = self._heads.read(data)
         if isinstance(reading, int):
             self._data, self._needed = bytearray(data), reading
             self._wait(config.request_timeout)
@@ -161,8 +165,13 @@ class Connection(HasDeadline):
                 case Upgrade():
                     self._upgrade(wanted, address)
                     return
-                case Notify() | Release() if not self._server.is_guessing(address):
-                    self._announce(wanted, data)
+                case Verify():
+                    self._answer(wanted, data)
+                    return
+                case Notify() | Release() | Check() | Sessions() if not self._server.is_guessing(
+                    address
+                ):
+                    self._answer(wanted, data)
                     return
         self._hand_to_task(data)
 
@@ -174,21 +183,30 @@ class Connection(HasDeadline):
             self._leave()
             converse(self._server, self.transport, address, b"")
 
-    def _announce(self, wanted: Notify | Release, data: bytes) -> None:
-        hub = self._hub
+    def _answer(self, wanted: Notify | Release | routes.Question, data: bytes) -> None:
+        """Answer in this step, if there is nothing to wait for; a task does the rest."""
         try:
-            accepted = hub.accept_at_once(wanted)
+            if isinstance(wanted, Notify | Release):
+                self._announce(wanted, data)
+            else:
+                self._reply(routes.answer(self._hub, wanted))
         except Exception as error:  # noqa: BLE001
             self._hub.notices.failed("a request failed", error)
             self._leave()
-            self._exchange(data, answer=BROKEN)
-            return
+            self._exchange(data, answer=problems.BROKEN)
+
+    def _announce(self, wanted: Notify | Release, data: bytes) -> None:
+        accepted = self._hub.accept_at_once(wanted)
         if accepted is None:
             self._hand_to_task(data)
         elif wanted.wait or not accepted.finished:
             self._leave()
-            self._server.parking.spawn(self._answer, accepted, data)
-        elif rest := self._send(_usual_answer(accepted.outcome)):
+            self._server.parking.spawn(self._answer_later, accepted, data)
+        else:
+            self._reply(announced(self._hub, accepted.outcome))
+
+    def _reply(self, answer: Reply | Problem) -> None:
+        if rest := self._send(usual_answer(answer)):
             self._leave()
             self._server.parking.spawn(self._finish, rest)
         else:
@@ -202,7 +220,7 @@ class Connection(HasDeadline):
             return data
         return data[sent:] if sent < len(data) else b""
 
-    async def _answer(self, accepted: Accepted, data: bytes) -> None:
+    async def _answer_later(self, accepted: Accepted, data: bytes) -> None:
         """Answer when there is nothing left to wait for."""
         outcome, wait = accepted.outcome, accepted.wanted.wait
         try:
@@ -216,7 +234,8 @@ class Connection(HasDeadline):
             self.transport.close()
             raise
         else:
-            await self._finish(_usual_answer(outcome, close=self._hub.draining.is_set()))
+            answer = announced(self._hub, outcome)
+            await self._finish(usual_answer(answer, close=self._hub.draining.is_set()))
 
     async def _finish(self, answer: bytes) -> None:
         """Send the answer, and be parked again."""
@@ -237,21 +256,3 @@ class Connection(HasDeadline):
                 self.transport.close()
         if sent:
             self._await_next()
-
-
-def _usual_answer(outcome: Outcome, *, close: bool = False) -> bytes:
-    """Write the 200 to a notify or release, as h11 writes it in 60 us."""
-    body = announced(outcome)
-    connection = b"Connection: close\r\n" if close else b""
-    head = _usual_head(int(time.time()))
-    return head % (len(body), connection) + body
-
-
-@functools.lru_cache(1)
-def _usual_head(now: int) -> bytes:
-    date = email.utils.formatdate(now, usegmt=True).encode()
-    return (
-        b"HTTP/1.1 200 OK\r\nDate: " + date + b"\r\nContent-Type: application/json\r\n"
-        b"Content-Length: %d\r\nCache-Control: no-store\r\n"
-        b"X-Content-Type-Options: nosniff\r\n%b\r\n"
-    )

@@ -4,7 +4,6 @@ h11 judges every byte, `core.requests` says what a request asks for, and this mo
 Whatever a client does ends here: nothing it causes leaves `Exchange.run`.
 """
 
-import email.utils
 import http
 from collections.abc import Callable
 from typing import Final
@@ -12,20 +11,21 @@ from typing import Final
 import h11
 import trio
 
-from ..core import problems, requests
-from ..core.heads import begins_request, without_empty_lines
+from ..core import problems
+from ..core.heads import Heads, begins_request, without_empty_lines
+from ..core.keyed import Keyed
 from ..core.notify import Notify, Release
 from ..core.problems import Problem
-from ..core.requests import Page, RequestReader, Upgrade
-from ..errors import Conflict, Draining, LedgerError, LimitReached
-from ..hub.hub import Hub
-from ..hub.member import Outcome
-from ..strict_json import dumps
-from . import pages
+from ..core.questions import Check, Sessions, Verify
+from ..core.requests import Page, Upgrade, Wanted
+from . import routes
+from .addresses import client_address
 from .conversation import converse
-from .pages import Reply
+from .replies import Reply, fields
+from .routes.announcements import announce
+from .routes.pages import render
 from .server import Server
-from .transport import Transport, client_address
+from .transport import Transport
 
 # One read of a socket: a whole request of almost any application server, and not so much
 # that one client could hold the loop.
@@ -33,8 +33,6 @@ READ: Final = 16384
 
 # Events of h11 that one step reads: a request that is not chunked has three.
 EVENTS: Final = 8
-
-BROKEN: Final = Problem(500, "something is wrong with this server", close=True)
 
 
 class Exchange:
@@ -47,12 +45,14 @@ class Exchange:
     def __init__(
         self,
         server: Server,
+        heads: Heads,
         transport: Transport,
         done: Callable[[bytes], None],
         data: bytes,
         answer: Problem | None = None,
     ) -> None:
         self._server = server
+        self._heads = heads
         self._hub = server.hub
         self._transport = transport
         self._done = done
@@ -69,7 +69,7 @@ class Exchange:
         """Begin with another request."""
         size = self._config.max_headers
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=size)
-        self._reader = RequestReader(self._config)
+        self._reader = self._heads.reader()
         # How many bytes h11 has been given, and how many lines since its last event.
         self._fed = 0
         self._lines = 0
@@ -135,7 +135,7 @@ class Exchange:
         due = timers.now() + self._hub.membership.linger()
         timers.schedule(self._patience, min(self._due, due))
 
-    async def _read_in_time(self, seconds: float) -> requests.Outcome | None:
+    async def _read_in_time(self, seconds: float) -> Wanted | None:
         # Data that arrived in time is read, however late. No request needs more reads than this.
         for _ in range(2 + (self._config.max_headers + self._config.max_body) // READ):
             self._due = self._hub.timers.now() + seconds
@@ -152,7 +152,7 @@ class Exchange:
             seconds = 0
         return problems.TIMED_OUT
 
-    async def _read(self) -> requests.Outcome | None:
+    async def _read(self) -> Wanted | None:
         """Read one request; None if the peer closed instead."""
         steps = 0
         while True:
@@ -191,34 +191,34 @@ class Exchange:
         forwarded = b",".join(values).decode("latin-1") if values else None
         return client_address(self._transport.host, forwarded, self._config)
 
-    def _without_guessers(self, outcome: requests.Outcome) -> requests.Outcome:
+    def _without_guessers(self, outcome: Wanted) -> Wanted:
         """Count wrong keys, and refuse an address unheard that has presented too many."""
-        unauthorized = isinstance(outcome, Problem) and outcome.status == 401
-        if not unauthorized and not isinstance(outcome, Notify | Release):
+        unauthorized = outcome == problems.UNAUTHORIZED
+        if not unauthorized and not isinstance(outcome, Keyed):
             return outcome
         if self._server.is_guessing(self._address):
-            self._hub.counters.notifies["refused"] += 1
+            self._hub.counters.refused_keys["refused"] += 1
             return problems.WRONG_KEYS
         if unauthorized:
             self._server.count_wrong_key(self._address)
-            self._hub.counters.notifies["unauthorized"] += 1
-            self._hub.notices.warn("a notify from %s had a wrong or no key", self._address)
+            self._hub.counters.refused_keys["unauthorized"] += 1
+            self._hub.notices.warn("a request from %s had a wrong or no key", self._address)
         return outcome
 
-    async def _answer(self, outcome: requests.Outcome) -> bool:
+    async def _answer(self, outcome: Wanted) -> bool:
         """Answer; True if the connection can take another request."""
         try:
             answer = await self._reply_to(outcome)
         except Exception as error:  # noqa: BLE001
             self._hub.notices.failed("a request failed", error)
-            answer = BROKEN
+            answer = problems.BROKEN
         return await self._respond(answer)
 
-    async def _reply_to(self, outcome: requests.Outcome) -> Reply | Problem:
+    async def _reply_to(self, outcome: Wanted) -> Reply | Problem:
         """Do what was asked for; return the answer."""
         match outcome:
             case Page():
-                return pages.render(outcome, self._hub)
+                return render(outcome, self._hub)
             case Problem():
                 if outcome.handshake:
                     self._hub.counters.refused_handshakes[outcome.handshake] += 1
@@ -228,47 +228,23 @@ class Exchange:
                     self._hub.counters.refused_handshakes["loading"] += 1
                 return problems.LOADING
             case Notify() | Release():
-                return await self._announce(outcome)
+                return await announce(self._hub, outcome)
+            case Check() | Sessions() | Verify():
+                return routes.answer(self._hub, outcome)
             case Upgrade():
                 self._hub.counters.refused_handshakes["draining"] += 1
                 return problems.DRAINING
 
-    async def _announce(self, wanted: Notify | Release) -> Reply | Problem:
-        try:
-            outcome = await self._hub.accept(wanted)
-        except Draining:
-            return problems.DRAINING
-        except Conflict as other:
-            return problems.conflict(other)
-        except LimitReached as full:
-            return problems.limit_reached(full)
-        except LedgerError:
-            return undurable(self._hub)
-        if wanted.wait:
-            await outcome.acknowledged(wanted.wait)
-        return Reply(200, "application/json", announced(outcome))
-
     async def _respond(self, answer: Reply | Problem) -> bool:
         """Send a response; True if the connection can take another request."""
-        usual = {
-            b"Date": email.utils.formatdate(usegmt=True).encode(),
-            b"Content-Type": answer.content_type.encode(),
-            b"Content-Length": str(len(answer.body)).encode(),
-            b"Cache-Control": b"no-store",
-            b"X-Content-Type-Options": b"nosniff",
-        }
-        if answer.status == http.HTTPStatus.NOT_MODIFIED:
-            # It would have to be the length of what is not sent (RFC 9110, section 8.6).
-            del usual[b"Content-Length"]
-        fields = [*(usual | dict(answer.headers)).items()]
-        close = isinstance(answer, Problem) and answer.close
-        if close or self._hub.draining.is_set():
+        headers = fields(answer)
+        if answer.close or self._hub.draining.is_set():
             # A 426 has a Connection of its own beside it.
-            fields.append((b"Connection", b"close"))
+            headers.append((b"Connection", b"close"))
         head = h11.Response(
             status_code=answer.status,
             reason=http.HTTPStatus(answer.status).phrase,
-            headers=fields,
+            headers=headers,
         )
         parts = [self._http.send(head)]
         if not self._head_only:
@@ -299,21 +275,3 @@ class Exchange:
         # What the client sent right behind its handshake is its first message.
         self._is_over = False
         converse(self._server, self._transport, self._address, self._left_over())
-
-
-def undurable(hub: Hub) -> Problem:
-    """Say that a notify or release could not be made durable."""
-    # The ledger says why, and in its own words, once.
-    hub.notices.error("a notify or release could not be made durable")
-    return problems.UNDURABLE
-
-
-def announced(outcome: Outcome) -> bytes:
-    """Write what became of a notify or release."""
-    # A ticket is base64url and dots. By hand, this takes a third of the time.
-    ticket = "" if outcome.ticket is None else f',"ticket":"{outcome.ticket}"'
-    return (
-        f'{{"room":{dumps(outcome.room)},"epoch":{outcome.epoch:d},'
-        f'"terminated":{outcome.terminated},"acked":{outcome.acked},'
-        f'"pending":{outcome.pending}{ticket}}}'
-    ).encode()

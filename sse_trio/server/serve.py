@@ -3,16 +3,20 @@
 import logging
 from collections import deque
 from contextlib import AsyncExitStack
+from functools import partial
 
 import trio
 
 from ..config import Config
+from ..core.heads import Heads
+from ..fields import Tcp
 from ..hub.hub import Hub
 from ..hub.member import Spawn
 from ..ledger import Ledger, open_ledger
 from .connection import Connection
+from .listeners import Listener, open_listeners
 from .server import Server
-from .transport import Listener, Transport, open_listeners
+from .transport import Transport
 
 logger = logging.getLogger("sse_trio")
 
@@ -38,8 +42,11 @@ async def serve(
     """
     failure: Exception | None = None
     async with AsyncExitStack() as stack:
-        listeners = await open_listeners(config)
-        for listener in listeners:
+        public = await open_listeners(Tcp(config.ipaddr, config.port))
+        for listener in public:
+            stack.callback(listener.close)
+        internal = await open_listeners(config.internal) if config.internal else []
+        for listener in internal:
             stack.callback(listener.close)
         if ledger is None:
             ledger = await stack.enter_async_context(open_ledger(config))
@@ -55,7 +62,7 @@ async def serve(
                 timers.start_soon(hub.beat, parking.read_pending)
                 try:
                     async with trio.open_nursery() as plumbing:
-                        _start_listening(server, listeners, plumbing.start_soon)
+                        _start_listening(server, public, internal, plumbing.start_soon)
                         try:
                             await _load(hub)
                         except Exception as error:  # noqa: BLE001
@@ -98,20 +105,26 @@ async def _load(hub: Hub) -> None:
 async def _serve_until_drained(hub: Hub, task_status: trio.TaskStatus[Hub]) -> None:
     """Report that the server is ready, and wait until it drains."""
     logger.info("listening on %s port %s", hub.config.ipaddr, hub.port)
+    if hub.internal:
+        logger.info("internal requests on %s", hub.internal)
     task_status.started(hub)
     await hub.draining.wait()
     logger.info("draining: %d open WebSockets", hub.statistics().connections)
 
 
-def _start_listening(server: Server, listeners: list[Listener], spawn: Spawn) -> None:
+def _start_listening(
+    server: Server, public: list[Listener], internal: list[Listener], spawn: Spawn
+) -> None:
     """Accept connections, in tasks of their own."""
     hub = server.hub
-    hub.port = listeners[0].port
+    hub.port = public[0].port
+    hub.internal = internal[0].endpoint if internal else None
     for message, values in hub.config.dangers(hub.port):
         logger.warning(message, *values)
 
-    def accepted(transport: Transport) -> None:
-        Connection(server, transport).ready()
+    def accept(heads: Heads, transport: Transport) -> None:
+        Connection(server, heads, transport).ready()
 
-    for listener in listeners:
-        spawn(listener.listen, accepted, hub.notices.warn)
+    for heads, listeners in ((server.public, public), (server.internal, internal)):
+        for listener in listeners:
+            spawn(listener.listen, partial(accept, heads), hub.notices.warn)

@@ -26,7 +26,10 @@ class Server:
 
     def __init__(self, hub: Hub, spawn: Callable[..., None]) -> None:
         self.hub = hub
-        self.heads = Heads(hub.config)
+        self.public = Heads(hub.config)
+        """What is asked for where browsers are."""
+        self.internal = Heads(hub.config, is_public=False)
+        """And where application servers and operators are."""
         self._wrong_keys = WrongKeys(limit=hub.config.max_wrong_keys)
         self.idle: set[Idle] = set()
         """HTTP connections that wait for their peers, to be ended by the drain."""

@@ -12,7 +12,7 @@ from sse_trio import Config
 from sse_trio.core.heads import Heads, begins_request, without_empty_lines
 from sse_trio.core.notify import Notify, Release
 from sse_trio.core.problems import Problem
-from sse_trio.core.requests import Outcome, RequestReader, Upgrade
+from sse_trio.core.requests import RequestReader, Upgrade, Wanted
 
 KEY = "a-key-of-the-tests"
 CONFIG = Config(authkey=KEY, max_body=200, max_headers=600, max_header_lines=16)
@@ -37,7 +37,7 @@ def handshake(*fields: bytes, key: bytes = NONCE) -> bytes:
     return b"\r\n".join([b"GET /ws HTTP/1.1", *usual, *fields, b"", b""])
 
 
-def by_h11(data: bytes) -> tuple[Outcome, str | None, bytes, bool] | None:
+def by_h11(data: bytes) -> tuple[Wanted, str | None, bytes, bool] | None:
     """Return the outcome, for whom it is, what is left, and whether the connection is kept.
 
     None if there is no outcome yet.
@@ -60,7 +60,7 @@ def by_h11(data: bytes) -> tuple[Outcome, str | None, bytes, bool] | None:
             return outcome, forwarded_for, http.trailing_data[0], is_kept
 
 
-def outcome(heads: Heads, data: bytes) -> Outcome:
+def outcome(heads: Heads, data: bytes) -> Wanted:
     reading = heads.read(data)
     assert isinstance(reading, tuple), reading
     return reading[0]
@@ -264,7 +264,7 @@ def requests(draw: st.DrawFn) -> bytes:
 def test_what_it_says_is_what_h11_says(requests: list[bytes]) -> None:
     heads = Heads(CONFIG)
     for data in requests * 2:
-        reading: tuple[Outcome, str | None] | int | None = heads.read(data)
+        reading: tuple[Wanted, str | None] | int | None = heads.read(data)
         if isinstance(reading, tuple):
             # One request, nothing behind it, and the next may come.
             assert by_h11(data) == (*reading, b"", True)

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sse_trio.core import problems
-from sse_trio.core.problems import Problem, conflict, from_error, limit_reached
-from sse_trio.errors import Conflict, LimitReached
+from sse_trio.core.problems import STATUSES, Problem, conflict, from_error, limit_reached
+from sse_trio.errors import Conflict, LimitReached, LoginEnded
 from sse_trio.roster import SessionInfo
 
 from .. import strategies
@@ -19,8 +19,8 @@ CONSTANTS = {name: value for name, value in vars(problems).items() if isinstance
 
 
 def test_a_problem_is_what_rfc_9457_says() -> None:
-    assert json.loads(Problem(404, "there is nothing here").body) == {
-        "type": "about:blank",
+    assert json.loads(Problem("not-found", "there is nothing here").body) == {
+        "type": "urn:sse-trio:problem:not-found",
         "title": "Not Found",
         "status": 404,
         "detail": "there is nothing here",
@@ -28,18 +28,18 @@ def test_a_problem_is_what_rfc_9457_says() -> None:
 
 
 @given(
-    st.sampled_from([status.value for status in http.HTTPStatus if status >= 400]),
+    st.sampled_from(list(STATUSES)),
     strategies.texts,
     st.dictionaries(st.sampled_from(["sessions", "room", "x"]), strategies.json_values),
 )
 def test_every_member_of_a_problem_can_be_read(
-    status: int, detail: str, extensions: dict[str, object]
+    kind: str, detail: str, extensions: dict[str, object]
 ) -> None:
-    problem = Problem(status, detail, extensions=tuple(extensions.items()))
+    problem = Problem(kind, detail, extensions=tuple(extensions.items()))
     assert json.loads(problem.body) == {
-        "type": "about:blank",
-        "title": http.HTTPStatus(status).phrase,
-        "status": status,
+        "type": f"urn:sse-trio:problem:{kind}",
+        "title": http.HTTPStatus(STATUSES[kind]).phrase,
+        "status": STATUSES[kind],
         "detail": detail,
         **extensions,
     }
@@ -47,11 +47,13 @@ def test_every_member_of_a_problem_can_be_read(
 
 def test_the_ready_made_problems_are_these() -> None:
     assert {(name, problem.status, problem.close) for name, problem in CONSTANTS.items()} == {
+        ("BROKEN", 500, True),
         ("HEADERS_TOO_LARGE", 431, True),
         ("LOADING", 503, False),
         ("TOO_MANY_HEADERS", 431, True),
         ("TIMED_OUT", 408, True),
         ("TOO_LARGE", 413, True),
+        ("UNAUTHORIZED", 401, False),
         ("WRONG_KEYS", 429, False),
         ("DRAINING", 503, True),
         ("UNDURABLE", 503, False),
@@ -84,7 +86,7 @@ def test_who_finds_no_place_is_told_who_is_in_the_way() -> None:
     problem = limit_reached(LimitReached(standing))
     assert (problem.status, problem.headers, problem.close) == (409, (), False)
     assert json.loads(problem.body) == {
-        "type": "about:blank",
+        "type": "urn:sse-trio:problem:limit-reached",
         "title": "Conflict",
         "status": 409,
         "detail": "the room has all the sessions that it may have",
@@ -107,6 +109,11 @@ def test_who_finds_no_place_is_told_who_is_in_the_way() -> None:
             },
         ],
     }
+
+
+def test_a_login_that_has_ended_is_not_taken_for_an_id_that_was_used() -> None:
+    assert conflict(Conflict("other")).kind == "id-used"
+    assert conflict(LoginEnded("ended")).kind == "login-ended"
 
 
 def test_a_full_room_is_not_taken_for_an_id_that_was_used() -> None:

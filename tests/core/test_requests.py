@@ -11,9 +11,10 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from sse_trio.config import Config
+from sse_trio.core.keyed import is_authkey
 from sse_trio.core.notify import LAST_JOINED, Notify, Release
 from sse_trio.core.problems import HEADERS_TOO_LARGE, TOO_LARGE, Problem, from_error
-from sse_trio.core.requests import PAGES, Outcome, Page, RequestReader, Upgrade, is_authkey
+from sse_trio.core.requests import PAGES, Page, RequestReader, Upgrade, Wanted
 
 from .. import strategies
 
@@ -38,7 +39,7 @@ class Server:
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=config.max_headers)
         self._reader = RequestReader(config)
         self._over = False
-        self.outcomes: list[Outcome] = []
+        self.outcomes: list[Wanted] = []
         self.continued = 0
 
     def receive(self, data: bytes) -> None:
@@ -60,7 +61,7 @@ class Server:
             if outcome := self._reader.feed(event):
                 self._conclude(outcome)
 
-    def _conclude(self, outcome: Outcome) -> None:
+    def _conclude(self, outcome: Wanted) -> None:
         self.outcomes.append(outcome)
         self._over = isinstance(outcome, Upgrade) or (
             isinstance(outcome, Problem) and outcome.close
@@ -76,7 +77,7 @@ class Server:
 PIPELINED = b"GET /readyz HTTP/1.1\r\nHost: test\r\n\r\n"
 
 
-def ask(request: bytes, config: Config = CONFIG) -> Outcome:
+def ask(request: bytes, config: Config = CONFIG) -> Wanted:
     """Send a request whole, byte by byte, and with another behind it: the same each time."""
     whole = Server(config)
     whole.receive(request)
@@ -134,7 +135,7 @@ def chunked(body: bytes, *headers: str, size: int = 100, target: str = "/notify"
     return http("POST", target, *fields, body=coded + b"0\r\nTrailer: x\r\n\r\n")
 
 
-def status(outcome: Outcome) -> int:
+def status(outcome: Wanted) -> int:
     assert isinstance(outcome, Problem), outcome
     return outcome.status
 
@@ -320,12 +321,12 @@ def test_a_member_out_of_its_limits_is_400_and_named(target: str, members: dict[
     ("target", "missing"), [("/notify", "room"), ("/release", "room"), ("/release", "session")]
 )
 def test_what_is_needed_and_missing_is_400_and_named(target: str, missing: str) -> None:
-    assert ask(announce(target, without=missing)) == Problem(400, f"{missing} is missing")
+    assert ask(announce(target, without=missing)) == Problem("malformed", f"{missing} is missing")
 
 
 @announcements
 def test_of_all_that_is_missing_the_first_is_named(target: str) -> None:
-    assert ask(post({"key": KEY}, target=target)) == Problem(400, "room is missing")
+    assert ask(post({"key": KEY}, target=target)) == Problem("malformed", "room is missing")
 
 
 # -- keys -------------------------------------------------------------------------------
@@ -364,11 +365,11 @@ def test_every_key_that_is_presented_has_to_be_right(
     members = {} if key is None else {"key": key}
     headers = [] if authorization is None else [f"Authorization: {authorization}"]
     assert ask(announce(target, *headers, without="key", **members)) == Problem(
-        401, "a valid key is required", ((b"WWW-Authenticate", b"Bearer"),)
+        "unauthorized", "a valid key is required", ((b"WWW-Authenticate", b"Bearer"),)
     )
 
 
-def ask_last(request: bytes) -> Outcome:
+def ask_last(request: bytes) -> Wanted:
     """Ask for what cannot be split, or have another request behind it."""
     server = Server(CONFIG)
     server.receive(request)
@@ -525,7 +526,7 @@ def too_long(target: str) -> list[bytes]:
     ],
 )
 def test_a_longer_body_is_413_and_the_end(request_: bytes) -> None:
-    assert ask(request_) == Problem(413, "the request's body is too large", close=True)
+    assert ask(request_) == Problem("body-too-large", "the request's body is too large", close=True)
 
 
 @announcements
@@ -796,7 +797,9 @@ def test_the_subprotocol_is_chosen_if_it_was_offered(
 def test_what_is_no_websocket_is_426(request_: bytes) -> None:
     outcome = ask(request_) if b"close" not in request_ else ask_last(request_)
     headers = ((b"Upgrade", b"websocket"), (b"Connection", b"Upgrade"))
-    assert outcome == Problem(426, "this path is for WebSockets", headers, handshake="no_upgrade")
+    assert outcome == Problem(
+        "upgrade-required", "this path is for WebSockets", headers, handshake="no_upgrade"
+    )
 
 
 @pytest.mark.parametrize("version", [None, "", "8", "12", "14", "13, 8", "013", "x"])
@@ -836,7 +839,7 @@ def test_a_key_that_is_no_nonce_is_400(request_: bytes) -> None:
 def test_a_websocket_in_http_1_0_is_none() -> None:
     outcome = ask(handshake(http_version="1.0"))
     why = "this is not a well-formed WebSocket handshake"
-    assert outcome == Problem(400, why, handshake="malformed")
+    assert outcome == Problem("malformed", why, handshake="malformed")
 
 
 @pytest.mark.parametrize(
@@ -869,7 +872,9 @@ def test_only_pages_of_the_listed_origins_may_connect(origin: str | None, welcom
     if welcome:
         assert outcome == Upgrade(ACCEPT, None)
     else:
-        assert outcome == Problem(403, "pages of this origin may not connect", handshake="origin")
+        assert outcome == Problem(
+            "origin-refused", "pages of this origin may not connect", handshake="origin"
+        )
 
 
 def test_no_origin_at_all_may_be_listed() -> None:

@@ -13,7 +13,9 @@ import trio
 
 from sse_trio import Config
 from sse_trio.core.requests import RequestReader, Upgrade
-from sse_trio.server.transport import Transport, open_listeners
+from sse_trio.fields import Tcp
+from sse_trio.server.listeners import open_listeners
+from sse_trio.server.transport import Transport
 from sse_trio.server.websocket import WebSocket, text_frame
 
 from ..hub.fakes import make_timers
@@ -85,7 +87,7 @@ async def echo(nursery: trio.Nursery, transport: Transport) -> None:
 async def test_no_autobahn_case_fails(
     nursery: trio.Nursery, tmp_path: Path, sections: tuple[str, ...], cases: int
 ) -> None:
-    (listener,) = await open_listeners(Config(port=0))
+    (listener,) = await open_listeners(Tcp("127.0.0.1", 0))
     nursery.start_soon(
         listener.listen, lambda accepted: nursery.start_soon(echo, nursery, accepted)
     )

@@ -16,7 +16,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 import sse_trio
 from sse_trio.core.heads import Heads
-from sse_trio.core.requests import Outcome
+from sse_trio.core.requests import Wanted
 from sse_trio.server.connection import Connection
 from sse_trio.server.server import Server
 from sse_trio.server.transport import Transport
@@ -194,7 +194,7 @@ class Counted(Heads):
 
     reads = 0
 
-    def read(self, data: bytes) -> tuple[Outcome, str | None] | int | None:
+    def read(self, data: bytes) -> tuple[Wanted, str | None] | int | None:
         self.reads += 1
         return super().read(data)
 
@@ -229,12 +229,12 @@ async def test_what_comes_byte_by_byte_is_read_once(
         chunks = b"".join(b"1\r\n%c\r\n" % byte for byte in body)
         at_once, dribbled = long + b"Transfer-Encoding: chunked\r\n\r\n", chunks + b"0\r\n\r\n"
     server = serving(hub)
-    heads = server.heads = Counted(hub.config)
+    heads = Counted(hub.config)
     ours, theirs = socket.socketpair()
     for end in (ours, theirs):
         end.setblocking(False)
     with theirs:
-        Connection(server, Transport(ours, "192.0.2.1")).ready()
+        Connection(server, heads, Transport(ours, "192.0.2.1")).ready()
         innocent = Innocent()
         theirs.send(at_once)
         calls = []

@@ -15,7 +15,10 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from sse_trio import Config
-from sse_trio.server.transport import Listener, Transport, client_address, open_listeners
+from sse_trio.fields import Tcp
+from sse_trio.server.addresses import client_address
+from sse_trio.server.listeners import Listener, open_listeners
+from sse_trio.server.transport import Transport
 
 from ..support import open_files
 
@@ -51,7 +54,7 @@ class Hosts(trio.abc.HostnameResolver):
 async def listen(config: Config, *addresses: str) -> list[Listener]:
     """Open listeners where every name stands for `addresses`."""
     trio.socket.set_custom_hostname_resolver(Hosts(*addresses))
-    return await open_listeners(config)
+    return await open_listeners(Tcp(config.ipaddr, config.port))
 
 
 def addresses(listeners: list[Listener]) -> list[str]:
@@ -105,7 +108,7 @@ async def test_a_name_that_is_none_is_one_clear_error() -> None:
 @pytest.mark.parametrize("name", ["a..b", "x" * 70])
 async def test_so_is_a_name_that_can_be_none(name: str) -> None:
     with pytest.raises(OSError, match=r"no such host$"):
-        await open_listeners(Config(port=0, ipaddr=name))
+        await open_listeners(Tcp(name, 0))
 
 
 async def test_a_port_in_use_is_an_error_that_leaves_nothing_open() -> None:
@@ -224,7 +227,7 @@ class Steps(trio.abc.Instrument):
 
 
 async def test_many_are_accepted_at_one_wake_up(nursery: trio.Nursery) -> None:
-    (listener,) = await open_listeners(Config(port=0))
+    (listener,) = await open_listeners(Tcp("127.0.0.1", 0))
     accepted: list[list[Transport]] = [[]]
     with contextlib.ExitStack() as stack:
         for _ in range(70):
@@ -238,7 +241,7 @@ async def test_many_are_accepted_at_one_wake_up(nursery: trio.Nursery) -> None:
 
 
 async def test_who_stops_listening_has_stopped(nursery: trio.Nursery) -> None:
-    (listener,) = await open_listeners(Config(port=0))
+    (listener,) = await open_listeners(Tcp("127.0.0.1", 0))
     with trio.CancelScope() as scope:
         async with trio.open_nursery() as listening:
             listening.start_soon(listener.listen, lambda _: None)
@@ -252,7 +255,7 @@ async def test_who_stops_listening_has_stopped(nursery: trio.Nursery) -> None:
 async def test_an_ipv4_peer_of_a_dual_stack_socket_is_known_by_its_ipv4_address(
     nursery: trio.Nursery,
 ) -> None:
-    (listener,) = await open_listeners(Config(port=0, ipaddr="::"))
+    (listener,) = await open_listeners(Tcp("::", 0))
     with socket.create_connection(("127.0.0.1", listener.port)):
         transport = await accept(nursery, listener).receive()
         transport.close()

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from importlib.metadata import version
 from itertools import accumulate
 
-import attrs
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
@@ -18,10 +17,11 @@ from prometheus_client.core import (
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.registry import Collector, CollectorRegistry
 
-from ..browser import INTEGRITY, SOURCE
-from ..core.requests import Headers, Page
-from ..hub.hub import Hub
-from ..hub.statistics import FAN_OUT_BUCKETS, Statistics
+from ...browser import INTEGRITY, SOURCE
+from ...core.requests import Headers, Page
+from ...hub.hub import Hub
+from ...hub.statistics import FAN_OUT_BUCKETS, Statistics
+from ..replies import Reply
 
 TEXT = "text/plain; charset=utf-8"
 HTML = "text/html; charset=utf-8"
@@ -52,20 +52,12 @@ other session of theirs ends. It has nothing to do with server-sent events.
 <li><code>GET /ws</code>: browsers join the room of their user (WebSocket)
 <li><code>POST /notify</code>: application servers announce a login
 <li><code>POST /release</code>: they announce that one session has logged out
+<li><code>POST /check</code>, <code>/verify</code>: they, or a proxy, ask whether a login stands
+<li><code>POST /sessions</code>: they ask which ones do
 <li><a href="/client.js">/client.js</a>: the client for browsers
 <li><a href="/healthz">/healthz</a>, <a href="/readyz">/readyz</a>, <a href="/metrics">/metrics</a>
 </ul>
 """
-
-
-@attrs.frozen
-class Reply:
-    """An answer that is not a `Problem`."""
-
-    status: int
-    content_type: str
-    body: bytes
-    headers: Headers = attrs.Factory(list)
 
 
 def render(page: Page, hub: Hub) -> Reply:
@@ -124,6 +116,8 @@ class _Metrics(Collector):
             ("joins", "Joins by result", "result", now.joins),
             ("notifies", "Notifies by result", "result", now.notifies),
             ("releases", "Releases by result", "result", now.releases),
+            ("checks", "Logins that were asked about, by result", "result", now.checks),
+            ("refused_keys", "Requests without a right key, by result", "result", now.refused_keys),
             ("refused_handshakes", "Refused WebSocket handshakes by reason", "reason", refused),
         ):
             family = CounterMetricFamily(f"sse_trio_{name}", about, labels=[label])

@@ -1,0 +1,109 @@
+"""What needs the key: the bodies of such requests, and whether the right key came with them.
+
+The key is in the body, or a Bearer token (RFC 6750, section 2.1).
+"""
+
+import functools
+import hashlib
+import hmac
+from collections.abc import Callable
+from typing import Any, Final
+
+import attrs
+
+from .. import strict_json
+from ..config import Config
+from .notify import Notify, Release
+from .problems import UNAUTHORIZED, Problem
+from .questions import Check, Sessions, bearer, read_check, read_introspection, read_sessions
+
+Keyed = Notify | Release | Check | Sessions
+"""What needs the key."""
+
+ReadMembers = Callable[[dict[str, Any]], Keyed]
+"""Makes it of the members of a JSON object; raises a `ValueError` that can be shown."""
+
+
+def read_json_untrusted(
+    config: Config, read: ReadMembers, authorization: bytes | None, body: bytes
+) -> Keyed | Problem:
+    """Read a body in JSON, and check the key that is in it, or in the ``Authorization``."""
+    try:
+        members = strict_json.loads_untrusted(body)
+        if not isinstance(members, dict):
+            raise ValueError("the body must be a JSON object")
+        wanted = read(members)
+        presented = _presented_keys(members, authorization)
+    except ValueError as error:
+        return Problem("malformed", str(error))
+    return _if_authorized(config, presented, wanted)
+
+
+def read_form_untrusted(
+    config: Config, authorization: bytes | None, body: bytes
+) -> Keyed | Problem:
+    """Read a form, and check the key that is in the ``Authorization`` (RFC 7662, section 2.1)."""
+    try:
+        wanted = read_introspection(body)
+    except ValueError as error:
+        return Problem("malformed", str(error))
+    return _if_authorized(config, _presented_keys({}, authorization), wanted)
+
+
+def _if_authorized(config: Config, presented: list[bytes], wanted: Keyed) -> Keyed | Problem:
+    """Return what is wanted, if whoever wants it has shown the key.
+
+    The key comes last: a right one turns a 401 into an effect and nothing else, so that whoever
+    is refused for guessing cannot tell by a 400 that a guess was right. All that are presented
+    must be right, so that none hides behind another.
+    """
+    if not presented or not all(is_authkey(config, key) for key in presented):
+        return UNAUTHORIZED
+    return wanted
+
+
+def _read_announcement(kind: type[Notify | Release]) -> ReadMembers:
+    """Return what reads a notify, or a release."""
+    fields = attrs.fields_dict(kind)
+    required = [name for name, field in fields.items() if field.default is attrs.NOTHING]
+
+    def read(members: dict[str, Any]) -> Notify | Release:
+        for missing in required:
+            if missing not in members:
+                raise ValueError(f"{missing} is missing")
+        return kind(**{key: value for key, value in members.items() if key in fields})
+
+    return read
+
+
+def is_authkey(config: Config, presented: bytes) -> bool:
+    """Compare with every key, in a time that depends on none of them."""
+    given = hashlib.sha256(presented).digest()
+    matches = [hmac.compare_digest(given, digest) for digest in _digests(config.authkey)]
+    return any(matches)
+
+
+@functools.lru_cache(8)
+def _digests(authkeys: tuple[str, ...]) -> list[bytes]:
+    return [hashlib.sha256(key.encode()).digest() for key in authkeys]
+
+
+def _presented_keys(members: dict[str, Any], authorization: bytes | None) -> list[bytes]:
+    keys = []
+    if authorization is not None:
+        # Another scheme presents a key that cannot be right: an empty one never is.
+        keys.append(bearer(authorization))
+    if "key" in members:
+        if not isinstance(members["key"], str):
+            raise ValueError("key must be a string")
+        keys.append(members["key"].encode())
+    return keys
+
+
+# What needs the key, and what reads its body.
+READERS: Final[dict[str, ReadMembers]] = {
+    "/notify": _read_announcement(Notify),
+    "/release": _read_announcement(Release),
+    "/check": read_check,
+    "/sessions": read_sessions,
+}

@@ -1,0 +1,165 @@
+"""What an application asks about logins. To be asked changes nothing of who stands.
+
+`Check` asks whether sessions stand, `Verify` whether the session of one request does, `Sessions`
+which ones do. Every refusal is a `ValueError` that can be shown.
+"""
+
+import urllib.parse
+from collections.abc import Iterable
+from typing import Any, Final
+
+import attrs
+
+from .messages import name
+from .notify import check_epoch
+
+MAX_CHECKS = 100
+
+
+@attrs.frozen(kw_only=True)
+class Look:
+    """One login that is asked about: by its token, or by the names of its room and session.
+
+    Raises:
+        ValueError: it is neither, or a value is outside the limits of `docs/protocol.md`.
+    """
+
+    token: str | None = attrs.field(default=None, repr=False)
+    room: str | None = attrs.field(default=None, repr=False)
+    session: str | None = attrs.field(default=None, repr=False)
+    epoch: int | None = None
+    """The login's, where the application has kept it."""
+    seen: bool = False
+    """Whether the session is there now. A token says so by itself."""
+    renew: bool = False
+    """Whether a fresh token and ticket are wanted."""
+
+    def __attrs_post_init__(self) -> None:
+        by_name = self.room is not None or self.session is not None or self.epoch is not None
+        if self.token is not None and by_name:
+            raise ValueError("either token, or room and session")
+        if self.token is None and (self.room is None or self.session is None):
+            raise ValueError("token is missing, or room and session are")
+
+
+@attrs.frozen
+class Check:
+    """Logins that are asked about together, and in which form the answer goes."""
+
+    looks: tuple[Look, ...]
+    is_batch: bool = False
+    is_introspection: bool = False
+    """Whether it was asked, and is to be answered, as RFC 7662 says."""
+
+
+@attrs.frozen
+class Sessions:
+    """Which sessions of a room stand."""
+
+    room: str = attrs.field(repr=False)
+
+
+@attrs.frozen
+class Verify:
+    """Whether a request may pass, by the token that came with it."""
+
+    token: str | None = attrs.field(default=None, repr=False)
+    problem: str | None = None
+    """Why there is none, in a word."""
+    close: bool = False
+    """Whether a body was announced, which is not read: the connection ends with the answer."""
+
+
+def read_check(members: dict[str, Any]) -> Check:
+    """Read the members of a check's body.
+
+    Raises:
+        ValueError: a member is missing, or wrong.
+    """
+    if "checks" not in members:
+        return Check((_look(members),))
+    checks = members["checks"]
+    if not isinstance(checks, list) or not all(isinstance(each, dict) for each in checks):
+        raise ValueError("checks must be a list of objects")
+    if not 1 <= len(checks) <= MAX_CHECKS:
+        raise ValueError(f"checks must have from 1 to {MAX_CHECKS} objects")
+    if any(member in members for member in _LOOK):
+        raise ValueError("either checks, or the members of one")
+    return Check(tuple(map(_look, checks)), is_batch=True)
+
+
+def read_introspection(body: bytes) -> Check:
+    """Read a form that asks about a token (RFC 7662, section 2.1).
+
+    Raises:
+        ValueError: it is not a form, or does not have exactly one token.
+    """
+    try:
+        fields = urllib.parse.parse_qsl(
+            body.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=_FIELDS
+        )
+    except ValueError:
+        raise ValueError("the body must be a form") from None
+    tokens = [value for field, value in fields if field == "token"]
+    if len(tokens) != 1:
+        raise ValueError("token is missing, or there is more than one")
+    return Check((Look(token=tokens[0]),), is_introspection=True)
+
+
+def read_sessions(members: dict[str, Any]) -> Sessions:
+    """Read the members of a question for the sessions of a room.
+
+    Raises:
+        ValueError: `room` is missing, or wrong.
+    """
+    if "room" not in members:
+        raise ValueError("room is missing")
+    return Sessions(name(members["room"], "room"))
+
+
+def is_verify(path: str) -> bool:
+    """Whether a path is ``/verify``, or below it: proxies append the path that they ask about."""
+    return path == "/verify" or path.startswith("/verify/")
+
+
+def read_verify(cookies: Iterable[bytes], authorizations: Iterable[bytes], cookie: str) -> Verify:
+    """Find the token that came with a request: in its cookie, or as a Bearer token without one.
+
+    `cookies` and `authorizations` are the values of the headers, `cookie` is the cookie's name
+    (RFC 6265, section 5.4, and RFC 6750, section 2.1).
+    """
+    wanted = cookie.encode() + b"="
+    pairs = [pair.strip(b" \t") for line in cookies for pair in line.split(b";")]
+    tokens = {pair.removeprefix(wanted) for pair in pairs if pair.startswith(wanted)}
+    tokens = tokens or {token for value in authorizations if (token := bearer(value))}
+    if not tokens:
+        return Verify(problem="missing")
+    if len(tokens) > 1:
+        return Verify(problem="ambiguous")
+    return Verify(tokens.pop().decode("latin-1"))
+
+
+def bearer(authorization: bytes) -> bytes:
+    """Return the credentials of the scheme Bearer; of another one, nothing."""
+    scheme, _, token = authorization.partition(b" ")
+    return token.strip() if scheme.lower() == b"bearer" else b""
+
+
+_FIELDS: Final = 100
+_LOOK: Final = frozenset(attrs.fields_dict(Look))
+
+
+def _look(members: dict[str, Any]) -> Look:
+    """Read one login that is asked about; a member that is null is left out."""
+    known = {key: members[key] for key in _LOOK if members.get(key) is not None}
+    token = known.get("token")
+    if not isinstance(token, str | None):
+        raise ValueError("token must be a string")
+    for flag in ("seen", "renew"):
+        if not isinstance(known.get(flag, False), bool):
+            raise ValueError(f"{flag} must be true or false")
+    for named in ("room", "session"):
+        if named in known:
+            known[named] = name(known[named], named)
+    check_epoch(known.get("epoch"))
+    return Look(**known)

@@ -1,0 +1,22 @@
+"""What requests are answered, one file for each kind; and what is answered in one step."""
+
+from ...core.problems import Problem
+from ...core.questions import Check, Sessions, Verify
+from ...hub.hub import Hub
+from ..replies import Reply
+from .checks import check, verify
+from .sessions import sessions
+
+Question = Check | Sessions | Verify
+"""What is answered from memory."""
+
+
+def answer(hub: Hub, asked: Question) -> Reply | Problem:
+    """Answer a question."""
+    match asked:
+        case Check():
+            return check(hub, asked)
+        case Sessions():
+            return sessions(hub, asked)
+        case Verify():
+            return verify(hub, asked)

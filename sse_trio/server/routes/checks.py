@@ -1,0 +1,102 @@
+"""Whether logins stand: for applications that ask, and for proxies that ask for them."""
+
+import urllib.parse
+from typing import Any
+
+from ...core.problems import Problem
+from ...core.questions import Check, Look, Verify
+from ...core.verdict import Verdict
+from ...hub.hub import Hub
+from ...strict_json import dumps
+from ..replies import JSON, Reply
+
+# What a proxy that knows only the status is told (RFC 9110, section 11.6.1).
+_CHALLENGE = (b"WWW-Authenticate", b"Bearer")
+
+
+def check(hub: Hub, asked: Check) -> Reply:
+    """Say of each login whether it stands."""
+    verdicts = [_judge(hub, look) for look in asked.looks]
+    if asked.is_introspection:
+        answer: dict[str, Any] = _introspected(verdicts[0])
+    elif asked.is_batch:
+        answer = {"checks": [_members(verdict) for verdict in verdicts]}
+    else:
+        answer = _members(verdicts[0])
+    return Reply(200, JSON, dumps(answer).encode())
+
+
+def verify(hub: Hub, asked: Verify) -> Reply | Problem:
+    """Let a request pass, or not."""
+    if asked.token is None:
+        return _refused(asked, asked.problem or "missing")
+    verdict = hub.check(token=asked.token)
+    _count(hub, verdict)
+    if not verdict.active:
+        return _refused(asked, verdict.reason if verdict.known else "unknown")
+    body = {
+        "subject": verdict.room,
+        "extra": {"session": verdict.session, "epoch": verdict.epoch},
+    }
+    headers = [
+        (b"X-Session-Room", _quoted(verdict.room)),
+        (b"X-Session-Id", _quoted(verdict.session)),
+        (b"X-Session-Epoch", str(verdict.epoch).encode()),
+    ]
+    return Reply(200, JSON, dumps(body).encode(), headers, close=asked.close)
+
+
+def _refused(asked: Verify, reason: str | None) -> Problem:
+    headers = (_CHALLENGE, (b"X-Session-Reason", _quoted(reason)))
+    return Problem(
+        "not-standing", "no login that stands came with the request", headers, close=asked.close
+    )
+
+
+def _quoted(text: str | None) -> bytes:
+    """Percent-encode what may be any text, for a header."""
+    return urllib.parse.quote(text or "", safe="").encode("ascii")
+
+
+def _judge(hub: Hub, look: Look) -> Verdict:
+    verdict = hub.check(
+        token=look.token,
+        room=look.room,
+        session=look.session,
+        epoch=look.epoch,
+        seen=look.seen,
+        renew=look.renew,
+    )
+    _count(hub, verdict)
+    return verdict
+
+
+def _count(hub: Hub, verdict: Verdict) -> None:
+    result = "active" if verdict.active else "ended" if verdict.known else "unknown"
+    hub.counters.checks[result] += 1
+
+
+def _members(verdict: Verdict) -> dict[str, Any]:
+    if not verdict.known:
+        return {"active": False, "known": False}
+    members: dict[str, Any] = {
+        "active": verdict.active,
+        "room": verdict.room,
+        "session": verdict.session,
+        "epoch": verdict.epoch,
+    }
+    more = {
+        "reason": verdict.reason,
+        "detail": verdict.detail,
+        "exp": None if verdict.expires is None else int(verdict.expires),
+        "token": verdict.token,
+        "ticket": verdict.ticket,
+    }
+    return members | {name: value for name, value in more.items() if value is not None}
+
+
+def _introspected(verdict: Verdict) -> dict[str, Any]:
+    """Say what RFC 7662, section 2.2 has: of a token that is not active, nothing but that."""
+    if not verdict.active:
+        return {"active": False}
+    return {**_members(verdict), "sub": verdict.room}
