@@ -33,6 +33,8 @@ def read_json_untrusted(
         if not isinstance(members, dict):
             raise ValueError("the body must be a JSON object")
         wanted = read(members)
+        if isinstance(wanted, Notify):
+            wanted.limit(config)
         presented = _presented_keys(members, authorization)
     except ValueError as error:
         return Problem("malformed", str(error))

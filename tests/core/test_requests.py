@@ -165,8 +165,6 @@ def ways_to_say(target: str) -> list[bytes]:
     return [
         announce(target),
         announce(target, unknown=[1, {"a": None}], Room="u2"),
-        # This is for embedders alone.
-        announce(target, end=["s1"]),
         post(body, target=f"{target}?room=u2&key=wrong"),
         post(body, target=f"http://test{target}"),
         post(body, target=f"HTTPS://test:8080{target}?x=http://y/z"),

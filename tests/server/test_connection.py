@@ -16,9 +16,10 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 import sse_trio
 from sse_trio.core.tickets import Ticket, Tickets
+from sse_trio.hub.hub import Hub
 from sse_trio.hub.member import Outcome
-from sse_trio.server.exchange import announced
 from sse_trio.server.parking import EpollParking
+from sse_trio.server.routes.announcements import announced
 from sse_trio.strict_json import dumps
 
 from .. import strategies
@@ -203,6 +204,11 @@ def test_an_answer_is_json_whatever_the_room_is_called(
     room: str, epoch: int, told: int, signed: bool
 ) -> None:
     ticket = Tickets((KEY,), lifetime=1).mint(Ticket(room, room, 1), now=1.5, jti="j")
-    outcome = Outcome(room, epoch, "s1", ticket if signed else None, terminated=told)
-    members = {"room": room, "epoch": epoch, "terminated": told, "acked": 0, "pending": told}
-    assert json.loads(announced(outcome)) == members | ({"ticket": ticket} if signed else {})
+    proof = ticket if signed else None
+    proofs = {"ticket": proof, "token": proof} if signed else {}
+    outcome = Outcome(room, epoch, "s1", proof, proof, ended=(room,), terminated=told)
+    hub = Hub(sse_trio.Config(), sse_trio.MemoryLedger(), lambda *_: None)
+    assert json.loads(announced(hub, outcome).body) == {
+        "room": room, "epoch": epoch, "floor": 0, "standing": [], "ended": [room],
+        "terminated": told, "acked": 0, "pending": told, **proofs,
+    }  # fmt: skip
