@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .client import open_member
     from .config import Config
     from .core.notify import LAST_JOINED
+    from .core.verdict import Verdict
     from .errors import (
         ConfigError,
         Conflict,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from .hub.member import Outcome
     from .hub.statistics import Statistics
     from .ledger import Commit, Ledger, MemoryLedger, SqliteLedger
+    from .roster import Roster, SessionInfo
     from .server.serve import serve
 
 __all__ = [
@@ -46,9 +48,12 @@ __all__ = [
     "MemoryLedger",
     "Outcome",
     "RemoteProtocolError",
+    "Roster",
+    "SessionInfo",
     "SqliteLedger",
     "SseTrioError",
     "Statistics",
+    "Verdict",
     "open_member",
     "serve",
 ]
@@ -58,6 +63,9 @@ _HOMES = {
     "open_member": "client",
     "Config": "config",
     "LAST_JOINED": "core.notify",
+    "Verdict": "core.verdict",
+    "Roster": "roster",
+    "SessionInfo": "roster",
     "Commit": "ledger",
     "Ledger": "ledger",
     "MemoryLedger": "ledger",
