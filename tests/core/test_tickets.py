@@ -7,6 +7,7 @@ import string
 from collections.abc import Callable
 from typing import Any
 
+import attrs
 import jwt
 import pytest
 from hypothesis import given
@@ -15,7 +16,9 @@ from hypothesis import strategies as st
 from sse_trio.config import Config
 from sse_trio.core import tickets
 from sse_trio.core.messages import Join, encode
-from sse_trio.core.tickets import Ticket, Tickets
+from sse_trio.core.tickets import TICKET as TICKET_KIND
+from sse_trio.core.tickets import TOKEN as TOKEN_KIND
+from sse_trio.core.tickets import ProofKind, Ticket, Tickets
 from sse_trio.core.tokens import ISSUER, LEEWAY, MAX_EPOCH
 from sse_trio.errors import RemoteProtocolError
 
@@ -228,6 +231,43 @@ def test_the_first_key_signs_and_all_verify() -> None:
     assert Tickets(("new",), lifetime=LIFETIME).verify_untrusted(new, now=NOW) == TICKET
     with pytest.raises(RemoteProtocolError):
         Tickets(("new",), lifetime=LIFETIME).verify_untrusted(old, now=NOW)
+
+
+# -- two kinds --------------------------------------------------------------------------
+
+KEYS = ("new", "old", "oldest")
+
+
+@pytest.mark.parametrize("signing", range(3))
+@pytest.mark.parametrize(("kind", "other"), [(TICKET_KIND, TOKEN_KIND), (TOKEN_KIND, TICKET_KIND)])
+def test_neither_kind_is_ever_taken_for_the_other(
+    kind: ProofKind, other: ProofKind, signing: int
+) -> None:
+    ours = Tickets(KEYS[signing:], lifetime=LIFETIME, kind=kind)
+    proof = ours.mint(TICKET, now=NOW, jti="j1")
+    assert proof is not None
+    assert Tickets(KEYS, lifetime=LIFETIME, kind=kind).verify_untrusted(proof, now=NOW) == TICKET
+    with pytest.raises(RemoteProtocolError, match=f"^the {other.purpose} is not valid$") as refusal:
+        Tickets(KEYS, lifetime=LIFETIME, kind=other).verify_untrusted(proof, now=NOW)
+    assert refusal.value.close_code == 4401
+
+
+@pytest.mark.parametrize("part", ["type", "audience", "purpose"])
+def test_each_of_the_three_in_which_they_differ_is_enough(part: str) -> None:
+    almost = attrs.evolve(TICKET_KIND, **{part: getattr(TOKEN_KIND, part)})
+    proof = Tickets(KEYS, lifetime=LIFETIME, kind=almost).mint(TICKET, now=NOW, jti="j1")
+    assert proof is not None
+    with pytest.raises(RemoteProtocolError):
+        Tickets(KEYS, lifetime=LIFETIME).verify_untrusted(proof, now=NOW)
+
+
+def test_a_proof_says_when_it_is_over() -> None:
+    for kind in (TICKET_KIND, TOKEN_KIND):
+        proof = Tickets(KEYS, lifetime=LIFETIME, kind=kind).mint(TICKET, now=NOW, jti="j1")
+        assert proof is not None
+        for lifetime in (LIFETIME, LIFETIME + 5, LIFETIME - 5):
+            read = Tickets(KEYS, lifetime=lifetime, kind=kind).verify_untrusted(proof, now=NOW)
+            assert read.expires == NOW + min(lifetime, LIFETIME)
 
 
 def test_the_key_that_the_header_names_has_to_be_the_one_that_signed() -> None:
