@@ -1546,6 +1546,7 @@ def check_looks(room: Standing, tickets: list[Ticket], named: set[str]) -> None:
     now, before = room.touched, whole(room)
     held = {one.session: one for one in room.sessions(now)}
     assert held.keys() == room.holding()
+    assert room.names() == list(held)
     for session in named | set(room.logins):
         looked = room.look(session, now=now)
         assert isinstance(looked, Login) == (session in held)
