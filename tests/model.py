@@ -58,6 +58,8 @@ class Notified:
     time: float = 0.0
     end: frozenset[str] = frozenset()
     present: frozenset[str | None] = frozenset()
+    limit: int | None = None
+    """How many stand from now on, if that is not as configured."""
 
 
 @attrs.frozen
@@ -76,9 +78,12 @@ Event = Seen | Signed | Notified | Released
 class Room:
     """A room after some of its history. `standing` has the oldest login first."""
 
-    limit: int
+    configured: int
+    """How many stand at once, where no notify has said otherwise."""
     remembered: int
     """Of how many that merely joined, that merely joined and ended, that ended, it knows."""
+    given: int | None = None
+    """How many, as the last notify with a sender said."""
     epoch: int = 0
     notified: float = 0.0
     standing: list[str] = attrs.Factory(list)
@@ -101,6 +106,10 @@ class Room:
     def logins(self) -> dict[str, int]:
         """The epochs of those that stand and were named."""
         return {one: self.epochs[one] for one in self.standing if one in self.named}
+
+    @property
+    def limit(self) -> int:
+        return self.given or self.configured
 
     def known(self, session: str) -> bool:
         return session in self.epochs
@@ -139,6 +148,7 @@ class Room:
         if event.sender is None:
             self._keep_newest(0)
         else:
+            self.given = event.limit
             self._log_in(event.sender, self.epoch)
             self._keep_newest(self.limit)
 
@@ -282,13 +292,18 @@ class Model:
         self._happens(room, Signed(session))
 
     def notify(
-        self, room: str, sender: object, time: float = 0.0, end: Collection[str] = ()
+        self,
+        room: str,
+        sender: object,
+        time: float = 0.0,
+        end: Collection[str] = (),
+        limit: int | None = None,
     ) -> list[Tab]:
         """Accept a notify, and return whom it ends."""
         spared = self.last_joined(room, end) if sender is LAST else sender
         assert spared is None or isinstance(spared, str)
         present = frozenset(tab.session for tab in self.living(room))
-        return self._happens(room, Notified(spared, time, frozenset(end), present))
+        return self._happens(room, Notified(spared, time, frozenset(end), present, limit))
 
     def release(self, room: str, session: str, time: float = 0.0) -> list[Tab]:
         """Log a session out, and return whom that ends."""

@@ -29,7 +29,7 @@ from ..core.notify import (
 )
 from ..core.tickets import Ticket
 from ..core.verdict import Verdict
-from ..errors import Conflict, Draining, LedgerError, LimitReached, LocalProtocolError
+from ..errors import Conflict, Draining, LedgerError, LimitReached, LocalProtocolError, LoginEnded
 from ..ledger import Commit, Ledger
 from ..ledger.memory import DONE
 from ..roster import Roster
@@ -53,6 +53,7 @@ OnDecision = Callable[[int], object]
 _RESULTS = {
     Draining: "draining",
     Conflict: "conflict",
+    LoginEnded: "conflict",
     LimitReached: "limit",
     LedgerError: "failed",
 }

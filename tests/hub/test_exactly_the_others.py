@@ -29,7 +29,7 @@ from trio.testing import MockClock
 from trio_websocket import ConnectionClosed
 
 import sse_trio
-from sse_trio.core.notify import LAST_JOINED, Notify, Release
+from sse_trio.core.notify import CONFIGURED, LAST_JOINED, Notify, Release
 from sse_trio.core.rooms import Rooms
 from sse_trio.hub.member import Ending, Member, Outcome, State
 from sse_trio.hub.timers import Timers, slot_width
@@ -54,6 +54,8 @@ sessions = st.sampled_from(SESSIONS)
 senders = st.sampled_from([*SESSIONS, None, LAST])
 # Mostly nobody.
 ends = st.just(frozenset[str]()) | st.frozensets(sessions, max_size=2)
+# Mostly as configured.
+limits = st.none() | st.sampled_from([None, 1, 2, 3])
 
 
 class Hub(RuleBasedStateMachine):
@@ -148,18 +150,33 @@ class Hub(RuleBasedStateMachine):
                 assert tab.deaf
                 tab.alive = False
 
-    @rule(room=rooms, sender=senders, end=ends, steps=st.integers(0, 9))
-    def notify(self, room: str, sender: Any, end: frozenset[str], steps: int) -> None:
+    @rule(room=rooms, sender=senders, end=ends, limit=limits, steps=st.integers(0, 9))
+    def notify(
+        self, room: str, sender: Any, end: frozenset[str], limit: int | None, steps: int
+    ) -> None:
         self._finish_fan_outs(room)
         sender_, end = LAST_JOINED if sender is LAST else sender, end - {sender}
-        ending = self.membership.decide(Notify(room=room, sender=sender_, end=end))
-        self._ends(ending, self.model.notify(room, sender, end=end), steps)
+        if limit is not None:
+            limit = min(limit, self.config.max_remembered_sessions - 1)
+        before = self._there(room)
+        wanted = Notify(room=room, sender=sender_, end=end, max_sessions=limit or CONFIGURED)
+        ending = self.membership.decide(wanted)
+        self._ends(ending, self.model.notify(room, sender, end=end, limit=limit), steps)
+        after = self.model.room(room).standing
+        assert ending.outcome.ended == tuple(sorted(before.difference(after)))
 
     @rule(room=rooms, session=sessions, steps=st.integers(0, 9))
     def release(self, room: str, session: str, steps: int) -> None:
         self._finish_fan_outs(room)
+        before = self._there(room)
         ending = self.membership.decide(Release(room=room, session=session))
         self._ends(ending, self.model.release(room, session), steps)
+        assert ending.outcome.ended == ((session,) if session in before else ())
+
+    def _there(self, room: str) -> set[str]:
+        """Return who stands in a room, or is there though it has been forgotten."""
+        living = {tab.session for tab in self.model.living(room) if tab.session is not None}
+        return living.union(self.model.room(room).standing)
 
     def _ends(self, ending: Ending, victims: list[Tab], steps: int) -> None:
         assert ending.outcome.epoch == self.model.epoch(ending.outcome.room)
@@ -244,6 +261,19 @@ class Hub(RuleBasedStateMachine):
             assert self.membership.recognition.view(room).logins == set(
                 self.model.room(room).logins
             )
+
+    @invariant()
+    def whoever_asks_is_told_what_a_join_is_told(self) -> None:
+        for room in self.model.history:
+            after, hub = self.model.room(room), self.membership.recognition
+            told = [one.session for one in hub.sessions(room, present=()).sessions]
+            assert set(told) == set(after.logins)
+            assert len(told) == len(after.logins)
+            for session in SESSIONS:
+                verdict, ended = hub.check(room, session), after.ended_by(Seen(session))
+                assert verdict.active == (session in after.logins)
+                assert verdict.known == (verdict.active or ended is not None)
+                assert verdict.active or verdict.epoch == ended
 
     @invariant()
     def the_registry_holds_the_living_and_no_empty_room(self) -> None:
