@@ -309,10 +309,8 @@ class Config:
     def reloaded(self, wanted: "Config") -> "Reload":
         """Return what a running server makes of a new configuration.
 
-        It keeps the values of the keys that need a restart.
-
-        Raises:
-            ConfigError: the other values do not go together with those that are kept.
+        It keeps the values of the keys that need a restart. Those go together with whatever the
+        others are: no rule of `Config` is about both.
         """
         differ = [key for key in FIELDS if getattr(self, key.name) != getattr(wanted, key.name)]
         changed = tuple(key.name for key in differ if not key.metadata["fixed"])

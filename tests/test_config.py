@@ -529,7 +529,7 @@ def test_a_reload_without_a_change_changes_nothing() -> None:
     assert (reload.config, reload.changed, reload.restart) == (Config(authkey="key"), (), ())
 
 
-def test_what_is_kept_and_what_is_new_have_to_go_together() -> None:
+def test_a_reload_sorts_what_is_new_from_what_has_to_wait() -> None:
     running = config(port=1, ipaddr="127.0.0.1")
     wanted = config(port=2, ipaddr="::1", internal="127.0.0.1:1", max_sessions=9, metrics=False)
     reload = running.reloaded(wanted)

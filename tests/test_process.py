@@ -100,8 +100,7 @@ def hangups() -> Iterator[None]:
     signal.signal(signal.SIGHUP, before)
 
 
-@pytest.mark.usefixtures("hangups")
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_a_signal_drains(serve: Serve, run: Run, number: signal.Signals) -> None:
     server = await serve(linger=DEADLINE, shutdown_grace=DEADLINE)
     async with (
@@ -136,16 +135,25 @@ async def test_a_second_signal_does_not_wait(serve: Serve) -> None:
 
 
 @pytest.mark.usefixtures("hangups")
-async def test_a_terminal_that_goes_twice_hurries_nobody(serve: Serve) -> None:
-    server = await serve(linger=DEADLINE, shutdown_grace=DEADLINE)
-    async with mute_member(server, "u1", "s1"):
+async def test_a_hangup_reads_the_configuration_again(serve: Serve, tmp_path: Path) -> None:
+    server = await serve()
+    new = "the new key that the application has already"
+    assert (await server.notify(room="u1", key=new)).status == 401
+    async with sse_trio.open_member(server.ws, room="u1", session="s1") as member:
+        assert isinstance(await anext(member), Joined)
+        write_config(tmp_path, port=0, authkey=["new", 7])
         server.signal(signal.SIGHUP)
-        await server.program.err.line("SIGHUP: draining")
+        await server.program.err.line("ERROR.* nothing has changed: config.json: authkey must be")
+        write_config(tmp_path, port=0, authkey=[new, KEY], ipaddr="::1", max_wrong_keys=5)
         server.signal(signal.SIGHUP)
-        await server.program.err.line("SIGHUP: draining already")
-        server.signal(signal.SIGTERM)
-        assert await server.program.ends() == 1
-    assert "SIGHUP: stopping now" not in server.program.err.text
+        line = "changed: authkey, max_wrong_keys; needs a restart: ipaddr"
+        await server.program.err.line(f"WARNING.* {line}")
+        assert (await server.notify(room="u1", key=new)).status == 200
+        answer = (await server.notify(room="u1", sender="s2")).json
+        assert (answer["epoch"], answer["terminated"]) == (2, 1)
+    server.signal(signal.SIGTERM)
+    assert await server.program.ends() == 0
+    assert new not in server.program.err.text
 
 
 @pytest.mark.usefixtures("hangups")

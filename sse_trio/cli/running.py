@@ -3,6 +3,7 @@
 import contextlib
 import gc
 import logging
+import os
 import signal
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, Protocol
@@ -33,24 +34,45 @@ def add_logging(add: Callable[..., object]) -> None:
     add("--log-format", default="text", choices=["text", "json"])
 
 
-async def run(start: Callable[..., Awaitable[None]], greet: Callable[[Any], None]) -> int:
+async def run(
+    start: Callable[..., Awaitable[None]],
+    greet: Callable[[Any], None],
+    reload: Callable[[Any], Awaitable[None]] | None = None,
+    *,
+    terminal: int = 0,
+) -> int:
     """Serve until a signal. At a second one, or one before it is ready, end without waiting.
 
-    A second SIGHUP is ignored: a terminal that closes, and its shell, may each send one.
+    A SIGHUP calls `reload`, once the server is ready. Without that it shuts down too, and so it
+    does where it comes from `terminal`, a file descriptor, because that has been closed. A further
+    SIGHUP is ignored then: a terminal that closes, and its shell, may each send one.
     """
     server: Server | None = None
     serving = trio.CancelScope()
+    ready = trio.Event()
+    reloading = trio.StrictFIFOLock()
+    is_on_terminal = os.isatty(terminal)
     heeded = [signal.SIGTERM, signal.SIGINT]
     # `nohup` sets the signal to be ignored.
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         heeded.append(signal.SIGHUP)
 
+    async def reload_in_turn() -> None:
+        await ready.wait()
+        assert reload is not None
+        async with reloading:
+            await reload(server)
+
     async def obey() -> None:
         async for signum in signals:
             name = signal.Signals(signum).name
             is_draining = server is not None and server.draining.is_set()
+            has_hung_up = is_on_terminal and not os.isatty(terminal)
             if is_draining and signum == signal.SIGHUP:
                 logger.info("%s: draining already", name)
+            elif signum == signal.SIGHUP and reload is not None and not has_hung_up:
+                # What reads may take long, and other signals have to be heeded meanwhile.
+                listening.start_soon(reload_in_turn)
             elif server is None or is_draining:
                 logger.warning("%s: stopping now", name)
                 serving.cancel()
@@ -68,6 +90,7 @@ async def run(start: Callable[..., Awaitable[None]], greet: Callable[[Any], None
                     # What is printed next comes after the log's lines, as it happened.
                     logs.flush()
                     greet(server)
+                    ready.set()
             listening.cancel_scope.cancel()
     return FAILED if serving.cancelled_caught else DONE
 

@@ -10,6 +10,7 @@ from functools import partial
 import trio
 
 from .. import logs
+from ..errors import ConfigError
 from ..hub.hub import Hub
 from ..server.serve import serve
 from ..sources import Danger
@@ -31,7 +32,27 @@ def run(options: argparse.Namespace) -> int:
     _warn(loaded.dangers)
     _raise_open_files()
     _warn(configuration.few_files(loaded.config))
-    return trio.run(running.run, partial(serve, loaded.config), _greet)
+    return trio.run(running.run, partial(serve, loaded.config), _greet, partial(reload, options))
+
+
+async def reload(options: argparse.Namespace, hub: Hub) -> None:
+    """Read the configuration again, and take over what can change without a restart."""
+    try:
+        loaded = await trio.to_thread.run_sync(configuration.read, options, abandon_on_cancel=True)
+        taken = hub.reload(loaded.config)
+    except ConfigError as error:
+        message = "the new configuration is wrong, and nothing has changed: %s"
+        logger.error(message, error)  # noqa: TRY400 - a traceback would say no more
+        return
+    _warn(loaded.dangers)
+    _warn(hub.config.dangers(hub.port))
+    _warn(configuration.few_files(hub.config))
+    logger.log(
+        logging.WARNING if taken.restart else logging.INFO,
+        "the configuration was read again; changed: %s; needs a restart: %s",
+        ", ".join(taken.changed) or "nothing",
+        ", ".join(taken.restart) or "nothing",
+    )
 
 
 def _warn(dangers: Iterable[Danger]) -> None:

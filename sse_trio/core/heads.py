@@ -92,6 +92,11 @@ class Heads:
         self._is_public = is_public
         self._known = functools.lru_cache(REMEMBERED)(self._judge)
 
+    def reload(self, config: Config) -> None:
+        """Take over another configuration, and judge anew what was judged by the old one."""
+        self._config = config
+        self._known.cache_clear()
+
     def reader(self) -> RequestReader:
         """Return what reads a request that is not usual."""
         return RequestReader(self._config, is_public=self._is_public)

@@ -48,7 +48,7 @@ class WrongKeys:
     """
 
     def __init__(self, *, limit: int, window: float = 60.0, size: int = 65536) -> None:
-        self._limit = limit
+        self.limit = limit
         self._counts: Recent[int] = Recent(lifetime=window, size=size)
 
     def count(self, address: str, now: float) -> None:
@@ -57,4 +57,4 @@ class WrongKeys:
 
     def refused(self, address: str, now: float) -> bool:
         """Whether `address` has to wait."""
-        return (self._counts.get(address, now) or 0) >= self._limit
+        return (self._counts.get(address, now) or 0) >= self.limit

@@ -56,10 +56,15 @@ class Standings:
     def __iter__(self) -> Iterator[str]:
         return itertools.chain(*self._kinds.values())
 
+    def reload(self, config: Config) -> None:
+        """Take over another configuration; each room does when it is next asked for."""
+        self._config = config
+
     def get(self, room: str) -> Standing | None:
         """Return the room's standing, if there is one."""
         for rooms in self._kinds.values():
             if standing := rooms.get(room):
+                standing.config = self._config
                 return standing
         return None
 
@@ -70,6 +75,7 @@ class Standings:
                 break
         else:
             standing = Standing(self._config)
+        standing.config = self._config
         standing.touched = now
         self._kinds[_kind(standing)][room] = standing
         return standing

@@ -14,7 +14,7 @@ from typing import Any, Literal, Protocol
 import attrs
 import trio
 
-from ..config import Config
+from ..config import Config, Reload
 from ..core.logins import Record
 from ..core.messages import name
 from ..core.notify import (
@@ -128,6 +128,8 @@ class Hub:
         self._busy: dict[str, trio.lowlevel.ParkingLot] = {}
         self._quiet = trio.Event()
         self.followers: list[Follower] = []
+        self.on_reload: list[Callable[[Config], object]] = []
+        """What else has to know of another configuration: called with it, by `reload`."""
         self.store: Any = None
         """What those have in common, which is their own matter: here it lasts as long as they."""
         self._answers = Answers(self.recognition, clock=self.clock, wall=wall)
@@ -359,6 +361,19 @@ class Hub:
         """
         with _callers_mistakes():
             return self.recognition.ticket(name(room, "room"), name(session, "session"))
+
+    def reload(self, wanted: Config) -> Reload:
+        """Take over what can change without a restart, and return what that was.
+
+        It holds for what is decided from now on: nobody is ended or closed by it, and what was
+        a WebSocket before keeps its limits of bytes.
+        """
+        reload = self.config.reloaded(wanted)
+        self.config = reload.config
+        self.membership.reload(reload.config)
+        for take_over in self.on_reload:
+            take_over(reload.config)
+        return reload
 
     def drain(self) -> None:
         """Shut down gracefully: `serve` returns within `shutdown_grace` seconds.

@@ -201,6 +201,11 @@ class Membership:
 
     # -- a browser comes, speaks and goes -----------------------------------------------
 
+    def reload(self, config: Config) -> None:
+        """Take over another configuration, for what is decided from now on."""
+        self._config = config
+        self.recognition.reload(config)
+
     def arrive(self, peer: Peer, address: str) -> Member:
         """Register a WebSocket whose handshake is done; it may be refused at once."""
         now = self._timers.now()

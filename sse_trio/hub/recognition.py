@@ -69,14 +69,19 @@ class Recognition:
     ) -> None:
         self.ledger = ledger
         self._wall = wall
-        self._lifetime = config.ticket_lifetime
         self._standings = Standings(config, alive=_Needed(alive, ledger))
-        self._tickets = Tickets(config.authkey, lifetime=self._lifetime)
-        self._tokens = Tickets(config.authkey, lifetime=self._lifetime, kind=TOKEN)
+        self.reload(config)
 
     def __len__(self) -> int:
         """How many rooms are remembered."""
         return len(self._standings)
+
+    def reload(self, config: Config) -> None:
+        """Take over a configuration: its keys, limits and lifetimes."""
+        self._lifetime = config.ticket_lifetime
+        self._standings.reload(config)
+        self._tickets = Tickets(config.authkey, lifetime=self._lifetime)
+        self._tokens = Tickets(config.authkey, lifetime=self._lifetime, kind=TOKEN)
 
     def restore(self, records: Iterable[tuple[str, Record]]) -> None:
         """Take up what the ledger remembers, before anybody joins."""

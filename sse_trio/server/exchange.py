@@ -57,7 +57,6 @@ class Exchange:
         self._transport = transport
         self._done = done
         self._given = answer
-        self._config = server.config
         # Data that has arrived, and that h11 has not been given yet.
         self._data = data
         self._begin_request()
@@ -67,6 +66,7 @@ class Exchange:
 
     def _begin_request(self) -> None:
         """Begin with another request."""
+        self._config = self._server.config
         size = self._config.max_headers
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=size)
         self._reader = self._heads.reader()

@@ -75,7 +75,7 @@ async def serve(
                 finally:
                     # However it ends, whoever still holds the hub is told so.
                     hub.drain()
-                connections.cancel_scope.deadline = trio.current_time() + config.shutdown_grace
+                connections.cancel_scope.deadline = trio.current_time() + hub.config.shutdown_grace
                 server.end_idle()
                 await hub.say_goodbye()
                 await hub.finish_notifies()

@@ -31,6 +31,7 @@ class Server:
         self.internal = Heads(hub.config, is_public=False)
         """And where application servers and operators are."""
         self._wrong_keys = WrongKeys(limit=hub.config.max_wrong_keys)
+        hub.on_reload.append(self._reload)
         self.idle: set[Idle] = set()
         """HTTP connections that wait for their peers, to be ended by the drain."""
         failed = hub.notices.failed
@@ -38,6 +39,11 @@ class Server:
             lambda *work: spawn(run_contained, failed, *work), hub.notices.warn
         )
         self._turns = trio.StrictFIFOLock()
+
+    def _reload(self, config: Config) -> None:
+        self.public.reload(config)
+        self.internal.reload(config)
+        self._wrong_keys.limit = config.max_wrong_keys
 
     @property
     def config(self) -> Config:

@@ -1,5 +1,6 @@
 """`sse-trio serve`, in process. `test_process` runs it as its users do."""
 
+import argparse
 import contextlib
 import json
 import os
@@ -8,12 +9,19 @@ import signal
 import socket
 import threading
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
+import trio
 
+import sse_trio
 from sse_trio.cli import main
+from sse_trio.cli.serve import reload
+from sse_trio.config import COMMAND_LEDGER
 
+from ..support import KEY
 from .live import DEADLINE, Told, has_ipv6
 
 
@@ -50,10 +58,9 @@ def on_hangup(action: signal.Handlers) -> Iterator[None]:
         signal.signal(signal.SIGHUP, before)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_serve_until_a_signal(number: signal.Signals) -> None:
-    with on_hangup(signal.SIG_DFL):
-        status, printed = serve_and_signal(number)
+    status, printed = serve_and_signal(number)
     assert status == 0
     assert re.match(r"listening on http://127\.0\.0\.1:\d+ and ws://127\.0\.0\.1:\d+/ws\n", printed)
 
@@ -65,6 +72,74 @@ def test_a_hangup_that_was_ignored_at_the_start_stays_so(caplog: pytest.LogCaptu
         assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
     assert "SIGTERM: draining" in caplog.messages
     assert not any("SIGHUP" in message for message in caplog.messages)
+
+
+def reloaded(
+    hub: sse_trio.Hub, caplog: pytest.LogCaptureFixture, **settings: Any
+) -> list[tuple[str, str]]:
+    """Configure so, and reload; return what is logged, but for what is dangerous."""
+    file = Path("config.json")
+    file.write_text(json.dumps({"port": 0, "join": "ticket", "max_connections": 1} | settings))
+    file.chmod(0o600)
+    options = argparse.Namespace(config="config.json", port=None)
+    caplog.clear()
+    with caplog.at_level("INFO"):
+        trio.run(partial(reload, options, hub))
+    return [(record.levelname, record.getMessage()) for record in caplog.records]
+
+
+@pytest.fixture
+def hub() -> sse_trio.Hub:
+    """A hub that nobody serves."""
+    config = sse_trio.Config(
+        port=0, join="ticket", authkey=KEY, ledger=COMMAND_LEDGER, max_connections=1
+    )
+
+    async def make() -> sse_trio.Hub:
+        return sse_trio.Hub(config, sse_trio.MemoryLedger(), lambda *_: None)
+
+    return trio.run(make)
+
+
+READ_AGAIN = "the configuration was read again; changed: %s; needs a restart: %s"
+
+
+def test_a_reload_says_what_has_changed(
+    hub: sse_trio.Hub, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert reloaded(hub, caplog) == [("INFO", READ_AGAIN % ("nothing", "nothing"))]
+    monkeypatch.setenv("SSE_TRIO_MAX_SESSIONS", "3")
+    monkeypatch.setenv("SSE_TRIO_AUTHKEY", "the new key that nobody knows")
+    assert reloaded(hub, caplog, internal="unix:x", audit="log") == [
+        ("WARNING", READ_AGAIN % ("authkey, max_sessions", "internal, audit"))
+    ]
+    assert hub.config.max_sessions == 3
+    assert hub.config.internal is None
+
+
+def test_a_reload_of_something_wrong_changes_nothing(
+    hub: sse_trio.Hub, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = hub.config
+    nothing = "the new configuration is wrong, and nothing has changed: "
+    assert reloaded(hub, caplog, max_sessions=3, linger="x") == [
+        ("ERROR", f"{nothing}config.json: linger must be a number, not a string")
+    ]
+    monkeypatch.delenv("SSE_TRIO_AUTHKEY")
+    [(level, told)] = reloaded(hub, caplog, max_sessions=3)
+    assert (level, told[: len(nothing) + 20]) == ("ERROR", f"{nothing}authkey is required:")
+    assert hub.config is before
+
+
+def test_a_reload_warns_as_a_start_does(
+    hub: sse_trio.Hub, caplog: pytest.LogCaptureFixture
+) -> None:
+    said = reloaded(hub, caplog, join="open", max_connections=10**9)
+    assert [(level, told[:10]) for level, told in said] == [
+        ("WARNING", "open mode:"),
+        ("WARNING", "max_connec"),
+        ("INFO", "the config"),
+    ]
 
 
 @pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6")

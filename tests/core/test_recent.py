@@ -68,6 +68,13 @@ def test_an_address_waits_after_too_many_wrong_keys() -> None:
     assert not wrong.refused("192.0.2.1", 60)
 
 
+def test_another_limit_holds_for_what_is_counted() -> None:
+    wrong = WrongKeys(limit=2)
+    wrong.count("192.0.2.1", 0)
+    wrong.limit = 1
+    assert wrong.refused("192.0.2.1", 0)
+
+
 def test_each_further_wrong_key_starts_the_window_anew() -> None:
     wrong = WrongKeys(limit=2, window=60)
     for now in (0, 50, 100):

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sse_trio.config import Config
 from sse_trio.core.standing import Standing
 from sse_trio.core.standings import Standings
 from sse_trio.core.tokens import LEEWAY
@@ -42,6 +43,38 @@ def test_to_get_a_room_is_not_to_touch_it() -> None:
     assert (first := rooms.get("u1")) is not None
     assert first.touched == 0
     assert list(rooms) == ["u1", "u2"]
+
+
+@pytest.mark.parametrize("look", ["get", "touch"])
+def test_another_configuration_holds_for_the_rooms_that_are_known(look: str) -> None:
+    rooms = standings(max_sessions=1)
+    live(rooms.touch("u1", 0), [("notified", "s1")], seconds=0)
+    rooms.reload(Config(max_sessions=2))
+    room = rooms.touch("u1", 1) if look == "touch" else rooms.get("u1")
+    assert room is not None
+    live(room, [("notified", "s2")], seconds=0)
+    assert set(room.standing()) == {"s1", "s2"}
+
+
+def test_another_configuration_holds_for_what_is_forgotten() -> None:
+    rooms = standings(max_remembered_rooms=9)
+    named(rooms, "u1", 0)
+    for room in ("u2", "u3"):
+        assert use(rooms, room, 1) == []
+    rooms.reload(Config(max_remembered_rooms=1, ticket_lifetime=9))
+    assert use(rooms, "u3", 1) == ["u2"]
+    assert list(rooms.forget(9 + LEEWAY)) == []
+    assert list(rooms.forget(9 + LEEWAY + 0.5)) == ["u1"]
+
+
+def test_fewer_sessions_end_nobody_before_the_next_login() -> None:
+    rooms = standings(max_sessions=3)
+    live(rooms.touch("u1", 0), [("notified", f"s{n}") for n in range(3)], seconds=0)
+    rooms.reload(Config(max_sessions=1, max_remembered_sessions=2))
+    room = rooms.touch("u1", 1)
+    assert set(room.standing()) == {"s0", "s1", "s2"}
+    live(room, [("notified", "s3")], seconds=0)
+    assert set(room.standing()) == {"s3"}
 
 
 def test_the_longest_untouched_room_is_forgotten_first() -> None:
