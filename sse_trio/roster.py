@@ -1,8 +1,17 @@
 """What is told of the sessions that stand in a room, to whoever asks for them."""
 
+import hashlib
 from typing import Any
 
 import attrs
+
+
+def fingerprint(session: str) -> str:
+    """Return what a session is called where its id must not be told: 16 hex digits of its SHA-256.
+
+    Who has the id of a session can claim it. Operators only have to tell one from another.
+    """
+    return hashlib.sha256(session.encode()).hexdigest()[:16]
 
 
 @attrs.frozen(kw_only=True)

@@ -30,6 +30,18 @@ COMMANDS = {
         "announce a login, and print the server's answer",
         "sse-trio notify --room u1 --sender s2 --wait 2 --config config.json",
     ),
+    "sessions": (
+        "list the sessions of a user that stand, the newest first",
+        "sse-trio sessions u1 --config config.json",
+    ),
+    "end": (
+        "end sessions of a user: log a device out",
+        "sse-trio end u1 5c0b3d9f1b2a7e44 --config config.json",
+    ),
+    "check": (
+        "ask whether a login stands; its token comes on standard input",
+        "sse-trio check --config config.json < token",
+    ),
     "watch": (
         "join a room and print every event; ends with 0 when terminated",
         "sse-trio watch --url ws://127.0.0.1:8080/ws --room u1 --session s1",

@@ -1,12 +1,11 @@
 """`sse-trio notify`."""
 
 import argparse
-import http
 from collections.abc import Callable
 from typing import Any
 
 from .. import strict_json
-from ..errors import ConfigError, SseTrioError
+from ..errors import ConfigError
 from . import rest, terminal
 from .status import DONE
 
@@ -28,10 +27,7 @@ def add_arguments(add: Callable[..., object]) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Announce a login, and print the server's answer."""
-    config = rest.configured(options)
-    key = rest.authkey(config)
-    server = rest.server_of(options, config, timeout=PATIENCE)
-    body: dict[str, Any] = {"key": key, "room": options.room, "wait": options.wait}
+    body: dict[str, Any] = {"room": options.room, "wait": options.wait}
     if options.everyone and options.sender is not None:
         raise ConfigError("--everyone and --sender exclude one another")
     if options.everyone:
@@ -41,12 +37,6 @@ def run(options: argparse.Namespace) -> int:
         for name in ("sender", "reason", "id")
         if (value := getattr(options, name)) is not None
     }
-    status, answer = server.ask("notify", "POST", "/notify", body)
-    if status != http.HTTPStatus.OK:
-        raise SseTrioError(f"cannot notify {server.url}: {status} {rest.detail(answer)}")
-    try:
-        text = strict_json.dumps(strict_json.loads_untrusted(answer))
-    except ValueError as error:
-        raise SseTrioError(f"cannot notify {server.url}: {error}") from None
-    print(terminal.printable(text), flush=True)
+    answer = rest.post(options, "notify", "/notify", body, timeout=PATIENCE)
+    print(terminal.printable(strict_json.dumps(answer)), flush=True)
     return DONE

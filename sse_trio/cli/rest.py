@@ -2,16 +2,18 @@
 
 import argparse
 import contextlib
+import http
 import http.client
 import json
 import os
 import socket
 import urllib.parse
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import attrs
 
+from .. import strict_json
 from ..config import ENVIRONMENT_KEY, Config
 from ..errors import ConfigError, SseTrioError
 from ..fields import Tcp, Unix
@@ -114,23 +116,50 @@ def server_at(url: str, *, timeout: float) -> Server:
     return Server(url, timeout, lambda: connect(host, port, timeout=timeout), path)
 
 
+def post(
+    options: argparse.Namespace, doing: str, path: str, members: dict[str, Any], *, timeout: float
+) -> dict[str, Any]:
+    """Send a request with the configured key, and return the members of the answer.
+
+    Raises:
+        ConfigError: there is no key, or nothing says where the server is.
+        SseTrioError: there was no answer, or a refusal; it says what could not be done, `doing`.
+    """
+    config = configured(options)
+    if not config.authkey:
+        raise ConfigError(f"the key is required: --config, or {ENVIRONMENT_KEY}")
+    server = server_of(options, config, timeout=timeout)
+    status, answer = server.ask(doing, "POST", path, {"key": config.authkey[0], **members})
+    if status != http.HTTPStatus.OK:
+        raise SseTrioError(f"cannot {doing} {server.url}: {status} {_detail(answer)}")
+    try:
+        found = strict_json.loads_untrusted(answer, max_values=None)
+    except ValueError as error:
+        raise SseTrioError(f"cannot {doing} {server.url}: {error}") from None
+    if not isinstance(found, dict):
+        raise SseTrioError(f"cannot {doing} {server.url}: the answer is no JSON object")
+    return found
+
+
+@contextlib.contextmanager
+def reading_untrusted() -> Iterator[None]:
+    """Turn what an answer lacks into an error of the server.
+
+    Raises:
+        SseTrioError: a member is missing, or is something else.
+    """
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError):
+        raise SseTrioError("the answer of the server is not understood") from None
+
+
 def configured(options: argparse.Namespace) -> Config:
     """Read the configuration, as `serve` does."""
     return Config.load(options.config, os.environ)
 
 
-def authkey(config: Config) -> str:
-    """Return the key to send.
-
-    Raises:
-        ConfigError: there is none.
-    """
-    if not config.authkey:
-        raise ConfigError(f"the key is required: --config, or {ENVIRONMENT_KEY}")
-    return config.authkey[0]
-
-
-def detail(answer: bytes) -> str:
+def _detail(answer: bytes) -> str:
     """Return what a problem (RFC 9457) says."""
     try:
         return str(json.loads(answer)["detail"])

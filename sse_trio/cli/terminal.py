@@ -4,7 +4,9 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TextIO
+
+from ..errors import ConfigError
 
 
 def complain(errors: BaseExceptionGroup[Any]) -> None:
@@ -37,3 +39,18 @@ def text(argument: str) -> str:
     except UnicodeEncodeError:
         raise argparse.ArgumentTypeError("it is not UTF-8") from None
     return argument
+
+
+def lines(stream: TextIO) -> list[str]:
+    """Return the lines that are not blank, without what ends them.
+
+    Raises:
+        ConfigError: they are not UTF-8.
+    """
+    try:
+        found = stream.read()
+        found.encode()
+    except UnicodeError:
+        # The error quotes them, and they may be secrets.
+        raise ConfigError("standard input must be UTF-8") from None
+    return [line.strip() for line in found.split("\n") if line.strip()]

@@ -274,3 +274,26 @@ def test_what_it_says_is_what_h11_says(requests: list[bytes]) -> None:
             # So much has to come, and no less.
             assert by_h11(data + b"1" * (reading - len(data) - 1)) is None
             assert by_h11(data + b"1" * (reading - len(data))) is not None
+
+
+# -- another configuration --------------------------------------------------------------
+
+
+def test_what_was_judged_is_judged_anew() -> None:
+    heads = Heads(CONFIG)
+    page = handshake(b"Origin: https://a.example")
+    assert isinstance(outcome(heads, page), Upgrade)
+    assert isinstance(outcome(heads, post()), Notify)
+    heads.reload(Config(authkey="another key", origins=("https://b.example",)))
+    assert heads.read(page) is None
+    refused = outcome(heads, post())
+    assert isinstance(refused, Problem)
+    assert refused.status == 401
+    assert isinstance(outcome(heads, handshake(b"Origin: https://b.example")), Upgrade)
+
+
+def test_the_readers_that_come_have_the_other_limits() -> None:
+    heads = Heads(CONFIG)
+    heads.reload(Config(max_body=64, max_headers=300))
+    assert heads.reader().max_body == 64
+    assert heads.read(post(b"X-Padding: " + b"x" * 300)) is None

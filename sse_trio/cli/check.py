@@ -1,0 +1,42 @@
+"""`sse-trio check`: whether logins stand.
+
+Tokens and ids of sessions are secrets, so they come on standard input.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable
+from typing import Any, TextIO
+
+from .. import strict_json
+from ..errors import ConfigError
+from ..roster import fingerprint
+from . import rest, sessions, terminal
+from .status import DONE, FAILED
+
+
+def add_arguments(add: Callable[..., object]) -> None:
+    """Add which server, and which room."""
+    add("--room", type=terminal.text, help="standard input has ids of this room's sessions")
+    rest.add_arguments(add)
+
+
+def run(options: argparse.Namespace, stdin: TextIO | None = None) -> int:
+    """Print a line for each login; the status is 0 if all of them stand."""
+    lines = terminal.lines(stdin or sys.stdin)
+    if not lines:
+        raise ConfigError("standard input must have a token, or with --room an id, on each line")
+    looks: list[dict[str, Any]] = [
+        {"token": line} if options.room is None else {"room": options.room, "session": line}
+        for line in lines
+    ]
+    members = {"checks": looks}
+    answer = rest.post(options, "ask", "/check", members, timeout=sessions.PATIENCE)
+    with rest.reading_untrusted():
+        verdicts = answer["checks"]
+        for verdict in verdicts:
+            if "session" in verdict:
+                verdict["session"] = fingerprint(verdict["session"])
+            print(terminal.printable(strict_json.dumps(verdict)))
+        stand = [verdict["active"] is True for verdict in verdicts]
+    return DONE if all(stand) and len(stand) == len(lines) else FAILED

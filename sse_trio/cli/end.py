@@ -1,0 +1,65 @@
+"""`sse-trio end`: to log devices of a user out, by what `sse-trio sessions` calls them."""
+
+import argparse
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TextIO
+
+from ..errors import ConfigError, SseTrioError
+from ..roster import fingerprint
+from . import rest, sessions, terminal
+from .status import DONE
+
+# What may be left of a fingerprint: by fewer digits, one would hit another by chance.
+SHORTEST = 4
+
+
+def add_arguments(add: Callable[..., object]) -> None:
+    """Add whose sessions, which ones, and where."""
+    add("room", type=terminal.text, help="the user's room")
+    add(
+        "fingerprints",
+        nargs="+",
+        metavar="SESSION",
+        help="as `sse-trio sessions` shows it, or its beginning; - reads ids from standard input",
+    )
+    add("--reason", type=terminal.text, help='what they are told; "logout" if left out')
+    rest.add_arguments(add)
+
+
+def run(options: argparse.Namespace, stdin: TextIO | None = None) -> int:
+    """End them, if all of them are known."""
+    wanted = list(_wanted(options.fingerprints, stdin or sys.stdin))
+    standing = sessions.standing(options)
+    with rest.reading_untrusted():
+        chosen = [_find(standing, each) for each in wanted]
+    for session in chosen:
+        members = {name: session[name] for name in ("session", "epoch")} | {"room": options.room}
+        if options.reason is not None:
+            members["reason"] = options.reason
+        answer = rest.post(
+            options, "end a session at", "/release", members, timeout=sessions.PATIENCE
+        )
+        with rest.reading_untrusted():
+            pages = int(answer["terminated"])
+        print(f"{fingerprint(session['session'])}  ended; connected pages: {pages}")
+    return DONE
+
+
+def _wanted(arguments: Iterable[str], stdin: TextIO) -> Iterator[str]:
+    for argument in arguments:
+        if argument == "-":
+            yield from map(fingerprint, terminal.lines(stdin))
+        elif len(argument) < SHORTEST:
+            raise ConfigError(f"SESSION must have {SHORTEST} digits or more")
+        else:
+            yield argument.lower()
+
+
+def _find(standing: list[dict[str, Any]], wanted: str) -> dict[str, Any]:
+    found = [each for each in standing if fingerprint(each["session"]).startswith(wanted)]
+    if len(found) != 1:
+        some = "more than one session is" if found else "no session is"
+        # It is not repeated: somebody may have written an id.
+        raise SseTrioError(f"{some} called so; nothing has ended")
+    return found[0]
