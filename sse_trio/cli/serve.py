@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import logging
 import resource
+import shlex
 from collections.abc import Callable, Iterable
 from functools import partial
 
@@ -11,6 +12,7 @@ import trio
 
 from .. import logs
 from ..errors import ConfigError
+from ..fields import Endpoint, Unix
 from ..hub.hub import Hub
 from ..server.serve import serve
 from ..sources import Danger
@@ -70,9 +72,17 @@ def _raise_open_files() -> None:
 def _greet(hub: Hub) -> None:
     url = running.base_url(hub.config, hub.port)
     print(f"listening on {url} and {url.replace('http', 'ws', 1)}/ws")
+    if hub.internal:
+        print(f"internal requests on {hub.internal}")
     print("try, with your authkey for KEY:")
     print(
-        f"  curl {url}/notify -H 'Content-Type: application/json' "
+        f"  curl {_for_curl(hub.internal) or url}/notify -H 'Content-Type: application/json' "
         """-H 'Authorization: Bearer KEY' -d '{"room": "u1", "sender": "s1"}'""",
         flush=True,
     )
+
+
+def _for_curl(internal: Endpoint | None) -> str | None:
+    if isinstance(internal, Unix):
+        return f"--unix-socket {shlex.quote(internal.path)} http://localhost"
+    return f"http://{internal}" if internal else None

@@ -25,9 +25,9 @@ from ..support import KEY
 from .live import DEADLINE, Told, has_ipv6
 
 
-def serve_and_signal(*signals: signal.Signals, ipaddr: str = "127.0.0.1") -> tuple[int, str]:
+def serve_and_signal(*signals: signal.Signals, **settings: str) -> tuple[int, str]:
     """Run ``serve`` and send it `signals` once it listens; return its status and its output."""
-    Path("config.json").write_text(json.dumps({"ipaddr": ipaddr, "port": 1}))
+    Path("config.json").write_text(json.dumps({"port": 1} | settings))
     receiver, sender = os.pipe()
     printed = ""
 
@@ -63,6 +63,20 @@ def test_serve_until_a_signal(number: signal.Signals) -> None:
     status, printed = serve_and_signal(number)
     assert status == 0
     assert re.match(r"listening on http://127\.0\.0\.1:\d+ and ws://127\.0\.0\.1:\d+/ws\n", printed)
+
+
+@pytest.mark.parametrize(
+    ("internal", "shown", "curl"),
+    [
+        ("127.0.0.1:0", r"127\.0\.0\.1:\d+", r"http://127\.0\.0\.1:\d+"),
+        ("unix:a b.sock", r"unix:a b\.sock", r"--unix-socket 'a b\.sock' http://localhost"),
+    ],
+)
+def test_serve_internal_requests_elsewhere(internal: str, shown: str, curl: str) -> None:
+    status, printed = serve_and_signal(signal.SIGTERM, internal=internal)
+    assert status == 0
+    assert re.search(rf"^internal requests on {shown}$", printed, re.MULTILINE)
+    assert re.search(rf"^  curl {curl}/notify -H ", printed, re.MULTILINE)
 
 
 def test_a_hangup_that_was_ignored_at_the_start_stays_so(caplog: pytest.LogCaptureFixture) -> None:
