@@ -308,7 +308,7 @@ async def test_json_logs(serve: Serve, run: Run) -> None:
     lines = [json.loads(line) for line in server.program.err.text.splitlines()]
     assert all(line.keys() == {"time", "level", "logger", "message"} for line in lines)
     told = [(line["level"], line["message"]) for line in lines if line["logger"] == "sse_trio"]
-    assert ("warning", "a notify from 127.0.0.1 had a wrong or no key") in told
+    assert ("warning", "a request from 127.0.0.1 had a wrong or no key") in told
     assert ("info", "SIGTERM: draining") in told
 
 
