@@ -21,7 +21,7 @@ interface Connection {
   share?: boolean;
 }
 
-/** Without a `session` the server makes one up. With a ticket, `session` is what it must be for. */
+/** A ticket is enough; `room` and `session` beside it are what it must be for. Without both, the server makes a `session` up. */
 type Identity =
   | {room: string | number; session?: string | number | null; ticket?: null | undefined}
   | {ticket: Ticket; session?: string | number | null; room?: string | number | null};

@@ -3,14 +3,14 @@
  *
  *     import {SessionGuard} from "/static/sse-trio.js";
  *
- *     const guard = new SessionGuard({url: "wss://sessions.example.com/ws", room: "u1", session: "s1"});
+ *     const guard = new SessionGuard({url: "wss://sessions.example.com/ws", ticket: "eyJhbGciOiJIUzI1NiIs..."});
  *     guard.addEventListener("terminated", ({detail}) => logOut(detail.reason));
  *     guard.start();
  *
  * or, where this module is loaded, with markup alone:
  *
- *     <session-guard src="wss://sessions.example.com/ws" room="u1" session="s1"
- *                    logout="/logout" redirect="/login"></session-guard>
+ *     <session-guard src="wss://sessions.example.com/ws" ticket="eyJhbGciOiJIUzI1NiIs..."
+ *                    share logout="/logout" redirect="/login"></session-guard>
  *
  * One file without dependencies, used as it stands. Its types are in sse-trio.d.ts, the wire in
  * docs/protocol.md, and what a page does with it in docs/browser.md. The rules that it keeps:
@@ -29,8 +29,13 @@ const TERMINATED = 4001;
 /** The close codes after which the same join would be refused again. After all others it is tried. */
 const REFUSED = [1002, 1007, 1009, 4400, 4401, 4403];
 
+/** The one of these by which an older hub refuses to be asked whether the connection lives. */
+const MALFORMED = 4400;
+
 /** The one of these after which a guard tries again, slowly: the hub's clock or keys may be wrong for the moment. */
 const BAD_TICKET = 4401;
+
+const OTHER_TICKET = "the ticket is for another room or session";
 
 /** A peer that was heard within so many ms counts as connected. The hub answers a question at most once a second. */
 const JUST_NOW = 2000;
@@ -61,7 +66,8 @@ export class SessionGuard extends EventTarget {
   #termination; // what it was terminated with
   #attempt = 0; // failures since the last heartbeat
   #admission; // the message by which it has joined
-  #looked = false; // the hub was asked whether the connection lives, and nothing was heard since
+  #awaitingAnswer = false; // the hub was asked whether the connection lives, and nothing was heard since
+  #mayAsk = true; // no hub has refused to be asked whether the connection lives
   #socket; // the last one
   #due; // when the present state has lasted too long, by [wall clock, monotonic clock], in ms
   #timer;
@@ -86,7 +92,7 @@ export class SessionGuard extends EventTarget {
     const name = (value, claimed) => (missing(value) ? claimed : String(value));
     room = name(room, claims.room);
     session = name(session, claims.session);
-    this.#options = {url: address.href, room, session, ticket, share, timeout, minDelay, maxDelay};
+    this.#options = {url: address.href, room, session, ticket, claims, share, timeout, minDelay, maxDelay};
     this.#session = session;
   }
 
@@ -109,7 +115,7 @@ export class SessionGuard extends EventTarget {
     this.#page = new AbortController();
     const listeners = {
       online: () => this.#retry(),
-      offline: () => this.#look(),
+      offline: () => this.#checkConnection(),
       pagehide: () => this.#sleep(),
       freeze: () => this.#sleep(),
       pageshow: ({persisted}) => this.#wake(persisted),
@@ -150,7 +156,7 @@ export class SessionGuard extends EventTarget {
     if (this.#asleep) this.#open(true);
     // The page that comes back is the one that was to be left.
     else if (this.#termination && persisted) this.#dispatch("terminated", this.#termination);
-    else this.#look();
+    else this.#checkConnection();
   }
 
   /** The network is back: what was connected before may be so no longer. */
@@ -181,7 +187,7 @@ export class SessionGuard extends EventTarget {
     const left = this.#left;
     if (left > 0) this.#arm(left);
     else if (this.#state === "refused") this.#open();
-    else if (this.#following) this.#miss();
+    else if (this.#following) this.#missLeader();
     else if (this.#state === "offline") this.#connect();
     else this.#lose(null, "nothing was heard in time");
   }
@@ -190,21 +196,21 @@ export class SessionGuard extends EventTarget {
    * Ask whether the connection lives: somebody looks at the page, or the network has changed. Do not
    * ask if the hub was heard just now, or if its silence will be noticed as soon anyway.
    */
-  #look() {
+  #checkConnection() {
     if (!this.#live || this.#asleep) return;
     this.#tick();
     const soon = this.#options.timeout / 2;
-    if (this.#state !== "joined" || this.#left <= 1000 * soon) return;
+    if (!this.#mayAsk || this.#state !== "joined" || this.#left <= 1000 * soon) return;
     if (this.#left > 2000 * this.#admission.heartbeat - JUST_NOW) return;
-    this.#looked = true;
+    this.#awaitingAnswer = true;
     this.#expect(soon);
-    if (this.#following) this.#tabs.prod();
+    if (this.#following) this.#tabs.requestCheck();
     else this.#send({type: "heartbeat"});
   }
 
   /** The tab that leads has been silent: ask it first, and then replace it; at once if somebody looks at this tab. */
-  #miss() {
-    if (this.#state === "joined" && !this.#looked) {
+  #missLeader() {
+    if (this.#state === "joined" && !this.#awaitingAnswer) {
       this.#hear({type: "offline", code: null, message: "nothing was heard in time", delay: 0});
       this.#tabs?.ask();
     } else {
@@ -222,6 +228,7 @@ export class SessionGuard extends EventTarget {
   #open(putAway = false) {
     this.#asleep = false;
     this.#attempt = 0;
+    if (!this.#isOurs(this.#options.claims)) return this.#refuse(null, OTHER_TICKET);
     if (putAway || !this.#share()) this.#connect();
     else this.#hear({type: "connecting"});
   }
@@ -243,7 +250,7 @@ export class SessionGuard extends EventTarget {
           this.#link?.abort();
           this.#hear(message);
         },
-        check: () => this.#look(),
+        check: () => this.#checkConnection(),
       });
       return true;
     } catch {
@@ -267,7 +274,7 @@ export class SessionGuard extends EventTarget {
   }
 
   /** How long a tab that leads may take, in seconds; not all tabs lose patience at once. */
-  get #patience() {
+  get #leaderTimeout() {
     return (2 + Math.random()) * this.#options.timeout;
   }
 
@@ -312,16 +319,19 @@ export class SessionGuard extends EventTarget {
         } else if (message.type === "joined" && !this.#isOurs(message)) {
           // A page that has been joined belongs to a login, and now there is another one.
           if (this.#admission) this.#say({type: "terminate", reason: "login"});
-          else this.#refuse(null, "the ticket is for another room or session");
+          else this.#refuse(null, OTHER_TICKET);
         } else if (["joined", "heartbeat", "terminate"].includes(message.type)) {
           if (message.type === "terminate") this.#send({type: "terminated", epoch: message.epoch});
           this.#say(message);
         }
       },
       close: ({code, reason}) => {
+        // What has joined says nothing else that a hub might not know.
+        const isOlderHub = code === MALFORMED && this.#mayAsk && this.#state === "joined";
         if (code === TERMINATED) this.#say({type: "terminate", reason});
-        else if (REFUSED.includes(code)) this.#refuse(code, complaint ?? reason);
-        else this.#lose(code, complaint ?? reason);
+        else if (REFUSED.includes(code) && !isOlderHub) this.#refuse(code, complaint ?? reason);
+        // That an attempt fails which was given up has been said.
+        else if (this.#state !== "offline") this.#lose(code, complaint ?? reason);
       },
     };
     for (const type in listeners) socket.addEventListener(type, listeners[type], {signal});
@@ -331,7 +341,8 @@ export class SessionGuard extends EventTarget {
     this.#socket.send(JSON.stringify(message));
   }
 
-  #isOurs({room, session}) {
+  /** Whether these are this page's room and session, as far as either is known. */
+  #isOurs({room = this.#room, session = this.#session}) {
     return room === (this.#room ?? room) && session === (this.#session ?? session);
   }
 
@@ -367,11 +378,11 @@ export class SessionGuard extends EventTarget {
   }
 
   #hear({type, ...detail}) {
-    this.#looked = false;
+    this.#awaitingAnswer = false;
     switch (type) {
       case "connecting":
         this.#state = "connecting";
-        this.#expect(this.#following ? this.#patience : this.#options.timeout);
+        this.#expect(this.#following ? this.#leaderTimeout : this.#options.timeout);
         break;
       case "joined":
         this.#admission = {type, ...detail};
@@ -390,7 +401,8 @@ export class SessionGuard extends EventTarget {
         break;
       case "offline":
         this.#state = "offline";
-        if (!this.#asleep) this.#expect(detail.delay + (this.#following ? this.#patience : 0));
+        if (detail.code === MALFORMED) this.#mayAsk = false;
+        if (!this.#asleep) this.#expect(detail.delay + (this.#following ? this.#leaderTimeout : 0));
         this.#dispatch(type, detail);
         break;
       case "terminate": {
@@ -419,8 +431,9 @@ function read(ticket) {
   try {
     const payload = atob(ticket.split(".")[1].replaceAll("-", "+").replaceAll("_", "/"));
     const {room, session} = JSON.parse(new TextDecoder().decode(Uint8Array.from(payload, (byte) => byte.charCodeAt(0))));
-    // A number may be too large for JavaScript, and would be read as another one.
-    return typeof room === "string" && typeof session === "string" ? {room, session} : {};
+    // A number that is too large for JavaScript would be read as another one.
+    const isName = (value) => typeof value === "string" || Number.isSafeInteger(value);
+    return isName(room) && isName(session) ? {room: String(room), session: String(session)} : {};
   } catch {
     return {}; // a function, or not a ticket that can be read here
   }
@@ -464,7 +477,7 @@ class Tabs {
   }
 
   /** Have the tab that leads ask the hub. It passes the hub's answer on to all tabs. */
-  prod() {
+  requestCheck() {
     this.#channel.postMessage({ask: true});
   }
 
@@ -545,7 +558,7 @@ function override(element, values) {
 }
 
 /** How many seconds to wait before this tab leaves a page by itself once more; 0 for the first few times in a row. */
-function patience() {
+function delayBeforeLeaving() {
   const key = "sse-trio left";
   try {
     const {times = 0, at = 0} = parse(sessionStorage.getItem(key));
@@ -660,7 +673,7 @@ export class SessionGuardElement extends (globalThis.HTMLElement ?? Object) {
       console.error(`<session-guard> guards nothing: ${detail.message}`);
       // The page's server knows whether there is still a login, and has a new ticket. If the guard was
       // refused from the start, stay: a page that is loaded again and again cannot be used.
-      if (this.#joined || this.#reveal) this.#brake(() => location.reload());
+      if (this.#joined || this.#reveal) this.#leaveAutomatically(() => location.reload());
     }
   }
 
@@ -739,7 +752,7 @@ export class SessionGuardElement extends (globalThis.HTMLElement ?? Object) {
         if (href.split("#")[0] === location.href.split("#")[0]) location.reload();
       };
       if (seen) go();
-      else this.#brake(go);
+      else this.#leaveAutomatically(go);
     } else if (seen) {
       location.reload();
     }
@@ -749,8 +762,8 @@ export class SessionGuardElement extends (globalThis.HTMLElement ?? Object) {
    * Leave the page: at once, or after a delay if that has led back here a few times already. If the
    * application and the hub disagree about a login, the two pages would alternate without a pause.
    */
-  #brake(leave) {
-    const delay = patience();
+  #leaveAutomatically(leave) {
+    const delay = delayBeforeLeaving();
     if (!delay) return leave();
     const message = `leaving this page leads back to it again and again; waiting for ${delay} s`;
     console.error(`<session-guard> ${message}`);

@@ -171,6 +171,45 @@ def test_an_older_hub_that_does_not_answer_is_joined_anew(
     assert messages == ["join", "heartbeat", "join"]
 
 
+def test_an_older_hub_that_refuses_the_question_is_not_asked_again(
+    hub: HubProcess, site: Site, page: Page
+) -> None:
+    stop_the_clock(page)
+    messages: list[str] = []
+    joined = '{"type": "joined", "room": "u1", "session": "s1", "epoch": 0, "heartbeat": 25}'
+
+    def play(socket: WebSocketRoute) -> None:
+        def hear(message: str | bytes) -> None:
+            messages.append(json.loads(message)["type"])
+            if messages[-1] == "join":
+                socket.send(joined)
+            else:
+                socket.send('{"type": "heartbeat", "time": 1}')  # it was under way
+                socket.send('{"type": "error", "code": 4400, "message": "an unknown type"}')
+                socket.close(code=4400, reason="malformed")
+
+        socket.on_message(hear)
+
+    page.route_web_socket("**", play)
+    page.goto(site.page("/", guarded(hub, GUARD)))
+    wait_for(page, "joined")
+    page.clock.run_for(3_000)
+    look(page, "focus")
+    wait_for(page, "offline")
+    assert said(page, "offline")[0][1]["code"] == 4400
+    page.clock.run_for(1_000)
+    wait_for(page, "joined")
+    for event in ("focus", "visibilitychange", "offline"):
+        page.clock.run_for(3_000)
+        look(page, event)
+    page.clock.run_for(6_000)  # a question would be answered by now, or the connection lost
+    assert kinds(page) == ["joined", "offline", "joined"]
+    assert messages == ["join", "heartbeat", "join"]
+    # Silence is noticed as it is without questions.
+    page.clock.run_for(40_000)
+    assert kinds(page)[:4] == ["joined", "offline", "joined", "offline"]
+
+
 def test_a_sleep_is_noticed_within_five_seconds(hub: HubProcess, site: Site, page: Page) -> None:
     """Where nothing wakes the page: its timers have stood still, and the time of day has not."""
     stop_the_clock(page)

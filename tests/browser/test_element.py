@@ -305,6 +305,24 @@ def test_a_new_login_in_the_same_page(hub: HubProcess, site: Site, page: Page) -
     assert kinds(page).count("joined") == 2
 
 
+def test_a_new_ticket_in_the_same_page(start_hub: StartHub, site: Site, page: Page) -> None:
+    """Of another user: it says for whom it is, so nothing else changes."""
+    hub = start_hub(join="ticket")
+    old, new = (hub.notify(room=room, sender=f"{room}'s")["ticket"] for room in ("ada", "bo"))
+    markup = f'<session-guard src="{hub.url}" ticket="{old}" share></session-guard>'
+    page.goto(site.page("/", marked_up(hub, markup)))
+    wait_for(page, "joined")
+    page.evaluate("ticket => element.setAttribute('ticket', ticket)", new)
+    page.wait_for_function("guard.session === 'bo\\'s'")
+    wait_for(page, "joined")
+    assert [detail["room"] for _, detail in said(page)] == ["ada", "bo"]
+    assert kinds(page) == ["joined", "joined"]
+    hub.notify(room="ada", sender=None)
+    hub.notify(room="bo", sender=None)
+    wait_for(page, "terminated")
+    assert said(page, "terminated")[0][1]["room"] == "bo"
+
+
 def test_it_is_a_member_as_long_as_it_is_in_the_page(
     hub: HubProcess, site: Site, page: Page
 ) -> None:

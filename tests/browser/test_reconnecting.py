@@ -3,18 +3,20 @@
 The time is Playwright's. Where the hub itself would have to misbehave, Playwright plays it.
 """
 
+import base64
 from collections import Counter
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 
 import pytest
-from playwright.sync_api import Page, WebSocketRoute
+from playwright.sync_api import Browser, Page, WebSocketRoute
 
 from sse_trio.browser import SOURCE
 from sse_trio.core.messages import CloseCode
 
 from .conftest import StartHub, both_browsers
 from .pages import guarded, kinds, said, state, stop_the_clock, wait_for, wait_for_members
-from .processes import KEY, HubProcess, Site
+from .processes import KEY, HubProcess, Site, run_site
 
 GUARD = 'room: "u1", session: "s1"'
 
@@ -36,6 +38,17 @@ def sockets(page: Page) -> list[str]:
     opened: list[str] = []
     page.on("websocket", lambda socket: opened.append(socket.url))
     return opened
+
+
+@pytest.fixture(scope="module")
+def reader(browsers: Callable[[str], Browser]) -> Iterator[Page]:
+    """A page that has the class ``SessionGuard`` and starts nothing."""
+    with run_site() as site:
+        page = browsers("chromium").new_page()
+        page.goto(deserted(site, GUARD))
+        page.wait_for_function("window.guard")
+        yield page
+        page.close()
 
 
 def deserted(site: Site, options: str, drawn: str = "Math.random()") -> str:
@@ -397,6 +410,24 @@ def test_an_attempt_that_never_gets_anywhere_is_replaced(
     assert page.evaluate("sockets.filter(({readyState}) => readyState === 0).length") == 0
 
 
+def test_a_failure_of_an_attempt_that_was_given_up_is_not_said_again(
+    hub: HubProcess, site: Site, page: Page
+) -> None:
+    """It was offline already, and the next attempt comes when that was said to come."""
+    stop_the_clock(page)
+    page.add_init_script(HOLDING_BACK.replace("failed + HELD - performance.now()", "1e9"))
+    page.goto(site.page("/", guarded(hub, f"{GUARD}, minDelay: 20")))
+    wait_for(page, "connecting")
+    page.clock.run_for(10_100)
+    assert kinds(page) == ["offline"]
+    page.evaluate("sockets[0].fail()")
+    assert kinds(page) == ["offline"]
+    page.clock.run_for(19_800)
+    assert page.evaluate("sockets.length") == 1
+    page.clock.run_for(200)
+    assert page.evaluate("sockets.length") == 2
+
+
 @both_browsers
 @pytest.mark.parametrize("given", ["a ticket", "a function"])
 def test_a_ticket_that_is_refused_is_tried_again_slowly(
@@ -492,12 +523,64 @@ def test_no_ticket_is_the_end(hub: HubProcess, site: Site, page: Page, nothing: 
     assert said(page) == [("error", {"code": None, "message": "there is no ticket"})]
 
 
-def test_a_ticket_for_another_session_is_refused(hub: HubProcess, site: Site, page: Page) -> None:
+@pytest.mark.parametrize("given", ["a ticket", "a function"])
+def test_a_ticket_for_another_session_is_refused(
+    hub: HubProcess, site: Site, page: Page, sockets: list[str], given: str
+) -> None:
+    """Where the page itself can read whose it is, the hub is not asked."""
     ticket = hub.notify(room="u1", sender="s2")["ticket"]
-    page.goto(site.page("/", guarded(hub, f'ticket: "{ticket}", session: "s1"')))
+    option = f'"{ticket}"' if given == "a ticket" else f'() => "{ticket}"'
+    page.goto(site.page("/", guarded(hub, f'ticket: {option}, session: "s1"')))
     wait_for(page, "refused")
     message = "the ticket is for another room or session"
     assert said(page) == [("error", {"code": None, "message": message})]
+    assert len(sockets) == (given == "a function")
+
+
+LONGEST = "\U0001f600" * 256
+
+
+@pytest.mark.parametrize(
+    ("payload", "session"),
+    [
+        ('{"room":"jürgen","session":"世界 \U0001f600"}', "世界 \U0001f600"),
+        (f'{{"room":"u1","session":"{LONGEST}"}}', LONGEST),
+        ('{"room":"u1","session":"\\u4e16"}', "世"),
+        ('{"room":7,"session":8}', "8"),
+        ('{"room":"u1","session":9007199254740991}', "9007199254740991"),
+        # JavaScript would read another number.
+        ('{"room":"u1","session":9007199254740993}', None),
+        ('{"room":"u1","session":1.5}', None),
+        ('{"room":"u1","session":{}}', None),
+        ('{"room":"u1"}', None),
+        ('{"session":"s1"}', None),
+        ("null", None),
+        ("7", None),
+        ("{", None),
+    ],
+)
+def test_whose_a_ticket_is_can_be_read_from_it(
+    reader: Page, payload: str, session: str | None
+) -> None:
+    """Or else it is learnt by joining."""
+    encoded = base64.urlsafe_b64encode(payload.encode()).decode().rstrip("=")
+    read = "ticket => new SessionGuard({url: '/ws', ticket}).session"
+    assert reader.evaluate(read, f"e30.{encoded}.c2ln") == session
+
+
+@pytest.mark.parametrize("ticket", ["None", "a.b.c", "..", "a.世.c", "a._w.c"])
+def test_a_ticket_that_is_none_does_not_break_the_page(reader: Page, ticket: str) -> None:
+    read = "ticket => new SessionGuard({url: '/ws', ticket}).session"
+    assert reader.evaluate(read, ticket) is None
+
+
+def test_a_ticket_that_cannot_be_read_is_refused_by_the_hub(
+    start_hub: StartHub, site: Site, page: Page
+) -> None:
+    hub = start_hub(join="ticket")
+    page.goto(site.page("/", guarded(hub, 'ticket: "None", share: true')))
+    wait_for(page, "refused")
+    assert said(page) == [("error", {"code": 4401, "message": "the ticket is not valid"})]
 
 
 @both_browsers

@@ -1,9 +1,10 @@
 """One connection for all tabs of a session: who leads, who follows, and what becomes of it."""
 
+import json
 from typing import Any
 
 import pytest
-from playwright.sync_api import BrowserContext, Page
+from playwright.sync_api import BrowserContext, Page, WebSocketRoute
 
 from sse_trio.browser import SOURCE
 
@@ -168,6 +169,36 @@ def test_a_tab_that_is_looked_at_replaces_one_that_does_not_answer(
     look_until(follower, "log.filter(([type]) => type === 'joined').length === 2")
     assert holds(follower)
     assert kinds(follower) == ["joined", "joined"]
+
+
+def test_tabs_do_not_ask_an_older_hub_that_has_refused_the_question(
+    hub: HubProcess, site: Site, context: BrowserContext
+) -> None:
+    """Nor does any of them take the lead, because the one that leads does not ask."""
+    messages: list[str] = []
+    joined = '{"type": "joined", "room": "u1", "session": "s1", "epoch": 0, "heartbeat": 1000}'
+
+    def play(socket: WebSocketRoute) -> None:
+        def hear(message: str | bytes) -> None:
+            messages.append(json.loads(message)["type"])
+            if messages[-1] == "join":
+                socket.send(joined)
+            else:
+                socket.close(code=4400, reason="malformed")
+
+        socket.on_message(hear)
+
+    context.route_web_socket("**", play)
+    url = site.page("/", guarded(hub, f"{SHARED}, timeout: 1, minDelay: 0"))
+    leader, follower = open_tabs(context, url, 2)
+    look_until(follower, "log.filter(([type]) => type === 'joined').length === 2")
+    for tab in (leader, follower):
+        tab.evaluate("Date.now = ((now) => () => now() + 60_000)(Date.now)")
+        tab.evaluate("() => { dispatchEvent(new Event('focus')) }")
+    follower.wait_for_timeout(1_000)  # twice what an answer may take
+    assert messages == ["join", "heartbeat", "join"]
+    assert [kinds(tab) for tab in (leader, follower)] == [["joined", "offline", "joined"]] * 2
+    assert holds(leader)
 
 
 def test_a_connection_that_is_dead_is_noticed_by_whichever_tab_is_looked_at(
@@ -415,7 +446,12 @@ def test_a_ticket_of_another_session_is_not_shared(
     hub = start_hub(join="ticket")
     tickets = {name: hub.notify(room=name, sender=name)["ticket"] for name in ("s1", "s2")}
     for number, (claimed, ticket, fate) in enumerate(
-        [("s1", "s1", "joined"), ("s2", "s1", "refused"), ("s1", "s1", "joined")]
+        [
+            ("s1", "s1", "joined"),
+            ("s2", "s1", "refused"),
+            ("s1", "s2", "refused"),
+            ("s1", "s1", "joined"),
+        ]
     ):
         who = f'room: "{claimed}", session: "{claimed}"'
         options = f'ticket: "{tickets[ticket]}", {who}, share: true'
