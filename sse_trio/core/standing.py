@@ -5,6 +5,8 @@ that is the sender's login, of that epoch. The rule is one line:
 
     after a notify, the newest `max_sessions` sessions stand, and all others have ended.
 
+How many those are, the notify may say for its room, until the room's next one.
+
 A session that has joined without ever being named is older than any that was: it takes a
 place only where one is left. What has ended stays so, however often it comes back, until a
 notify names it the sender again.
