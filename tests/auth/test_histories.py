@@ -269,6 +269,15 @@ class History:
         }
         assert listed == expected
 
+    def compare_with_the_hub(self) -> None:
+        """Whoever asks the hub is told what a request would be, where the room still knows."""
+        hub = self.world.hub
+        for browser in self.browsers:
+            verdict = hub.check(browser.user.id, browser.session)
+            assert verdict.active is (verdict.known and browser.alive), (verdict, browser)
+            listed = {one.session for one in hub.sessions(browser.user.id).sessions}
+            assert (browser.session in listed) is verdict.active
+
     async def settle(self) -> None:
         """Let the store have what it was told."""
         await self.world.sessions.touch("none", 0, "").wait()
@@ -292,6 +301,7 @@ async def live(rules: Rules, steps: list[Step], open_ledger: Callable[[], Any]) 
             history.authorities = {"web": world.authority, "mobile": mobile}
             while steps and (step := steps.pop(0)) != ("restart",):
                 await history.step(step)
+                history.compare_with_the_hub()
             await history.settle()
             now = world.now
 
