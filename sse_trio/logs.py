@@ -26,6 +26,8 @@ def set_up(level: str, kind: str) -> None:
     handler.setFormatter(formatter(kind))
     ours = logging.getLogger("sse_trio")
     ours.setLevel(level.upper())
+    # Whoever has asked for these wants all of them.
+    logging.getLogger("sse_trio.audit").setLevel(logging.INFO)
     logging.basicConfig(level=max(ours.level, logging.WARNING), handlers=[handler])
 
 

@@ -46,6 +46,7 @@ LOG = """
 import logging, sys
 from sse_trio import logs
 logs.set_up(sys.argv[1], "text")
+logging.getLogger("sse_trio.audit").info("decided")
 for name in ("sse_trio", "other"):
     for level in ("debug", "info", "warning", "error"):
         getattr(logging.getLogger(name), level)("said")

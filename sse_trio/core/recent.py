@@ -44,17 +44,26 @@ class Recent(Generic[V]):
 class WrongKeys:
     """Counts wrong keys by client address; an address over `limit` is refused unheard.
 
-    Each further wrong key starts the `window` (seconds) anew.
+    Each further wrong key starts the `window` (seconds) anew. An address that has shown a right
+    key within it is heard: others who share the address cannot lock it.
     """
 
     def __init__(self, *, limit: int, window: float = 60.0, size: int = 65536) -> None:
         self.limit = limit
         self._counts: Recent[int] = Recent(lifetime=window, size=size)
+        self._right: Recent[bool] = Recent(lifetime=window, size=size)
 
-    def count(self, address: str, now: float) -> None:
-        """Note a wrong key from `address`."""
-        self._counts.put(address, (self._counts.get(address, now) or 0) + 1, now)
+    def count(self, address: str, now: float) -> int:
+        """Note a wrong key from `address`; return how many there are in this window."""
+        count = (self._counts.get(address, now) or 0) + 1
+        self._counts.put(address, count, now)
+        return count
+
+    def count_right(self, address: str, now: float) -> None:
+        """Note a right key from `address`, which is not refused."""
+        self._right.put(address, True, now)
 
     def refused(self, address: str, now: float) -> bool:
         """Whether `address` has to wait."""
-        return (self._counts.get(address, now) or 0) >= self.limit
+        is_over = (self._counts.get(address, now) or 0) >= self.limit
+        return is_over and not self._right.get(address, now)

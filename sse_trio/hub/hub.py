@@ -34,6 +34,7 @@ from ..ledger import Commit, Ledger
 from ..ledger.memory import DONE
 from ..roster import Roster
 from .answers import Answers
+from .audit import IN_PROCESS, Audit, Sink, TakenUp
 from .member import Ending, Member, Outcome, Spawn
 from .membership import Membership
 from .notices import Notices
@@ -89,7 +90,8 @@ class Follower(Protocol):
 class Hub:
     """The rooms of one server. Made by `serve`; an embedder calls `notify` and the rest.
 
-    `wall` is Unix time in seconds; `spawn` starts a task that lives no longer than the hub.
+    `wall` is Unix time in seconds; `spawn` starts a task that lives no longer than the hub;
+    `audit` is where every decision is written.
     """
 
     def __init__(
@@ -100,6 +102,7 @@ class Hub:
         *,
         wall: Callable[[], float] = time.time,
         jitter: Callable[[], float] = random.random,
+        audit: Sink | None = None,
     ) -> None:
         self.config = config
         self.clock = trio.lowlevel.current_clock().current_time
@@ -119,7 +122,7 @@ class Hub:
             self.timers,
             wall=wall,
             jitter=jitter,
-            lifted=self._follow,
+            taken_up=self._note_taken_up,
             failed=self.notices.failed,
         )
         self.recognition = self.membership.recognition
@@ -128,7 +131,8 @@ class Hub:
         self._busy: dict[str, trio.lowlevel.ParkingLot] = {}
         self._quiet = trio.Event()
         self.followers: list[Follower] = []
-        self.on_reload: list[Callable[[Config], object]] = []
+        self.audit = Audit(audit, wall=wall, failed=self._note_audit_failure)
+        self.on_reload: list[Callable[[Config], object]] = [lambda _: self.audit.reopen()]
         """What else has to know of another configuration: called with it, by `reload`."""
         self.store: Any = None
         """What those have in common, which is their own matter: here it lasts as long as they."""
@@ -237,7 +241,7 @@ class Hub:
         """
         with _callers_mistakes():
             wanted = Release(room=room, session=session)
-        self._decide(wanted, None)
+        self._decide(wanted, None, IN_PROCESS)
         self.recognition.note(wanted.room)
 
     async def log_out(
@@ -279,14 +283,7 @@ class Hub:
         Raises:
             LocalProtocolError: a value is outside the protocol's limits.
         """
-        login = _login(room, session, epoch, issued)
-        before = self.view(login.room)
-        stands = self.recognition.recall(login)
-        after = self.view(login.room)
-        # A login from beyond the room's epoch ends older ones, and so may one too many.
-        if before.ended_below != after.ended_below or not before.sessions <= after.sessions:
-            self._follow(login.room, before.sessions - after.sessions)
-        return stands
+        return self.membership.recall(_login(room, session, epoch, issued))
 
     def view(self, room: str | int) -> View:
         """Return who stands in a room.
@@ -360,7 +357,11 @@ class Hub:
             LocalProtocolError: a value is outside the protocol's limits.
         """
         with _callers_mistakes():
-            return self.recognition.ticket(name(room, "room"), name(session, "session"))
+            room, session = name(room, "room"), name(session, "session")
+        if self.recognition.mark_named(room, session):
+            epoch = self.view(room).epoch
+            self.audit.took_up(TakenUp(room, session, epoch), IN_PROCESS)
+        return self.recognition.ticket(room, session)
 
     def reload(self, wanted: Config) -> Reload:
         """Take over what can change without a restart, and return what that was.
@@ -393,22 +394,27 @@ class Hub:
         *,
         by: Release | None = None,
         on_decision: OnDecision | None = None,
+        caller: str = IN_PROCESS,
     ) -> Outcome:
         """Carry out what has been checked. Raises as :meth:`notify` and :meth:`release` do.
 
-        Where the session of `by` does not stand, that is carried out instead.
+        Where the session of `by` does not stand, that is carried out instead. `caller` is who has
+        asked, for the audit log.
         """
         try:
             with self._within_ledger_timeout():
-                outcome, repeated = await self._decide_in_turn(wanted, by, on_decision)
+                outcome, repeated = await self._decide_in_turn(wanted, by, on_decision, caller)
         except (Draining, Conflict, LimitReached, LedgerError) as refusal:
             self._count(wanted, _RESULTS[type(refusal)])
+            if isinstance(refusal, LimitReached):
+                assert isinstance(wanted, Notify), "to end sessions needs no place"
+                self.audit.refused(wanted, self.view(wanted.room).epoch, caller)
             raise
         await outcome.told.wait()
         self._count(wanted, "duplicate" if repeated else "accepted")
         return outcome
 
-    def accept_at_once(self, wanted: Notify | Release) -> Accepted | None:
+    def accept_at_once(self, wanted: Notify | Release, caller: str) -> Accepted | None:
         """Carry out what has been checked, in this step; None, and nothing is done, if it can't be.
 
         That is where it has to wait for its turn, or is refused: for :meth:`accept` to say. If
@@ -417,7 +423,7 @@ class Hub:
         if self.draining.is_set() or wanted.room in self._busy:
             return None
         try:
-            outcome, repeated, commit = self._decide_or_repeat(wanted, None)
+            outcome, repeated, commit = self._decide_or_repeat(wanted, None, caller)
         except (Conflict, LimitReached):
             return None
         finished = commit.done and outcome.told.is_set()
@@ -449,7 +455,11 @@ class Hub:
         self._count(wanted, "duplicate" if accepted.repeated else "accepted")
 
     async def _decide_in_turn(
-        self, wanted: Notify | Release, by: Release | None, on_decision: OnDecision | None
+        self,
+        wanted: Notify | Release,
+        by: Release | None,
+        on_decision: OnDecision | None,
+        caller: str,
     ) -> tuple[Outcome, bool]:
         """Carry out when it is its turn, and wait until that is durable; say if it was repeated."""
         self._refuse_while_draining()
@@ -459,7 +469,7 @@ class Hub:
             self._refuse_while_draining()
             if by is not None and by.session not in self.view(by.room).sessions:
                 wanted, on_decision = by, None
-            outcome, repeated, commit = self._decide_or_repeat(wanted, on_decision)
+            outcome, repeated, commit = self._decide_or_repeat(wanted, on_decision, caller)
             await commit.wait()
             outcome.durable = True
         finally:
@@ -467,10 +477,10 @@ class Hub:
         return outcome, repeated
 
     def _decide_or_repeat(
-        self, wanted: Notify | Release, on_decision: OnDecision | None
+        self, wanted: Notify | Release, on_decision: OnDecision | None, caller: str
     ) -> tuple[Outcome, bool, Commit]:
         repeated = self._answers.get(wanted)
-        answer, outcome = repeated or self._decide(wanted, on_decision)
+        answer, outcome = repeated or self._decide(wanted, on_decision, caller)
         # Noted in the same step as it was decided; or again, if that had failed.
         commit = DONE if outcome.durable else self.recognition.note(wanted.room, answer)
         outcome.durable = commit.done
@@ -503,7 +513,7 @@ class Hub:
         counter[result] += 1
 
     def _decide(
-        self, wanted: Notify | Release, on_decision: OnDecision | None
+        self, wanted: Notify | Release, on_decision: OnDecision | None, caller: str
     ) -> tuple[Answer | None, Outcome]:
         """Decide, and tell the first of the members that it ends."""
         started = self.clock()
@@ -511,6 +521,7 @@ class Hub:
         # Sessions that the room does not know too: a follower may know them.
         concerned.update((wanted.session,) if isinstance(wanted, Release) else wanted.end)
         ending = self.membership.decide(wanted)
+        self.audit.decided(wanted, ending.outcome, caller)
         if on_decision is not None:
             on_decision(ending.outcome.epoch)
         if self.followers:
@@ -524,9 +535,18 @@ class Hub:
             self._spawn(self._finish_fan_out, ending, started)
         return self._answers.put(wanted, ending), ending.outcome
 
-    def _follow(self, room: str, ended: Collection[str] = ()) -> None:
+    def _follow(self, room: str, ended: Collection[str]) -> None:
         for follower in self.followers:
             follower.decided(room, ended)
+
+    def _note_taken_up(self, taken: TakenUp, address: str | None) -> None:
+        self.audit.took_up(taken, address or IN_PROCESS)
+        if taken.is_lifted:
+            self._follow(taken.room, taken.ended)
+
+    def _note_audit_failure(self, error: OSError) -> None:
+        self.counters.audit_failures += 1
+        self.notices.error("the audit log cannot be written: %s", error.strerror)
 
     async def _finish_fan_out(self, ending: Ending, started: float) -> None:
         try:

@@ -20,13 +20,14 @@ import trio
 from ..config import Config
 from ..core import messages
 from ..core.heartbeats import first_delay
-from ..core.logins import Termination
+from ..core.logins import Login, Termination
 from ..core.messages import CloseCode
 from ..core.notify import LAST_JOINED, Notify, Release
 from ..core.rooms import Rooms
 from ..core.tickets import Ticket
 from ..errors import RemoteProtocolError
 from ..ledger import Ledger
+from .audit import TakenUp
 from .letters import Letter
 from .member import Ending, Member, Outcome, Peer, State
 from .recognition import Recognition
@@ -44,9 +45,9 @@ class ToldTogether:
 class Membership:
     """The WebSockets of one server, the rooms they have joined, and their timers.
 
-    `wall` is Unix time in seconds. `lifted` is called with a room in which a ticket has ended
-    older logins, `failed` with an unexpected exception. A fan-out gives
-    way after every `slice` members.
+    `wall` is Unix time in seconds. `taken_up` is called with a login that its own proof has brought
+    to its room, and with the address that it came from, if any; `failed` with an unexpected
+    exception. A fan-out gives way after every `slice` members.
     """
 
     def __init__(
@@ -57,7 +58,7 @@ class Membership:
         *,
         wall: Callable[[], float],
         jitter: Callable[[], float],
-        lifted: Callable[[str], None],
+        taken_up: Callable[[TakenUp, str | None], None],
         failed: Callable[[str, Exception], object],
         slice: int = SLICE,
     ) -> None:
@@ -67,7 +68,7 @@ class Membership:
         self._timers = timers
         self._wall = wall
         self._jitter = jitter
-        self._lifted = lifted
+        self._taken_up = taken_up
         self._failed = failed
         self._slice = slice
         self.rooms: Rooms[Member] = Rooms()
@@ -267,7 +268,8 @@ class Membership:
     async def emptied(self) -> None:
         """Wait until nobody is left: neither who is parked, nor who has a task of its own."""
         while self._present:
-            self._left = trio.Event()
+            if self._left.is_set():
+                self._left = trio.Event()
             await self._left.wait()
 
     def refuse(self, member: Member, code: CloseCode, why: str) -> None:
@@ -389,18 +391,7 @@ class Membership:
             self.refuse(member, CloseCode.TOO_MANY, "too many connections in this room")
             return
         self.counters.joins["joined"] += 1
-        is_lifted = login.epoch > standing.epoch
-        is_news = standing.admit(session, login)
-        if is_lifted:
-            # The room had lost its memory. The newest login's own proof ends the older ones.
-            termination = Termination(standing.epoch, "login")
-            ending = self._end(standing.standing(), termination, Outcome(room, standing.epoch))
-            deque(ending.telling, maxlen=0)
-            self._lifted(room)
-        if is_news:
-            self.recognition.note(room)
-        else:
-            self.recognition.see(room, session)
+        self._take_up(room, session, login, member.address)
         member.next_beat = self._timers.now() + first_delay(
             self._config.heartbeat_interval, self._jitter
         )
@@ -412,6 +403,34 @@ class Membership:
             member.admission = ledger.pending(room)
         if member.admission is None:
             self.welcome(member)
+
+    def recall(self, ticket: Ticket) -> bool:
+        """Take up a login that is proved, as a join with a ticket would; False if it has ended."""
+        standing = self.recognition.standing(ticket.room)
+        login = standing.login(ticket.session, ticket)
+        if standing.superseded(login):
+            return False
+        self._take_up(ticket.room, ticket.session, login, None)
+        return True
+
+    def _take_up(self, room: str, session: str, login: Login, address: str | None) -> None:
+        """Admit a login that stands: the room knows it from now on."""
+        standing = self.recognition.standing(room)
+        before = standing.standing()
+        is_lifted = login.epoch > standing.epoch
+        is_news = standing.admit(session, login)
+        if is_lifted:
+            # The room had lost its memory. The newest login's own proof ends the older ones.
+            termination = Termination(standing.epoch, "login")
+            ending = self._end(standing.standing(), termination, Outcome(room, standing.epoch))
+            deque(ending.telling, maxlen=0)
+        if is_news and login.named:
+            ended = frozenset(before - standing.standing())
+            self._taken_up(TakenUp(room, session, login.epoch, ended, is_lifted), address)
+        if is_news:
+            self.recognition.note(room)
+        else:
+            self.recognition.see(room, session)
 
     def welcome(self, member: Member) -> None:
         """Tell a member that it is admitted, unless it has been ended since."""

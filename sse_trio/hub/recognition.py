@@ -111,18 +111,6 @@ class Recognition:
         known = standing.logins.get(login.session)
         return True if known and known.named and known.epoch == login.epoch else None
 
-    def recall(self, login: Ticket) -> bool:
-        """Take up a login that is proved, as a ticket would be; False if it has ended."""
-        standing = self.standing(login.room)
-        found = standing.login(login.session, login)
-        if standing.superseded(found):
-            return False
-        if standing.admit(login.session, found):
-            self.note(login.room)
-        else:
-            self.see(login.room, login.session)
-        return True
-
     def view(self, room: str) -> View:
         """Return who stands in a room, and what ends those that it does not know."""
         standing = self._standings.get(room)
@@ -178,16 +166,20 @@ class Recognition:
         token = self._tokens.mint(login, now=now, jti=jti)
         return (ticket, token) if ticket and token else (None, None)
 
-    def ticket(self, room: str, session: str) -> str | None:
-        """Sign a ticket of the session's login, as of now if it is new; None without a key.
+    def mark_named(self, room: str, session: str) -> bool:
+        """Take up a session that a ticket is to be signed for; False if that changes nothing.
 
-        The room knows the session from now on. Otherwise, when the ticket comes back, the room
-        would take the session for one that has ended and was forgotten.
+        The room knows it from now on. Otherwise, when the ticket comes back, the room would take
+        the session for one that has ended and was forgotten.
         """
-        standing = self.standing(room)
-        if self._tickets.can_sign and standing.mark_named(session):
-            self.note(room)
-        return self.prove(standing, room, session)[0]
+        if not self._tickets.can_sign or not self.standing(room).mark_named(session):
+            return False
+        self.note(room)
+        return True
+
+    def ticket(self, room: str, session: str) -> str | None:
+        """Sign a ticket of the session's login; None without a key."""
+        return self.prove(self.standing(room), room, session)[0]
 
     def prove(
         self, standing: Standing, room: str, session: str | None

@@ -45,6 +45,8 @@ class Statistics:
     """Members that neither acknowledged nor closed within `linger`."""
     dead_peers: int
     slow_members: int
+    audit_failures: int
+    """Decisions that could not be written to the audit log."""
     fan_out_buckets: tuple[int, ...]
     """Fan-outs by `FAN_OUT_BUCKETS`, and one for those that took longer."""
     fan_out_seconds: float
@@ -70,6 +72,7 @@ class Counters:
         self.terminations_cut = 0
         self.dead_peers = 0
         self.slow_members = 0
+        self.audit_failures = 0
         self._fan_outs = [0] * (len(FAN_OUT_BUCKETS) + 1)
         self._fan_out_seconds = 0.0
 
@@ -107,6 +110,7 @@ class Counters:
             terminations_cut=self.terminations_cut,
             dead_peers=self.dead_peers,
             slow_members=self.slow_members,
+            audit_failures=self.audit_failures,
             fan_out_buckets=tuple(self._fan_outs),
             fan_out_seconds=self._fan_out_seconds,
         )

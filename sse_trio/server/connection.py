@@ -166,12 +166,13 @@ class Connection(HasDeadline):
                     self._upgrade(wanted, address)
                     return
                 case Verify():
-                    self._answer(wanted, data)
+                    self._answer(wanted, data, address)
                     return
                 case Notify() | Release() | Check() | Sessions() if not self._server.is_guessing(
                     address
                 ):
-                    self._answer(wanted, data)
+                    self._server.count_right_key(address)
+                    self._answer(wanted, data, address)
                     return
         self._hand_to_task(data)
 
@@ -183,11 +184,13 @@ class Connection(HasDeadline):
             self._leave()
             converse(self._server, self.transport, address, b"")
 
-    def _answer(self, wanted: Notify | Release | routes.Question, data: bytes) -> None:
+    def _answer(
+        self, wanted: Notify | Release | routes.Question, data: bytes, address: str
+    ) -> None:
         """Answer in this step, if there is nothing to wait for; a task does the rest."""
         try:
             if isinstance(wanted, Notify | Release):
-                self._announce(wanted, data)
+                self._announce(wanted, data, address)
             else:
                 self._reply(routes.answer(self._hub, wanted))
         except Exception as error:  # noqa: BLE001
@@ -195,8 +198,8 @@ class Connection(HasDeadline):
             self._leave()
             self._exchange(data, answer=problems.BROKEN)
 
-    def _announce(self, wanted: Notify | Release, data: bytes) -> None:
-        accepted = self._hub.accept_at_once(wanted)
+    def _announce(self, wanted: Notify | Release, data: bytes, address: str) -> None:
+        accepted = self._hub.accept_at_once(wanted, address)
         if accepted is None:
             self._hand_to_task(data)
         elif wanted.wait or not accepted.finished:

@@ -201,8 +201,8 @@ class Exchange:
             return problems.WRONG_KEYS
         if unauthorized:
             self._server.count_wrong_key(self._address)
-            self._hub.counters.refused_keys["unauthorized"] += 1
-            self._hub.notices.warn("a request from %s had a wrong or no key", self._address)
+        else:
+            self._server.count_right_key(self._address)
         return outcome
 
     async def _answer(self, outcome: Wanted) -> bool:
@@ -228,7 +228,7 @@ class Exchange:
                     self._hub.counters.refused_handshakes["loading"] += 1
                 return problems.LOADING
             case Notify() | Release():
-                return await announce(self._hub, outcome)
+                return await announce(self._hub, outcome, self._address)
             case Check() | Sessions() | Verify():
                 return routes.answer(self._hub, outcome)
             case Upgrade():

@@ -10,6 +10,7 @@ import trio
 from ..config import Config
 from ..core.heads import Heads
 from ..fields import Tcp
+from ..hub.audit import open_sink
 from ..hub.hub import Hub
 from ..hub.member import Spawn
 from ..ledger import Ledger, open_ledger
@@ -37,7 +38,7 @@ async def serve(
     503. A `ledger` passed in is the caller's to open and close.
 
     Raises:
-        OSError: the address cannot be listened on.
+        OSError: the address cannot be listened on, or the audit log not be opened.
         LedgerError: the ledger cannot be opened, or not be read.
     """
     failure: Exception | None = None
@@ -50,11 +51,12 @@ async def serve(
             stack.callback(listener.close)
         if ledger is None:
             ledger = await stack.enter_async_context(open_ledger(config))
+        audit = stack.enter_context(open_sink(config.audit))
         # The timers outlive the connections, whose closes they time, and so does the one
         # task that waits for all those that are parked.
         async with trio.open_nursery() as timers:
             async with trio.open_nursery() as connections:
-                hub = Hub(config, ledger, connections.start_soon)
+                hub = Hub(config, ledger, connections.start_soon, audit=audit)
                 hub.loading = True
                 server = Server(hub, connections.start_soon)
                 parking = server.parking

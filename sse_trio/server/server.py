@@ -59,9 +59,18 @@ class Server:
         """Whether an address has presented so many wrong keys that it is not heard for a while."""
         return self._wrong_keys.refused(address, self.hub.clock())
 
+    def count_right_key(self, address: str) -> None:
+        """Note that an address that is heard has presented the right key."""
+        self._wrong_keys.count_right(address, self.hub.clock())
+
     def count_wrong_key(self, address: str) -> None:
         """Note that an address has presented a wrong key, or none."""
-        self._wrong_keys.count(address, self.hub.clock())
+        count = self._wrong_keys.count(address, self.hub.clock())
+        self.hub.counters.refused_keys["unauthorized"] += 1
+        self.hub.notices.warn("a request from %s had a wrong or no key", address)
+        # Whoever shares its address with the application may go on, but not fill the disk.
+        if count <= self._wrong_keys.limit:
+            self.hub.audit.wrong_key(address)
 
     async def give_way(self) -> None:
         """Let all other tasks have a turn, and then those that have waited here for longer.

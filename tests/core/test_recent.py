@@ -86,6 +86,34 @@ def test_each_further_wrong_key_starts_the_window_anew() -> None:
     assert not wrong.refused("192.0.2.1", 160)
 
 
+def test_who_has_shown_a_right_key_is_heard_for_a_while() -> None:
+    wrong = WrongKeys(limit=2, window=60)
+    wrong.count_right("192.0.2.1", 0)
+    assert [wrong.count("192.0.2.1", 59) for _ in range(3)] == [1, 2, 3]
+    wrong.count("192.0.2.2", 59)
+    wrong.count("192.0.2.2", 59)
+    assert not wrong.refused("192.0.2.1", 59.9)
+    assert wrong.refused("192.0.2.2", 59.9)
+    # A minute later it is one like any other.
+    assert wrong.refused("192.0.2.1", 60)
+    # And it is heard again for as long, once that is over.
+    assert not wrong.refused("192.0.2.1", 119)
+    assert wrong.count("192.0.2.1", 119) == 1
+    assert wrong.count("192.0.2.1", 119) == 2
+    wrong.count_right("192.0.2.1", 119)
+    assert not wrong.refused("192.0.2.1", 178.9)
+
+
+def test_right_keys_are_bounded_in_number_too() -> None:
+    wrong = WrongKeys(limit=1, size=2)
+    for address in ("192.0.2.1", "192.0.2.2", "192.0.2.3"):
+        wrong.count_right(address, 0)
+    wrong.count("192.0.2.1", 0)
+    wrong.count("192.0.2.3", 0)
+    assert wrong.refused("192.0.2.1", 0)
+    assert not wrong.refused("192.0.2.3", 0)
+
+
 def test_addresses_are_bounded_in_number() -> None:
     wrong = WrongKeys(limit=1, size=2)
     for address in ("192.0.2.1", "192.0.2.2", "192.0.2.3"):

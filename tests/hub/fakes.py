@@ -92,7 +92,7 @@ def membership_at(
         timers or Timers(clock=now, width=slot_width(config)),
         wall=now,
         jitter=lambda: jitter,
-        lifted=lambda _: None,
+        taken_up=lambda *_: None,
         failed=Notices(now).failed,
         slice=slice,
     )

@@ -133,6 +133,7 @@ async def test_metrics(start: Start) -> None:
         "sse_trio_terminations_cut_total": 0,
         "sse_trio_dead_peers_total": 0,
         "sse_trio_slow_members_total": 0,
+        "sse_trio_audit_failures_total": 0,
         "sse_trio_fan_out_seconds_count": 1,
         "sse_trio_fan_out_seconds_bucket[+Inf]": 1,
     }

@@ -10,10 +10,10 @@ from ...strict_json import dumps
 from ..replies import JSON, Reply
 
 
-async def announce(hub: Hub, wanted: Notify | Release) -> Reply | Problem:
-    """Carry out a notify or release; return the answer when it is due."""
+async def announce(hub: Hub, wanted: Notify | Release, address: str) -> Reply | Problem:
+    """Carry out a notify or release of an address; return the answer when it is due."""
     try:
-        outcome = await hub.accept(wanted)
+        outcome = await hub.accept(wanted, caller=address)
     except Draining:
         return problems.DRAINING
     except Conflict as other:

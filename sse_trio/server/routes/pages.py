@@ -109,6 +109,7 @@ class _Metrics(Collector):
             ("terminations_cut", "Of those, cut without an answer", now.terminations_cut),
             ("dead_peers", "Members dropped for silence", now.dead_peers),
             ("slow_members", "Members closed for reading too slowly", now.slow_members),
+            ("audit_failures", "Decisions that the audit log has not got", now.audit_failures),
         ):
             yield CounterMetricFamily(f"sse_trio_{name}", about, count)
         refused = now.refused_handshakes

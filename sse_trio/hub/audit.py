@@ -1,0 +1,222 @@
+"""The audit log: one JSON object a line for each decision about who stands.
+
+It is the one place that writes rooms, and what a person knows a login by (`about`). A session is
+written as the beginning of its SHA-256: whoever knows a session can join as it in open mode. The
+hash needs no key, because sessions are random and nobody can try them all; so an operator who
+has a session finds it here with `sha256sum`.
+
+A decision is written in the step that makes it, and so before its answer. What cannot be written
+is counted and reported, and the answer is given all the same.
+"""
+
+import errno
+import hashlib
+import logging
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any, Final, Protocol
+
+import attrs
+
+from .. import strict_json
+from ..core.notify import LAST_JOINED, Notify, Release
+from .member import Outcome
+
+logger = logging.getLogger("sse_trio.audit")
+
+IN_PROCESS: Final = "in-process"
+"""Who asked, if it was the program that the hub is part of."""
+
+# Of 64. That is 64 bits: of a billion sessions, hardly two begin alike.
+DIGITS: Final = 16
+
+
+class Sink(Protocol):
+    """Where the lines go; neither call waits."""
+
+    def write(self, lines: bytes) -> None:
+        """Append whole lines.
+
+        Raises:
+            OSError: not all of them could be written.
+        """
+        ...
+
+    def reopen(self) -> None:
+        """Go on with the file that has the name now.
+
+        Raises:
+            OSError: it cannot be opened; the old one is kept.
+        """
+        ...
+
+
+class AuditFile:
+    """A file that is only appended to: others may read, rename or cut it meanwhile.
+
+    Raises:
+        OSError: it cannot be opened.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._file = self._open()
+        self._is_torn = False
+
+    def write(self, lines: bytes) -> None:
+        """Append whole lines, in one call: to the kernel's memory, which takes microseconds."""
+        data = b"\n" + lines if self._is_torn else lines
+        written = os.write(self._file, data)
+        if written:
+            self._is_torn = not data[:written].endswith(b"\n")
+        if written < len(data):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def reopen(self) -> None:
+        """Go on with the file that has the name now."""
+        old, self._file = self._file, self._open()
+        self._is_torn = False
+        os.close(old)
+
+    def close(self) -> None:
+        """Close it."""
+        os.close(self._file)
+
+    def _open(self) -> int:
+        # Without waiting: a pipe that nobody reads is an error.
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC
+        return os.open(self._path, flags, 0o600)
+
+
+class _Log:
+    """The logger ``sse_trio.audit``, whose lines wait and are lost as all others are."""
+
+    def write(self, lines: bytes) -> None:
+        for line in lines.decode().splitlines():
+            logger.info("%s", line)
+
+    def reopen(self) -> None:
+        pass
+
+
+@contextmanager
+def open_sink(where: str | None) -> Iterator[Sink | None]:
+    """Open what `Config.audit` says, if it says anything.
+
+    Raises:
+        OSError: it cannot be opened.
+    """
+    if where is None:
+        yield None
+    elif where == "log":
+        yield _Log()
+    else:
+        file = AuditFile(where)
+        try:
+            yield file
+        finally:
+            file.close()
+
+
+@attrs.frozen
+class TakenUp:
+    """A login that its own proof has brought to a room, and whom it has ended."""
+
+    room: str
+    session: str
+    epoch: int
+    ended: frozenset[str] = frozenset()
+    is_lifted: bool = False
+    """Whether it was from beyond the room's epoch, and so may have ended others."""
+
+
+class Audit:
+    """Writes decisions to a sink, if there is one.
+
+    `wall` is Unix time in seconds; `failed` is called with what could not be written.
+    """
+
+    def __init__(
+        self,
+        sink: Sink | None,
+        *,
+        wall: Callable[[], float],
+        failed: Callable[[OSError], object],
+    ) -> None:
+        self._sink = sink
+        self._wall = wall
+        self._failed = failed
+
+    def reopen(self) -> None:
+        """Go on with the file that has the name now; with the old one, if that cannot be opened."""
+        if self._sink is not None:
+            try:
+                self._sink.reopen()
+            except OSError as error:
+                self._failed(error)
+
+    def decided(self, wanted: Notify | Release, outcome: Outcome, by: str) -> None:
+        """Write who has begun and who has ended by a notify or a release."""
+        if self._sink is None:
+            return
+        about = {"room": outcome.room, "epoch": outcome.epoch, "reason": wanted.reason, "by": by}
+        if isinstance(wanted, Release):
+            self._write(*(_line("released", about, session) for session in outcome.ended))
+            return
+        ended = (_line("ended", about, session) for session in outcome.ended)
+        if outcome.sender is None:
+            # Whoever is not known has ended too.
+            self._write(*ended, _line("ended", about))
+        else:
+            self._write(*ended, _line("began", about, outcome.sender, wanted.about))
+
+    def took_up(self, taken: TakenUp, by: str) -> None:
+        """Write that a login has come with a proof of its own, and whom that has ended."""
+        if self._sink is None:
+            return
+        about = {"room": taken.room, "epoch": taken.epoch, "reason": "login", "by": by}
+        ended = (_line("ended", about, session) for session in sorted(taken.ended))
+        self._write(*ended, _line("began", about | {"reason": "ticket"}, taken.session))
+
+    def refused(self, notify: Notify, epoch: int, by: str) -> None:
+        """Write that there was no place for a login."""
+        about = {"room": notify.room, "epoch": epoch, "reason": notify.reason, "by": by}
+        sender = None if notify.sender is LAST_JOINED else notify.sender
+        self._write(_line("refused", about, sender, notify.about))
+
+    def wrong_key(self, by: str) -> None:
+        """Write that a request had a wrong key, or none."""
+        self._write(_line("wrong key", {"by": by}))
+
+    def _write(self, *lines: dict[str, Any]) -> None:
+        if self._sink is None or not lines:
+            return
+        now = datetime.fromtimestamp(self._wall(), UTC).isoformat(timespec="milliseconds")
+        time = {"time": now.replace("+00:00", "Z")}
+        text = "".join(f"{strict_json.dumps(time | line)}\n" for line in lines)
+        try:
+            self._sink.write(text.encode())
+        except OSError as error:
+            self._failed(error)
+
+
+def hashed(session: str) -> str:
+    """Return what a session is called in the audit log."""
+    return hashlib.sha256(session.encode()).hexdigest()[:DIGITS]
+
+
+def _line(
+    event: str,
+    what: dict[str, Any],
+    session: str | None = None,
+    about: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Return one line's members; what is not known is left out."""
+    line = {"event": event, **what}
+    if session is not None:
+        line["session"] = hashed(session)
+    if about is not None:
+        line["about"] = about
+    return line
