@@ -102,7 +102,7 @@ class Authentication:
                 activity=self._is_activity(scope),
             )
         except LedgerError as error:
-            logger.error("a request could not be authenticated: %s", error)  # noqa: TRY400
+            authority.notices.error("a request could not be authenticated: %s", error)
             for message in answers.unavailable(scope):
                 await send(message)
             return

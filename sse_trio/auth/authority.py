@@ -17,6 +17,7 @@ import trio
 from ..core.notify import MAX_END
 from ..core.tokens import MAX_EPOCH
 from ..hub.member import Outcome
+from ..hub.notices import Notices
 from . import cookies
 from .browsers import Browser, Step
 from .cookies import Claims, User
@@ -106,6 +107,11 @@ class Authority:
         # Only now, because a sweep needs the keys.
         hub.follow(authority._records)
         return authority
+
+    @property
+    def notices(self) -> Notices:
+        """Where to log what clients can cause at will."""
+        return self._rooms.notices
 
     def room(self, user: User) -> str:
         """Return the name of a user's room.

@@ -19,6 +19,7 @@ import trio
 from ..errors import Draining, LedgerError
 from ..hub.hub import Follower
 from ..hub.member import Outcome
+from ..hub.notices import Notices
 from ..hub.recognition import View
 from ..ledger import Ledger
 from .cookies import Claims, User, checked
@@ -50,6 +51,11 @@ class Rooms(Protocol):
 
     def ticket(self, room: str, session: str) -> str | None:
         """Sign what the pages of a login join with; None without a key."""
+        ...
+
+    @property
+    def notices(self) -> Notices:
+        """Where to log what may happen often."""
         ...
 
     store: Any
@@ -210,22 +216,31 @@ class Records:
 
         Their pages are told, and their places become free.
         """
-        # What cannot be done now is done the next time.
-        with contextlib.suppress(LedgerError, Draining):
+        with self._reporting():
             if self._issuers is None:
                 self._issuers = await self.store.issuers()
                 self._since = self.wall()
-            nobodys = [issuer for issuer in self._issuers if not self._is_somebodys(issuer)]
-            for kind in Kind:
-                may_be_late = self.wall() - self._since < self.settings.lasts(kind)
-                for issuer in (self._own(), *(() if may_be_late else nobodys)):
+        nobodys = [issuer for issuer in self._issuers or () if not self._is_somebodys(issuer)]
+        for kind in Kind:
+            may_be_late = self.wall() - self._since < self.settings.lasts(kind)
+            for issuer in (self._own(), *(() if may_be_late else nobodys)):
+                with self._reporting():
                     while await self._end_some(await self._older(issuer, kind)):
                         pass
+        with self._reporting():
             while await self._end_some(await self._signed_by_others()):
                 pass
         if self.settings.key_rotation is not None:
             least = max(other.settings.least_rotation for other in self._sharing())
             await self.keyring.rotate_if_due(max(self.settings.key_rotation, least))
+
+    @contextlib.contextmanager
+    def _reporting(self) -> Iterator[None]:
+        """Log that the store cannot be read; what cannot be done now is done the next time."""
+        try:
+            yield
+        except LedgerError as error:
+            self.rooms.notices.error("sessions that have lapsed cannot be ended: %s", error)
 
     async def _older(self, issuer: tuple[str, str | None], kind: Kind) -> list[Session]:
         options, now = self.settings, self.wall()

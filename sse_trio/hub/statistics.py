@@ -30,11 +30,11 @@ class Statistics:
     joins: Mapping[str, int]
     """By result: joined, superseded, or the name of the close code."""
     notifies: Mapping[str, int]
-    """By result: accepted, duplicate, conflict, limit, draining, failed."""
+    """By result: accepted, duplicate, conflict, limit, loading, draining, failed."""
     releases: Mapping[str, int]
-    """By result: accepted, draining, failed."""
+    """By result: accepted, loading, draining, failed."""
     checks: Mapping[str, int]
-    """Logins that were asked about, by result: active, ended, unknown."""
+    """Logins that were asked about, by result: active, ended, unknown; or questions: loading."""
     refused_keys: Mapping[str, int]
     """Requests without a right key, by result: unauthorized, refused (unheard)."""
     refused_handshakes: Mapping[str, int]

@@ -224,8 +224,7 @@ class Exchange:
                     self._hub.counters.refused_handshakes[outcome.handshake] += 1
                 return outcome
             case _ if self._hub.loading and not self._hub.draining.is_set():
-                if isinstance(outcome, Upgrade):
-                    self._hub.counters.refused_handshakes["loading"] += 1
+                self._count_loading(outcome)
                 return problems.LOADING
             case Notify() | Release():
                 return await announce(self._hub, outcome, self._address)
@@ -234,6 +233,18 @@ class Exchange:
             case Upgrade():
                 self._hub.counters.refused_handshakes["draining"] += 1
                 return problems.DRAINING
+
+    def _count_loading(self, outcome: Wanted) -> None:
+        counters = self._hub.counters
+        match outcome:
+            case Upgrade():
+                counters.refused_handshakes["loading"] += 1
+            case Notify():
+                counters.notifies["loading"] += 1
+            case Release():
+                counters.releases["loading"] += 1
+            case _:
+                counters.checks["loading"] += 1
 
     async def _respond(self, answer: Reply | Problem) -> bool:
         """Send a response; True if the connection can take another request."""
@@ -275,3 +286,6 @@ class Exchange:
         # What the client sent right behind its handshake is its first message.
         self._is_over = False
         converse(self._server, self._transport, self._address, self._left_over())
+        if self._hub.draining.is_set():
+            # The drain waits for this task, and may not wait for further WebSockets any more.
+            await self._hub.membership.emptied()

@@ -17,7 +17,7 @@ from sse_trio.ledger import SqliteLedger
 
 from ..support import KEY
 from .fixtures import NOW
-from .world import ADA, NewWorld, World
+from .world import ADA, BOB, NewWorld, World, open_world
 
 MINUTE, DAY = 60, 86400
 
@@ -200,6 +200,27 @@ async def test_the_authorities_of_a_hub_share_a_store_without_being_told(
             await follower.sweep()
         assert [len(await each.sessions(ADA)) for each in (one, other)] == [1, 1]
         assert len({login.claims.kid for login in logins}) == 1
+
+
+@pytest.mark.parametrize("remember_login", [True, False])
+async def test_a_damaged_session_keeps_no_other_and_is_reported(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, remember_login: bool
+) -> None:
+    async with SqliteLedger.open(tmp_path / "test.db") as ledger:
+        sessions = SqliteSessions(ledger)
+        async with open_world(ledger, sessions) as world:
+            damaged = (await world.login(remember_login=remember_login)).claims.session
+            await world.login(BOB, remember_login=not remember_login)
+            change = "UPDATE sessions SET room = 'u' || char(1), seen = 0 WHERE id = ?"
+            await ledger.change(("damage", damaged), change, damaged).wait()
+            world.now += 60 * DAY
+            await world.sweep()
+            assert not world.hub.view(BOB.id).sessions
+            said = "sessions that have lapsed cannot be ended: the stored sessions are damaged"
+            assert caplog.text.count(said) == 1
+            for _ in range(20):
+                await world.sweep()
+            assert caplog.text.count(said) == 10
 
 
 async def test_what_the_first_is_given_the_others_share(new_world: NewWorld) -> None:

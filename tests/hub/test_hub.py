@@ -654,6 +654,20 @@ async def test_who_follows_is_told_of_a_room_that_a_ticket_has_lifted(start: Sta
     await page.stream.aclose()
 
 
+async def test_the_pages_of_those_that_a_recalled_login_ends_are_told(
+    start: Start, autojump_clock: MockClock
+) -> None:
+    hub = await start()
+    page = await raw_websocket(hub)
+    await page.send({"type": "join", "room": "u1", "session": "s1"})
+    assert (await page.message())["type"] == "joined"
+    assert hub.recall("u1", "s2", epoch=5, issued=hub.view("u1").now)
+    told = await page.message()
+    assert (told["type"], told["epoch"], told["reason"]) == ("terminate", 5, "login")
+    assert hub.statistics().members == 0
+    await page.stream.aclose()
+
+
 async def test_a_session_is_abandoned_without_anybody_waiting(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:

@@ -1,9 +1,11 @@
 """While the ledger is being read: who is answered, and what; and a start that is given up."""
 
+import json
 import re
 import time
 from collections.abc import Iterable
 from functools import partial
+from typing import Any
 
 import attrs
 import h11
@@ -84,6 +86,24 @@ async def starting(nursery: trio.Nursery, caplog: pytest.LogCaptureFixture) -> S
     [port] = re.findall(r"open mode.* port (\d+)", caplog.text)
     starting.at = Address(int(port))
     return starting
+
+
+async def test_who_is_told_to_wait_is_counted(starting: Starting) -> None:
+    asked: dict[str, dict[str, Any]] = {
+        "/notify": {},
+        "/release": {"session": "s1"},
+        "/check": {"session": "s1"},
+        "/sessions": {},
+    }
+    for path, members in asked.items():
+        body = json.dumps({"key": KEY, "room": "u1"} | members).encode()
+        headers = {"Content-Type": "application/json"}
+        answer = await request(starting.at, "POST", path, body=body, headers=headers)
+        assert answer.status == 503
+    assert (await request(starting.at, "GET", "/verify")).status == 503
+    counted = (await starting.is_ready()).statistics()
+    assert counted.notifies == counted.releases == {"loading": 1}
+    assert counted.checks == {"loading": 3}
 
 
 async def test_it_is_alive_and_not_ready(starting: Starting) -> None:
