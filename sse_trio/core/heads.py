@@ -56,7 +56,7 @@ _NOT_FOR_VERIFY: Final = re.compile(
 )
 
 # What matters to it, beside a Host (RFC 9112, section 3.2).
-_FOR_VERIFY: Final = re.compile(rb"\r\n(?i:(host|cookie|authorization)): *([ -~]*?) *(?=\r\n)")
+_FOR_VERIFY: Final = re.compile(rb"\r\n(?i:(host|cookie|authorization)):([ -~]*)")
 
 _ANY_LENGTH: Final = b"Content-Length: 0\r\n"
 _ANY_KEY: Final = b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
@@ -149,7 +149,7 @@ class Heads:
             return None
         found: dict[bytes, list[bytes]] = {b"host": [], b"cookie": [], b"authorization": []}
         for name, value in _FOR_VERIFY.findall(head):
-            found[name.lower()].append(value)
+            found[name.lower()].append(value.strip())
         if len(found[b"host"]) != 1:
             return None
         return read_verify(found[b"cookie"], found[b"authorization"], self._config.token_cookie)

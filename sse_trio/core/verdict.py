@@ -34,17 +34,20 @@ class Verdict:
 UNKNOWN: Final = Verdict()
 
 
-def verdict_of(room: str, session: str, found: Login | Termination | None) -> Verdict:
-    """Put into words what a look has found."""
+def verdict_of(
+    room: str, session: str, found: Login | Termination | None, expires: float | None = None
+) -> Verdict:
+    """Put into words what a look has found, by a token that `expires` or without one."""
     if found is None:
         return UNKNOWN
-    if isinstance(found, Login):
-        return Verdict(active=True, known=True, room=room, session=session, epoch=found.epoch)
+    ended = found if isinstance(found, Termination) else None
     return Verdict(
+        active=ended is None,
         known=True,
         room=room,
         session=session,
         epoch=found.epoch,
-        reason=found.reason,
-        detail=found.detail,
+        reason=ended and ended.reason,
+        detail=ended and ended.detail,
+        expires=expires,
     )

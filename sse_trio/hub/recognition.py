@@ -215,10 +215,7 @@ class Recognition:
             login = self._tokens.verify_untrusted(token, now=self._wall())
         except RemoteProtocolError:
             return UNKNOWN
-        verdict = self.check(login.room, login.session, login, seen=True, renew=renew)
-        if verdict.expires is None and verdict.known:
-            verdict = attrs.evolve(verdict, expires=login.expires)
-        return verdict
+        return self.check(login.room, login.session, login, seen=True, renew=renew)
 
     def check(
         self,
@@ -239,7 +236,8 @@ class Recognition:
         if standing is None:
             return UNKNOWN
         now = self._wall()
-        verdict = verdict_of(room, session, standing.look(session, proof, now=now))
+        expires = proof.expires if isinstance(proof, Ticket) else None
+        verdict = verdict_of(room, session, standing.look(session, proof, now=now), expires)
         if verdict.active and seen:
             self.see(room, session)
         if verdict.active and renew and self._tickets.can_sign:

@@ -12,6 +12,7 @@ from sse_trio import Config
 from sse_trio.core.heads import Heads, begins_request, without_empty_lines
 from sse_trio.core.notify import Notify, Release
 from sse_trio.core.problems import Problem
+from sse_trio.core.questions import Verify
 from sse_trio.core.requests import RequestReader, Upgrade, Wanted
 
 KEY = "a-key-of-the-tests"
@@ -274,6 +275,44 @@ def test_what_it_says_is_what_h11_says(requests: list[bytes]) -> None:
             # So much has to come, and no less.
             assert by_h11(data + b"1" * (reading - len(data) - 1)) is None
             assert by_h11(data + b"1" * (reading - len(data))) is not None
+
+
+verdict_fields = st.tuples(
+    st.sampled_from([b"Cookie", b"cookie", b"Authorization", b"A", b"X-Forwarded-For"]),
+    separators,
+    st.sampled_from(
+        [b"__Host-sse_trio=a", b"theme=dark; __Host-sse_trio=b ;c", b"x__Host-sse_trio=a", b" ",
+         b"Bearer c", b"bearer  c  ", b"Basic c", b"\t__Host-sse_trio=d\t", b"\x80"]
+    ),
+    ends,
+).map(b"".join)  # fmt: skip
+verdict_beginnings = st.sampled_from(
+    [b"GET /verify", b"DELETE /verify/a/b?c", b"HEAD /verify", b"CONNECT /verify", b"GET /verifyx",
+     b"GET http://hub/verify", b"GET /./verify", b"get /verify"]
+)  # fmt: skip
+
+
+@given(verdict_beginnings, st.lists(verdict_fields | fields, max_size=4), st.integers(0, 4))
+def test_a_request_for_a_verdict_is_what_h11_says(
+    beginning: bytes, lines: list[bytes], at: int
+) -> None:
+    lines.insert(at, b"Host: hub\r\n")
+    data = b"".join([beginning, b" HTTP/1.1\r\n", *lines, b"\r\n"])
+    reading = Heads(CONFIG).read(data)
+    if isinstance(reading, tuple):
+        wanted, _ = reading
+        found = by_h11(data)
+        assert found is not None
+        # Whose it is does not matter to a verdict.
+        assert (found[0], *found[2:]) == (wanted, b"", True)
+
+
+def test_a_usual_request_for_a_verdict_is_known() -> None:
+    """Also what is written in an unusual way, as long as it can mean one thing only."""
+    lines = [b"GET /verify/a?b HTTP/1.1", b"Host: hub", b"X-Forwarded-Uri: /a?b=1"]
+    cookie = b"cookie:  theme=dark;__Host-sse_trio=a.b.c  "
+    data = b"\r\n".join([*lines, cookie, b"", b""])
+    assert outcome(Heads(CONFIG), data) == Verify("a.b.c")
 
 
 # -- another configuration --------------------------------------------------------------

@@ -17,6 +17,12 @@ def test_one_that_has_ended_is_told_as_its_pages_are() -> None:
     )
 
 
+def test_a_token_has_a_time_however_its_session_is_judged() -> None:
+    for found in (Login(7, since=1.0, seen=2.0), Termination(8, "new")):
+        assert verdict_of("u1", "s1", found, 60.5).expires == 60.5
+    assert verdict_of("u1", "s1", None, 60.5) is UNKNOWN
+
+
 def test_of_what_is_not_known_nothing_is_said() -> None:
     assert verdict_of("u1", "s1", None) is UNKNOWN
     assert Verdict(active=False, known=False) == UNKNOWN

@@ -3,6 +3,7 @@
 import json
 import re
 import socket
+import time
 from functools import partial
 from unittest.mock import patch
 
@@ -13,7 +14,9 @@ from hypothesis import strategies as st
 from trio.testing import MockClock
 
 import sse_trio
+from sse_trio.core import tickets
 from sse_trio.core.heads import Heads
+from sse_trio.core.tickets import Ticket, Tickets
 
 from ..hub.fakes import MakeLedger, SlowLedger
 from ..support import CLOSE, KEY, client_frame, client_text
@@ -22,7 +25,8 @@ NONCE = b"dGhlIHNhbXBsZSBub25jZQ=="
 
 # What differs from one server to the next, and from one second; a ticket's length too.
 VARIES = re.compile(
-    rb'Date: [^\r]*|Content-Length: \d+(?=[^{]*\{[^}]*"ticket")|"ticket":"[^"]*"|"time":\d+'
+    rb'Date: [^\r]*|Content-Length: \d+(?=[^{]*\{[^}]*"ticket")'
+    rb'|"(?:ticket|token)":"[^"]*"|"time":\d+'
 )
 
 
@@ -31,6 +35,17 @@ def announcement(path: bytes, *fields: bytes, **members: object) -> bytes:
     head = [b"POST %b HTTP/1.1" % path, b"Host: hub", b"Content-Type: application/json", *fields]
     return b"\r\n".join([*head, b"Content-Length: %d" % len(body), b"", body])
 
+
+def verify(token: bytes, *fields: bytes, target: bytes = b"/verify") -> bytes:
+    cookie = b"Cookie: theme=dark; __Host-sse_trio=" + token
+    return b"\r\n".join([b"GET %b HTTP/1.1" % target, b"Host: hub", cookie, *fields, b"", b""])
+
+
+# Of a login that the hub comes to know by the notify that names it.
+TOKEN = Tickets((KEY,), lifetime=3600, kind=tickets.TOKEN).mint(
+    Ticket("u1", "s1", 1), now=time.time(), jti="j"
+)
+assert TOKEN
 
 notify = partial(announcement, b"/notify", key=KEY)
 JOIN = client_text({"type": "join", "room": "u1", "session": "s9"})
@@ -53,6 +68,16 @@ requests = st.sampled_from(
         announcement(b"/release", b"Connection: close", room="u1", session="s1", key=KEY),
         announcement(b"/notify", b"Connection: close", b"Upgrade: h2c", room="u1", key=KEY),
         announcement(b"/notify", b"Expect: 100-continue", room="u1", key=KEY),
+        announcement(b"/check", room="u1", session="s1", key=KEY),
+        announcement(b"/check", checks=[{"room": "ü", "session": "s1"}, {"token": "x"}], key=KEY),
+        announcement(b"/check", token=TOKEN, key=KEY),
+        announcement(b"/check", token=TOKEN, key="wrong"),
+        announcement(b"/sessions", room="u1", key=KEY),
+        verify(TOKEN.encode()),
+        verify(b"x"),
+        verify(b"x", b"Cookie: __Host-sse_trio=y"),
+        verify(TOKEN.encode(), b"X-Forwarded-Uri: /a?b", target=b"/verify/a?b"),
+        verify(TOKEN.encode(), b"Content-Length: 1"),
         b"GET /healthz HTTP/1.1\r\nHost: hub\r\n\r\n",
         b"HEAD / HTTP/1.1\r\nHost: hub\r\n\r\n",
         b"GARBAGE\r\n\r\n",
