@@ -17,7 +17,7 @@ import attrs
 import trio
 
 from ..errors import Draining, LedgerError
-from ..hub.hub import Follower
+from ..hub.decisions import Follower
 from ..hub.member import Outcome
 from ..hub.notices import Notices
 from ..hub.recognition import View

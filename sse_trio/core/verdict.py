@@ -40,14 +40,21 @@ def verdict_of(
     """Put into words what a look has found, by a token that `expires` or without one."""
     if found is None:
         return UNKNOWN
-    ended = found if isinstance(found, Termination) else None
+    if isinstance(found, Login):
+        return Verdict(
+            active=True,
+            known=True,
+            room=room,
+            session=session,
+            epoch=found.epoch,
+            expires=expires,
+        )
     return Verdict(
-        active=ended is None,
         known=True,
         room=room,
         session=session,
         epoch=found.epoch,
-        reason=ended and ended.reason,
-        detail=ended and ended.detail,
+        reason=found.reason,
+        detail=found.detail,
         expires=expires,
     )

@@ -10,7 +10,6 @@ is counted and reported, and the answer is given all the same.
 """
 
 import errno
-import hashlib
 import logging
 import os
 from collections.abc import Callable, Iterator
@@ -22,15 +21,13 @@ import attrs
 
 from .. import strict_json
 from ..core.notify import LAST_JOINED, Notify, Release
+from ..roster import fingerprint
 from .member import Outcome
 
 logger = logging.getLogger("sse_trio.audit")
 
 IN_PROCESS: Final = "in-process"
 """Who asked, if it was the program that the hub is part of."""
-
-# Of 64. That is 64 bits: of a billion sessions, hardly two begin alike.
-DIGITS: Final = 16
 
 
 class Sink(Protocol):
@@ -202,11 +199,6 @@ class Audit:
             self._failed(error)
 
 
-def hashed(session: str) -> str:
-    """Return what a session is called in the audit log."""
-    return hashlib.sha256(session.encode()).hexdigest()[:DIGITS]
-
-
 def _line(
     event: str,
     what: dict[str, Any],
@@ -216,7 +208,7 @@ def _line(
     """Return one line's members; what is not known is left out."""
     line = {"event": event, **what}
     if session is not None:
-        line["session"] = hashed(session)
+        line["session"] = fingerprint(session)
     if about is not None:
         line["about"] = about
     return line

@@ -1,17 +1,15 @@
 """The heart: join, notify, release, acknowledge, leave, beat, drain.
 
-`Membership` decides, one synchronous step a rule; the hub adds what takes time and cannot
-change a decision: one notify of a room after the other, the rest of a long fan-out, the
-ledger's commit, the acknowledgements, and the task that keeps everybody's time.
+What an embedder calls, and what is done from time to time. `Membership` decides, one
+synchronous step a rule; `Decisions` adds what takes time and cannot change a decision.
 """
 
 import contextlib
 import random
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
-import attrs
 import trio
 
 from ..config import Config, Reload
@@ -29,13 +27,13 @@ from ..core.notify import (
 )
 from ..core.tickets import Ticket
 from ..core.verdict import Verdict
-from ..errors import Conflict, Draining, LedgerError, LimitReached, LocalProtocolError, LoginEnded
-from ..ledger import Commit, Ledger
-from ..ledger.memory import DONE
+from ..errors import LedgerError, LocalProtocolError
+from ..ledger import Ledger
 from ..roster import Roster
 from .answers import Answers
 from .audit import IN_PROCESS, Audit, Sink, TakenUp
-from .member import Ending, Member, Outcome, Spawn
+from .decisions import Decisions, Follower, OnDecision
+from .member import Member, Outcome, Spawn
 from .membership import Membership
 from .notices import Notices
 from .recognition import View
@@ -47,44 +45,6 @@ SWEEP = 60
 
 # A pause of so many seconds is logged.
 AWAY = 1.0
-
-OnDecision = Callable[[int], object]
-
-
-_RESULTS = {
-    Draining: "draining",
-    Conflict: "conflict",
-    LoginEnded: "conflict",
-    LimitReached: "limit",
-    LedgerError: "failed",
-}
-
-
-@attrs.frozen
-class Accepted:
-    """A notify or release that was carried out in one step, and what is left to wait for."""
-
-    wanted: Notify | Release
-    outcome: Outcome
-    repeated: bool
-    commit: Commit | None
-    finished: bool
-    """Whether nothing was: it is durable, everybody has been told, and it has been counted."""
-
-
-class Follower(Protocol):
-    """Whoever keeps records of their own about the sessions of the rooms."""
-
-    def decided(self, room: str, ended: Collection[str]) -> object:
-        """Take note that these sessions of a room have ended; neither await nor raise."""
-        ...
-
-    async def sweep(self) -> object:
-        """Forget what is too old; called now and then in the hub's own task.
-
-        What it raises is logged.
-        """
-        ...
 
 
 class Hub:
@@ -127,16 +87,22 @@ class Hub:
         )
         self.recognition = self.membership.recognition
         self.counters = self.membership.counters
-        self._spawn = spawn
-        self._busy: dict[str, trio.lowlevel.ParkingLot] = {}
-        self._quiet = trio.Event()
-        self.followers: list[Follower] = []
         self.audit = Audit(audit, wall=wall, failed=self._note_audit_failure)
         self.on_reload: list[Callable[[Config], object]] = [lambda _: self.audit.reopen()]
         """What else has to know of another configuration: called with it, by `reload`."""
         self.store: Any = None
         """What those have in common, which is their own matter: here it lasts as long as they."""
         self._answers = Answers(self.recognition, clock=self.clock, wall=wall)
+        self.decisions = Decisions(
+            config,
+            self.membership,
+            self._answers,
+            self.audit,
+            self.timers,
+            spawn,
+            clock=self.clock,
+            draining=self.draining,
+        )
 
     @property
     def ledger(self) -> Ledger:
@@ -199,7 +165,7 @@ class Hub:
                 about=about,
             )
             wanted.limit(self.config)
-        return await self.accept(wanted, on_decision=on_decision)
+        return await self.decisions.accept(wanted, on_decision=on_decision)
 
     async def release(
         self,
@@ -229,7 +195,7 @@ class Hub:
         with _callers_mistakes():
             wanted = Release(room=room, session=session, reason=reason, epoch=epoch)
             asking = None if by is None else Release(room=room, session=by)
-        return await self.accept(wanted, by=asking, on_decision=on_decision)
+        return await self.decisions.accept(wanted, by=asking, on_decision=on_decision)
 
     def abandon(self, room: str | int, session: str | int) -> None:
         """Release a session that no browser has received, at once; the ledger notes it later.
@@ -241,7 +207,7 @@ class Hub:
         """
         with _callers_mistakes():
             wanted = Release(room=room, session=session)
-        self._decide(wanted, None, IN_PROCESS)
+        self.decisions.decide(wanted)
         self.recognition.note(wanted.room)
 
     async def log_out(
@@ -260,7 +226,7 @@ class Hub:
         with _callers_mistakes():
             wanted = Notify(room=room, sender=None, reason="logout")
             by = Release(room=room, session=session)
-        return await self.accept(wanted, by=by, on_decision=on_decision)
+        return await self.decisions.accept(wanted, by=by, on_decision=on_decision)
 
     def stands(
         self, room: str | int, session: str | int, *, epoch: int, issued: float
@@ -340,12 +306,17 @@ class Hub:
         """Return the sessions of a room that stand now, the newest first; and its floor."""
         return self.recognition.standing_now(room)
 
+    @property
+    def followers(self) -> list[Follower]:
+        """Whoever is told of every decision."""
+        return self.decisions.followers
+
     def follow(self, follower: Follower) -> None:
         """Have `follower` told of every decision, in the step that decides, whoever asked for it.
 
         And called every `SWEEP` seconds.
         """
-        self.followers.append(follower)
+        self.decisions.followers.append(follower)
 
     def ticket(self, room: str | int, session: str | int) -> str | None:
         """Sign a ticket for the login of `session`; None without an authkey.
@@ -372,6 +343,7 @@ class Hub:
         reload = self.config.reloaded(wanted)
         self.config = reload.config
         self.membership.reload(reload.config)
+        self.decisions.reload(reload.config)
         for take_over in self.on_reload:
             take_over(reload.config)
         return reload
@@ -388,190 +360,24 @@ class Hub:
         """Return the counts and sizes as they are now."""
         return self.membership.statistics()
 
-    async def accept(
-        self,
-        wanted: Notify | Release,
-        *,
-        by: Release | None = None,
-        on_decision: OnDecision | None = None,
-        caller: str = IN_PROCESS,
-    ) -> Outcome:
-        """Carry out what has been checked. Raises as :meth:`notify` and :meth:`release` do.
-
-        Where the session of `by` does not stand, that is carried out instead. `caller` is who has
-        asked, for the audit log.
-        """
-        try:
-            with self._within_ledger_timeout():
-                outcome, repeated = await self._decide_in_turn(wanted, by, on_decision, caller)
-        except (Draining, Conflict, LimitReached, LedgerError) as refusal:
-            self._count(wanted, _RESULTS[type(refusal)])
-            if isinstance(refusal, LimitReached):
-                assert isinstance(wanted, Notify), "to end sessions needs no place"
-                self.audit.refused(wanted, self.view(wanted.room).epoch, caller)
-            raise
-        await outcome.told.wait()
-        self._count(wanted, "duplicate" if repeated else "accepted")
-        return outcome
-
-    def accept_at_once(self, wanted: Notify | Release, caller: str) -> Accepted | None:
-        """Carry out what has been checked, in this step; None, and nothing is done, if it can't be.
-
-        That is where it has to wait for its turn, or is refused: for :meth:`accept` to say. If
-        it is not `finished`, :meth:`finish` has to be called.
-        """
-        if self.draining.is_set() or wanted.room in self._busy:
-            return None
-        try:
-            outcome, repeated, commit = self._decide_or_repeat(wanted, None, caller)
-        except (Conflict, LimitReached):
-            return None
-        finished = commit.done and outcome.told.is_set()
-        if finished:
-            self._count(wanted, "duplicate" if repeated else "accepted")
-        elif not commit.done:
-            self._busy[wanted.room] = trio.lowlevel.ParkingLot()
-        return Accepted(wanted, outcome, repeated, None if commit.done else commit, finished)
-
-    async def finish(self, accepted: Accepted) -> None:
-        """Wait until what was accepted at once is durable, and everybody is told.
-
-        Raises:
-            LedgerError: it could not be made durable.
-        """
-        wanted, outcome = accepted.wanted, accepted.outcome
-        try:
-            if accepted.commit is not None:
-                try:
-                    with self._within_ledger_timeout():
-                        await accepted.commit.wait()
-                        outcome.durable = True
-                finally:
-                    self._end_turn(wanted.room)
-        except LedgerError:
-            self._count(wanted, "failed")
-            raise
-        await outcome.told.wait()
-        self._count(wanted, "duplicate" if accepted.repeated else "accepted")
-
-    async def _decide_in_turn(
-        self,
-        wanted: Notify | Release,
-        by: Release | None,
-        on_decision: OnDecision | None,
-        caller: str,
-    ) -> tuple[Outcome, bool]:
-        """Carry out when it is its turn, and wait until that is durable; say if it was repeated."""
-        self._refuse_while_draining()
-        room = wanted.room
-        await self._take_turn(room)
-        try:
-            self._refuse_while_draining()
-            if by is not None and by.session not in self.view(by.room).sessions:
-                wanted, on_decision = by, None
-            outcome, repeated, commit = self._decide_or_repeat(wanted, on_decision, caller)
-            await commit.wait()
-            outcome.durable = True
-        finally:
-            self._end_turn(room)
-        return outcome, repeated
-
-    def _decide_or_repeat(
-        self, wanted: Notify | Release, on_decision: OnDecision | None, caller: str
-    ) -> tuple[Outcome, bool, Commit]:
-        repeated = self._answers.get(wanted)
-        answer, outcome = repeated or self._decide(wanted, on_decision, caller)
-        # Noted in the same step as it was decided; or again, if that had failed.
-        commit = DONE if outcome.durable else self.recognition.note(wanted.room, answer)
-        outcome.durable = commit.done
-        return outcome, repeated is not None, commit
-
     async def admit(self, member: Member) -> None:
         """Tell a member that it has joined, as soon as a crash would not undo it.
 
         Or as soon as that has failed: nobody is kept out because of the disk.
         """
         if member.admission is not None:
-            with contextlib.suppress(LedgerError), self._within_ledger_timeout():
+            with contextlib.suppress(LedgerError), self.decisions.within_ledger_timeout():
                 await member.admission.wait()
             self.membership.welcome(member)
-
-    @contextlib.contextmanager
-    def _within_ledger_timeout(self) -> Iterator[None]:
-        """Wait for the ledger, and for those who wait for it, no longer than `ledger_timeout`."""
-        with self.timers.cancel_after(self.config.ledger_timeout) as patience:
-            yield
-        if patience.is_over:
-            raise LedgerError("the ledger takes too long")
-
-    def _refuse_while_draining(self) -> None:
-        if self.draining.is_set():
-            raise Draining("the hub is shutting down")
-
-    def _count(self, wanted: Notify | Release, result: str) -> None:
-        counter = self.counters.notifies if isinstance(wanted, Notify) else self.counters.releases
-        counter[result] += 1
-
-    def _decide(
-        self, wanted: Notify | Release, on_decision: OnDecision | None, caller: str
-    ) -> tuple[Answer | None, Outcome]:
-        """Decide, and tell the first of the members that it ends."""
-        started = self.clock()
-        concerned = set(self.view(wanted.room).sessions) if self.followers else set()
-        # Sessions that the room does not know too: a follower may know them.
-        concerned.update((wanted.session,) if isinstance(wanted, Release) else wanted.end)
-        ending = self.membership.decide(wanted)
-        self.audit.decided(wanted, ending.outcome, caller)
-        if on_decision is not None:
-            on_decision(ending.outcome.epoch)
-        if self.followers:
-            self._follow(wanted.room, concerned - self.view(wanted.room).sessions)
-        # A short fan-out is over before anything awaits. A long one goes on in the hub's
-        # nursery, whatever becomes of the caller.
-        if next(ending.telling, None) is None:
-            self.counters.fan_out(self.clock() - started)
-            ending.outcome.told.set()
-        else:
-            self._spawn(self._finish_fan_out, ending, started)
-        return self._answers.put(wanted, ending), ending.outcome
-
-    def _follow(self, room: str, ended: Collection[str]) -> None:
-        for follower in self.followers:
-            follower.decided(room, ended)
 
     def _note_taken_up(self, taken: TakenUp, address: str | None) -> None:
         self.audit.took_up(taken, address or IN_PROCESS)
         if taken.is_lifted:
-            self._follow(taken.room, taken.ended)
+            self.decisions.follow(taken.room, taken.ended)
 
     def _note_audit_failure(self, error: OSError) -> None:
         self.counters.audit_failures += 1
         self.notices.error("the audit log cannot be written: %s", error.strerror)
-
-    async def _finish_fan_out(self, ending: Ending, started: float) -> None:
-        try:
-            await trio.lowlevel.checkpoint()
-            await in_slices(ending.telling)
-            self.counters.fan_out(self.clock() - started)
-        finally:
-            # A hard stop ends the members by itself; the caller may be in another nursery.
-            ending.telling.close()
-            ending.outcome.told.set()
-
-    async def _take_turn(self, room: str) -> None:
-        """Wait until no other notify of the room waits for the ledger, in the order they came."""
-        if room in self._busy:
-            await self._busy[room].park()
-        else:
-            await trio.lowlevel.checkpoint_if_cancelled()
-            self._busy[room] = trio.lowlevel.ParkingLot()
-
-    def _end_turn(self, room: str) -> None:
-        """Let the next one have its turn: at once, so that nobody comes between."""
-        if not self._busy[room].unpark():
-            del self._busy[room]
-            if not self._busy:
-                self._quiet.set()
 
     async def beat(self, read_arrived: Callable[[], Iterable[int]] = tuple) -> None:
         """Do what is due, for ever: the one task that checks all deadlines.
@@ -592,7 +398,7 @@ class Hub:
             await trio.sleep(SWEEP)
             self.notices.tell()
             await in_slices(self.recognition.sweep())
-            for follower in self.followers:
+            for follower in self.decisions.followers:
                 try:
                     await follower.sweep()
                 except Exception as error:  # noqa: BLE001
@@ -602,12 +408,6 @@ class Hub:
     async def say_goodbye(self) -> None:
         """Close every WebSocket with 1001."""
         await in_slices(self.membership.goodbye())
-
-    async def finish_notifies(self) -> None:
-        """Wait for the notifies and releases in flight, whoever made them."""
-        while self._busy:
-            self._quiet = trio.Event()
-            await self._quiet.wait()
 
 
 @contextlib.contextmanager

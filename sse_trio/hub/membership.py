@@ -11,11 +11,10 @@ closed. Members that one notify terminates share one deadline for their acknowle
 
 import math
 import secrets
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Container, Generator, Iterable
 
 import attrs
-import trio
 
 from ..config import Config
 from ..core import messages
@@ -30,6 +29,7 @@ from ..ledger import Ledger
 from .audit import TakenUp
 from .letters import Letter
 from .member import Ending, Member, Outcome, Peer, State
+from .places import Places
 from .recognition import Recognition
 from .statistics import Counters, Statistics
 from .timers import SLICE, HasDeadline, Timers
@@ -73,24 +73,16 @@ class Membership:
         self._slice = slice
         self.rooms: Rooms[Member] = Rooms()
         self.recognition = Recognition(config, ledger, wall=wall, alive=self.rooms)
-        # WebSockets that have a place; those that were told to log out and have not answered; and
-        # those told to close. The earliest told are first.
-        self._open: dict[Member, None] = {}
-        self._answering: dict[Member, None] = {}
-        self._closing: dict[Member, None] = {}
-        self._addresses: Counter[str] = Counter()
-        # All whose connections have not ended, also those who were cut.
-        self._present = 0
-        self._left = trio.Event()
+        self.places = Places()
         # Once the server shuts down: the last moment for any WebSocket to close.
         self._last_moment = math.inf
 
     def statistics(self) -> Statistics:
         """Return the counts and sizes as they are now."""
-        closing = len(self._answering) + len(self._closing)
+        lingering = self.places.lingering
         return self.counters.snapshot(
-            connections=len(self._open) + closing,
-            closing=closing,
+            connections=len(self.places.taken) + lingering,
+            closing=lingering,
             members=self.rooms.population,
             rooms=len(self.rooms),
             remembered_rooms=len(self.recognition),
@@ -196,8 +188,7 @@ class Membership:
         self.counters.terminations_sent += len(told)
         self._timers.schedule(ToldTogether(told), due)
         for member in told:
-            self._free_place(member)
-            self._answering[member] = None
+            self.places.await_answer(member)
         self._limit_lingering()
 
     # -- a browser comes, speaks and goes -----------------------------------------------
@@ -211,16 +202,14 @@ class Membership:
         """Register a WebSocket whose handshake is done; it may be refused at once."""
         now = self._timers.now()
         member = Member(peer, address, heard=now)
-        self._open[member] = None
-        self._present += 1
-        self._addresses[address] += 1
+        self.places.take(member)
         self._timers.schedule(member, now + self._config.join_timeout)
         limit = self._config.max_connections_per_address
         if self.draining:
             self.refuse(member, CloseCode.GOING_AWAY, "the server is shutting down")
-        elif len(self._open) > self._config.max_connections:
+        elif len(self.places.taken) > self._config.max_connections:
             self.refuse(member, CloseCode.TRY_AGAIN_LATER, "the server is full")
-        elif limit is not None and self._addresses[address] > limit:
+        elif limit is not None and self.places.at(address) > limit:
             self.refuse(member, CloseCode.TOO_MANY, "too many connections from this address")
         return member
 
@@ -256,21 +245,8 @@ class Membership:
             # A member that is cut has not acknowledged.
             self._settle(member, acked=hung_up)
         self._timers.drop(member)
-        if member in self._open:
-            self._free_place(member)
-        self._answering.pop(member, None)
-        self._closing.pop(member, None)
+        self.places.leave(member)
         member.state = State.GONE
-        self._present -= 1
-        if not self._present:
-            self._left.set()
-
-    async def emptied(self) -> None:
-        """Wait until nobody is left: neither who is parked, nor who has a task of its own."""
-        while self._present:
-            if self._left.is_set():
-                self._left = trio.Event()
-            await self._left.wait()
 
     def refuse(self, member: Member, code: CloseCode, why: str) -> None:
         """Say why, close with `code`, and give the peer `linger` seconds to do the same."""
@@ -303,35 +279,16 @@ class Membership:
     def _begin_closing(self, member: Member) -> None:
         member.state = State.CLOSING
         self._timers.schedule(member, self._timers.now() + self.linger())
-        if member in self._open:
-            self._free_place(member)
-            self._closing[member] = None
-        elif member in self._answering:
-            del self._answering[member]
-            self._closing[member] = None
+        self.places.await_close(member)
         self._limit_lingering()
 
     def _limit_lingering(self) -> None:
-        """Cut those that were told to go, beyond the limit.
-
-        First those that have nothing to answer: strangers who are refused, however many, cut no
-        acknowledgement short.
-        """
-        while len(self._answering) + len(self._closing) > self._config.max_connections:
-            lingering = self._closing or self._answering
-            # The one that was told first has had the most time to close.
-            eldest = next(iter(lingering))
-            del lingering[eldest]
+        """Cut those that were told to go, beyond the limit."""
+        while self.places.lingering > self._config.max_connections:
+            eldest = self.places.give_up_eldest()
             if eldest.state is State.TERMINATED:
                 self._settle(eldest, acked=False)
             self._abort(eldest)
-
-    def _free_place(self, member: Member) -> None:
-        """Free its place for others."""
-        del self._open[member]
-        self._addresses[member.address] -= 1
-        if not self._addresses[member.address]:
-            del self._addresses[member.address]
 
     def _heed(self, member: Member, message: messages.ClientMessage) -> None:
         match member.state, message:
@@ -548,7 +505,7 @@ class Membership:
         """Close every WebSocket with 1001; yield 1 after each."""
         self.draining = True
         self._last_moment = self._timers.now() + self._config.linger
-        for member in list(self._open):
+        for member in list(self.places.taken):
             if member.state in (State.ARRIVING, State.JOINED):
                 self.close(member, CloseCode.GOING_AWAY, "the server is shutting down")
             yield 1

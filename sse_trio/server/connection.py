@@ -14,7 +14,7 @@ from ..core.problems import Problem
 from ..core.questions import Check, Sessions, Verify
 from ..core.requests import Upgrade
 from ..errors import LedgerError
-from ..hub.hub import Accepted
+from ..hub.decisions import Accepted
 from ..hub.timers import HasDeadline
 from . import routes
 from .addresses import client_address
@@ -199,7 +199,7 @@ class Connection(HasDeadline):
             self._exchange(data, answer=problems.BROKEN)
 
     def _announce(self, wanted: Notify | Release, data: bytes, address: str) -> None:
-        accepted = self._hub.accept_at_once(wanted, address)
+        accepted = self._hub.decisions.accept_at_once(wanted, address)
         if accepted is None:
             self._hand_to_task(data)
         elif wanted.wait or not accepted.finished:
@@ -228,7 +228,7 @@ class Connection(HasDeadline):
         outcome, wait = accepted.outcome, accepted.wanted.wait
         try:
             if not accepted.finished:
-                await self._hub.finish(accepted)
+                await self._hub.decisions.finish(accepted)
             if wait:
                 await outcome.acknowledged(wait)
         except LedgerError:

@@ -288,4 +288,4 @@ class Exchange:
         converse(self._server, self._transport, self._address, self._left_over())
         if self._hub.draining.is_set():
             # The drain waits for this task, and may not wait for further WebSockets any more.
-            await self._hub.membership.emptied()
+            await self._hub.membership.places.emptied()

@@ -80,9 +80,9 @@ async def serve(
                 connections.cancel_scope.deadline = trio.current_time() + hub.config.shutdown_grace
                 server.end_idle()
                 await hub.say_goodbye()
-                await hub.finish_notifies()
+                await hub.decisions.finished()
                 await parking.emptied()
-                await hub.membership.emptied()
+                await hub.membership.places.emptied()
             timers.cancel_scope.cancel()
         hub.notices.close()
         if failure is not None:

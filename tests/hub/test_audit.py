@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from trio.testing import MockClock
 
 import sse_trio
-from sse_trio.hub.audit import Audit, AuditFile, hashed, open_sink
+from sse_trio.hub.audit import Audit, AuditFile, open_sink
 from sse_trio.hub.hub import Hub
+from sse_trio.roster import fingerprint
 
 from ..support import KEY
 from .fakes import FakePeer
@@ -64,7 +65,7 @@ def opened(nursery: trio.Nursery, lines: Lines | None, **options: Any) -> Hub:
 
 
 def line(event: str, session: str | None, epoch: int, reason: str, **more: Any) -> dict[str, Any]:
-    named = {} if session is None else {"session": hashed(session)}
+    named = {} if session is None else {"session": fingerprint(session)}
     usual = {"event": event, "room": "u1", "epoch": epoch, "reason": reason, "by": "in-process"}
     return usual | named | more
 
@@ -318,8 +319,8 @@ def test_the_servers_own_log(caplog: pytest.LogCaptureFixture) -> None:
 
 def test_an_operator_finds_a_session() -> None:
     """As `printf %s SESSION | sha256sum | cut -c1-16` does."""
-    assert hashed("s1") == hashlib.sha256(b"s1").hexdigest()[:16]
-    assert hashed("ü") == hashlib.sha256("ü".encode()).hexdigest()[:16]
+    assert fingerprint("s1") == hashlib.sha256(b"s1").hexdigest()[:16]
+    assert fingerprint("ü") == hashlib.sha256("ü".encode()).hexdigest()[:16]
 
 
 SESSIONS = ("s1", "s2", "s3", "s4")
@@ -374,7 +375,7 @@ def test_the_log_replays_to_who_stands(history: list[Any], at_limit: Any) -> Non
             for step in history:
                 await trio.sleep(1)
                 await _do(hub, other, step, tickets)
-                held = {room: set(map(hashed, hub.view(room).logins)) for room in ("u1", "u2")}
+                held = {room: set(map(fingerprint, hub.view(room).logins)) for room in ("u1", "u2")}
                 empty: dict[str, set[str]] = {"u1": set(), "u2": set()}
                 assert empty | replayed(lines.text) == held
 

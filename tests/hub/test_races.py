@@ -74,7 +74,7 @@ class Scene:
     def notify(self, sender: str, id: str | None = None) -> None:
         async def notify() -> None:
             wanted = Notify(room="u1", sender=sender, id=id)
-            self.answers[sender] = await self.hub.accept(wanted)
+            self.answers[sender] = await self.hub.decisions.accept(wanted)
 
         self.nursery.start_soon(notify)
 

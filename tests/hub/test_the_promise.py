@@ -221,7 +221,7 @@ class Promise(RuleBasedStateMachine):
 
     async def _run(self, request: Request) -> None:
         try:
-            request.result = await self.hub.accept(request.wanted)
+            request.result = await self.hub.decisions.accept(request.wanted)
         except sse_trio.SseTrioError as error:
             request.result = error
 

@@ -9,7 +9,7 @@ import trio
 from trio.testing import MockClock
 
 import sse_trio
-from sse_trio.hub.audit import hashed
+from sse_trio.roster import fingerprint
 
 from ..support import KEY, Response, Start, post_notify, raw_websocket, request
 
@@ -54,7 +54,7 @@ async def test_who_asked_for_what(start: Start, tmp_path: Path) -> None:
     told = lines(path)
     assert all(line.pop("time") for line in told)
     usual = {"room": "u1", "reason": "login", "by": "127.0.0.1"}
-    s1, s2, s3 = ({"session": hashed(session)} for session in ("s1", "s2", "s3"))
+    s1, s2, s3 = ({"session": fingerprint(session)} for session in ("s1", "s2", "s3"))
     assert told == [
         {"event": "began", "epoch": 1, "about": about, **s1, **usual},
         {"event": "ended", "epoch": 2, **s1, **usual},

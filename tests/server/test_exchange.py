@@ -50,7 +50,7 @@ async def test_a_handshake_that_is_answered_when_the_drain_is_over_ends_in_order
                 server.end_idle()
                 await hub.say_goodbye()
                 await server.parking.emptied()
-                await hub.membership.emptied()
+                await hub.membership.places.emptied()
                 begin = trio.current_time()
                 transport.go_on.set()
             assert 3 <= trio.current_time() - begin < 4

@@ -13,7 +13,7 @@ from ..replies import JSON, Reply
 async def announce(hub: Hub, wanted: Notify | Release, address: str) -> Reply | Problem:
     """Carry out a notify or release of an address; return the answer when it is due."""
     try:
-        outcome = await hub.accept(wanted, caller=address)
+        outcome = await hub.decisions.accept(wanted, caller=address)
     except Draining:
         return problems.DRAINING
     except Conflict as other:
