@@ -5,9 +5,13 @@ wsproto's or trio-websocket's.
 """
 
 import base64
+import contextlib
 import json
+import os
+import socket
+import stat
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -223,6 +227,16 @@ def client_text(message: dict[str, Any]) -> bytes:
 def open_files() -> set[str]:
     """Return the file descriptors of this process."""
     return {path.name for path in Path("/dev/fd").iterdir()}
+
+
+def open_sockets() -> Iterator[tuple[int, socket.socket]]:
+    """Yield the descriptors of this process's sockets, each with a socket that shares it."""
+    for number in map(int, open_files()):
+        with contextlib.suppress(OSError):  # the one that they were listed with is closed
+            if not stat.S_ISSOCK(os.fstat(number).st_mode):
+                continue
+            with socket.fromfd(number, socket.AF_INET, socket.SOCK_STREAM) as sock:
+                yield number, sock
 
 
 async def reset(stream: trio.SocketStream) -> None:

@@ -10,7 +10,6 @@ import json
 import os
 import select
 import socket
-import stat
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
@@ -26,7 +25,7 @@ from sse_trio.hub.timers import SLICE, Timers
 from sse_trio.server.outbox import Outbox
 
 from ..processes import DEADLINE
-from ..support import HANDSHAKE, KEY, Start, client_frame, client_text, open_files, raw_websocket
+from ..support import HANDSHAKE, KEY, Start, client_frame, client_text, open_sockets, raw_websocket
 from .fakes import keep, make_timers
 
 MANY = 300
@@ -39,7 +38,6 @@ LIMITS = {
     "keep_alive": 4,
     "linger": 4,
 }
-TCP = (socket.AF_INET, socket.SOCK_STREAM)
 PONG = client_frame(0xA)
 GET = b"GET /healthz HTTP/1.1\r\nHost: test\r\n\r\n"
 BODY = json.dumps({"key": KEY, "room": "u2", "sender": "s1"}).encode()
@@ -74,11 +72,9 @@ class Client:
 def server_sides() -> dict[Any, int]:
     """Return the descriptors of this process's sockets, by who is connected to them."""
     found = {}
-    for number in map(int, open_files()):
-        with contextlib.suppress(OSError):  # it is no socket, or nobody is connected to it
-            if stat.S_ISSOCK(os.fstat(number).st_mode):
-                with socket.fromfd(number, *TCP) as sock:
-                    found[sock.getpeername()] = number
+    for number, sock in open_sockets():
+        with contextlib.suppress(OSError):  # nobody is connected to it
+            found[sock.getpeername()] = number
     return found
 
 
