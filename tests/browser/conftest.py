@@ -12,15 +12,22 @@ from playwright.sync_api import Browser, BrowserContext, Page, Playwright, sync_
 
 from .processes import HubProcess, Site, run_site
 
+_WHOLE = ("chromium", "chromium-browser", "google-chrome", "chrome")
+
 # By name: the environment variable that says where it is, what it may be called, its package.
+# The headless shell is Chromium without its windows: a page takes a fourth of the time. It keeps
+# no page for a return and freezes none, so the tests of that take the whole one, which also takes
+# the shell's place where there is none.
 BROWSERS = {
-    "chromium": (
-        "CHROMIUM",
-        ("chromium", "chromium-browser", "google-chrome", "chrome"),
-        "chromium",
+    "chromium": ("CHROMIUM", _WHOLE, "chromium"),
+    "headless": (
+        "CHROMIUM_HEADLESS",
+        ("chromium-headless-shell", "chrome-headless-shell", *_WHOLE),
+        "chromium-headless-shell",
     ),
     "firefox": ("FIREFOX", ("firefox-esr", "firefox"), "firefox-esr"),
 }
+DEFAULT = "headless"
 
 # Of a machine without a desktop, a sandbox or the internet.
 FLAGS = [
@@ -36,7 +43,9 @@ FLAGS = [
 # As it comes, driven by WebDriver BiDi; what Playwright calls Firefox is a build of its own.
 STOCK_FIREFOX = "moz-firefox"
 
-both_browsers = pytest.mark.parametrize("browser", BROWSERS, indirect=True)
+whole_chromium = pytest.mark.parametrize("browser", ["chromium"], indirect=True)
+both_browsers = pytest.mark.parametrize("browser", ["chromium", "firefox"], indirect=True)
+both_engines = pytest.mark.parametrize("browser", ["headless", "firefox"], indirect=True)
 
 
 def executable(name: str) -> str | None:
@@ -76,7 +85,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if "browser" in getattr(item, "fixturenames", ()):
             chosen = item.callspec.params if hasattr(item, "callspec") else {}
-            name = chosen.get("browser", "chromium")
+            name = chosen.get("browser", DEFAULT)
             if executable(name) is None:
                 item.add_marker(pytest.mark.skip(reason=missing(name)))
                 skipped[name] += 1
@@ -110,8 +119,8 @@ def browsers() -> Iterator[Callable[[str], Browser]]:
 
 @pytest.fixture
 def browser(request: pytest.FixtureRequest, browsers: Callable[[str], Browser]) -> Browser:
-    """Chromium, unless the test is one for both."""
-    return browsers(getattr(request, "param", "chromium"))
+    """Chromium's shell, unless the test asks for others."""
+    return browsers(getattr(request, "param", DEFAULT))
 
 
 NewContext = Callable[[], BrowserContext]

@@ -6,11 +6,11 @@ import signal
 import pytest
 from playwright.sync_api import Page, WebSocketRoute
 
-from .conftest import StartHub, both_browsers
+from .conftest import StartHub, both_engines
 from .pages import guarded, kinds, said, state, stop_the_clock, wait_for
 from .processes import HubProcess, Site, run_cable
 
-pytestmark = both_browsers
+pytestmark = both_engines
 
 GUARD = 'room: "u1", session: "s1"'
 

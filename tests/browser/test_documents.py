@@ -13,7 +13,7 @@ import sse_trio.browser
 from sse_trio.core.messages import CloseCode
 
 from ..test_docs import ROOT, code, curl_data, curls, fences, section, table
-from .conftest import StartHub, both_browsers
+from .conftest import StartHub, both_engines
 from .pages import EVENTS, stop_the_clock
 from .processes import HubProcess, Site
 
@@ -78,7 +78,7 @@ def test_the_page_of_an_application_works_as_it_stands(
     assert {posted.body for posted in site.posted} == {"session=s1&reason=login"}
 
 
-@both_browsers
+@both_engines
 def test_a_page_that_was_loaded_while_the_hub_was_away(
     hub: HubProcess, site: Site, page: Page
 ) -> None:

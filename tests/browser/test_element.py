@@ -6,7 +6,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from playwright.sync_api import Dialog, Error, Locator, Page, Route, WebSocketRoute, expect
 
-from .conftest import StartHub, both_browsers
+from .conftest import StartHub, both_engines
 from .pages import (
     guarded,
     kinds,
@@ -448,7 +448,7 @@ def test_an_injected_base_leads_nowhere_else(hub: HubProcess, site: Site, page: 
     }
 
 
-@both_browsers
+@both_engines
 @pytest.mark.parametrize("refused", [False, True])
 def test_a_page_that_leads_back_to_itself_does_so_ever_more_slowly(
     start_hub: StartHub, site: Site, page: Page, refused: bool

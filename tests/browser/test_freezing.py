@@ -3,10 +3,12 @@
 import pytest
 from playwright.sync_api import Browser, Page
 
-from .conftest import StartHub
+from .conftest import StartHub, whole_chromium
 from .pages import guarded, wait_for_members
 from .processes import HubProcess, Site
 from .tabs import open_tabs
+
+pytestmark = whole_chromium
 
 GUARD = 'room: "u1", session: "s1"'
 

@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, Page, WebSocketRoute
 from sse_trio.browser import SOURCE
 from sse_trio.core.messages import CloseCode
 
-from .conftest import StartHub, both_browsers
+from .conftest import StartHub, both_engines
 from .pages import guarded, kinds, said, state, stop_the_clock, wait_for, wait_for_members
 from .processes import KEY, HubProcess, Site, run_site
 
@@ -167,7 +167,7 @@ def test_the_close_code_says_whether_to_come_back(
     assert len(joins) == 1 + again
 
 
-@both_browsers
+@both_engines
 def test_a_guard_that_was_refused_can_be_started_again(
     start_hub: StartHub, site: Site, page: Page
 ) -> None:
@@ -305,7 +305,7 @@ def test_online_does_not_trust_the_old_connection(
 # -- an attempt -------------------------------------------------------------------------
 
 
-@both_browsers
+@both_engines
 @pytest.mark.parametrize(
     ("play", "message"),
     [
@@ -370,7 +370,7 @@ HOLDING_BACK = """
 """
 
 
-@both_browsers
+@both_engines
 @pytest.mark.parametrize("max_delay", [2, 30])
 def test_an_attempt_that_the_browser_holds_back_is_there_when_it_is_let(
     hub: HubProcess, site: Site, page: Page, max_delay: int
@@ -428,7 +428,7 @@ def test_a_failure_of_an_attempt_that_was_given_up_is_not_said_again(
     assert page.evaluate("sockets.length") == 2
 
 
-@both_browsers
+@both_engines
 @pytest.mark.parametrize("given", ["a ticket", "a function"])
 def test_a_ticket_that_is_refused_is_tried_again_slowly(
     start_hub: StartHub, site: Site, page: Page, given: str
@@ -459,7 +459,7 @@ def wait_until_it_tries_again(page: Page) -> None:
     raise AssertionError("it does not try again")
 
 
-@both_browsers
+@both_engines
 def test_a_ticket_that_is_good_again_guards_the_page(
     start_hub: StartHub, site: Site, page: Page
 ) -> None:
@@ -493,7 +493,7 @@ def test_what_a_listener_does_about_a_refused_ticket_is_done_instead(
     assert len(joins) == errors
 
 
-@both_browsers
+@both_engines
 def test_a_ticket_is_fetched_for_every_attempt(start_hub: StartHub, site: Site, page: Page) -> None:
     hub = start_hub(join="ticket")
     tickets = [hub.notify(room="u1", sender="s1")["ticket"] for _ in range(2)]
@@ -583,7 +583,7 @@ def test_a_ticket_that_cannot_be_read_is_refused_by_the_hub(
     assert said(page) == [("error", {"code": 4401, "message": "the ticket is not valid"})]
 
 
-@both_browsers
+@both_engines
 def test_a_page_whose_browser_has_logged_in_again_is_terminated(
     hub: HubProcess, site: Site, page: Page
 ) -> None:
@@ -600,7 +600,7 @@ def test_a_page_whose_browser_has_logged_in_again_is_terminated(
     assert said(page, "terminated")[0][1]["reason"] == "login"
 
 
-@both_browsers
+@both_engines
 def test_a_session_that_the_hub_made_up_is_kept(hub: HubProcess, site: Site, page: Page) -> None:
     """Or else to reconnect would be to escape: as somebody new."""
     page.goto(site.page("/", guarded(hub, "room: 7")))
@@ -674,7 +674,7 @@ def test_a_relative_address_in_a_document_that_has_none(
     assert sockets[0] == site.origin.replace("http", "ws") + "/ws"
 
 
-@both_browsers
+@both_engines
 def test_a_full_address_in_a_document_that_has_no_origin_either(
     hub: HubProcess, site: Site, page: Page
 ) -> None:
@@ -683,7 +683,7 @@ def test_a_full_address_in_a_document_that_has_no_origin_either(
     page.frames[1].wait_for_function("window.guard?.state === 'joined'")
 
 
-@both_browsers
+@both_engines
 @pytest.mark.parametrize("when", ["joined", "heartbeat", "offline", "error"])
 def test_it_can_be_stopped_by_what_it_says(
     start_hub: StartHub, site: Site, page: Page, when: str
