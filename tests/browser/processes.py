@@ -10,18 +10,19 @@ import os
 import re
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import attrs
+
+from . import forked
 
 KEY = "a key of the browser's tests"
 
@@ -37,7 +38,8 @@ class HubProcess:
     directory: Path
     settings: dict[str, Any]
     port: int = 0
-    _process: subprocess.Popen[str] | None = None
+    _process: ForkServerProcess | None = None
+    _output: TextIO | None = None
 
     @property
     def origin(self) -> str:
@@ -55,28 +57,23 @@ class HubProcess:
         settings = {"authkey": KEY, "port": self.port, **self.settings}
         (self.directory / "config.json").write_text(json.dumps(settings))
         log = self.directory / "serve.log"
-        with log.open("a") as stderr:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "sse_trio", "serve", "--config", "config.json"],
-                cwd=self.directory,
-                env={k: v for k, v in os.environ.items() if not k.startswith("SSE_TRIO_")},
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=stderr,
-                text=True,
-            )
-        assert self._process.stdout is not None
-        found = _LISTENING.match(self._process.stdout.readline())
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            self._process = forked.start(self.directory, theirs, log)
+            self._output = ours.makefile()
+        found = _LISTENING.match(self._output.readline())
         assert found, log.read_text()
         self.port = int(found[1])
 
     def end(self, how: signal.Signals = signal.SIGKILL) -> None:
         """End the process, and wait until its port is free."""
         if self._process is not None:
-            self._process.send_signal(how)
-            self._process.wait(DEADLINE)
-            assert self._process.stdout is not None
-            self._process.stdout.close()
+            assert self._process.pid is not None
+            assert self._output is not None
+            os.kill(self._process.pid, how)
+            self._process.join(DEADLINE)
+            self._process.close()  # an error where it still runs
+            self._output.close()
             self._process = None
 
     def notify(self, **members: Any) -> dict[str, Any]:
