@@ -1,7 +1,8 @@
 """Fixtures that start a real server on a port of the system's choice, and processes.
 
-And what runs where: the tests of a file that need a browser or the demo share one, so they stay
-in one worker of pytest-xdist. All others go wherever there is room.
+And what runs where: tests that need a browser that takes long to start stay in one worker of
+pytest-xdist, and so do those of a file that share a browser or the demo. All others go wherever
+there is room.
 """
 
 from functools import partial
@@ -50,7 +51,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         file = item.path.relative_to(here).as_posix()
         is_sharing = not SHARED.isdisjoint(getattr(item, "fixturenames", ()))
         if is_sharing:
-            item.add_marker(pytest.mark.xdist_group(file))
+            chosen = item.callspec.params if hasattr(item, "callspec") else {}
+            item.add_marker(pytest.mark.xdist_group(chosen.get("browser", file)))
         if is_sharing or file in SLOW:
             item.add_marker(pytest.mark.slow)
 
