@@ -22,6 +22,8 @@ from .support import KEY, Start
 
 # The same examples in every run, and no verdict by the clock of a busy machine.
 settings.register_profile("sse-trio", derandomize=True, deadline=None)
+# Enough to go each way once: for who asks for that, and nothing else.
+settings.register_profile("few", settings.get_profile("sse-trio"), max_examples=10)
 settings.load_profile("sse-trio")
 
 

@@ -146,6 +146,13 @@ def test_to_drop_what_is_not_in_changes_nothing() -> None:
     assert wheel.turn(10) == []
 
 
+def test_to_add_nobody_changes_nothing() -> None:
+    wheel = wheel_at(0.0, width=1)
+    wheel.add_all([], 5.0)
+    assert wheel.next_due() == math.inf
+    assert wheel.turn(10) == []
+
+
 def test_items_of_one_slot_come_in_the_order_of_their_coming() -> None:
     wheel = wheel_at(0, width=1)
     for item in (3, 1, 2):
