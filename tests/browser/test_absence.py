@@ -2,13 +2,14 @@
 
 import json
 import signal
+from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Page, WebSocketRoute
 
 from .conftest import StartHub, both_engines
 from .pages import guarded, kinds, said, state, stop_the_clock, wait_for
-from .processes import HubProcess, Site, run_cable
+from .processes import Cable, HubProcess, Site, run_cable
 
 pytestmark = both_engines
 
@@ -20,6 +21,21 @@ def hub(start_hub: StartHub) -> HubProcess:
     return start_hub()
 
 
+def join(page: Page, hub: HubProcess, site: Site, options: str = GUARD) -> None:
+    """Open a page that joins, and let its time go by only where the test says so."""
+    stop_the_clock(page)
+    page.goto(site.page("/", guarded(hub, options)))
+    wait_for(page, "joined")
+
+
+@pytest.fixture
+def cable(hub: HubProcess, site: Site, page: Page) -> Iterator[Cable]:
+    """What the page has joined by."""
+    with run_cable(hub.port) as cable:
+        join(page, hub, site, f'{GUARD}, url: "ws://127.0.0.1:{cable.port}/ws"')
+        yield cable
+
+
 def away_and_back(page: Page) -> list[str]:
     """What the guard has said since it first lost the connection, without the failed attempts."""
     types = kinds(page)
@@ -27,9 +43,7 @@ def away_and_back(page: Page) -> list[str]:
 
 
 def test_offline_during_the_notify(hub: HubProcess, site: Site, page: Page) -> None:
-    stop_the_clock(page)
-    page.goto(site.page("/", guarded(hub, GUARD)))
-    wait_for(page, "joined")
+    join(page, hub, site)
     page.context.set_offline(True)
     # No packet comes, and no end either. What the guard has is the heartbeats' absence.
     page.clock.fast_forward(2 * 25 * 1000)
@@ -59,19 +73,15 @@ def test_a_restart_between_the_notify_and_the_return(
     assert code == (1001 if how is signal.SIGTERM else 1006)
 
 
-def test_a_machine_that_slept(hub: HubProcess, site: Site, page: Page) -> None:
-    stop_the_clock(page)
-    with run_cable(hub.port) as cable:
-        page.goto(site.page("/", guarded(hub, f'{GUARD}, url: "ws://127.0.0.1:{cable.port}/ws"')))
-        wait_for(page, "joined")
-        # The connection dies without a word, as what lies between the two forgets it.
-        cable.unplug()
-        hub.notify(room="u1", sender="s2")
-        assert state(page) == "joined"
-        page.clock.fast_forward("08:00:00")
-        assert state(page) == "offline"
-        page.clock.run_for(1_000)
-        wait_for(page, "terminated")
+def test_a_machine_that_slept(hub: HubProcess, page: Page, cable: Cable) -> None:
+    # The connection dies without a word, as what lies between the two forgets it.
+    cable.unplug()
+    hub.notify(room="u1", sender="s2")
+    assert state(page) == "joined"
+    page.clock.fast_forward("08:00:00")
+    assert state(page) == "offline"
+    page.clock.run_for(1_000)
+    wait_for(page, "terminated")
     assert away_and_back(page) == ["terminated"]
     (lost,) = said(page, "offline")
     assert lost[1]["message"] == "nothing was heard in time"
@@ -79,47 +89,39 @@ def test_a_machine_that_slept(hub: HubProcess, site: Site, page: Page) -> None:
 
 @pytest.mark.parametrize("event", ["focus", "visibilitychange", "resume", "pageshow"])
 def test_what_wakes_the_page_makes_it_look_at_the_clock(
-    hub: HubProcess, site: Site, page: Page, event: str
+    hub: HubProcess, page: Page, cable: Cable, event: str
 ) -> None:
     """The timers have stood still, and only the time of day has gone on."""
-    stop_the_clock(page)
-    with run_cable(hub.port) as cable:
-        page.goto(site.page("/", guarded(hub, f'{GUARD}, url: "ws://127.0.0.1:{cable.port}/ws"')))
-        wait_for(page, "joined")
-        look(page, event)
-        assert state(page) == "joined"
-        cable.unplug()
-        hub.notify(room="u1", sender="s2")
-        page.evaluate("Date.now = ((now) => () => now() + 8 * 3600_000)(Date.now)")
-        assert state(page) == "joined"
-        look(page, event)
-        assert state(page) == "offline"
-        page.clock.run_for(1000)
-        wait_for(page, "terminated")
+    look(page, event)
+    assert state(page) == "joined"
+    cable.unplug()
+    hub.notify(room="u1", sender="s2")
+    page.evaluate("Date.now = ((now) => () => now() + 8 * 3600_000)(Date.now)")
+    assert state(page) == "joined"
+    look(page, event)
+    assert state(page) == "offline"
+    page.clock.run_for(1000)
+    wait_for(page, "terminated")
     assert away_and_back(page) == ["terminated"]
 
 
 @pytest.mark.parametrize("event", ["focus", "visibilitychange", "offline"])
 def test_who_looks_at_the_page_has_it_ask(
-    hub: HubProcess, site: Site, page: Page, event: str
+    hub: HubProcess, page: Page, cable: Cable, event: str
 ) -> None:
     """A phone's socket is dead, and the next heartbeat is not missed for a while."""
-    stop_the_clock(page)
-    with run_cable(hub.port) as cable:
-        page.goto(site.page("/", guarded(hub, f'{GUARD}, url: "ws://127.0.0.1:{cable.port}/ws"')))
-        wait_for(page, "joined")
-        cable.unplug()
-        hub.notify(room="u1", sender="s2")
-        page.clock.run_for(10_000)
-        look(page, event)
-        look(page, event)
-        assert state(page) == "joined"
-        page.clock.run_for(4_900)
-        assert state(page) == "joined"
-        page.clock.run_for(200)
-        assert "offline" in kinds(page)
-        page.clock.run_for(1_000)
-        wait_for(page, "terminated")
+    cable.unplug()
+    hub.notify(room="u1", sender="s2")
+    page.clock.run_for(10_000)
+    look(page, event)
+    look(page, event)
+    assert state(page) == "joined"
+    page.clock.run_for(4_900)
+    assert state(page) == "joined"
+    page.clock.run_for(200)
+    assert "offline" in kinds(page)
+    page.clock.run_for(1_000)
+    wait_for(page, "terminated")
     assert away_and_back(page) == ["terminated"]
 
 
@@ -212,9 +214,7 @@ def test_an_older_hub_that_refuses_the_question_is_not_asked_again(
 
 def test_a_sleep_is_noticed_within_five_seconds(hub: HubProcess, site: Site, page: Page) -> None:
     """Where nothing wakes the page: its timers have stood still, and the time of day has not."""
-    stop_the_clock(page)
-    page.goto(site.page("/", guarded(hub, GUARD)))
-    wait_for(page, "joined")
+    join(page, hub, site)
     page.evaluate("Date.now = ((now) => () => now() + 8 * 3600_000)(Date.now)")
     page.clock.run_for(5_000)
     assert kinds(page)[:2] == ["joined", "offline"]
@@ -223,9 +223,7 @@ def test_a_sleep_is_noticed_within_five_seconds(hub: HubProcess, site: Site, pag
 def test_a_clock_that_is_set_back_does_not_keep_a_dead_connection_alive(
     hub: HubProcess, site: Site, page: Page
 ) -> None:
-    stop_the_clock(page)
-    page.goto(site.page("/", guarded(hub, GUARD)))
-    wait_for(page, "joined")
+    join(page, hub, site)
     page.evaluate("Date.now = ((now) => () => now() - 8 * 3600_000)(Date.now)")
     page.clock.run_for(49_000)
     assert state(page) == "joined"
@@ -236,9 +234,7 @@ def test_a_clock_that_is_set_back_does_not_keep_a_dead_connection_alive(
 def test_a_heartbeat_that_is_late_but_comes_keeps_it_alive(
     hub: HubProcess, site: Site, page: Page
 ) -> None:
-    stop_the_clock(page)
-    page.goto(site.page("/", guarded(hub, GUARD)))
-    wait_for(page, "joined")
+    join(page, hub, site)
     page.clock.run_for(49_000)
     assert state(page) == "joined"
     page.clock.run_for(1_000)

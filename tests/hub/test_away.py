@@ -25,7 +25,16 @@ from sse_trio.hub.timers import SLICE, Timers
 from sse_trio.server.outbox import Outbox
 
 from ..processes import DEADLINE
-from ..support import HANDSHAKE, KEY, Start, client_frame, client_text, open_sockets, raw_websocket
+from ..support import (
+    HANDSHAKE,
+    KEY,
+    RawWebSocket,
+    Start,
+    client_frame,
+    client_text,
+    open_sockets,
+    raw_websocket,
+)
 from .fakes import keep, make_timers
 
 MANY = 300
@@ -112,14 +121,24 @@ async def hold(clock: MockClock, seconds: float, say: Callable[[], object]) -> N
     await wait_all_tasks_blocked()
 
 
-async def crowd(hub: sse_trio.Hub, connect: Connect, *said: bytes) -> list[Client]:
-    """Connect many who have said this, and have been answered to it."""
-    clients = [connect(hub) for _ in range(MANY)]
+async def crowd(
+    hub: sse_trio.Hub, connect: Connect, *said: bytes, number: int = MANY
+) -> list[Client]:
+    """Connect so many who have said this, and have been answered to it."""
+    clients = [connect(hub) for _ in range(number)]
     await wait_all_tasks_blocked()
     for data in said:
         say_all(clients, data)
         await wait_all_tasks_blocked()
     return clients
+
+
+async def member(hub: sse_trio.Hub, session: int) -> RawWebSocket:
+    """Connect one who has joined."""
+    websocket = await raw_websocket(hub)
+    await websocket.stream.send_all(join(session))
+    assert (await websocket.message())["type"] == "joined"
+    return websocket
 
 
 # How long the step takes: a little too long, or as long as a stopped process.
@@ -182,11 +201,8 @@ async def test_who_has_acknowledged_in_time_has(
 ) -> None:
     """Whoever waits for that is told so, too."""
     hub = await start(**LIMITS)
-    clients, caller = [connect(hub) for _ in range(10)], connect(hub)
-    await wait_all_tasks_blocked()
-    for data in (HANDSHAKE, join(1)):
-        say_all(clients, data)
-        await wait_all_tasks_blocked()
+    clients = await crowd(hub, connect, HANDSHAKE, join(1), number=10)
+    (caller,) = await crowd(hub, connect, number=1)
     body = json.dumps({"key": KEY, "room": "u1", "sender": None, "wait": 3.9}).encode()
     say_all([caller], POST.replace(b"%d" % len(BODY), b"%d" % len(body)) + body)
     await trio.sleep(3.8)
@@ -202,10 +218,7 @@ async def test_who_was_not_asked_stays_and_who_does_not_answer_is_dropped(
 ) -> None:
     """Stopped for longer than any silence may last, between a heartbeat and the next one."""
     hub = await start(heartbeat_interval=25, heartbeat_timeout=60)
-    talker, silent = await raw_websocket(hub), await raw_websocket(hub)
-    for number, websocket in enumerate((talker, silent)):
-        await websocket.stream.send_all(join(number))
-        assert (await websocket.message())["type"] == "joined"
+    talker, silent = await member(hub, 1), await member(hub, 2)
     began = trio.current_time()
     await trio.sleep(1)
     autojump_clock.jump(1000)
@@ -232,9 +245,7 @@ async def test_many_short_pauses_put_off_no_more_than_they_last(
 ) -> None:
     """A server that is always late drops the silent all the same."""
     hub = await start(heartbeat_interval=25, heartbeat_timeout=60)
-    silent = await raw_websocket(hub)
-    await silent.stream.send_all(join(1))
-    await silent.message()
+    silent = await member(hub, 1)
     began, away = trio.current_time(), 0.0
     while hub.statistics().members:
         await trio.sleep(0.9)
@@ -248,10 +259,7 @@ async def test_many_short_pauses_put_off_no_more_than_they_last(
 async def test_who_floods_puts_nothing_off(start: Start, autojump_clock: MockClock) -> None:
     """Even if there is always more to be read."""
     hub = await start(heartbeat_interval=25, heartbeat_timeout=60)
-    flood, silent = await raw_websocket(hub), await raw_websocket(hub)
-    for number, websocket in enumerate((flood, silent)):
-        await websocket.stream.send_all(join(number))
-        await websocket.message()
+    flood, silent = await member(hub, 1), await member(hub, 2)
     said = client_text({"type": "heartbeat"}) * 1000
     rest = b""
     began = trio.current_time()
