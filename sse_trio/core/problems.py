@@ -35,7 +35,8 @@ STATUSES: Final = {
 }
 """Every kind of problem, and its status."""
 
-_TYPE: Final = "urn:sse-trio:problem:"
+PREFIX: Final = "urn:sse-trio:problem:"
+"""Of the `type` of a problem; its kind follows."""
 
 
 @attrs.frozen
@@ -64,7 +65,7 @@ class Problem:
         """The JSON text."""
         return strict_json.dumps(
             {
-                "type": f"{_TYPE}{self.kind}",
+                "type": f"{PREFIX}{self.kind}",
                 "title": http.HTTPStatus(self.status).phrase,
                 "status": self.status,
                 "detail": self.detail,

@@ -1,9 +1,9 @@
 """The audit log: one JSON object a line for each decision about who stands.
 
 It is the one place that writes rooms, and what a person knows a login by (`about`). A session is
-written as the beginning of its SHA-256: whoever knows a session can join as it in open mode. The
-hash needs no key, because sessions are random and nobody can try them all; so an operator who
-has a session finds it here with `sha256sum`.
+written as its fingerprint: whoever knows a session can join as it in open mode. The hash needs no
+key, because sessions are random and nobody can try them all; so an operator who has a session
+finds it here. 64 bits tell a billion of them apart.
 
 A decision is written in the step that makes it, and so before its answer. What cannot be written
 is counted and reported, and the answer is given all the same.

@@ -21,7 +21,8 @@ from ...browser import INTEGRITY, SOURCE
 from ...core.requests import Headers, Page
 from ...hub.hub import Hub
 from ...hub.statistics import FAN_OUT_BUCKETS, Statistics
-from ..replies import Reply
+from ..replies import JSON, Reply
+from .openapi import document
 
 TEXT = "text/plain; charset=utf-8"
 HTML = "text/html; charset=utf-8"
@@ -55,7 +56,8 @@ other session of theirs ends. It has nothing to do with server-sent events.
 <li><code>POST /check</code>, <code>/verify</code>: they, or a proxy, ask whether a login stands
 <li><code>POST /sessions</code>: they ask which ones do
 <li><a href="/client.js">/client.js</a>: the client for browsers
-<li><a href="/healthz">/healthz</a>, <a href="/readyz">/readyz</a>, <a href="/metrics">/metrics</a>
+<li><a href="/healthz">/healthz</a>, <a href="/readyz">/readyz</a>, <a href="/metrics">/metrics</a>,
+<a href="/openapi.json">/openapi.json</a>
 </ul>
 """
 
@@ -77,6 +79,8 @@ def render(page: Page, hub: Hub) -> Reply:
             registry = CollectorRegistry()
             registry.register(_Metrics(hub.statistics()))
             return Reply(200, CONTENT_TYPE_PLAIN_0_0_4, generate_latest(registry))
+        case "/openapi.json":
+            return Reply(200, JSON, document(hub.config))
         case "/client.js":
             if page.is_known(_ETAG):
                 return Reply(304, JAVASCRIPT, b"", _CLIENT_HEADERS)
