@@ -39,6 +39,7 @@ SLOW = {
     "server/test_hostile.py",
     "hub/test_races.py",
     "hub/test_the_promise.py",
+    "server/test_schemathesis.py",
     "test_process.py",
     "test_process_ledger.py",
     "test_soak.py",

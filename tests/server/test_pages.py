@@ -28,7 +28,7 @@ from ..support import (
     request,
 )
 
-PAGES = ["/", "/client.js", "/healthz", "/readyz", "/metrics"]
+PAGES = ["/", "/client.js", "/healthz", "/readyz", "/metrics", "/openapi.json"]
 
 
 async def samples(hub: sse_trio.Hub) -> dict[str, float]:
@@ -127,7 +127,7 @@ async def test_metrics(start: Start) -> None:
         "sse_trio_notifies_total[accepted]": 1,
         "sse_trio_notifies_total[duplicate]": 1,
         "sse_trio_notifies_total[conflict]": 1,
-        "sse_trio_notifies_total[unauthorized]": 1,
+        "sse_trio_refused_keys_total[unauthorized]": 1,
         "sse_trio_terminations_sent_total": 1,
         "sse_trio_terminations_acked_total": 1,
         "sse_trio_terminations_cut_total": 0,
