@@ -46,13 +46,16 @@ _OTHERWISE: Final = re.compile(
 )
 
 # A request for a verdict. A proxy makes it of the browser's own request, so that hardly two are
-# alike: each is judged anew, and for nothing but what matters to it. HEAD and CONNECT are answered
-# in ways of their own (RFC 9110, sections 9.3.2 and 9.3.6).
+# alike: each is judged anew, and for nothing but what matters to it. HEAD is answered in a way of
+# its own, and CONNECT asks for none (RFC 9110, sections 9.3.2 and 9.3.6).
+_MENTION: Final = b"/verify"
 _VERIFY: Final = re.compile(rb"(?!HEAD |CONNECT )[A-Z]+ /verify(?:[/?][!-~]*)? HTTP/1\.1\r\n")
 
 # What it must not hold: whatever tells of a body, or of what is to become of the connection.
+# Envoy says of each request that its body has no length.
 _NOT_FOR_VERIFY: Final = re.compile(
-    rb"\r\n(?i:content-length|transfer-encoding|expect|upgrade|connection(?!: keep-alive\r\n)):"
+    rb"\r\n(?i:content-length(?!: 0\r\n)|transfer-encoding|expect|upgrade"
+    rb"|connection(?!: keep-alive\r\n)):"
 )
 
 # What matters to it, beside a Host (RFC 9112, section 3.2).
@@ -116,7 +119,8 @@ class Heads:
         # Two lines are not headers: the request line and the empty line.
         if data.count(b"\n", 0, end) > self._config.max_header_lines + 2:
             return None
-        if _VERIFY.match(data):
+        # In whichever form: its cookies are no part of a head that is remembered.
+        if data.find(_MENTION, 0, data.find(b"\r\n")) >= 0:
             verify = self._read_verify(data) if len(data) == end else None
             return (verify, None) if verify else None
         # What is between the varying ones, and their values: of each, one of the three or none.
@@ -145,7 +149,7 @@ class Heads:
 
     def _read_verify(self, head: bytes) -> Verify | None:
         """Read a usual request for a verdict, which has no body."""
-        if not _LINES.fullmatch(head) or _NOT_FOR_VERIFY.search(head):
+        if not _VERIFY.match(head) or not _LINES.fullmatch(head) or _NOT_FOR_VERIFY.search(head):
             return None
         found: dict[bytes, list[bytes]] = {b"host": [], b"cookie": [], b"authorization": []}
         for name, value in _FOR_VERIFY.findall(head):

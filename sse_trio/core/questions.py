@@ -64,10 +64,8 @@ class Verify:
     """Whether a request may pass, by the token that came with it."""
 
     token: str | None = attrs.field(default=None, repr=False)
-    problem: str | None = None
+    problem: str = ""
     """Why there is none, in a word."""
-    close: bool = False
-    """Whether a body was announced, which is not read: the connection ends with the answer."""
 
 
 def read_check(members: dict[str, Any]) -> Check:
@@ -126,23 +124,26 @@ def read_verify(cookies: Iterable[bytes], authorizations: Iterable[bytes], cooki
     """Find the token that came with a request: in its cookie, or as a Bearer token without one.
 
     `cookies` and `authorizations` are the values of the headers, `cookie` is the cookie's name
-    (RFC 6265, section 5.4, and RFC 6750, section 2.1).
+    (RFC 6265, sections 4.1.1 and 5.4, and RFC 6750, section 2.1).
     """
     wanted = cookie.encode() + b"="
     pairs = [pair.strip(b" \t") for line in cookies for pair in line.split(b";")]
-    tokens = {pair.removeprefix(wanted) for pair in pairs if pair.startswith(wanted)}
+    tokens = {_unquoted(pair.removeprefix(wanted)) for pair in pairs if pair.startswith(wanted)}
     tokens = tokens or {token for value in authorizations if (token := bearer(value))}
-    if not tokens:
-        return Verify(problem="missing")
     if len(tokens) > 1:
         return Verify(problem="ambiguous")
-    return Verify(tokens.pop().decode("latin-1"))
+    token = tokens.pop() if tokens else b""
+    return Verify(token.decode("latin-1")) if token else Verify(problem="missing")
 
 
 def bearer(authorization: bytes) -> bytes:
     """Return the credentials of the scheme Bearer; of another one, nothing."""
     scheme, _, token = authorization.partition(b" ")
     return token.strip() if scheme.lower() == b"bearer" else b""
+
+
+def _unquoted(value: bytes) -> bytes:
+    return value[1:-1] if len(value) > 1 and value[:1] == value[-1:] == b'"' else value
 
 
 _FIELDS: Final = 100

@@ -114,14 +114,16 @@ class RequestReader:
         self.max_body = self._config.max_check_body if is_check else self._config.max_body
         if problem := _ambiguous(request, headers):
             return problem
-        if is_verify(path):
+        # The target of a CONNECT has no path (RFC 9112, section 3.2.3).
+        if is_verify(path) and request.method != b"CONNECT":
             verify = read_verify(
                 headers.values(b"cookie"),
                 headers.values(b"authorization"),
                 self._config.token_cookie,
             )
+            # A body that is announced is not waited for, and not read.
             if headers.announces_body():
-                return attrs.evolve(verify, close=True)
+                return verify
             self.decide = lambda _: verify
             return None
         if problem := self._unwelcome(headers):

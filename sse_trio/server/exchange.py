@@ -137,7 +137,8 @@ class Exchange:
 
     async def _read_in_time(self, seconds: float) -> Wanted | None:
         # Data that arrived in time is read, however late. No request needs more reads than this.
-        for _ in range(2 + (self._config.max_headers + self._config.max_body) // READ):
+        longest = self._config.max_headers + max(self._config.max_body, self._config.max_check_body)
+        for _ in range(2 + longest // READ):
             self._due = self._hub.timers.now() + seconds
             with self._hub.timers.cancel_after(seconds) as self._patience:
                 self._server.idle.add(self)
@@ -216,6 +217,7 @@ class Exchange:
 
     async def _reply_to(self, outcome: Wanted) -> Reply | Problem:
         """Do what was asked for; return the answer."""
+        closed = problems.DRAINING if self._hub.draining.is_set() else problems.LOADING
         match outcome:
             case Page():
                 return render(outcome, self._hub)
@@ -223,33 +225,36 @@ class Exchange:
                 if outcome.handshake:
                     self._hub.counters.refused_handshakes[outcome.handshake] += 1
                 return outcome
-            case _ if self._hub.loading and not self._hub.draining.is_set():
-                self._count_loading(outcome)
-                return problems.LOADING
+            case Verify(token=None):
+                # Nothing has to be remembered to refuse it.
+                return routes.answer(self._hub, outcome)
+            case _ if self._hub.loading or isinstance(outcome, Upgrade):
+                self._count_closed(outcome, closed.kind)
+                return closed
             case Notify() | Release():
                 return await announce(self._hub, outcome, self._address)
             case Check() | Sessions() | Verify():
                 return routes.answer(self._hub, outcome)
-            case Upgrade():
-                self._hub.counters.refused_handshakes["draining"] += 1
-                return problems.DRAINING
 
-    def _count_loading(self, outcome: Wanted) -> None:
+    def _count_closed(self, outcome: Wanted, why: str) -> None:
         counters = self._hub.counters
         match outcome:
             case Upgrade():
-                counters.refused_handshakes["loading"] += 1
+                counters.refused_handshakes[why] += 1
             case Notify():
-                counters.notifies["loading"] += 1
+                counters.notifies[why] += 1
             case Release():
-                counters.releases["loading"] += 1
+                counters.releases[why] += 1
             case _:
-                counters.checks["loading"] += 1
+                counters.checks[why] += 1
 
     async def _respond(self, answer: Reply | Problem) -> bool:
         """Send a response; True if the connection can take another request."""
         headers = fields(answer)
-        if answer.close or self._hub.draining.is_set():
+        # A body that is not read would be the next request.
+        unread = self._http.their_state is h11.SEND_BODY
+        is_last = isinstance(answer, Problem) and answer.close
+        if unread or is_last or self._hub.draining.is_set():
             # A 426 has a Connection of its own beside it.
             headers.append((b"Connection", b"close"))
         head = h11.Response(

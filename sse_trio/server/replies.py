@@ -21,8 +21,6 @@ class Reply:
     content_type: str
     body: bytes
     headers: Headers = attrs.Factory(list)
-    close: bool = False
-    """Whether the connection is to end with it."""
 
 
 def fields(answer: Reply | Problem) -> Headers:

@@ -14,19 +14,18 @@ from hypothesis import strategies as st
 from trio.testing import MockClock
 
 import sse_trio
-from sse_trio.core import tickets
 from sse_trio.core.heads import Heads
-from sse_trio.core.tickets import Ticket, Tickets
+from sse_trio.core.tickets import TOKEN, Ticket, Tickets
 
 from ..hub.fakes import MakeLedger, SlowLedger
 from ..support import CLOSE, KEY, client_frame, client_text
 
 NONCE = b"dGhlIHNhbXBsZSBub25jZQ=="
 
-# What differs from one server to the next, and from one second; a ticket's length too.
+# What differs from one server to the next, and from one second; the length of a proof too.
 VARIES = re.compile(
-    rb'Date: [^\r]*|Content-Length: \d+(?=[^{]*\{[^}]*"ticket")'
-    rb'|"(?:ticket|token)":"[^"]*"|"time":\d+'
+    rb'Date: [^\r]*|Content-Length: \d+(?=[^{]*\{[^}]*"(?:ticket|since)")|"(?:ticket|token)":"[^"]*"'
+    rb'|"(?:time|exp|seen|since)":[\d.]+'
 )
 
 
@@ -36,25 +35,88 @@ def announcement(path: bytes, *fields: bytes, **members: object) -> bytes:
     return b"\r\n".join([*head, b"Content-Length: %d" % len(body), b"", body])
 
 
-def verify(token: bytes, *fields: bytes, target: bytes = b"/verify") -> bytes:
-    cookie = b"Cookie: theme=dark; __Host-sse_trio=" + token
-    return b"\r\n".join([b"GET %b HTTP/1.1" % target, b"Host: hub", cookie, *fields, b"", b""])
-
-
-# Of a login that the hub comes to know by the notify that names it.
-TOKEN = Tickets((KEY,), lifetime=3600, kind=tickets.TOKEN).mint(
-    Ticket("u1", "s1", 1), now=time.time(), jti="j"
-)
-assert TOKEN
-
 notify = partial(announcement, b"/notify", key=KEY)
 JOIN = client_text({"type": "join", "room": "u1", "session": "s9"})
+ask = partial(announcement, key=KEY)
+LIFETIME = sse_trio.Config().ticket_lifetime
+# Of a login that some of the notifies make, and others end.
+PROOFS = [
+    Tickets((KEY,), lifetime=LIFETIME, **kind).mint(Ticket("u1", "s1", 1), now=time.time(), jti="j")
+    for kind in ({"kind": TOKEN}, {})
+]
+TOKEN_OF_S1, TICKET_OF_S1 = [str(proof).encode() for proof in PROOFS]
+COOKIE = b"Cookie: __Host-sse_trio="
+
+
+def verify(
+    *fields: bytes, method: bytes = b"GET", target: bytes = b"/verify", body: bytes = b""
+) -> bytes:
+    return b"\r\n".join([method + b" " + target + b" HTTP/1.1", b"Host: hub", *fields, b"", body])
+
+
+def form(body: bytes, *fields: bytes) -> bytes:
+    media = b"Content-Type: application/x-www-form-urlencoded"
+    head = [b"POST /check HTTP/1.1", b"Host: hub", media, *fields]
+    return b"\r\n".join([*head, b"Content-Length: %d" % len(body), b"", body])
+
+
+methods = st.sampled_from(
+    [b"GET", b"GET", b"POST", b"HEAD", b"PUT", b"OPTIONS", b"TRACE", b"CONNECT", b"get", b"M-X"]
+)
+targets = st.sampled_from(
+    [b"/verify", b"/verify", b"/verify/", b"/verify/a/b?c=d", b"/verify?x", b"/verifyx"]
+    + [b"http://hub/verify/x", b"HTTPS://hub/verify", b"/%76erify", b"/notify?/verify", b"*"]
+)
+verify_fields = st.sampled_from(
+    [
+        COOKIE + TOKEN_OF_S1,
+        COOKIE + TOKEN_OF_S1,
+        COOKIE + b'"' + TOKEN_OF_S1 + b'"',
+        COOKIE + TICKET_OF_S1,
+        COOKIE,
+        b"cookie:a=b;" + COOKIE[8:] + TOKEN_OF_S1 + b" ; c",
+        COOKIE + b"\xff",
+        COOKIE + b"x" * 8192,
+        b"Authorization: Bearer " + TOKEN_OF_S1,
+        b"Authorization: bearer  " + TICKET_OF_S1,
+        b"Authorization: Basic YTpi",
+        b"Authorization: Bearer " + KEY.encode(),
+        b"Host: other",
+        b"Content-Length: 0",
+        b"Content-Length:0",
+        b"Content-Length: 5",
+        b"Content-Length: 5, 5",
+        b"Content-Length: 1000000",
+        b"Content-Length: x",
+        b"Transfer-Encoding: chunked",
+        b"Transfer-Encoding: gzip",
+        b"Expect: 100-continue",
+        b"Expect: something",
+        b"Connection: close",
+        b"Connection: keep-alive",
+        b"Connection: Upgrade",
+        b"Upgrade: websocket",
+        b"Content-Type: text/plain",
+        b"Content-Encoding: gzip",
+        b"X-Forwarded-For: 192.0.2.1",
+        b"X-Forwarded-For: \xff",
+        b"A: b\r\n c",
+        b"A : b",
+    ]
+)
+verifies = st.builds(
+    lambda method, target, fields, body: verify(*fields, method=method, target=target, body=body),
+    methods,
+    targets,
+    st.lists(verify_fields, max_size=3),
+    st.sampled_from([b"", b"", b"hello", b"5\r\nhello\r\n0\r\n\r\n"]),
+)
 HANDSHAKE = (
     b"GET /ws HTTP/1.1\r\nHost: hub\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: " + NONCE + b"\r\n\r\n"
 )
 
-requests = st.sampled_from(
+usual = st.sampled_from(
     [
         notify(room="u1", sender="s1"),
         notify(room="u1", sender="s2", id="once"),
@@ -68,16 +130,25 @@ requests = st.sampled_from(
         announcement(b"/release", b"Connection: close", room="u1", session="s1", key=KEY),
         announcement(b"/notify", b"Connection: close", b"Upgrade: h2c", room="u1", key=KEY),
         announcement(b"/notify", b"Expect: 100-continue", room="u1", key=KEY),
-        announcement(b"/check", room="u1", session="s1", key=KEY),
-        announcement(b"/check", checks=[{"room": "ü", "session": "s1"}, {"token": "x"}], key=KEY),
-        announcement(b"/check", token=TOKEN, key=KEY),
-        announcement(b"/check", token=TOKEN, key="wrong"),
-        announcement(b"/sessions", room="u1", key=KEY),
-        verify(TOKEN.encode()),
-        verify(b"x"),
-        verify(b"x", b"Cookie: __Host-sse_trio=y"),
-        verify(TOKEN.encode(), b"X-Forwarded-Uri: /a?b", target=b"/verify/a?b"),
-        verify(TOKEN.encode(), b"Content-Length: 1"),
+        ask(b"/check", token=TOKEN_OF_S1.decode()),
+        ask(b"/check", token=TOKEN_OF_S1.decode(), renew=True),
+        ask(b"/check", token=TICKET_OF_S1.decode()),
+        ask(b"/check", room="u1", session="s1", seen=True),
+        ask(b"/check", checks=[{"room": "u1", "session": f"s{n}", "epoch": n} for n in range(100)]),
+        ask(b"/check", checks=[]),
+        ask(b"/check?x", b"Connection: close", room="u1", session="s1"),
+        announcement(b"/check", room="u1", session="s1"),
+        form(b"token=" + TOKEN_OF_S1, b"Authorization: Bearer " + KEY.encode()),
+        form(b"token=x&token=y", b"Authorization: Bearer " + KEY.encode()),
+        form(b"token=" + TOKEN_OF_S1),
+        ask(b"/sessions", room="u1"),
+        ask(b"/sessions"),
+        announcement(b"/sessions", room="u1", key=TOKEN_OF_S1.decode()),
+        ask(b"/check", checks=[{"room": "ü", "session": "s1"}, {"token": "x"}]),
+        verify(COOKIE + TOKEN_OF_S1),
+        verify(COOKIE + b"x"),
+        verify(COOKIE + b"x", COOKIE + b"y"),
+        verify(COOKIE + TOKEN_OF_S1).replace(b"HTTP/1.1", b"HTTP/1.0"),
         b"GET /healthz HTTP/1.1\r\nHost: hub\r\n\r\n",
         b"HEAD / HTTP/1.1\r\nHost: hub\r\n\r\n",
         b"GARBAGE\r\n\r\n",
@@ -88,6 +159,7 @@ requests = st.sampled_from(
         b"\r",
     ]
 )
+requests = st.one_of(usual, usual, verifies)
 endings = st.sampled_from([b"", b"", HANDSHAKE, HANDSHAKE + JOIN, HANDSHAKE + b"\x81"])
 
 
@@ -125,7 +197,7 @@ async def answers(pieces: list[bytes], ledger: MakeLedger = sse_trio.MemoryLedge
     return VARIES.sub(b"", found)
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.lists(st.tuples(requests, st.integers(0, 60)), max_size=4),
     endings,

@@ -207,8 +207,13 @@ def test_an_answer_is_json_whatever_the_room_is_called(
     proof = ticket if signed else None
     proofs = {"ticket": proof, "token": proof} if signed else {}
     outcome = Outcome(room, epoch, "s1", proof, proof, ended=(room,), terminated=told)
-    hub = Hub(sse_trio.Config(), sse_trio.MemoryLedger(), lambda *_: None)
-    assert json.loads(announced(hub, outcome).body) == {
+
+
+    async def answer() -> bytes:
+        hub = Hub(sse_trio.Config(), sse_trio.MemoryLedger(), lambda *_: None)
+        return announced(hub, outcome).body
+
+    assert json.loads(trio.run(answer)) == {
         "room": room, "epoch": epoch, "floor": 0, "standing": [], "ended": [room],
         "terminated": told, "acked": 0, "pending": told, **proofs,
     }  # fmt: skip

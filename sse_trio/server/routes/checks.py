@@ -29,11 +29,11 @@ def check(hub: Hub, asked: Check) -> Reply:
 def verify(hub: Hub, asked: Verify) -> Reply | Problem:
     """Let a request pass, or not."""
     if asked.token is None:
-        return _refused(asked, asked.problem or "missing")
+        return _refused(asked.problem)
     verdict = hub.check(token=asked.token)
     _count(hub, verdict)
     if not verdict.active:
-        return _refused(asked, verdict.reason if verdict.known else "unknown")
+        return _refused(verdict.reason if verdict.known else "unknown")
     body = {
         "subject": verdict.room,
         "extra": {"session": verdict.session, "epoch": verdict.epoch},
@@ -43,14 +43,12 @@ def verify(hub: Hub, asked: Verify) -> Reply | Problem:
         (b"X-Session-Id", _quoted(verdict.session)),
         (b"X-Session-Epoch", str(verdict.epoch).encode()),
     ]
-    return Reply(200, JSON, dumps(body).encode(), headers, close=asked.close)
+    return Reply(200, JSON, dumps(body).encode(), headers)
 
 
-def _refused(asked: Verify, reason: str | None) -> Problem:
+def _refused(reason: str | None) -> Problem:
     headers = (_CHALLENGE, (b"X-Session-Reason", _quoted(reason)))
-    return Problem(
-        "not-standing", "no login that stands came with the request", headers, close=asked.close
-    )
+    return Problem("not-standing", "no login that stands came with the request", headers)
 
 
 def _quoted(text: str | None) -> bytes:
