@@ -54,7 +54,7 @@ _VERIFY: Final = re.compile(rb"(?!HEAD |CONNECT )[A-Z]+ /verify(?:[/?][!-~]*)? H
 # What it must not hold: whatever tells of a body, or of what is to become of the connection.
 # Envoy says of each request that its body has no length.
 _NOT_FOR_VERIFY: Final = re.compile(
-    rb"\r\n(?i:content-length(?!: 0\r\n)|transfer-encoding|expect|upgrade"
+    rb"\r\n(?i:content-length(?!: 0\r\n)|transfer-encoding|upgrade"
     rb"|connection(?!: keep-alive\r\n)):"
 )
 

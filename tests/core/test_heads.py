@@ -5,14 +5,14 @@ from unittest.mock import patch
 
 import h11
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sse_trio import Config
 from sse_trio.core.heads import Heads, begins_request, without_empty_lines
 from sse_trio.core.notify import Notify, Release
 from sse_trio.core.problems import Problem
-from sse_trio.core.questions import Verify
+from sse_trio.core.questions import Check, Look, Verify
 from sse_trio.core.requests import RequestReader, Upgrade, Wanted
 
 KEY = "a-key-of-the-tests"
@@ -36,6 +36,13 @@ def handshake(*fields: bytes, key: bytes = NONCE) -> bytes:
         b"Sec-WebSocket-Key: " + key,
     )
     return b"\r\n".join([b"GET /ws HTTP/1.1", *usual, *fields, b"", b""])
+
+
+def verify(*fields: bytes, target: bytes = b"/verify", method: bytes = b"GET") -> bytes:
+    return b"\r\n".join([b"%b %b HTTP/1.1" % (method, target), b"Host: hub", *fields, b"", b""])
+
+
+COOKIE = b"Cookie: __Host-sse_trio="
 
 
 def by_h11(data: bytes) -> tuple[Wanted, str | None, bytes, bool] | None:
@@ -120,7 +127,50 @@ def test_who_presents_another_key_is_judged_by_that() -> None:
 def test_no_secret_can_be_read_off_it() -> None:
     heads = Heads(CONFIG)
     outcome(heads, post(b"Authorization: Bearer " + KEY.encode()))
+    found = outcome(heads, verify(COOKIE + b"a-token"))
     assert KEY not in repr(vars(heads))
+    assert "a-token" not in repr((vars(heads), found))
+
+
+@pytest.mark.parametrize("method", [b"GET", b"POST", b"PUT", b"DELETE", b"OPTIONS", b"PURGE"])
+@pytest.mark.parametrize("target", [b"/verify", b"/verify/", b"/verify?a=/b", b"/verify/a/b?c=d"])
+@pytest.mark.parametrize("fields", [(), (b"Content-Length: 0",), (b"Connection: keep-alive",)])
+def test_what_a_proxy_asks_is_usual(method: bytes, target: bytes, fields: tuple[bytes]) -> None:
+    """Envoy says that there is no body."""
+    data = verify(COOKIE + b"a", *fields, target=target, method=method)
+    assert outcome(Heads(CONFIG), data) == Verify("a")
+
+
+def test_a_cookie_may_take_half_of_the_head() -> None:
+    heads = Heads(Config(authkey=KEY))
+    data = verify(b"Cookie: other=" + b"x" * 8192 + b"; __Host-sse_trio=a")
+    assert outcome(heads, data) == Verify("a")
+
+
+def test_ten_thousand_verdicts_make_no_other_head_be_judged_again() -> None:
+    heads = Heads(CONFIG)
+    outcome(heads, post())
+    with patch("h11.Connection", wraps=h11.Connection) as judge:
+        for number in range(10_000):
+            url = b"/verify/%d" % number
+            length = (b"Content-Length: 0",)[: number % 2]
+            method = (b"GET", b"HEAD")[number % 3 == 0]
+            target = (url, b"http://hub" + url)[number % 5 == 0]
+            heads.read(verify(b"X-Forwarded-Uri: " + url, *length, target=target, method=method))
+        outcome(heads, post())
+        assert not judge.called
+
+
+def test_the_body_of_a_check_has_a_limit_of_its_own() -> None:
+    heads = Heads(Config(authkey=KEY, max_body=64))
+    limit = Config().max_check_body
+    body = b'{"key":"a-key-of-the-tests","token":"a"}'.ljust(limit)
+    assert outcome(heads, post(body=body, target=b"/check")) == Check((Look(token="a"),))
+    assert heads.read(post(body=body, target=b"/check")[:-1]) == len(
+        post(body=body, target=b"/check")
+    )
+    assert heads.read(post(body=body + b" ", target=b"/check")) is None
+    assert heads.read(post(body=BODY.ljust(65))) is None
 
 
 # -- and what is not ------------------------------------------------------------------------
@@ -168,6 +218,22 @@ UNUSUAL = {
     "a method that is not allowed": post().replace(b"POST", b"PUT"),
     "a body that is too long": post(body=b" " * 201),
     "a head that is too long": post(b"A: " + b"b" * 600),
+    "a verdict without a body to tell": verify(method=b"HEAD"),
+    "a verdict of a tunnel": verify(method=b"CONNECT"),
+    "a verdict of another form": verify(target=b"http://hub/verify"),
+    "a verdict of another form, with a length": verify(
+        b"Content-Length: 0", target=b"http://hub/verify"
+    ),
+    "a verdict, without a body to tell, with a length": verify(
+        b"Content-Length: 0", method=b"HEAD"
+    ),
+    "a verdict with a body": verify(b"Content-Length: 1") + b"1",
+    "a verdict with a body that does not come": verify(b"Content-Length: 1"),
+    "a verdict with something behind it": verify(b"Content-Length: 0") + b"1",
+    "a verdict of another place": verify(target=b"/verifying"),
+    "a verdict for two hosts": verify(b"Host: other"),
+    "a verdict that closes": verify(b"Connection: close"),
+    "a verdict with what is not ASCII": verify(COOKIE + b"\xff"),
 }
 
 
@@ -259,6 +325,55 @@ def requests(draw: st.DrawFn) -> bytes:
     lines = [*draw(st.lists(fields, max_size=3)), draw(usual_fields)]
     parts = draw(st.permutations(lines))
     return b"".join([draw(beginnings), *parts, b"\r\n", draw(bodies)])
+
+
+verify_fields = st.sampled_from(
+    [
+        COOKIE + b"a", COOKIE + b"a", COOKIE + b'"a"', COOKIE + b"b; x; __Host-sse_trio=a", COOKIE,
+        b"cookie:\ta=b;__Host-sse_trio=a ", COOKIE + b"\xff", b"Authorization: Bearer a",
+        b"authorization: bearer  b ", b"Authorization: Basic YTpi", b"Authorization:Bearer",
+        b"Host: hub", b"Content-Length: 0", b"Content-Length: 0", b"Content-Length:0",
+        b"Content-Length: 00", b"Content-Length: 1", b"content-length: 0, 0", b"Content-Length: x",
+        b"Transfer-Encoding: chunked", b"Transfer-Encoding: x", b"Expect: 100-continue",
+        b"Expect: x", b"Connection: close", b"Connection: keep-alive", b"connection: x",
+        b"Connection: Upgrade", b"Upgrade: websocket", b"Content-Encoding: gzip", b"A : b",
+        b"A: b\r\n c", b"Sec-WebSocket-Key: " + NONCE, b"X-Forwarded-For: a", b"A: " + b"b" * 600,
+    ]
+)  # fmt: skip
+verify_beginnings = st.builds(
+    b"%b %b HTTP/%b\r\n".__mod__,
+    st.tuples(
+        st.sampled_from(
+            [b"GET"] * 4 + [b"POST", b"HEAD", b"OPTIONS", b"CONNECT", b"TRACE", b"get", b"M-X"]
+        ),
+        st.sampled_from(
+            [b"/verify"] * 4
+            + [b"/verify/", b"/verify/a?b", b"/verify?a", b"/verifying", b"http://hub/verify"]
+            + [b"HTTPS://hub/verify/a", b"http://hub?/verify", b"/%76erify", b"/notify?/verify"]
+        ),
+        st.sampled_from([b"1.1"] * 6 + [b"1.0", b"2.0"]),
+    ),
+)
+
+
+@st.composite
+def verifies(draw: st.DrawFn) -> bytes:
+    host = draw(st.sampled_from([[b"Host: hub"]] * 5 + [[]]))
+    lines = draw(st.permutations([*draw(st.lists(verify_fields, max_size=3)), *host]))
+    head = b"".join(line + b"\r\n" for line in lines) + b"\r\n"
+    return draw(verify_beginnings) + head + draw(st.sampled_from([b""] * 5 + [b"1", b"1\r\n1"]))
+
+
+@settings(max_examples=1000)
+@given(verifies())
+def test_what_it_says_to_a_proxy_is_what_h11_says(data: bytes) -> None:
+    heads = Heads(CONFIG)
+    reading = heads.read(data)
+    if isinstance(reading, tuple):
+        assert reading[1] is None
+        found = by_h11(data)
+        assert found
+        assert (found[0], *found[2:]) == (reading[0], b"", True)
 
 
 @given(st.lists(requests(), min_size=1, max_size=6))

@@ -11,23 +11,33 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from sse_trio.config import Config
-from sse_trio.core.keyed import is_authkey
+from sse_trio.core.keyed import Keyed, is_authkey
 from sse_trio.core.notify import LAST_JOINED, Notify, Release
 from sse_trio.core.problems import HEADERS_TOO_LARGE, TOO_LARGE, Problem, from_error
+from sse_trio.core.questions import Check, Look, Sessions, Verify
 from sse_trio.core.requests import PAGES, Page, RequestReader, Upgrade, Wanted
 
 from .. import strategies
 
 KEY = "HknYh/u762yhdi<4"
-CONFIG = Config(authkey=KEY, max_body=2048)
+CONFIG = Config(authkey=KEY, max_body=2048, max_check_body=2048)
 
 # What an application server may announce: where, in which members, and what it comes to.
 NOTIFY = {"room": "u1", "key": KEY, "sender": "s2"}
 RELEASE = {"room": "u1", "key": KEY, "session": "s2"}
-BODIES: dict[str, dict[str, Any]] = {"/notify": NOTIFY, "/release": RELEASE}
+CHECK = {"room": "u1", "key": KEY, "session": "s2"}
+SESSIONS = {"room": "u1", "key": KEY}
+BODIES: dict[str, dict[str, Any]] = {
+    "/notify": NOTIFY,
+    "/release": RELEASE,
+    "/check": CHECK,
+    "/sessions": SESSIONS,
+}
 ANNOUNCED = {
     "/notify": Notify(room="u1", sender="s2"),
     "/release": Release(room="u1", session="s2"),
+    "/check": Check((Look(room="u1", session="s2"),)),
+    "/sessions": Sessions("u1"),
 }
 announcements = pytest.mark.parametrize("target", ANNOUNCED)
 
@@ -35,9 +45,9 @@ announcements = pytest.mark.parametrize("target", ANNOUNCED)
 class Server:
     """h11 and a `RequestReader`, answering as little as keeps the connection going."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, *, is_public: bool = True) -> None:
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=config.max_headers)
-        self._reader = RequestReader(config)
+        self._reader = RequestReader(config, is_public=is_public)
         self._over = False
         self.outcomes: list[Wanted] = []
         self.continued = 0
@@ -67,31 +77,31 @@ class Server:
             isinstance(outcome, Problem) and outcome.close
         )
         if not self._over:
-            self._http.send(h11.Response(status_code=204, headers=[]))
+            self._http.send(h11.Response(status_code=304, headers=[]))
             self._http.send(h11.EndOfMessage())
-            self._over = self._http.our_state is not h11.DONE
+            self._over = self._http.states != {h11.CLIENT: h11.DONE, h11.SERVER: h11.DONE}
         if not self._over:
             self._http.start_next_cycle()
 
 
-PIPELINED = b"GET /readyz HTTP/1.1\r\nHost: test\r\n\r\n"
+PIPELINED = b"GET /healthz HTTP/1.1\r\nHost: test\r\n\r\n"
 
 
-def ask(request: bytes, config: Config = CONFIG) -> Wanted:
+def ask(request: bytes, config: Config = CONFIG, *, is_public: bool = True) -> Wanted:
     """Send a request whole, byte by byte, and with another behind it: the same each time."""
-    whole = Server(config)
+    whole = Server(config, is_public=is_public)
     whole.receive(request)
-    split = Server(config)
+    split = Server(config, is_public=is_public)
     for byte in request:
         split.receive(bytes([byte]))
-    trailing = Server(config)
+    trailing = Server(config, is_public=is_public)
     trailing.receive(request + PIPELINED)
     (outcome,) = whole.outcomes
     assert split.outcomes == [outcome]
     assert trailing.outcomes[0] == outcome
-    assert trailing.outcomes[1:] in ([], [Page("/readyz")])
+    assert trailing.outcomes[1:] in ([], [Page("/healthz")])
     # Where the next request begins is known, unless the outcome says otherwise.
-    goes_on = isinstance(outcome, Notify | Release | Page) or (
+    goes_on = isinstance(outcome, Keyed | Verify | Page) or (
         isinstance(outcome, Problem) and not outcome.close
     )
     assert bool(trailing.outcomes[1:]) == (goes_on and b" HTTP/1.1\r\n" in request)
@@ -286,18 +296,41 @@ WRONG_OF_NOTIFY: dict[str, list[Any]] = {
     "detail": ["x", 7, [], True, {"a": "x" * 1017}],
     "id": [7, "", "x" * 129, "\r", {}],
     "wait": [None, "1", -1, 10.1, True, 11],
+    "end": [None, "s1", 7, {}, [None], [""], ["x" * 257], ["s2"], [f"e{n}" for n in range(17)]],
+    "max_sessions": [0, -1, 1.0, True, "1", [], CONFIG.max_remembered_sessions],
+    "at_limit": ["", "END-OLDEST", 7, [], True],
+    "about": ["x", 7, [], True, {"a": "x" * 505}],
     "key": [None, 7, [KEY], {"key": KEY}],
 }
+WRONG_EPOCHS = [-1, 2**53 + 1, 1.0, True, "1", [], {}]
 WRONG_OF_RELEASE: dict[str, list[Any]] = {
+    "epoch": WRONG_EPOCHS,
     "room": WRONG_OF_NOTIFY["room"],
     # A notify may leave nobody; a release is of somebody.
     "session": [None, *WRONG_OF_NOTIFY["sender"]],
     "wait": WRONG_OF_NOTIFY["wait"],
     "key": WRONG_OF_NOTIFY["key"],
 }
+# A member that is null is left out.
+WRONG_OF_CHECK: dict[str, list[Any]] = {
+    "room": [value for value in WRONG_OF_NOTIFY["room"] if value is not None],
+    "session": WRONG_OF_NOTIFY["sender"],
+    "token": [1, True, [], {}],
+    "epoch": WRONG_EPOCHS,
+    "seen": [0, 1, "true", [], {}],
+    "renew": [0, 1, "true", [], {}],
+    "key": WRONG_OF_NOTIFY["key"],
+}
+WRONG_OF_SESSIONS = {name: WRONG_OF_NOTIFY[name] for name in ("room", "key")}
+WRONG = {
+    "/notify": WRONG_OF_NOTIFY,
+    "/release": WRONG_OF_RELEASE,
+    "/check": WRONG_OF_CHECK,
+    "/sessions": WRONG_OF_SESSIONS,
+}
 WRONG_MEMBERS = [
     (target, {member: value})
-    for target, wrong in (("/notify", WRONG_OF_NOTIFY), ("/release", WRONG_OF_RELEASE))
+    for target, wrong in WRONG.items()
     for member, values in wrong.items()
     for value in values
 ]
@@ -316,13 +349,14 @@ def test_a_member_out_of_its_limits_is_400_and_named(target: str, members: dict[
 
 
 @pytest.mark.parametrize(
-    ("target", "missing"), [("/notify", "room"), ("/release", "room"), ("/release", "session")]
+    ("target", "missing"),
+    [("/notify", "room"), ("/release", "room"), ("/release", "session"), ("/sessions", "room")],
 )
 def test_what_is_needed_and_missing_is_400_and_named(target: str, missing: str) -> None:
     assert ask(announce(target, without=missing)) == Problem("malformed", f"{missing} is missing")
 
 
-@announcements
+@pytest.mark.parametrize("target", ["/notify", "/release", "/sessions"])
 def test_of_all_that_is_missing_the_first_is_named(target: str) -> None:
     assert ask(post({"key": KEY}, target=target)) == Problem("malformed", "room is missing")
 
@@ -479,7 +513,9 @@ def test_a_body_of_no_type_is_415(target: str) -> None:
 )
 @announcements
 def test_what_is_not_json_is_415(target: str, content_type: str) -> None:
-    assert status(ask(with_type(target, content_type))) == 415
+    is_form = target == "/check" and content_type == "application/x-www-form-urlencoded"
+    # Which this is not.
+    assert status(ask(with_type(target, content_type))) == (400 if is_form else 415)
 
 
 @pytest.mark.parametrize("codings", [["gzip"], ["identity, gzip"], ["gzip", "identity"]], ids=str)
@@ -539,7 +575,7 @@ def test_the_limit_is_each_requests_own() -> None:
     for target in ("/notify", "/release", "/notify"):
         body = padded(2000, target)
         server.receive(post(body, target=target) + chunked(body, target=target))
-    notify, release = ANNOUNCED.values()
+    notify, release = ANNOUNCED["/notify"], ANNOUNCED["/release"]
     assert server.outcomes == [notify, notify, release, release, notify, notify]
 
 
@@ -606,6 +642,66 @@ def test_pages_are_to_get_and_to_head(method: str, path: str) -> None:
         assert ask(http(method, target, version="1.0", host=None)) == Page(path)
 
 
+PROOF = "Cookie: __Host-sse_trio=a"
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "HEAD", "PUT", "OPTIONS", "TRACE", "M-SEARCH"])
+@pytest.mark.parametrize(
+    "target", ["/verify", "/verify/", "/verify/a/b", "/verify?a", "http://test/verify/a?b"]
+)
+def test_a_verdict_is_asked_for_with_any_method_at_any_place_below(
+    method: str, target: str
+) -> None:
+    assert ask(http(method, target, PROOF)) == Verify("a")
+    assert ask(http(method, target, version="1.0", host=None)) == Verify(problem="missing")
+    for unread in ("Content-Length: 0", "Content-Encoding: gzip", "Content-Type: a", "Expect: x"):
+        assert ask(http(method, target, PROOF, unread)) == Verify("a")
+
+
+@pytest.mark.parametrize("target", ["/verifying", "/verif", "/VERIFY", "/%76erify", "/a/verify"])
+def test_a_verdict_is_not_asked_for_elsewhere(target: str) -> None:
+    assert status(ask(http("GET", target, PROOF))) == 404
+
+
+def test_a_tunnel_is_no_question() -> None:
+    """An answer of 200 would open it (RFC 9110, section 9.3.6)."""
+    assert status(ask(http("CONNECT", "/verify", PROOF))) == 404
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        ["Content-Length: 5"],
+        ["Content-Length: 1000000000"],
+        ["Transfer-Encoding: chunked"],
+        ["Content-Length: 5", "Expect: 100-continue"],
+        ["Transfer-Encoding: chunked", "Expect: something else"],
+        ["Content-Length: 5", "Content-Type: text/plain", "Content-Encoding: gzip"],
+    ],
+)
+@pytest.mark.parametrize("target", ["/verify", "/verify/a"])
+def test_the_body_of_a_verdicts_request_is_not_waited_for(target: str, headers: list[str]) -> None:
+    server = Server(CONFIG)
+    server.receive(http("POST", target, PROOF, *headers))
+    assert (server.outcomes, server.continued) == ([Verify("a")], 0)
+    server.receive(PIPELINED)
+    assert server.outcomes == [Verify("a")]
+
+
+@pytest.mark.parametrize("target", ["/notify", "/release", "/check", "/sessions"])
+@pytest.mark.parametrize("path", ["/metrics", "/readyz", "/openapi.json"])
+def test_what_is_internal_is_not_on_the_public_listener(target: str, path: str) -> None:
+    config = attrs.evolve(CONFIG, internal="127.0.0.1:1")
+    assert status(ask(announce(target), config)) == 404
+    assert status(ask(http("GET", path), config)) == 404
+    assert ask(announce(target), config, is_public=False) == ANNOUNCED[target]
+    assert ask(http("GET", path), config, is_public=False) == Page(path)
+    for is_public in (True, False):
+        assert ask(http("GET", "/verify", PROOF), config, is_public=is_public) == Verify("a")
+        assert ask(http("GET", "/healthz"), config, is_public=is_public) == Page("/healthz")
+        assert status(ask(http("GET", "/ws"), config, is_public=is_public)) == 426
+
+
 @pytest.mark.parametrize("target", ["http://test", "https://test?x", "http://"])
 def test_an_absolute_form_without_a_path_is_the_root(target: str) -> None:
     assert ask(http("GET", target)) == Page("/")
@@ -635,10 +731,14 @@ def test_metrics_can_be_switched_off() -> None:
         (http("POST", "/notify", JSON, "Content-Length: 0x5", body=b"12345"), 400),
         (http("POST", "/notify", JSON, "Transfer-Encoding: chunked", version="1.0"), 400),
         (http("POST", "/notify", JSON, "Transfer-Encoding: chunked", body=b"zz\r\n"), 400),
+        (http("GET", "/verify", "Content-Length: 1", "Transfer-Encoding: chunked"), 400),
+        (http("GET", "/verify/a", "Content-Length: x"), 400),
+        (http("GET", "/verify", "Transfer-Encoding: chunked", version="1.0", host=None), 400),
+        (http("GET", "/verify", "Transfer-Encoding: gzip"), 501),
         (http("POST", "/notify", JSON, "Transfer-Encoding: gzip"), 501),
         (http("POST", "/notify", JSON, "Transfer-Encoding: gzip, chunked"), 501),
     ],
-    ids=range(17),
+    ids=range(21),
 )
 def test_what_leaves_the_length_in_doubt_ends_the_connection(request_: bytes, code: int) -> None:
     outcome = ask(request_)

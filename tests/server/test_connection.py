@@ -208,7 +208,6 @@ def test_an_answer_is_json_whatever_the_room_is_called(
     proofs = {"ticket": proof, "token": proof} if signed else {}
     outcome = Outcome(room, epoch, "s1", proof, proof, ended=(room,), terminated=told)
 
-
     async def answer() -> bytes:
         hub = Hub(sse_trio.Config(), sse_trio.MemoryLedger(), lambda *_: None)
         return announced(hub, outcome).body

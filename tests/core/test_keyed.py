@@ -1,0 +1,78 @@
+"""Bodies of requests that need the key, and in which order they are refused."""
+
+import json
+from typing import Any
+
+import pytest
+
+from sse_trio.config import Config
+from sse_trio.core.keyed import READERS, read_form_untrusted, read_json_untrusted
+from sse_trio.core.notify import Notify
+from sse_trio.core.problems import UNAUTHORIZED, Problem
+from sse_trio.core.questions import Check, Look
+
+CONFIG = Config(authkey=["a-key-of-the-tests", "another"])
+RIGHT = b"Bearer a-key-of-the-tests"
+ONE = {"/notify": {"room": "u1"}, "/release": {"room": "u1", "session": "s1"}}
+ONE |= {"/check": {"token": "a"}, "/sessions": {"room": "u1"}}
+
+
+def read(path: str, authorization: bytes | None, **members: Any) -> object:
+    body = json.dumps(members).encode()
+    return read_json_untrusted(CONFIG, READERS[path], authorization, body)
+
+
+@pytest.mark.parametrize("path", READERS)
+def test_the_key_is_in_the_body_or_the_header(path: str) -> None:
+    opened = read(path, RIGHT, **ONE[path])
+    assert not isinstance(opened, Problem)
+    assert read(path, None, **ONE[path], key="another") == opened
+    assert read(path, RIGHT, **ONE[path], key="another") == opened
+    wrong: list[tuple[bytes | None, dict[str, str]]] = [
+        (None, {}),
+        (None, {"key": "wrong"}),
+        (RIGHT, {"key": "wrong"}),
+        (b"Basic a", {"key": "another"}),
+        (RIGHT + b"x", {"key": "another"}),
+        (b"Bearer", {}),
+    ]
+    for authorization, members in wrong:
+        assert read(path, authorization, **ONE[path], **members) == UNAUTHORIZED
+
+
+@pytest.mark.parametrize("path", READERS)
+@pytest.mark.parametrize("authorization", [None, RIGHT, b"Bearer wrong"])
+@pytest.mark.parametrize("body", [b"", b"1", b"[]", b"{}", b"\xff", b'{"room":1,"room":1}'])
+def test_what_is_malformed_is_so_whatever_the_key(
+    path: str, authorization: bytes | None, body: bytes
+) -> None:
+    refused = read_json_untrusted(CONFIG, READERS[path], authorization, body)
+    assert isinstance(refused, Problem)
+    assert refused.kind == "malformed"
+
+
+def test_a_key_that_is_no_string_is_malformed() -> None:
+    refused = read("/check", RIGHT, token="a", key=1)
+    assert refused == Problem("malformed", "key must be a string")
+
+
+def test_a_form_needs_the_key_in_its_header() -> None:
+    asked = Check((Look(token="a"),), is_introspection=True)
+    assert read_form_untrusted(CONFIG, RIGHT, b"token=a") == asked
+    for authorization in (None, b"Bearer wrong", b"Basic a"):
+        for body in (b"token=a", b"token=a&key=another"):
+            assert read_form_untrusted(CONFIG, authorization, body) == UNAUTHORIZED
+        refused = read_form_untrusted(CONFIG, authorization, b"token=a&token=b")
+        assert isinstance(refused, Problem)
+        assert refused.kind == "malformed"
+
+
+def test_a_notify_may_leave_as_many_as_a_room_may_have() -> None:
+    most = CONFIG.max_remembered_sessions - 1
+    for limit in (1, most, None):
+        asked = read("/notify", RIGHT, room="u1", max_sessions=limit)
+        assert asked == Notify(room="u1", max_sessions=limit)
+    for authorization in (RIGHT, None):
+        refused = read("/notify", authorization, room="u1", max_sessions=most + 1)
+        why = f"max_sessions must be from 1 to {most}, or null for that"
+        assert refused == Problem("malformed", why)
