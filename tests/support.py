@@ -107,15 +107,15 @@ async def request(
         return await read_response(stream, http)
 
 
+async def post(hub: Listening, path: str, members: dict[str, Any]) -> Response:
+    """POST a JSON object."""
+    media = {"Content-Type": "application/json"}
+    return await request(hub, "POST", path, body=json.dumps(members).encode(), headers=media)
+
+
 async def post_notify(hub: Listening, **members: Any) -> Response:
     """POST a notify with the right key, unless `key` says otherwise."""
-    return await request(
-        hub,
-        "POST",
-        "/notify",
-        body=json.dumps({"key": KEY, **members}).encode(),
-        headers={"Content-Type": "application/json"},
-    )
+    return await post(hub, "/notify", {"key": KEY, **members})
 
 
 HANDSHAKE = (

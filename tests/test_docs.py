@@ -21,11 +21,11 @@ import sse_trio
 from sse_trio import cli
 from sse_trio.cli import status
 from sse_trio.config import Config
-from sse_trio.core import messages, notify, problems, requests
+from sse_trio.core import keyed, messages, notify, problems, questions, requests
 from sse_trio.core.messages import CloseCode
 from sse_trio.hub.member import State
 
-from .support import Start, post_notify, request
+from .support import KEY, Start, post, post_notify, request
 from .test_imports import LAYERS
 
 ROOT = Path(__file__).parents[1]
@@ -182,14 +182,17 @@ def test_json_examples_are_messages_answers_and_problems() -> None:
         kind = example.get("type", "answer")
         kinds.add(kind)
         if kind == "answer":
-            assert example.keys() - {"ticket"} == ANSWER - {"ticket"}
-        elif kind == "about:blank":
-            same = problems.Problem(example["status"], example["detail"])
+            assert example.keys() - PROOFS == ANSWER - PROOFS
+        elif kind.startswith("urn:"):
+            same = problems.Problem(kind.rpartition(":")[2], example["detail"])
             assert json.loads(same.body).items() <= example.items()
         else:
             message = read(json.dumps(example))
             assert json.loads(messages.encode(message)).keys() == example.keys()
-    assert kinds == {"answer", "about:blank", *(type_of(sample) for sample in SAMPLES)}
+    assert {kind for kind in kinds if not kind.startswith("urn:")} == {
+        "answer",
+        *(type_of(sample) for sample in SAMPLES),
+    }
 
 
 def read(text: str) -> messages.ClientMessage | messages.ServerMessage:
@@ -222,13 +225,13 @@ def test_curl_examples_ask_for_what_there_is(page: Path) -> None:
     for words in commands:
         url = next(word for word in words if word.startswith("http"))
         path = url.removeprefix("http://127.0.0.1:8080")
-        if path not in ("/notify", "/release"):
+        if path not in keyed.READERS:
             assert path in requests.PAGES
             continue
         assert words[words.index("-H") + 1] == "Content-Type: application/json"
         members = curl_data(words)
         assert members.pop("key", None) == key or f"Authorization: Bearer {key}" in words
-        {"/notify": notify.Notify, "/release": notify.Release}[path](**members)
+        keyed.READERS[path](members)
 
 
 async def test_the_walk_through_happens_as_it_is_told(nursery: trio.Nursery) -> None:
@@ -284,7 +287,7 @@ async def test_the_walk_through_happens_as_it_is_told(nursery: trio.Nursery) -> 
 
 def timeless(document: dict[str, Any]) -> dict[str, Any]:
     """Leave out what differs from run to run: times, signatures, and who was quicker."""
-    same = {name: value for name, value in document.items() if name not in ("time", "ticket")}
+    same = {name: value for name, value in document.items() if name not in {"time", *PROOFS}}
     if "terminated" in same and "ticket" in document:
         assert same.pop("acked") + same.pop("pending") == same["terminated"]
     return same | {"signed": "ticket" in document}
@@ -353,7 +356,12 @@ def test_the_table_of_keys_is_the_codes() -> None:
 
 def test_defaults_that_are_quoted_are_the_codes() -> None:
     quoted = re.findall(r"`(max_\w+)`(?:\sbytes|\sof them)\s\((\d+)\)", PROTOCOL.read_text())
-    assert {name for name, _ in quoted} == {"max_message", "max_body", "max_wrong_keys"}
+    assert {name for name, _ in quoted} == {
+        "max_message",
+        "max_body",
+        "max_check_body",
+        "max_wrong_keys",
+    }
     for name, value in quoted:
         assert getattr(Config(), name) == int(value)
 
@@ -369,7 +377,11 @@ SAMPLES: list[messages.ClientMessage | messages.ServerMessage] = [
     messages.Error(4400, "why"),
 ]
 
-ANSWER = {"room", "epoch", "terminated", "acked", "pending", "ticket"}
+PROOFS = {"ticket", "token"}
+ANSWER = {
+    *("room", "epoch", "floor", "standing", "ended", "terminated", "acked", "pending"),
+    *PROOFS,
+}
 
 
 def type_of(message: messages.ClientMessage | messages.ServerMessage) -> str:
@@ -414,15 +426,15 @@ def test_the_close_codes_are_the_codes() -> None:
 def test_the_members_of_a_notify_are_the_codes() -> None:
     columns = ("member", "type", "default", "meaning")
     rows = {code(row[0]): row for row in table(PROTOCOL, "POST /notify", *columns)}
-    # These are for embedders alone.
     fields = {field.name for field in attrs.fields(notify.Notify)}
-    fields -= {"end", "max_sessions", "at_limit", "about"}
     assert rows.keys() == fields | {"key"}
     for name, limit in {
         "reason": notify.MAX_REASON,
         "detail": notify.MAX_DETAIL,
         "id": notify.MAX_ID,
         "wait": notify.MAX_WAIT,
+        "end": notify.MAX_END,
+        "about": notify.MAX_ABOUT,
     }.items():
         assert max(map(int, re.findall(r"\d+", rows[name][1]))) == limit
 
@@ -430,8 +442,7 @@ def test_the_members_of_a_notify_are_the_codes() -> None:
 def test_the_members_of_a_release_are_the_codes() -> None:
     columns = ("member", "type", "default", "meaning")
     rows = {code(row[0]): row for row in table(PROTOCOL, "POST /release", *columns)}
-    # This is for embedders alone.
-    fields = {field.name for field in attrs.fields(notify.Release)} - {"epoch"}
+    fields = {field.name for field in attrs.fields(notify.Release)}
     assert rows.keys() == fields | {"key"}
 
 
@@ -444,18 +455,68 @@ async def test_the_members_of_an_answer_are_the_codes(start: Start) -> None:
 
 def test_the_paths_are_the_codes() -> None:
     said = {code(row[0]) for row in table(PROTOCOL, "Pages", "path", "methods", "answer")}
-    assert said == {*requests.PAGES, "/ws", "/notify", "/release"}
+    assert said == {*requests.PAGES, "/ws", *keyed.READERS, "/verify"}
+
+
+async def test_the_answers_to_questions_are_as_shown(start: Start) -> None:
+    hub = await start()
+    await hub.notify("u1", sender="s1")
+    outcome = await hub.notify("u1", sender="s2", detail={"device": "Firefox"})
+
+    async def ask(path: str, **members: Any) -> Any:
+        return (await post(hub, path, {"key": KEY, **members})).json
+
+    def same(shown: Any, answered: Any) -> bool:
+        """Whether two documents have the same members all the way down."""
+        if isinstance(shown, list):
+            return all(map(same, shown, answered))
+        if isinstance(shown, dict):
+            return shown.keys() == answered.keys() and all(
+                name == "about" or same(value, answered[name]) for name, value in shown.items()
+            )
+        return type(shown) is type(answered)
+
+    nobody = {"room": "u1", "session": "s3"}
+    asked = [{"room": "u1", "session": session} for session in ("s2", "s1", "s3")]
+    answers = {
+        "json check": [
+            *[await ask("/check", **each) for each in asked],
+            await ask("/check", checks=[{"token": outcome.token}, nobody]),
+        ],
+        "json sessions": [await ask("/sessions", room="u1")],
+        "json verify": [
+            (
+                await request(
+                    hub, "GET", "/verify", headers={"Cookie": f"__Host-sse_trio={outcome.token}"}
+                )
+            ).json
+        ],
+    }
+    blocks = {block.info: block.text for block in fences(PROTOCOL.read_text())}
+    for info, answered in answers.items():
+        shown = documents(blocks[info])
+        assert len(shown) == len(answered)
+        assert same(shown, answered), info
+
+
+async def test_the_members_of_a_check_are_the_codes(start: Start) -> None:
+    columns = ("member", "type", "default", "meaning")
+    said = {code(row[0]) for row in table(PROTOCOL, "POST /check", *columns)}
+    assert said == {field.name for field in attrs.fields(questions.Look)} | {"key", "checks"}
+
+
+def test_the_kinds_of_problems_are_the_codes() -> None:
+    rows = table(PROTOCOL, "Statuses", "kind", "status", "is")
+    assert [(code(row[0]), int(row[1])) for row in rows] == [*problems.STATUSES.items()]
 
 
 def statuses() -> set[int]:
     """Every HTTP status that stands in the code of the hub where one is made."""
-    found: set[object] = set()
+    found: set[object] = {*problems.STATUSES.values()}
     for text in (text for name, text in sources() if not name.startswith("demo/")):
         for node in ast.walk(ast.parse(text)):
             value: ast.expr | None = None
             match node:
-                case ast.Call(func=ast.Name(id="Problem"), args=[first, *_]):
-                    value = first
                 case ast.Call(func=ast.Name(id="Reply"), args=[first, *_]):
                     value = first
                 case ast.keyword(arg="status_code", value=first):

@@ -217,7 +217,6 @@ class Exchange:
 
     async def _reply_to(self, outcome: Wanted) -> Reply | Problem:
         """Do what was asked for; return the answer."""
-        closed = problems.DRAINING if self._hub.draining.is_set() else problems.LOADING
         match outcome:
             case Page():
                 return render(outcome, self._hub)
@@ -225,28 +224,29 @@ class Exchange:
                 if outcome.handshake:
                     self._hub.counters.refused_handshakes[outcome.handshake] += 1
                 return outcome
-            case Verify(token=None):
-                # Nothing has to be remembered to refuse it.
-                return routes.answer(self._hub, outcome)
-            case _ if self._hub.loading or isinstance(outcome, Upgrade):
-                self._count_closed(outcome, closed.kind)
-                return closed
+            case _ if self._hub.loading:
+                # Nobody can know yet, also where the server shuts down meanwhile.
+                self._count_loading(outcome)
+                return problems.DRAINING if self._hub.draining.is_set() else problems.LOADING
             case Notify() | Release():
                 return await announce(self._hub, outcome, self._address)
             case Check() | Sessions() | Verify():
                 return routes.answer(self._hub, outcome)
+            case Upgrade():
+                self._hub.counters.refused_handshakes["draining"] += 1
+                return problems.DRAINING
 
-    def _count_closed(self, outcome: Wanted, why: str) -> None:
+    def _count_loading(self, outcome: Wanted) -> None:
         counters = self._hub.counters
         match outcome:
             case Upgrade():
-                counters.refused_handshakes[why] += 1
+                counters.refused_handshakes["loading"] += 1
             case Notify():
-                counters.notifies[why] += 1
+                counters.notifies["loading"] += 1
             case Release():
-                counters.releases[why] += 1
+                counters.releases["loading"] += 1
             case _:
-                counters.checks[why] += 1
+                counters.checks["loading"] += 1
 
     async def _respond(self, answer: Reply | Problem) -> bool:
         """Send a response; True if the connection can take another request."""
