@@ -98,13 +98,25 @@ async def request(
     headers: dict[str, str] | None = None,
 ) -> Response:
     """Send one request on a connection of its own."""
+    async with await connect(hub) as stream:
+        return await request_on(stream, method, target, body=body, headers=headers)
+
+
+async def request_on(
+    stream: trio.SocketStream,
+    method: str,
+    target: str,
+    *,
+    body: bytes = b"",
+    headers: dict[str, str] | None = None,
+) -> Response:
+    """Send one request on a connection that is open."""
     http = h11.Connection(h11.CLIENT)
     fields = {"Host": "test", "Content-Length": str(len(body))} | (headers or {})
     head = h11.Request(method=method, target=target, headers=list(fields.items()))
-    async with await connect(hub) as stream:
-        sent = http.send(head) + http.send(h11.Data(data=body)) + http.send(h11.EndOfMessage())
-        await stream.send_all(sent)
-        return await read_response(stream, http)
+    sent = http.send(head) + http.send(h11.Data(data=body)) + http.send(h11.EndOfMessage())
+    await stream.send_all(sent)
+    return await read_response(stream, http)
 
 
 async def post(hub: Listening, path: str, members: dict[str, Any]) -> Response:

@@ -150,18 +150,19 @@ class UnixListener(Listener):
 
 
 def _remove_abandoned(path: str) -> None:
-    """Remove a Unix socket on which nobody listens any more."""
+    """Remove a Unix socket on which nobody listens any more. Raises OSError for anything else."""
     with contextlib.suppress(FileNotFoundError):
-        if stat.S_ISSOCK(Path(path).stat().st_mode):
-            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-                # A full backlog is somebody's too.
-                probe.setblocking(False)
-                try:
-                    probe.connect(path)
-                except ConnectionRefusedError:
-                    Path(path).unlink()
-                except BlockingIOError:
-                    pass
+        if not stat.S_ISSOCK(Path(path).stat().st_mode):
+            raise FileExistsError(errno.EEXIST, "")
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            # A full backlog is somebody's too.
+            probe.setblocking(False)
+            try:
+                probe.connect(path)
+            except ConnectionRefusedError:
+                Path(path).unlink()
+            except BlockingIOError:
+                pass
 
 
 # Errors for an address, or a family of addresses, that this machine does not have.

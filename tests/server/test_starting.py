@@ -106,6 +106,28 @@ async def test_who_is_told_to_wait_is_counted(starting: Starting) -> None:
     assert counted.checks == {"loading": 3}
 
 
+@pytest.mark.parametrize("path", ["/check", "/sessions", "/verify", "/notify"])
+async def test_who_asks_when_a_start_fails_is_told_nothing(starting: Starting, path: str) -> None:
+    """The memory of a hub that has not read its ledger knows nobody, and so nothing."""
+    http = h11.Connection(h11.CLIENT)
+    body = json.dumps({"key": KEY, "room": "u1"} | ({"session": "s"} if path == "/check" else {}))
+    head = {"Host": "test", "Content-Type": "application/json", "Content-Length": str(len(body))}
+    sent = http.send(h11.Request(method="POST", target=path, headers=list(head.items())))
+    assert sent
+    async with await connect(starting.at) as stream:
+        await stream.send_all(sent[:10])
+        await wait_all_tasks_blocked()
+        starting.ledger.error = LedgerError("it cannot be read")
+        starting.ledger.go_on.set()
+        await wait_all_tasks_blocked()
+        await stream.send_all(sent[10:] + body.encode())
+        http.send(h11.Data(data=body.encode()))
+        http.send(h11.EndOfMessage())
+        answer = await read_response(stream, http)
+    assert (answer.status, answer.headers["connection"]) == (503, "close")
+    assert answer.json["type"] == "urn:sse-trio:problem:draining"
+
+
 async def test_it_is_alive_and_not_ready(starting: Starting) -> None:
     assert (await request(starting.at, "GET", "/healthz")).status == 200
     assert (await request(starting.at, "GET", "/client.js")).status == 200
