@@ -1,0 +1,231 @@
+"""The objects of the REST API, as JSON Schema: what is asked, and what is answered.
+
+The limits are those of the code, and of the configuration.
+"""
+
+from typing import Any, Final, get_args
+
+from ...config import Config
+from ...core import notify
+from ...core.messages import MAX_NAME
+from ...core.problems import PREFIX, STATUSES
+from ...core.questions import MAX_CHECKS
+from ...core.tokens import MAX_EPOCH
+
+Schema = dict[str, Any]
+
+COUNT: Final[Schema] = {"type": "integer", "minimum": 0}
+TEXT: Final[Schema] = {"type": "string"}
+_FLAG: Final[Schema] = {"type": "boolean"}
+_SECONDS: Final[Schema] = {"type": "number", "minimum": 0, "description": "Unix time in seconds"}
+_OBJECT: Final[Schema] = {"type": ["object", "null"]}
+_EPOCH: Final[Schema] = {"type": "integer", "minimum": 0, "maximum": MAX_EPOCH}
+_EPOCH_OR_NULL: Final[Schema] = _EPOCH | {"type": ["integer", "null"]}
+
+
+def ref(name: str) -> Schema:
+    """Return what stands for the schema of that name."""
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _list(items: Schema, **limits: int) -> Schema:
+    return {"type": "array", "items": items, **limits}
+
+
+def _named(properties: Schema, *optional: str) -> Schema:
+    """Describe an object, whose members are there unless they are `optional`."""
+    required = [name for name in properties if name not in optional]
+    return {"type": "object", "required": required, "properties": properties}
+
+
+def _asked(required: list[str], **properties: Schema) -> Schema:
+    """Describe the body of a request that needs the key."""
+    key = TEXT | {"description": "The authkey, where it is not in the Authorization"}
+    return {"type": "object", "required": required, "properties": properties | {"key": key}}
+
+
+def _or_null(schema: Schema) -> Schema:
+    return {"anyOf": [schema, {"type": "null"}]}
+
+
+# A whole number is taken as its decimal digits. No control characters.
+_NAME: Final[Schema] = {
+    "type": ["string", "integer"],
+    "minLength": 1,
+    "maxLength": MAX_NAME,
+    "pattern": r"^[^\u0000-\u001f\u007f-\u009f]*$",
+}
+_REASON: Final[Schema] = {
+    "type": "string",
+    "maxLength": notify.MAX_REASON,
+    "description": "Printable characters",
+}
+_WAIT: Final[Schema] = {
+    "type": "number",
+    "minimum": 0,
+    "maximum": notify.MAX_WAIT,
+    "default": 0,
+    "description": "Seconds to hold the answer until every terminated member has acknowledged",
+}
+
+
+def requests(config: Config) -> Schema:
+    """Describe what is asked."""
+    return {
+        "Name": _NAME,
+        "Notify": _asked(
+            ["room"],
+            room=ref("Name"),
+            sender=_or_null(ref("Name"))
+            | {
+                "description": "The session that stays; left out, the one that joined last; or none"
+            },
+            end=_list(ref("Name"), maxItems=notify.MAX_END)
+            | {"description": "Sessions that end in any case, and not the sender"},
+            max_sessions={
+                "type": ["integer", "null"],
+                "minimum": 1,
+                "maximum": config.max_remembered_sessions - 1,
+                "description": "The room's limit until its next notify; null is the largest",
+            },
+            at_limit={"enum": [*get_args(notify.AtLimit), None]},
+            about=_OBJECT
+            | {"description": f"At most {notify.MAX_ABOUT} bytes: what a person knows it by"},
+            reason=_REASON | {"default": "login"},
+            detail=_OBJECT
+            | {"description": f"At most {notify.MAX_DETAIL} bytes, handed to the terminated"},
+            id={
+                "type": ["string", "null"],
+                "minLength": 1,
+                "maxLength": notify.MAX_ID,
+                "description": "Printable characters: the same id has one effect",
+            },
+            wait=_WAIT,
+        ),
+        "Release": _asked(
+            ["room", "session"],
+            room=ref("Name"),
+            session=ref("Name"),
+            epoch=_EPOCH_OR_NULL | {"description": "Only a login of this epoch or an older one"},
+            reason=_REASON | {"default": "logout"},
+            wait=_WAIT,
+        ),
+        "Look": {
+            "type": "object",
+            "properties": {
+                "token": {"type": ["string", "null"]},
+                "room": _or_null(ref("Name")),
+                "session": _or_null(ref("Name")),
+                "epoch": _EPOCH_OR_NULL,
+                "seen": {"type": ["boolean", "null"]},
+                "renew": {"type": ["boolean", "null"]},
+            },
+            "anyOf": [
+                {
+                    "required": ["token"],
+                    "properties": {
+                        "token": TEXT,
+                        **{name: {"type": "null"} for name in ("room", "session", "epoch")},
+                    },
+                },
+                {
+                    "required": ["room", "session"],
+                    "properties": {
+                        "token": {"type": "null"},
+                        "room": ref("Name"),
+                        "session": ref("Name"),
+                    },
+                },
+            ],
+        },
+        "Check": {
+            "anyOf": [
+                ref("Look"),
+                {
+                    "type": "object",
+                    "required": ["checks"],
+                    "properties": {"checks": _list(ref("Look"), minItems=1, maxItems=MAX_CHECKS)},
+                },
+            ],
+            "properties": {"key": TEXT},
+        },
+        "Introspection": _named({"token": TEXT}),
+        "RoomQuestion": _asked(["room"], room=ref("Name")),
+    }
+
+
+def answers() -> Schema:
+    """Describe what is answered."""
+    login = {"room": TEXT, "session": TEXT, "epoch": COUNT}
+    fresh = {"exp": COUNT, "token": TEXT, "ticket": TEXT}
+    return {
+        "Announced": _named(
+            {
+                "room": TEXT,
+                "epoch": COUNT,
+                "floor": COUNT,
+                "standing": _list(TEXT),
+                "ended": _list(TEXT),
+                "terminated": COUNT,
+                "acked": COUNT,
+                "pending": COUNT,
+                "ticket": TEXT,
+                "token": TEXT,
+            },
+            "ticket",
+            "token",
+        ),
+        "Standing": _named({"active": {"const": True}, **login, **fresh}, *fresh),
+        "Ended": _named(
+            {
+                "active": {"const": False},
+                **login,
+                "reason": TEXT,
+                "detail": {"type": "object"},
+                "exp": COUNT,
+            },
+            "detail",
+            "exp",
+        ),
+        "Unknown": _named({"active": {"const": False}, "known": {"const": False}}),
+        "Verdict": {"anyOf": [ref(name) for name in ("Standing", "Ended", "Unknown")]},
+        "Checked": {
+            "anyOf": [
+                ref("Verdict"),
+                _named({"checks": _list(ref("Verdict"), maxItems=MAX_CHECKS)}),
+            ]
+        },
+        "Introspected": {
+            "anyOf": [
+                _named({"active": {"const": True}, **login, "sub": TEXT, "exp": COUNT}),
+                _named({"active": {"const": False}}),
+            ]
+        },
+        "Session": _named(
+            {
+                "session": TEXT,
+                "epoch": COUNT,
+                "since": _SECONDS,
+                "seen": _SECONDS,
+                "connected": _FLAG,
+                "about": _OBJECT,
+            }
+        ),
+        "Room": _named(
+            {"room": TEXT, "epoch": COUNT, "floor": COUNT, "sessions": _list(ref("Session"))}
+        ),
+        "Allowed": _named({"subject": TEXT, "extra": _named({"session": TEXT, "epoch": COUNT})}),
+        "Problem": {
+            **_named(
+                {
+                    "type": {"enum": [f"{PREFIX}{kind}" for kind in STATUSES]},
+                    "title": TEXT,
+                    "status": {"enum": sorted(set(STATUSES.values()))},
+                    "detail": TEXT,
+                    "sessions": _list(ref("Session")),
+                },
+                "sessions",
+            ),
+            "description": "RFC 9457; `sessions` are those in the way of a login",
+        },
+    }
