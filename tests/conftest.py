@@ -42,6 +42,7 @@ SLOW = {
     "server/test_schemathesis.py",
     "test_process.py",
     "test_process_ledger.py",
+    "test_proxies.py",
     "test_soak.py",
 }
 SHARED = {"browser", "demo"}

@@ -178,7 +178,7 @@ class RawWebSocket:
                 return int(event.code)
 
 
-async def raw_websocket(hub: sse_trio.Hub, *, handshake: bytes = HANDSHAKE) -> RawWebSocket:
+async def raw_websocket(hub: Listening, *, handshake: bytes = HANDSHAKE) -> RawWebSocket:
     """Do the handshake by hand."""
     stream = await connect(hub)
     await stream.send_all(handshake)

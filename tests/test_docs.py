@@ -66,16 +66,13 @@ def prose(text: str) -> str:
 
 def section(page: Path, heading: str) -> str:
     """The text below a heading, up to the next of its own or a higher level."""
-    outside = re.split(r"^(#+) (.+)$", page.read_text(), flags=re.MULTILINE)
-    parts = list(zip(outside[1::3], outside[2::3], outside[3::3], strict=True))
-    start = next(i for i, (_, title, _) in enumerate(parts) if title == heading)
-    level = len(parts[start][0])
-    text = parts[start][2]
-    for hashes, _, more in parts[start + 1 :]:
-        if len(hashes) <= level:
-            break
-        text += more
-    return text
+    text = page.read_text()
+    outside = _FENCE.sub(lambda block: " " * len(block[0]), text)
+    headings = list(re.finditer(r"^(#+) (.+)$", outside, re.MULTILINE))
+    start = next(i for i, found in enumerate(headings) if found[2] == heading)
+    level = len(headings[start][1])
+    ends = (found.start() for found in headings[start + 1 :] if len(found[1]) <= level)
+    return text[headings[start].end() : next(ends, len(text))]
 
 
 def table(page: Path, heading: str, *columns: str) -> list[list[str]]:
