@@ -234,16 +234,15 @@ def cookie_of(browser: Client) -> Cookie:
 
 
 class Gates:
-    """A hub for two logins that takes one step when it is told to, and not before.
+    """A hub that takes one step of a login when it is told to, and not before.
 
-    A step of a login leads to: its session written down; decided; its answer made up; its answer
-    dealt with.
+    The steps lead to: its session written down; decided; its answer made up; its answer dealt with.
     """
 
     def __init__(self) -> None:
         self.decided: list[str] = []
-        self._go = [threading.Semaphore(0), threading.Semaphore(0)]
-        self._came = [threading.Semaphore(0), threading.Semaphore(0)]
+        self._go = [threading.Semaphore(0) for _ in range(3)]
+        self._came = [threading.Semaphore(0) for _ in range(3)]
 
     def step(self, number: int) -> None:
         self._go[number].release()
@@ -257,38 +256,49 @@ class Gates:
 
     def ask(self, number: int, path: str, *, room: str, sender: str) -> dict[str, Any]:
         assert path == "/notify"
-        self.came(number)
-        self.wait(number)
+        self._pass_gate(number)
         self.decided.append(sender)
         epoch = len(self.decided)
-        self.came(number)
-        self.wait(number)
+        self._pass_gate(number)
         standing = self.decided[-1:]
+        self._pass_gate(number)
+        return {"epoch": epoch, "standing": standing, "ticket": "a ticket"}
+
+    def _pass_gate(self, number: int) -> None:
         self.came(number)
         self.wait(number)
-        return {"epoch": epoch, "standing": standing, "ticket": "a ticket"}
+
+
+def orders() -> set[tuple[int, ...]]:
+    """All in which the steps of two logins can be taken, and some of three logins."""
+    two = itertools.permutations([0] * 4 + [1] * 4)
+    three = (
+        (*begun, *last)
+        for begun in [(0, 1, 2, 0, 0, 1, 1, 2, 2), (0, 1, 2, 0, 1, 2, 0, 1, 2)]
+        for last in itertools.permutations(range(3))
+    )
+    return {*two, *three}
 
 
 @pytest.mark.slow
 def test_in_any_order_the_store_keeps_the_last_login(
     load: Callable[..., Any], tmp_path: Path
 ) -> None:
-    workers = [load("store.py", 0) for _ in range(2)]
+    workers = [load("store.py", 0) for _ in range(3)]
 
     def log_in(number: int, browser: Client, gates: Gates) -> None:
         gates.wait(number)
         browser.post("/login", data=ADA)
         gates.came(number)
 
-    orders = set(itertools.permutations([0] * 4 + [1] * 4))
-    assert len(orders) == 70
-    for order in sorted(orders):
+    assert len(orders()) == 70 + 12
+    for order in sorted(orders()):
         gates = Gates()
-        browsers = [Client(worker.app) for worker in workers]
+        browsers = [Client(workers[number].app) for number in sorted(set(order))]
         threads = []
-        for number, worker in enumerate(workers):
-            worker.ask = partial(gates.ask, number)
-            threads.append(threading.Thread(target=log_in, args=(number, browsers[number], gates)))
+        for number, browser in enumerate(browsers):
+            workers[number].ask = partial(gates.ask, number)
+            threads.append(threading.Thread(target=log_in, args=(number, browser, gates)))
             threads[-1].start()
         for number in order:
             gates.step(number)
@@ -297,7 +307,15 @@ def test_in_any_order_the_store_keeps_the_last_login(
         names = [workers[0].name_of(cookie_of(browser).value) for browser in browsers]
         stays = [browser.get("/").status_code == 200 for browser in browsers]
         assert stays == [name == gates.decided[-1] for name in names], order
-        Path("sessions.db").unlink()
+        (tmp_path / "sessions.db").unlink()
+
+
+def test_a_login_whose_own_answer_has_it_no_more_does_not_count(load: Callable[..., Any]) -> None:
+    worker = load("store.py", 0)
+    worker.ask = lambda path, **members: {"epoch": 1, "standing": ["newer"], "ticket": "a ticket"}
+    browser = Client(worker.app)
+    browser.post("/login", data=ADA)
+    assert browser.get("/").location == "/login"
 
 
 # -- with sessions in cookies ------------------------------------------------------------
