@@ -1,0 +1,162 @@
+"""A user logs in twice at once, on two workers: one browser stays, whoever is asked."""
+
+import itertools
+import threading
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+from werkzeug.test import Client, Cookie
+
+from ..support import Start
+from .examples import ADA, Load, in_thread, verdict
+from .examples import load as load
+
+# At once, by two browsers of one user.
+LOGINS = 1000
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["app.py", "store.py"])
+async def test_of_two_logins_at_once_one_browser_stays(name: str, load: Load, start: Start) -> None:
+    hub = await start(join="ticket")
+    workers = [load(name, hub.port) for _ in range(2)]
+    tickets: dict[int, str] = {}
+    begin = threading.Barrier(2)
+
+    def log_in(number: int, browser: Client) -> None:
+        asks = workers[number].ask
+
+        def ask_and_keep(path: str, **members: Any) -> Any:
+            answer = asks(path, **members)
+            if path == "/notify":
+                tickets[number] = answer["ticket"]
+            return answer
+
+        workers[number].ask = ask_and_keep
+        begin.wait()
+        answer = browser.post("/login", data=ADA)
+        workers[number].ask = asks
+        assert (answer.status_code, answer.location) == (302, "/")
+
+    def counts(browser: Client) -> bool:
+        """Whether the browser's cookie is worth something; all workers must agree."""
+        kept = cookie_of(browser)
+        cookie = f"{kept.key}={kept.value}"
+        clients = [Client(worker.app, use_cookies=False) for worker in workers]
+        answers = [client.get("/", headers={"Cookie": cookie}) for client in clients]
+        if answers[0].status_code == 200:
+            assert all("<session-guard" in answer.text for answer in answers)
+        else:
+            # The form has no guard, and leads nowhere: nothing goes round in circles.
+            assert [answer.location for answer in answers] == ["/login", "/login"]
+            form = clients[0].get("/login", headers={"Cookie": cookie})
+            assert form.status_code == 200
+            assert "<session-guard" not in form.text
+        (status,) = {answer.status_code for answer in answers}
+        return status == 200
+
+    before: Client | None = None
+    for _ in range(LOGINS):
+        browsers = [Client(worker.app) for worker in workers]
+        async with trio.open_nursery() as nursery:
+            for number, browser in enumerate(browsers):
+                nursery.start_soon(in_thread, log_in, number, browser)
+        stays = [await in_thread(counts, browser) for browser in browsers]
+        assert sorted(stays) == [False, True]
+        said = [await verdict(hub, tickets[number]) for number in range(2)]
+        assert said == ["joined" if stay else "terminate" for stay in stays]
+        if before is not None:
+            assert not await in_thread(counts, before)
+        before = browsers[stays.index(True)]
+
+
+def cookie_of(browser: Client) -> Cookie:
+    """The only one that it has."""
+    (cookie,) = filter(None, map(browser.get_cookie, ("sse_trio", "app_session")))
+    return cookie
+
+
+class Gates:
+    """A hub that takes one step of a login when it is told to, and not before.
+
+    The steps lead to: its session written down; decided; its answer made up; its answer dealt with.
+    """
+
+    def __init__(self) -> None:
+        self.decided: list[str] = []
+        self._go = [threading.Semaphore(0) for _ in range(3)]
+        self._came = [threading.Semaphore(0) for _ in range(3)]
+
+    def step(self, number: int) -> None:
+        self._go[number].release()
+        assert self._came[number].acquire(timeout=20)
+
+    def wait(self, number: int) -> None:
+        assert self._go[number].acquire(timeout=20)
+
+    def came(self, number: int) -> None:
+        self._came[number].release()
+
+    def ask(self, number: int, path: str, *, room: str, sender: str) -> dict[str, Any]:
+        assert path == "/notify"
+        self._pass_gate(number)
+        self.decided.append(sender)
+        epoch = len(self.decided)
+        self._pass_gate(number)
+        standing = self.decided[-1:]
+        self._pass_gate(number)
+        return {"epoch": epoch, "standing": standing, "ticket": "a ticket"}
+
+    def _pass_gate(self, number: int) -> None:
+        self.came(number)
+        self.wait(number)
+
+
+def orders() -> set[tuple[int, ...]]:
+    """All in which the steps of two logins can be taken, and some of three logins."""
+    two = itertools.permutations([0] * 4 + [1] * 4)
+    three = (
+        (*begun, *last)
+        for begun in [(0, 1, 2, 0, 0, 1, 1, 2, 2), (0, 1, 2, 0, 1, 2, 0, 1, 2)]
+        for last in itertools.permutations(range(3))
+    )
+    return {*two, *three}
+
+
+@pytest.mark.slow
+def test_in_any_order_the_store_keeps_the_last_login(load: Load, tmp_path: Path) -> None:
+    workers = [load("store.py", 0) for _ in range(3)]
+
+    def log_in(number: int, browser: Client, gates: Gates) -> None:
+        gates.wait(number)
+        browser.post("/login", data=ADA)
+        gates.came(number)
+
+    assert len(orders()) == 70 + 12
+    for order in sorted(orders()):
+        gates = Gates()
+        browsers = [Client(workers[number].app) for number in sorted(set(order))]
+        threads = []
+        for number, browser in enumerate(browsers):
+            workers[number].ask = partial(gates.ask, number)
+            threads.append(threading.Thread(target=log_in, args=(number, browser, gates)))
+            threads[-1].start()
+        for number in order:
+            gates.step(number)
+        for thread in threads:
+            thread.join(20)
+        names = [workers[0].name_of(cookie_of(browser).value) for browser in browsers]
+        stays = [browser.get("/").status_code == 200 for browser in browsers]
+        assert stays == [name == gates.decided[-1] for name in names], order
+        (tmp_path / "sessions.db").unlink()
+
+
+def test_a_login_whose_own_answer_has_it_no_more_does_not_count(load: Load) -> None:
+    worker = load("store.py", 0)
+    worker.ask = lambda path, **members: {"epoch": 1, "standing": ["newer"], "ticket": "a ticket"}
+    browser = Client(worker.app)
+    browser.post("/login", data=ADA)
+    assert browser.get("/").location == "/login"
