@@ -4,6 +4,7 @@ Two rules of the REST API need it: the same idempotency id has one effect, and a
 that keeps presenting wrong keys is made to wait.
 """
 
+import math
 from collections import OrderedDict
 from typing import Generic, TypeVar
 
@@ -50,8 +51,10 @@ class WrongKeys:
 
     def __init__(self, *, limit: int, window: float = 60.0, size: int = 65536) -> None:
         self.limit = limit
+        self._window = window
+        self._size = size
         self._counts: Recent[int] = Recent(lifetime=window, size=size)
-        self._right: Recent[bool] = Recent(lifetime=window, size=size)
+        self._right: dict[str, float] = {}
 
     def count(self, address: str, now: float) -> int:
         """Note a wrong key from `address`; return how many there are in this window."""
@@ -61,9 +64,13 @@ class WrongKeys:
 
     def count_right(self, address: str, now: float) -> None:
         """Note a right key from `address`, which is not refused."""
-        self._right.put(address, True, now)
+        # With every request, so in the cheapest way. Few have the key: hardly any address comes
+        # to be left out, and its next request brings it back.
+        self._right[address] = now
+        if len(self._right) > self._size:
+            del self._right[next(iter(self._right))]
 
     def refused(self, address: str, now: float) -> bool:
         """Whether `address` has to wait."""
         is_over = (self._counts.get(address, now) or 0) >= self.limit
-        return is_over and not self._right.get(address, now)
+        return is_over and now - self._right.get(address, -math.inf) >= self._window

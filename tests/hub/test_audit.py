@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 import os
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from sse_trio.hub.audit import Audit, AuditFile, open_sink
 from sse_trio.hub.hub import Hub
 from sse_trio.roster import fingerprint
 
-from ..support import KEY
+from ..support import KEY, open_files
 from .fakes import FakePeer
 
 
@@ -62,6 +63,19 @@ def opened(nursery: trio.Nursery, lines: Lines | None, **options: Any) -> Hub:
         wall=lambda: START + trio.current_time(),
         audit=lines,
     )
+
+
+@attrs.define
+class Follows:
+    """Keeps the rooms of which it was told that something was decided."""
+
+    rooms: list[str]
+
+    def decided(self, room: str, ended: Collection[str]) -> None:
+        self.rooms.append(room)
+
+    async def sweep(self) -> None:
+        """Nothing is too old."""
 
 
 def line(event: str, session: str | None, epoch: int, reason: str, **more: Any) -> dict[str, Any]:
@@ -176,10 +190,24 @@ async def test_a_session_that_merely_joins_is_no_login(
     hub = opened(nursery, lines)
     come(hub, room="u1", session="s1")
     assert lines.take() == []
+    followed: list[str] = []
+    hub.follow(Follows(followed))
     assert hub.ticket("u1", "s1")
     assert lines.take() == [line("began", "s1", 0, "ticket")]
     assert hub.ticket("u1", "s1")
     assert lines.take() == []
+    assert followed == []
+
+
+async def test_without_one_nothing_is_written(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    hub = opened(nursery, None, at_limit="refuse-new")
+    await hub.notify("u1", sender="s1")
+    with pytest.raises(sse_trio.LimitReached):
+        await hub.notify("u1", sender="s2")
+    hub.audit.wrong_key("192.0.2.1")
+    assert hub.statistics().audit_failures == 0
 
 
 async def test_a_decision_is_written_before_anybody_is_told(
@@ -236,12 +264,13 @@ async def test_a_reload_goes_on_with_the_file_that_has_the_name_now(
 
 def test_the_file_is_for_its_owner_alone_and_only_appended_to(tmp_path: Path) -> None:
     path = tmp_path / "audit"
-    path.write_text("what was there\n")
-    path.unlink()
+    files = open_files()
     for text in (b"one\n", b"two\n"):
         with open_sink(str(path)) as sink:
             assert sink
             sink.write(text)
+            sink.reopen()
+    assert open_files() == files
     assert path.stat().st_mode & 0o777 == 0o600
     assert path.read_text() == "one\ntwo\n"
     with open_sink(str(path)) as sink:
