@@ -121,10 +121,10 @@ def open_sink(where: str | None) -> Iterator[Sink | None]:
 class TakenUp:
     """A login that its own proof has brought to a room, and whom it has ended."""
 
-    room: str
-    session: str
+    room: str = attrs.field(repr=False)
+    session: str = attrs.field(repr=False)
     epoch: int
-    ended: frozenset[str] = frozenset()
+    ended: frozenset[str] = attrs.field(default=frozenset(), repr=False)
     is_lifted: bool = False
     """Whether it was from beyond the room's epoch, and so may have ended others."""
 
