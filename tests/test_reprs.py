@@ -12,6 +12,7 @@ HIDDEN = {
     *("authkey", "secret", "ticket", "token", "cookie", "cookies"),
     # An application may take its session's id for a notify's too.
     *("room", "session", "sessions", "sender", "asked", "detail", "id"),
+    *("about", "end", "ended", "standing", "subject"),
 }
 
 # Our own words.
@@ -24,7 +25,7 @@ def shown(kind: type) -> set[str]:
     return {
         f"{kind.__name__}.{f.name}"
         for f in fields
-        if re.match(r"<class 'str'|str|dict|Sender|list|tuple", str(f.type))
+        if re.match(r"<class 'str'|str|dict|Sender|list|tuple|frozenset", str(f.type))
     }
 
 

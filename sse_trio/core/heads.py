@@ -29,7 +29,7 @@ REMEMBERED: Final = 512
 # 3), and to leave them out changes nothing.
 _VARYING: Final = re.compile(
     rb"\r\n(?i:content-length: ([0-9]{1,9})|sec-websocket-key: ([+/0-9a-z]{22}==)"
-    rb"|x-forwarded-for: ([!-~]|[!-~][ -~]*[!-~])"
+    rb"|x-forwarded-for: ([!-~]|[!-~][ -~]*[!-~])|idempotency-key: ([ -~]*)"
     rb"|(?:cookie|traceparent|tracestate|x-request-id): [ -~]*)(?=\r\n)"
 )
 
@@ -42,7 +42,8 @@ _LINES: Final = re.compile(
 # And it may not hold, in another form, what is understood here, nor what changes how long the
 # request is or when it is read.
 _OTHERWISE: Final = re.compile(
-    rb"\r\n(?i:content-length|sec-websocket-key|x-forwarded-for|transfer-encoding|expect):"
+    rb"\r\n(?i:content-length|sec-websocket-key|x-forwarded-for|idempotency-key"
+    rb"|transfer-encoding|expect):"
 )
 
 # A request for a verdict. A proxy makes it of the browser's own request, so that hardly two are
@@ -123,14 +124,15 @@ class Heads:
         if data.find(_MENTION, 0, data.find(b"\r\n")) >= 0:
             verify = self._read_verify(data) if len(data) == end else None
             return (verify, None) if verify else None
-        # What is between the varying ones, and their values: of each, one of the three or none.
+        # What is between the varying ones, and their values: of each, one of the four or none.
         parts = _VARYING.split(data[:end])
-        rest = b"".join(parts[::4])
-        lengths = [length for length in parts[1::4] if length]
-        keys = [key for key in parts[2::4] if key]
-        if len(lengths) + len(keys) != 1:
+        rest = b"".join(parts[::5])
+        lengths = [length for length in parts[1::5] if length]
+        keys = [key for key in parts[2::5] if key]
+        # An id in the head means something, and no two are alike.
+        if len(lengths) + len(keys) != 1 or any(named is not None for named in parts[4::5]):
             return None
-        hops = [hop for hop in parts[3::4] if hop]
+        hops = [hop for hop in parts[3::5] if hop]
         forwarded_for = b",".join(hops).decode("ascii") if hops else None
         if lengths:
             length = int(lengths[0])

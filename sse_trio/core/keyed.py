@@ -15,7 +15,15 @@ from .. import strict_json
 from ..config import Config
 from .notify import Notify, Release
 from .problems import UNAUTHORIZED, Problem
-from .questions import Check, Sessions, bearer, read_check, read_introspection, read_sessions
+from .questions import (
+    Check,
+    Sessions,
+    bearer,
+    read_check,
+    read_introspection,
+    read_sessions,
+    unquoted,
+)
 
 Keyed = Notify | Release | Check | Sessions
 """What needs the key."""
@@ -76,6 +84,18 @@ def _read_announcement(kind: type[Notify | Release]) -> ReadMembers:
         return kind(**{key: value for key, value in members.items() if key in fields})
 
     return read
+
+
+def with_id(read: ReadMembers, header: bytes) -> ReadMembers:
+    """Take the id of a notify from its ``Idempotency-Key``, where that is sent in place of `id`."""
+    given = unquoted(header).decode("latin-1")
+
+    def read_with_id(members: dict[str, Any]) -> Keyed:
+        if members.get("id") not in (None, given):
+            raise ValueError("id and Idempotency-Key must be the same")
+        return read(members | {"id": given})
+
+    return read_with_id
 
 
 def is_authkey(config: Config, presented: bytes) -> bool:

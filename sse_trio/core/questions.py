@@ -128,7 +128,7 @@ def read_verify(cookies: Iterable[bytes], authorizations: Iterable[bytes], cooki
     """
     wanted = cookie.encode() + b"="
     pairs = [pair.strip(b" \t") for line in cookies for pair in line.split(b";")]
-    tokens = {_unquoted(pair.removeprefix(wanted)) for pair in pairs if pair.startswith(wanted)}
+    tokens = {unquoted(pair.removeprefix(wanted)) for pair in pairs if pair.startswith(wanted)}
     tokens = tokens or {token for value in authorizations if (token := bearer(value))}
     if len(tokens) > 1:
         return Verify(problem="ambiguous")
@@ -142,7 +142,8 @@ def bearer(authorization: bytes) -> bytes:
     return token.strip() if scheme.lower() == b"bearer" else b""
 
 
-def _unquoted(value: bytes) -> bytes:
+def unquoted(value: bytes) -> bytes:
+    """Take the quotes off a value that is in them."""
     return value[1:-1] if len(value) > 1 and value[:1] == value[-1:] == b'"' else value
 
 

@@ -28,7 +28,7 @@ import h11
 
 from ..config import Config
 from ..origins import normalise
-from .keyed import READERS, Keyed, ReadMembers, read_form_untrusted, read_json_untrusted
+from .keyed import READERS, Keyed, ReadMembers, read_form_untrusted, read_json_untrusted, with_id
 from .messages import SUBPROTOCOL
 from .problems import TOO_LARGE, Problem
 from .questions import Verify, is_verify, read_verify
@@ -180,6 +180,9 @@ class RequestReader:
         if headers.get(b"content-length") is None and headers.get(b"transfer-encoding") is None:
             return Problem("length-required", "this request needs a body")
         authorization = headers.get(b"authorization")
+        once = headers.get(b"idempotency-key")
+        if once is not None and path == "/notify":
+            read = with_id(read, once)
         if is_form:
             return functools.partial(read_form_untrusted, self._config, authorization)
         return functools.partial(read_json_untrusted, self._config, read, authorization)

@@ -147,7 +147,7 @@ def test_a_cookie_may_take_half_of_the_head() -> None:
     assert outcome(heads, data) == Verify("a")
 
 
-def test_ten_thousand_verdicts_make_no_other_head_be_judged_again() -> None:
+def test_ten_thousand_verdicts_and_ids_make_no_other_head_be_judged_again() -> None:
     heads = Heads(CONFIG)
     outcome(heads, post())
     with patch("h11.Connection", wraps=h11.Connection) as judge:
@@ -157,6 +157,7 @@ def test_ten_thousand_verdicts_make_no_other_head_be_judged_again() -> None:
             method = (b"GET", b"HEAD")[number % 3 == 0]
             target = (url, b"http://hub" + url)[number % 5 == 0]
             heads.read(verify(b"X-Forwarded-Uri: " + url, *length, target=target, method=method))
+            heads.read(post(b"Idempotency-Key: %d" % number))
         outcome(heads, post())
         assert not judge.called
 
@@ -199,6 +200,9 @@ UNUSUAL = {
     "a second length, with a tab": post(b"content-length:\t%d" % len(BODY)),
     "a length with a sign": post().replace(b"Content-Length: ", b"Content-Length: +"),
     "a list of lengths": post().replace(b"Content-Length: 54", b"Content-Length: 54, 54"),
+    "an id": post(b"Idempotency-Key: once"),
+    "an empty id": post(b"idempotency-key: "),
+    "an id, without a space": post(b"Idempotency-Key:once"),
     "chunks": post(b"Transfer-Encoding: chunked"),
     "chunks alone": b"POST /notify HTTP/1.1\r\nHost: hub\r\n"
     b"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
@@ -292,7 +296,7 @@ names = st.sampled_from(
         b"Content-Length", b"content-length", b"Transfer-Encoding", b"Sec-WebSocket-Key",
         b"Upgrade", b"Connection", b"Host", b"Expect", b"Content-Type", b"Authorization",
         b"traceparent", b"TraceState", b"X-Request-Id", b"X-Forwarded-For", b"Cookie", b"A",
-        b"X-Forwarded-For", b"", b" A",
+        b"X-Forwarded-For", b"Idempotency-Key", b"", b" A",
     ]
 )  # fmt: skip
 separators = st.sampled_from([b": ", b": ", b": ", b":", b":  ", b":\t", b" : "])

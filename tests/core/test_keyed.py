@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from sse_trio.config import Config
-from sse_trio.core.keyed import READERS, read_form_untrusted, read_json_untrusted
+from sse_trio.core.keyed import READERS, read_form_untrusted, read_json_untrusted, with_id
 from sse_trio.core.notify import Notify
 from sse_trio.core.problems import UNAUTHORIZED, Problem
 from sse_trio.core.questions import Check, Look
@@ -76,3 +76,19 @@ def test_a_notify_may_leave_as_many_as_a_room_may_have() -> None:
         refused = read("/notify", authorization, room="u1", max_sessions=most + 1)
         why = f"max_sessions must be from 1 to {most}, or null for that"
         assert refused == Problem("malformed", why)
+
+
+@pytest.mark.parametrize("header", [b"login-1", b'"login-1"'])
+@pytest.mark.parametrize("members", [{}, {"id": None}, {"id": "login-1"}])
+def test_an_id_may_be_in_the_head(header: bytes, members: dict[str, Any]) -> None:
+    read = with_id(READERS["/notify"], header)
+    assert read({"room": "u1"} | members) == Notify(room="u1", id="login-1")
+
+
+@pytest.mark.parametrize("header", [b"a", b'"x', b"", b'""', b"x" * 129, b"\x80"])
+def test_an_id_in_the_head_is_the_one_in_the_body_and_a_good_one(header: bytes) -> None:
+    with pytest.raises(ValueError, match=r"^id "):
+        with_id(READERS["/notify"], header)({"room": "u1", "id": "x"})
+    if header not in (b"a", b'"x'):
+        with pytest.raises(ValueError, match=r"^id must be a string of 1 to 128"):
+            with_id(READERS["/notify"], header)({"room": "u1"})

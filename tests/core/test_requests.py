@@ -658,6 +658,15 @@ def test_a_verdict_is_asked_for_with_any_method_at_any_place_below(
         assert ask(http(method, target, PROOF, unread)) == Verify("a")
 
 
+def test_an_id_in_the_head_is_that_of_a_notify() -> None:
+    header = 'Idempotency-Key: "once"'
+    assert ask(announce("/notify", header)) == attrs.evolve(ANNOUNCED["/notify"], id="once")
+    assert status(ask(announce("/notify", header, id="twice"))) == 400
+    assert status(ask(announce("/notify", header, key="wrong"))) == 401
+    for target in ("/release", "/check", "/sessions"):
+        assert ask(announce(target, header)) == ANNOUNCED[target]
+
+
 @pytest.mark.parametrize("target", ["/verifying", "/verif", "/VERIFY", "/%76erify", "/a/verify"])
 def test_a_verdict_is_not_asked_for_elsewhere(target: str) -> None:
     assert status(ask(http("GET", target, PROOF))) == 404
