@@ -176,3 +176,8 @@ def test_no_refusal_quotes_the_document(key: str, template: str) -> None:
     with pytest.raises(ValueError) as refusal:
         loads_untrusted(template.replace("%s", key))
     assert strategies.KEY_MARK not in str(refusal.value)
+
+
+@given(st.lists(strategies.texts))
+def test_a_list_of_strings_is_written_as_any_list_is(texts: list[str]) -> None:
+    assert strict_json.dumps_texts(texts) == strict_json.dumps(texts)

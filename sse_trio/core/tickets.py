@@ -17,7 +17,7 @@ import attrs
 
 from ..errors import RemoteProtocolError
 from .messages import CloseCode, name
-from .tokens import LEEWAY, TokenKind, epoch, number
+from .tokens import LEEWAY, TokenKind, epoch, number, written
 
 
 @attrs.frozen
@@ -67,17 +67,13 @@ class Tickets:
 
     def mint(self, ticket: Ticket, *, now: float, jti: str) -> str | None:
         """Sign `ticket` at `now` (Unix seconds); None where there is no key to sign with."""
+        return self.sign(claims_of(ticket, now=now, lifetime=self._lifetime, jti=jti))
+
+    def sign(self, claims: str) -> str | None:
+        """Sign `claims_of` a ticket; None where there is no key to sign with."""
         if not self._keys:
             return None
         kid, key = next(iter(self._keys.items()))
-        claims = {
-            "room": ticket.room,
-            "session": ticket.session,
-            "epoch": ticket.epoch,
-            "iat": now,
-            "exp": now + self._lifetime,
-            "jti": jti,
-        }
         return self._kind.sign(claims, kid=kid, key=key)
 
     def verify_untrusted(self, token: str, *, now: float) -> Ticket:
@@ -97,6 +93,20 @@ class Tickets:
             raise RemoteProtocolError(
                 f"the {self._kind.purpose} is not valid", CloseCode.BAD_TICKET
             ) from None
+
+
+def claims_of(ticket: Ticket, *, now: float, lifetime: float, jti: str) -> str:
+    """Write what a proof of `ticket` claims, whatever kind it is of."""
+    return written(
+        {
+            "room": ticket.room,
+            "session": ticket.session,
+            "epoch": ticket.epoch,
+            "iat": now,
+            "exp": now + lifetime,
+            "jti": jti,
+        }
+    )
 
 
 def _ticket(claims: dict[str, Any], now: float, lifetime: float) -> Ticket:

@@ -16,7 +16,7 @@ from ..core.logins import Record
 from ..core.notify import Answer
 from ..core.standing import Standing
 from ..core.standings import Standings
-from ..core.tickets import TOKEN, Ticket, Tickets
+from ..core.tickets import TOKEN, Ticket, Tickets, claims_of
 from ..core.verdict import UNKNOWN, Verdict, verdict_of
 from ..errors import RemoteProtocolError
 from ..ledger import Commit, Ledger
@@ -161,9 +161,8 @@ class Recognition:
 
     def mint(self, login: Ticket, now: float) -> tuple[str, str] | tuple[None, None]:
         """Sign a login's ticket and its token as of `now`; None without a key."""
-        jti = os.urandom(12).hex()
-        ticket = self._tickets.mint(login, now=now, jti=jti)
-        token = self._tokens.mint(login, now=now, jti=jti)
+        claims = claims_of(login, now=now, lifetime=self._lifetime, jti=os.urandom(12).hex())
+        ticket, token = self._tickets.sign(claims), self._tokens.sign(claims)
         return (ticket, token) if ticket and token else (None, None)
 
     def mark_named(self, room: str, session: str) -> bool:

@@ -13,6 +13,7 @@ from sse_trio.auth import cookies
 from sse_trio.auth.cookies import MAX_COOKIE, Claims, User
 from sse_trio.auth.keys import Key, Keys
 from sse_trio.auth.settings import Kind, PersistentSettings, Settings
+from sse_trio.core import tokens
 from sse_trio.core.tickets import Ticket, Tickets
 from sse_trio.errors import LocalProtocolError
 
@@ -223,10 +224,11 @@ def test_claims_that_we_would_not_sign(wrong: dict[str, object]) -> None:
     body = nr1.split(".")[1]
     token = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
     claims_ = {k: v for k, v in token.items() if k not in ("iss", "aud")} | wrong
-    signed = cookies.LOGIN.sign(claims_, kid="k2", key=b"2" * 32)
+    signed = cookies.LOGIN.sign(tokens.written(claims_), kid="k2", key=b"2" * 32)
     refused(signed, nr2)
+    right = tokens.written({**claims_, **{k: token[k] for k in wrong}})
     assert attrs.evolve(CLAIMS) == cookies.read_untrusted(
-        cookies.LOGIN.sign({**claims_, **{k: token[k] for k in wrong}}, kid="k2", key=b"2" * 32),
+        cookies.LOGIN.sign(right, kid="k2", key=b"2" * 32),
         nr2,
         SETTINGS,
         KEYS,

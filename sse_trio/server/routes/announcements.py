@@ -6,7 +6,7 @@ from ...core.problems import Problem
 from ...errors import Conflict, Draining, LedgerError, LimitReached
 from ...hub.hub import Hub
 from ...hub.member import Outcome
-from ...strict_json import dumps
+from ...strict_json import dumps, dumps_texts
 from ..replies import JSON, Reply
 
 
@@ -45,9 +45,9 @@ def announced(hub: Hub, outcome: Outcome) -> Reply:
     ticket = "" if outcome.ticket is None else f',"ticket":"{outcome.ticket}"'
     token = "" if outcome.token is None else f',"token":"{outcome.token}"'
     text = (
-        f'{{"room":{dumps(outcome.room)},"epoch":{outcome.epoch:d},"floor":{floor:d},'
-        f'"standing":{dumps(standing)},"ended":{dumps(outcome.ended)},'
-        f'"terminated":{outcome.terminated},"acked":{outcome.acked},'
-        f'"pending":{outcome.pending}{ticket}{token}}}'
+        f'{{"room":{dumps(outcome.room)},"epoch":{outcome.epoch:d},'
+        f'"terminated":{outcome.terminated},"acked":{outcome.acked},"pending":{outcome.pending},'
+        f'"floor":{floor:d},"standing":{dumps_texts(standing)},"ended":{dumps_texts(outcome.ended)}'
+        f"{ticket}{token}}}"
     )
     return Reply(200, JSON, text.encode())
