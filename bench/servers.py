@@ -9,6 +9,7 @@ library has instead. The hub does more for it: it remembers who has ended, and s
 """
 
 import contextlib
+import http.client
 import json
 import os
 import random
@@ -57,6 +58,8 @@ class Contender:
     """Whether it is so slow that one repetition has to do."""
     probe: tuple[str, ...] = ()
     """A command that fails where the peer is not installed."""
+    ready: str | None = None
+    """A path that is answered with 200 once it has begun to work, where that is not at once."""
     watch: Callable[[int], contextlib.AbstractContextManager[object]] | None = None
     """Entered with the process id for as long as the job in question is done."""
 
@@ -91,8 +94,17 @@ class Server:
                 if self.process.poll() is not None or time.monotonic() > deadline:
                     raise Void(f"{self.contender.name} did not start: {self.log()}")
                 time.sleep(0.002)
+        while self.contender.ready and self._status(self.contender.ready) != http.HTTPStatus.OK:
+            if time.monotonic() > deadline:
+                raise Void(f"{self.contender.name} is not ready: {self.log()}")
+            time.sleep(0.002)
         # Not before: threads that a runtime has for its garbage, as Node, go where they like.
         machine.keep_apart(self.process.pid, generator=False)
+
+    def _status(self, path: str) -> int:
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.http_port)) as hub:
+            hub.request("GET", path)
+            return hub.getresponse().status
 
     def kill(self) -> None:
         """End it at once."""
@@ -191,7 +203,7 @@ def hub(name: str = "sse_trio", ledger: str = "memory:") -> Contender:
         return [sys.executable, "-m", "sse_trio", "serve", "--config",
                 str(directory / "config.json")]  # fmt: skip
 
-    return Contender(name, command)
+    return Contender(name, command, ready="/readyz")
 
 
 def bare_loop() -> Contender:
