@@ -28,11 +28,13 @@ QUICK_ORDER = (
     "mixed",
     "stall",
     "ledger",
+    "check",
+    "verify",
     "verdict",
 )
 
-OF_THEIR_OWN = {"ledger", "verdict"}
-"""Questions to which there are no peers."""
+OF_THEIR_OWN = {"verdict", *runner.OF_ITS_OWN}
+"""Questions that are not for the usual contenders."""
 
 SAME = (
     "commit",
@@ -130,7 +132,7 @@ def contenders(text: str) -> list[str]:
 
 
 def _measure(console: Console, options: argparse.Namespace) -> int:
-    if any(CONTENDERS[name].probe for name in options.only):
+    if any(contender.probe for contender in runner.everybody(options.questions, options.only)):
         install.install(console)
     scale = QUICK if options.quick else full()
     return _run(console, options, options.only, scale, math.inf)
@@ -155,7 +157,6 @@ def _run(
     except (OSError, ValueError) as error:
         console.print(str(error))
         return 2
-    wanted = [CONTENDERS[name] for name in names if name not in found.absent]
     status = 0
     began = time.monotonic()
     for name in options.questions:
@@ -165,6 +166,8 @@ def _run(
             calls = verdict.FEW if scale is QUICK else verdict.MANY
             answer = verdict.measure(rounds=options.repetitions, calls=calls)
         else:
+            asked = runner.everybody([name], names)
+            wanted = [each for each in asked if each.name not in found.absent]
             until = began + seconds
             answer = runner.ask(console, name, wanted, scale, options.repetitions, until=until)
         found.answers[name] = answer
@@ -194,7 +197,7 @@ def _begin(options: argparse.Namespace, names: list[str], scale: Scale) -> resul
         "repetitions": str(options.repetitions),
         "took": "0 minutes",
     }
-    absent = install.absent(CONTENDERS[name] for name in names)
+    absent = install.absent(runner.everybody(options.questions, names))
     if absent.keys() == set(names) and OF_THEIR_OWN.isdisjoint(options.questions):
         raise ValueError(f"nobody can be measured: {absent}")
     found = results.Results(machine.describe() | asked, absent=absent)

@@ -3,7 +3,8 @@
  * It is told what to do by lines on its standard input, and answers each with one line of JSON:
  * what happened when, in nanoseconds, and everything that was wrong. It knows no server and no
  * protocol beyond HTTP and WebSocket; every text that it sends or expects is a template that it
- * is given ($R room, $S session, $E epoch, $T how many are to be told).
+ * is given ($R room, $S session, $E epoch, $T how many are to be told, $N a number that is never
+ * the same, $L the end of a line).
  *
  * How it stays honest:
  *  - a time of arrival is the kernel's (SO_TIMESTAMPNS): when the bytes reached the socket, not
@@ -41,6 +42,8 @@
 enum state { GONE, CONNECTING, UPGRADING, GREETING, OPENING, JOINING, JOINED, LEAVING };
 enum opcode { TEXT_FRAME = 1, CLOSE_FRAME = 8, PING_FRAME = 9, PONG_FRAME = 10 };
 
+#define NO_ROOM UINT32_MAX /* of a question: what is asked by the same callers, and told to nobody */
+
 struct notify {
     int64_t intended, sent, answered, event; /* event: when the last member was told */
     int64_t late;                            /* by our own doing */
@@ -69,8 +72,8 @@ struct caller {
     int fd;
     struct notify *notify;
     int64_t free_since;
-    uint32_t have;
-    char buffer[4 * BUFFER];
+    size_t have, size;
+    char *buffer; /* it grows: an answer may name ten thousand sessions */
 };
 
 /* What epoll hands back: the index, and above it whether it is a caller's. */
@@ -78,7 +81,8 @@ struct caller {
 
 static struct {
     char path[TEXT], greeting[TEXT], greeting_reply[TEXT], opened[TEXT], join[TEXT], joined[TEXT],
-        terminate[TEXT], beat[TEXT], beat_reply[TEXT], notify[TEXT], answer[TEXT];
+        terminate[TEXT], beat[TEXT], beat_reply[TEXT], notify[TEXT], answer[TEXT],
+        question[TEXT], status[TEXT], verdict[TEXT];
 } say;
 
 static struct {
@@ -95,7 +99,7 @@ static uint32_t room_count, room_room;
 static struct caller callers[256];
 static uint32_t caller_count;
 static struct { char key[32], accept[32]; } keys[KEYS];
-static uint32_t key_count, next_session, next_name, connections;
+static uint32_t key_count, next_session, next_name, next_question, connections;
 static uint32_t arriving; /* members between connect and joined */
 static bool retry;        /* a refused connection is tried again */
 static bool part;         /* a member that is told closes its connection */
@@ -139,6 +143,8 @@ static size_t fill(char *out, const char *template, const struct room *room, uin
         case 'S': end += sprintf(end, "s%" PRIu32, session); break;
         case 'E': end += sprintf(end, "%" PRIu32, epoch); break;
         case 'T': end += sprintf(end, "%" PRIu32, due); break;
+        case 'N': end += sprintf(end, "%" PRIu32, next_question++); break;
+        case 'L': end += sprintf(end, "\r\n"); break;
         default: *end++ = *c;
         }
     }
@@ -402,7 +408,8 @@ static void hear(struct member *m) {
 /* -- callers ---------------------------------------------------------------------------- */
 
 static void open_caller(struct caller *c) {
-    *c = (struct caller){.fd = open_socket(false), .free_since = now()};
+    *c = (struct caller){
+        .fd = open_socket(false), .free_since = now(), .size = c->size, .buffer = c->buffer};
     if (connect(c->fd, (struct sockaddr *)&http_server, sizeof http_server) && errno != EINPROGRESS)
         die("connect");
     struct pollfd ready = {c->fd, POLLOUT, 0};
@@ -416,6 +423,22 @@ static void open_callers(uint32_t count) {
 
 static void close_callers(void) {
     while (caller_count) close_socket(&callers[--caller_count].fd, true);
+}
+
+static void send_request(struct caller *c, struct notify *n, const char *request, size_t size) {
+    int64_t possible = n->intended > c->free_since ? n->intended : c->free_since;
+    c->notify = n;
+    c->have = 0;
+    n->sent = now();
+    n->late = n->sent - possible;
+    if (send(c->fd, request, size, MSG_NOSIGNAL) != (ssize_t)size)
+        fault(&faults.unanswered, "the server does not take a request");
+}
+
+static void ask(struct caller *c, struct notify *n) {
+    char request[2 * TEXT];
+    n->room = NO_ROOM;
+    send_request(c, n, request, fill(request, say.question, NULL, 0, 0, 0));
 }
 
 /* Post a notify, and note who must be told of it. */
@@ -435,18 +458,34 @@ static void post(struct caller *c, struct notify *n, uint32_t sender) {
         "POST /notify HTTP/1.1\r\nHost: sessions.internal\r\nUser-Agent: app/1.0\r\n"
         "Accept: application/json\r\nContent-Type: application/json\r\n"
         "Content-Length: %zu\r\n\r\n%s", length, body);
-    int64_t possible = n->intended > c->free_since ? n->intended : c->free_since;
-    c->notify = n;
-    c->have = 0;
-    n->sent = now();
-    n->late = n->sent - possible;
-    if (send(c->fd, request, size, MSG_NOSIGNAL) != size)
-        fault(&faults.unanswered, "the server does not take a notify");
+    send_request(c, n, request, size);
+}
+
+/* Hold the answer to a notify against the one that is due. */
+static void judge_answer(const struct notify *n, const char *answer, const char *body, bool has_length) {
+    struct room *room = &rooms[n->room];
+    char due[TEXT];
+    uint32_t stalled = 0;
+    for (uint32_t i = room->first; i < room->first + room->size; i++)
+        stalled += members[i].stalled && members[i].due == room->epoch;
+    fill(due, say.answer, room, 0, room->epoch, n->due + stalled);
+    bool right = starts(answer, strlen(answer), "HTTP/1.1 200 ") && has_length;
+    /* A server may leave out those whose connections it knows to be lost. */
+    if (right && !stalled) right = starts(body, strlen(body), due);
+    if (!right) fault(&faults.wrong, "wanted 200 and %s, got: %.12s ... %.200s", due, answer, body);
+}
+
+static void judge_verdict(const char *answer, const char *body) {
+    if (!starts(answer, strlen(answer), say.status) || !starts(body, strlen(body), say.verdict))
+        fault(&faults.wrong, "wanted %.20s and %.200s, got: %.12s ... %.200s", say.status, say.verdict,
+              answer, body);
 }
 
 static void hear_answer(struct caller *c) {
     int64_t at;
-    ssize_t got = receive(c->fd, c->buffer + c->have, sizeof c->buffer - 1 - c->have, &at);
+    if (c->size < c->have + 4 * BUFFER && !(c->buffer = realloc(c->buffer, c->size = 2 * c->size + 8 * BUFFER)))
+        die("memory");
+    ssize_t got = receive(c->fd, c->buffer + c->have, c->size - 1 - c->have, &at);
     if (got < 0 && errno == EAGAIN) return;
     struct notify *n = c->notify;
     if (got <= 0 && !n) { /* it was idle for too long: open another one, as a pool does */
@@ -461,19 +500,11 @@ static void hear_answer(struct caller *c) {
     c->buffer[c->have += got] = 0;
     char *over = strstr(c->buffer, "\r\n\r\n"), *length = strcasestr(c->buffer, "\r\ncontent-length:");
     if (!over || (length && strlen(over + 4) < strtoul(length + 17, NULL, 10))) return;
-    struct room *room = &rooms[n->room];
-    char due[TEXT];
-    uint32_t stalled = 0;
-    for (uint32_t i = room->first; i < room->first + room->size; i++)
-        stalled += members[i].stalled && members[i].due == room->epoch;
-    fill(due, say.answer, room, 0, room->epoch, n->due + stalled);
-    bool right = starts(c->buffer, c->have, "HTTP/1.1 200 ") && length;
-    /* A server may leave out those whose connections it knows to be lost. */
-    if (right && !stalled) right = starts(over + 4, strlen(over + 4), due);
-    if (!right) fault(&faults.wrong, "wanted 200 and %s, got: %.12s ... %.200s", due, c->buffer, over + 4);
+    if (n->room == NO_ROOM) judge_verdict(c->buffer, over + 4);
+    else judge_answer(n, c->buffer, over + 4, length);
     n->answered = c->free_since = at;
     c->notify = NULL;
-    settle_room(room);
+    if (n->room != NO_ROOM) settle_room(&rooms[n->room]);
 }
 
 static struct caller *free_caller(void) {
@@ -519,7 +550,9 @@ static void finish(struct notify *list, uint32_t count) {
     pump_for(QUIET);
     for (uint32_t i = 0; i < count; i++) {
         struct notify *n = &list[i];
-        if (!n->answered) fault(&faults.unanswered, "no answer to a notify of r%" PRIu32, rooms[n->room].name);
+        if (!n->answered && n->room == NO_ROOM) fault(&faults.unanswered, "no answer to a question");
+        else if (!n->answered)
+            fault(&faults.unanswered, "no answer to a notify of r%" PRIu32, rooms[n->room].name);
         if (n->told >= n->due) continue;
         fault(&faults.missing, "of r%" PRIu32 " %" PRIu32 " members were told, and %" PRIu32 " were due",
               rooms[n->room].name, n->told, n->due);
@@ -749,6 +782,58 @@ static void do_notify(const char *line) {
     free(all);
 }
 
+/* Questions, each as soon as a caller is free. */
+static void do_ask(const char *line) {
+    uint32_t count = number(line, "count", 1);
+    struct notify *all = calloc(count, sizeof *all);
+    if (!all) die("memory");
+    close_callers();
+    open_callers(number(line, "callers", 1));
+    pump_for(SECOND / 100);
+    int64_t began = now(), until = began + 6 * patience;
+    for (uint32_t i = 0; i < count && now() < until && !faults.unanswered;) {
+        struct caller *c = free_caller();
+        if (c) {
+            all[i].intended = now();
+            ask(c, &all[i++]);
+        }
+        pump(c ? now() : until);
+    }
+    finish(all, count);
+    report(all, count, began);
+    free(all);
+}
+
+/* Notifies of rooms of two, one after the other, as `do_notify` makes them; before each of them so
+ * many questions, one after the other. */
+static void do_between(const char *line) {
+    uint32_t count = number(line, "count", 1), first = number(line, "first", 0);
+    uint32_t turn = number(line, "pass", 1), questions = number(line, "questions", 0);
+    struct notify *all = calloc(count, sizeof *all);
+    if (!all) die("memory");
+    close_callers();
+    open_callers(2);
+    pump_for(SECOND / 100);
+    int64_t began = now(), until = began + 6 * patience;
+    for (uint32_t i = 0; i < count; i++) {
+        struct room *room = &rooms[first + i];
+        for (uint32_t asked = 0; asked < questions; asked++) {
+            struct notify question = {.intended = now()};
+            ask(&callers[1], &question);
+            while (!question.answered && now() < until && !faults.unanswered) pump(until);
+            callers[1].notify = NULL; /* it is gone from here */
+        }
+        all[i] = (struct notify){.room = first + i, .intended = now()};
+        if (faults.unanswered || all[i].intended > until) break;
+        post(&callers[0], &all[i], turn == 1 ? members[room->first + 1].session : next_session++);
+        while (room->busy && now() < until && !faults.unanswered) pump(until);
+    }
+    finish(all, count);
+    report(all, count, began);
+    for (uint32_t i = 0; i < room_count; i++) rooms[i].notify = NULL;
+    free(all);
+}
+
 /* Rooms of two where everything happens at once: somebody joins each room that has one member;
  * of a room that has two, the younger one's login is notified, and the older one is told and
  * closes; or the older one leaves by itself. Each at its own rate. */
@@ -849,7 +934,8 @@ static void do_set(const char *line) {
         {"path", say.path}, {"greeting", say.greeting}, {"greeting_reply", say.greeting_reply},
         {"opened", say.opened}, {"join", say.join}, {"joined", say.joined},
         {"terminate", say.terminate}, {"beat", say.beat}, {"beat_reply", say.beat_reply},
-        {"notify", say.notify}, {"answer", say.answer}};
+        {"notify", say.notify}, {"answer", say.answer}, {"question", say.question},
+        {"status", say.status}, {"verdict", say.verdict}};
     const char *name = strchr(line, ' ') + 1, *value = strchr(name, ' ') + 1;
     if (starts(name, strlen(name), "key ")) {
         sscanf(value, "%31s %31s", keys[key_count].key, keys[key_count].accept);
@@ -865,7 +951,7 @@ static void carry_out(const char *line) {
     static const struct { const char *name; void (*run)(const char *); } commands[] = {
         {"join", do_join}, {"drop", do_drop}, {"leave", do_leave}, {"rejoin", do_rejoin},
         {"idle", do_idle}, {"flood", do_flood}, {"fanout", do_fanout}, {"notify", do_notify},
-        {"churn", do_churn}};
+        {"churn", do_churn}, {"ask", do_ask}, {"between", do_between}};
     size_t length = strcspn(line, " ");
     struct rusage before, after;
     int64_t began = clock_ns(CLOCK_MONOTONIC), offset = now() - began;

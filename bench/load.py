@@ -63,6 +63,12 @@ class Dialect:
     beat_reply: str = ""
     notify: str = NOTIFY
     answer: str = '{"room":"$R","epoch":$E,"terminated":$T'
+    question: str = ""
+    """A whole request, of which every one may hold another ``$N``; ``$L`` ends a line."""
+    status: str = "HTTP/1.1 200 "
+    """How the answer to a question begins."""
+    verdict: str = ""
+    """And its body."""
 
 
 PLAIN = Dialect()
@@ -132,8 +138,7 @@ class Load:
             machine.keep_apart(process.pid, generator=True)
             load = cls(process)
             try:
-                for name, value in attrs.asdict(dialect).items():
-                    load._tell(f"set {name} {value}")
+                load.speak(dialect)
                 load._tell(f"set patience {patience}")
                 for _ in range(HANDSHAKES):
                     key = base64.b64encode(os.urandom(16)).decode()
@@ -150,6 +155,11 @@ class Load:
         """Where it is told what to do."""
         assert self.process.stdin is not None
         return self.process.stdin
+
+    def speak(self, dialect: Dialect) -> None:
+        """Say and expect this from now on."""
+        for name, value in attrs.asdict(dialect).items():
+            self._tell(f"set {name} {value}")
 
     def _tell(self, line: str) -> None:
         self.input.write(line + "\n")

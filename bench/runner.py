@@ -12,12 +12,12 @@ from typing import Protocol
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from . import fanout, heartbeat, join, ledger, memory, mixed, notify, stall
+from . import check, fanout, heartbeat, join, ledger, memory, mixed, notify, stall, verify
 from .figures import Sample
 from .load import Void
 from .results import Answer
 from .scale import Scale
-from .servers import Contender
+from .servers import CONTENDERS, Contender
 
 UNEXPECTED = (OSError, ValueError, LookupError, ArithmeticError)
 """What a contender that has gone mad may make of a measurement, besides voiding it."""
@@ -35,9 +35,24 @@ class Question(Protocol):
 
 REPETITIONS = 5
 
-MODULES = (fanout, notify, join, memory, heartbeat, stall, mixed, ledger)
+MODULES = (fanout, notify, join, memory, heartbeat, stall, mixed, ledger, check, verify)
 
 QUESTIONS: dict[str, Question] = {module.__name__.rpartition(".")[2]: module for module in MODULES}
+
+
+OF_ITS_OWN: dict[str, tuple[Contender, ...]] = {
+    "ledger": ledger.CONTENDERS,
+    "check": check.CONTENDERS,
+    "verify": verify.CONTENDERS,
+}
+"""The contenders of a question that is not for the usual ones."""
+
+
+def everybody(questions: Iterable[str], names: Iterable[str]) -> list[Contender]:
+    """Return who is asked any of the questions, each once; `names` are of the usual contenders."""
+    usual = [CONTENDERS[name] for name in names]
+    asked = [each for name in questions for each in OF_ITS_OWN.get(name, usual)]
+    return [*{each.name: each for each in asked}.values()]
 
 
 def ask(
@@ -51,7 +66,7 @@ def ask(
 ) -> Answer:
     """Ask one question of everybody, so many times; begin nothing after `until`."""
     question = QUESTIONS[name]
-    contenders = list(ledger.CONTENDERS if question is ledger else contenders)
+    contenders = list(contenders)
     answer = Answer(question.ABOUT)
     columns = (
         TextColumn("{task.fields[question]:10}"),

@@ -37,6 +37,8 @@ class Scale:
     churning: int
     """Rooms of two where members come and go."""
     churn_seconds: float
+    questions: int
+    """Each has another head."""
 
     def __str__(self) -> str:
         fan_outs = ", ".join(f"{members:,}" for members, _ in self.fan_outs)
@@ -61,6 +63,7 @@ def full() -> Scale:
         windows=2,
         churning=1000,
         churn_seconds=12,
+        questions=10_000,
     )
 
 
@@ -77,6 +80,7 @@ QUICK = Scale(
     windows=1,
     churning=150,
     churn_seconds=2,
+    questions=1000,
 )
 
 TINY = Scale(
@@ -92,5 +96,6 @@ TINY = Scale(
     windows=1,
     churning=4,
     churn_seconds=0.5,
+    questions=10,
 )
 """What tests need."""

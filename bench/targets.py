@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import attrs
 
+from .asking import UVICORN
 from .figures import ratio
 from .results import Results
 from .table import OURS
@@ -64,6 +65,28 @@ TARGETS = (
     Target("p99 with stalled members ÷ without", "stall", "with / without", 1.2),
     Target("heartbeats, 10,000 members, % of a core", "heartbeat", "10000 members", 4),
     Target("other rooms' p99 beside fan-outs, ms", "mixed", "notify p99 beside fan-outs", 3),
+    *(
+        target
+        for question in ("check", "verify")
+        for target in (
+            Target(
+                f"{question}: requests a second ÷ Starlette on Uvicorn",
+                question,
+                "64 connections",
+                0.5,
+                UVICORN,
+                at_least=True,
+            ),
+            Target(
+                f"{question}: one connection's p50 ÷ Starlette on Uvicorn",
+                question,
+                "one connection, p50",
+                1.5,
+                UVICORN,
+            ),
+        )
+    ),
+    Target("a notify beside other heads ÷ alone", "verify", "a notify, beside / alone", 1.1),
     Target("growth: time a member, largest N ÷ N = 10,000", "fanout", "growth, .* / 10000", NOISE),
     Target("growth: one notify, many rooms ÷ few", "notify", "one notify, .* rooms / .*", NOISE),
     Target(

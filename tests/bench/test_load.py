@@ -68,6 +68,39 @@ def test_a_connection_may_beat_before_the_join_where_that_is_answered() -> None:
     assert len(fan_out("early", answered)["arrived"]) == MEMBERS
 
 
+QUESTION = 'POST /notify HTTP/1.1$LContent-Length: 24$L$L{"room":"r","sender":""}'
+
+
+def asked(fault: str, **due: str) -> dict[str, list[float]]:
+    dialect = attrs.evolve(PLAIN, question=QUESTION, **due)
+    with (
+        servers.running(faulty(fault)) as server,
+        Load.running(server.port, server.port, dialect, patience=0.2) as impatient,
+    ):
+        return impatient.do("ask", count=1)
+
+
+def test_a_question_is_answered_as_it_is_due() -> None:
+    assert len(asked("none", verdict='{"room":"r","epoch":1')["answer"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("fault", "due", "why"),
+    [
+        (
+            "none",
+            {"verdict": '{"room":"s"'},
+            r"1 wrong; first: wanted HTTP/1.1 200  and .*'s'",
+        ),
+        ("none", {"status": "HTTP/1.1 204 "}, r"1 wrong; first: wanted HTTP/1.1 204  and "),
+        ("silent", {}, r"1 unanswered; first: no answer to a question"),
+    ],
+)
+def test_a_question_with_another_answer_voids(fault: str, due: dict[str, str], why: str) -> None:
+    with pytest.raises(Void, match=why):
+        asked(fault, **due)
+
+
 @pytest.mark.parametrize("said", ["", '{"command":"churn"'])
 def test_a_generator_that_ends_voids(said: str) -> None:
     process: Any = SimpleNamespace(stdin=StringIO(), stdout=StringIO(said))

@@ -5,7 +5,21 @@ import os
 
 import pytest
 
-from bench import fanout, heartbeat, join, ledger, memory, mixed, notify, servers, stall
+from bench import (
+    asking,
+    check,
+    fanout,
+    heartbeat,
+    install,
+    join,
+    ledger,
+    memory,
+    mixed,
+    notify,
+    servers,
+    stall,
+    verify,
+)
 from bench.runner import Question
 from bench.scale import TINY
 from bench.servers import HUB, Contender, bare_loop
@@ -13,7 +27,9 @@ from bench.servers import HUB, Contender, bare_loop
 pytestmark = pytest.mark.usefixtures("gcc")
 
 
-@pytest.mark.parametrize("question", [fanout, notify, join, memory, heartbeat, stall, mixed])
+@pytest.mark.parametrize(
+    "question", [fanout, notify, join, memory, heartbeat, stall, mixed, check, verify]
+)
 def test_it_is_answered(question: Question) -> None:
     sample = question.measure(HUB, TINY)
     assert sample.readings
@@ -36,6 +52,17 @@ def test_every_ledger_can_be_measured(contender: Contender) -> None:
     with servers.running(contender) as server:
         server.load.do("join", rooms=2, size=2)
         assert len(server.load.do("notify", count=2)["answer"]) == 2
+
+
+@pytest.mark.parametrize("contender", asking.CONTENDERS[1:], ids=lambda each: each.name)
+def test_who_is_asked_beside_the_hub_answers(contender: Contender) -> None:
+    if absent := install.absent([contender]):
+        pytest.skip(str(absent))
+    readings = {each.name: each.value for each in check.measure(contender, TINY).readings}
+    assert readings["one connection"] > 0
+    assert 0 < readings["64 connections, p50"] <= readings["64 connections, p99"]
+    # A notify beside it is the hub's alone.
+    assert len(readings) == 6
 
 
 def test_the_generator_has_a_cpu_of_its_own() -> None:
