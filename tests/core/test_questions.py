@@ -217,3 +217,8 @@ def test_no_repr_tells_of_whom() -> None:
 
 def test_the_credentials_of_another_scheme_are_none() -> None:
     assert (bearer(b"Bearer a"), bearer(b"Basic a"), bearer(b"Bearera")) == (b"a", b"", b"")
+
+
+def test_to_ask_is_neither_to_be_there_nor_to_renew() -> None:
+    look = Look(token="a")
+    assert (look.seen, look.renew) == (False, False)
