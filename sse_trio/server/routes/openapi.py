@@ -10,6 +10,7 @@ from typing import Final
 
 from ... import strict_json
 from ...config import Config
+from ...core.notify import MAX_ID
 from ...core.problems import PREFIX, STATUSES
 from .schemas import COUNT, TEXT, Schema, answers, ref, requests
 
@@ -30,6 +31,15 @@ _HEADERS: Final[dict[int, dict[str, Schema]]] = {
     401: {"WWW-Authenticate": {"schema": {"const": "Bearer"}, "required": True}},
     429: {"Retry-After": {"schema": COUNT, "required": True}},
     503: {"Retry-After": {"schema": COUNT, "required": True}},
+}
+
+
+_IDEMPOTENCY_KEY: Final[Schema] = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "description": "The same as `id` in the body; quoted or bare",
+    # The quotes count too.
+    "schema": TEXT | {"minLength": 1, "maxLength": MAX_ID + 2},
 }
 
 
@@ -60,16 +70,17 @@ def _problem(*kinds: str) -> Schema:
 
 
 def _keyed(
-    name: str, summary: str, body: Schema, answer: Schema, *more: str, status: str = "Done"
+    name: str, summary: str, body: Schema, answer: Schema, *more: str, **rest: object
 ) -> Schema:
     """Describe a POST that needs the key."""
-    ok = {"description": status, **_content("application/json", answer)}
+    ok = {"description": "Done", **_content("application/json", answer)}
     operation = {
         "operationId": name,
         "summary": summary,
         "security": [{"authkey": []}],
         "requestBody": {"required": True, "content": body},
         "responses": {"200": ok, **_problems(*_KEYED, *more)},
+        **rest,
     }
     return {"post": operation}
 
@@ -121,6 +132,7 @@ def _paths(config: Config) -> Schema:
             ref("Announced"),
             *full,
             *late,
+            parameters=[_IDEMPOTENCY_KEY],
         ),
         "/release": _keyed(
             "release", "A session has logged out", _json("Release"), ref("Announced"), *late
