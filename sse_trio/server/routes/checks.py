@@ -18,12 +18,12 @@ def check(hub: Hub, asked: Check) -> Reply:
     """Say of each login whether it stands."""
     verdicts = [_judge(hub, look) for look in asked.looks]
     if asked.is_introspection:
-        answer: dict[str, Any] = _introspected(verdicts[0])
+        text = _introspected(verdicts[0])
     elif asked.is_batch:
-        answer = {"checks": [_members(verdict) for verdict in verdicts]}
+        text = f'{{"checks":[{",".join(map(_written, verdicts))}]}}'
     else:
-        answer = _members(verdicts[0])
-    return Reply(200, JSON, dumps(answer).encode())
+        text = _written(verdicts[0])
+    return Reply(200, JSON, text.encode())
 
 
 def verify(hub: Hub, asked: Verify) -> Reply | Problem:
@@ -34,16 +34,16 @@ def verify(hub: Hub, asked: Verify) -> Reply | Problem:
     _count(hub, verdict)
     if not verdict.active:
         return _refused(verdict.reason if verdict.known else "unknown")
-    body = {
-        "subject": verdict.room,
-        "extra": {"session": verdict.session, "epoch": verdict.epoch},
-    }
+    text = (
+        f'{{"subject":{dumps(verdict.room)},'
+        f'"extra":{{"session":{dumps(verdict.session)},"epoch":{verdict.epoch}}}}}'
+    )
     headers = [
         (b"X-Session-Room", _quoted(verdict.room)),
         (b"X-Session-Id", _quoted(verdict.session)),
         (b"X-Session-Epoch", str(verdict.epoch).encode()),
     ]
-    return Reply(200, JSON, dumps(body).encode(), headers)
+    return Reply(200, JSON, text.encode(), headers)
 
 
 def _refused(reason: str | None) -> Problem:
@@ -74,27 +74,25 @@ def _count(hub: Hub, verdict: Verdict) -> None:
     hub.counters.checks[result] += 1
 
 
-def _members(verdict: Verdict) -> dict[str, Any]:
+def _written(verdict: Verdict, **more: Any) -> str:
+    """Write a verdict as JSON, by hand: half of what an object takes."""
     if not verdict.known:
-        return {"active": False, "known": False}
-    members: dict[str, Any] = {
-        "active": verdict.active,
+        return '{"active":false,"known":false}'
+    members = {
         "room": verdict.room,
         "session": verdict.session,
         "epoch": verdict.epoch,
-    }
-    more = {
         "reason": verdict.reason,
         "detail": verdict.detail,
         "exp": None if verdict.expires is None else int(verdict.expires),
         "token": verdict.token,
         "ticket": verdict.ticket,
+        **more,
     }
-    return members | {name: value for name, value in more.items() if value is not None}
+    text = [f',"{name}":{dumps(value)}' for name, value in members.items() if value is not None]
+    return f'{{"active":{"true" if verdict.active else "false"}{"".join(text)}}}'
 
 
-def _introspected(verdict: Verdict) -> dict[str, Any]:
+def _introspected(verdict: Verdict) -> str:
     """Say what RFC 7662, section 2.2 has: of a token that is not active, nothing but that."""
-    if not verdict.active:
-        return {"active": False}
-    return {**_members(verdict), "sub": verdict.room}
+    return _written(verdict, sub=verdict.room) if verdict.active else '{"active":false}'
