@@ -1,7 +1,7 @@
 """A member, and the outcome of the notify that ended it."""
 
 import enum
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Collection, Generator
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -63,8 +63,7 @@ class Outcome:
     """What the sender's page joins with; None if there is no sender, or no key to sign."""
     token: str | None = attrs.field(default=None, repr=False)
     """The same login's proof for the application, which no page ever sees."""
-    ended: tuple[str, ...] = attrs.field(default=(), repr=False)
-    """The sessions that have ended by it, sorted."""
+    _ended: Collection[str] = attrs.field(default=(), repr=False)
     terminated: int = 0
     """Members that were sent the termination."""
     acked: int = 0
@@ -78,6 +77,11 @@ class Outcome:
     # One for the fan-out itself, so that nothing is settled before it is complete.
     _open: int = attrs.field(default=1, init=False, repr=False)
     _settled: trio.Event = attrs.field(factory=trio.Event, repr=False)
+
+    @property
+    def ended(self) -> tuple[str, ...]:
+        """The sessions that have ended by it, sorted: not before the first of them are told."""
+        return tuple(sorted(self._ended))
 
     @property
     def pending(self) -> int:

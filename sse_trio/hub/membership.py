@@ -124,7 +124,7 @@ class Membership:
             sender,
             ticket,
             token,
-            decision.ended,
+            decision.gone,
             cancel_after=self._timers.cancel_after,
         )
         return self._end(standing.standing(), decision.termination, outcome)
