@@ -1,6 +1,6 @@
 """What a room remembers of its logins, as values."""
 
-from collections.abc import Collection, Container, Iterable
+from collections.abc import Container, Iterable
 from typing import Any, Final
 
 import attrs
@@ -27,13 +27,8 @@ class Decision:
 
     termination: Termination
     """What those are told that it ends."""
-    gone: Collection[str] = attrs.field(default=(), repr=False)
-    """The sessions that it has ended, in no order: to sort ten thousand would hold up the rest."""
-
-    @property
-    def ended(self) -> tuple[str, ...]:
-        """The same, sorted."""
-        return tuple(sorted(self.gone))
+    ended: tuple[str, ...] = attrs.field(default=(), repr=False)
+    """The sessions that the room knew, and that it has ended; sorted."""
 
 
 @attrs.frozen

@@ -216,7 +216,7 @@ class Standing:
                 places = self.config.max_sessions if limit is None else limit
                 self._check_limit(places, {sender, *absent, *end}, present)
             self.limit = limit
-        gone = self.standing().union(present)
+        before = self.standing()
         for session in absent:
             self.release(session)
         self.epoch += 1
@@ -232,9 +232,7 @@ class Standing:
                 about = known.about
             self._remember(sender, Login(self.epoch, self.touched, self.touched, about=about))
         self._end_oldest(keep=0 if sender is None else self.places)
-        # In place: those who stand are few, and a room's members may be ten thousand.
-        gone -= self.standing()
-        return Decision(termination, gone)
+        return Decision(termination, tuple(sorted(before - self.standing())))
 
     def release(
         self,

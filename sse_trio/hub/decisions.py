@@ -220,14 +220,8 @@ class Decisions:
         """Decide, and tell the first of the members that it ends; the ledger is not told yet."""
         started = self._clock()
         ending = self._membership.decide(wanted)
-        self._audit.decided(wanted, ending.outcome, caller)
         if on_decision is not None:
             on_decision(ending.outcome.epoch)
-        if self.followers:
-            # Sessions that the room does not know too: a follower may know them.
-            named = (wanted.session,) if isinstance(wanted, Release) else wanted.end
-            stand = self._recognition.view(wanted.room).sessions
-            self.follow(wanted.room, {*ending.outcome.ended, *named} - stand)
         # A short fan-out is over before anything awaits. A long one goes on in the hub's
         # nursery, whatever becomes of the caller.
         if next(ending.telling, None) is None:
@@ -235,6 +229,12 @@ class Decisions:
             ending.outcome.told.set()
         else:
             self._spawn(self._finish_fan_out, ending, started)
+        self._audit.decided(wanted, ending.outcome, caller)
+        if self.followers:
+            # Sessions that the room does not know too: a follower may know them.
+            named = (wanted.session,) if isinstance(wanted, Release) else wanted.end
+            stand = self._recognition.view(wanted.room).sessions
+            self.follow(wanted.room, {*ending.outcome.ended, *named} - stand)
         return self._answers.put(wanted, ending), ending.outcome
 
     async def _finish_fan_out(self, ending: Ending, started: float) -> None:

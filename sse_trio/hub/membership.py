@@ -124,7 +124,7 @@ class Membership:
             sender,
             ticket,
             token,
-            decision.gone,
+            decision.ended,
             cancel_after=self._timers.cancel_after,
         )
         return self._end(standing.standing(), decision.termination, outcome)
@@ -165,6 +165,9 @@ class Membership:
                 if start:
                     yield self._slice
                 self._tell_some(members[start : start + self._slice], outcome, letter, due)
+                if not start:
+                    # Some of them the room did not know. The first need not wait for this.
+                    outcome.note_ended(member.session for member in members)
         finally:
             outcome.complete()
 

@@ -18,8 +18,10 @@ from hypothesis import strategies as st
 from trio.testing import MockClock
 
 import sse_trio
+from sse_trio.core.notify import Notify
 from sse_trio.hub.audit import Audit, AuditFile, open_sink
 from sse_trio.hub.hub import Hub
+from sse_trio.hub.timers import SLICE
 from sse_trio.roster import fingerprint
 
 from ..support import KEY, open_files
@@ -210,17 +212,19 @@ async def test_without_one_nothing_is_written(
     assert hub.statistics().audit_failures == 0
 
 
-async def test_a_decision_is_written_before_anybody_is_told(
+async def test_a_decision_is_written_in_the_step_that_makes_it(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
+    """And so before its answer, however long the fan-out is."""
     lines = Lines()
     hub = opened(nursery, lines)
-    await hub.notify("u1", sender="s1")
-    peer = come(hub, room="u1", session="s1")
-    written: list[int] = []
-    peer.told = lambda: written.append(lines.writes)
-    await hub.notify("u1", sender="s2")
-    assert written == [2]
+    for number in range(2 * SLICE):
+        come(hub, room="u1", session=f"s{number}")
+    _, outcome = hub.decisions.decide(Notify(room="u1", sender="new"))
+    assert not outcome.told.is_set()
+    assert lines.writes == 1
+    assert len(lines.take()) == 2 * SLICE + 1
+    await outcome.told.wait()
 
 
 async def test_what_cannot_be_written_is_counted_and_decided_all_the_same(
