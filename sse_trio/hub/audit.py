@@ -110,7 +110,11 @@ def open_sink(where: str | None) -> Iterator[Sink | None]:
     elif where == "log":
         yield _Log()
     else:
-        file = AuditFile(where)
+        try:
+            file = AuditFile(where)
+        except OSError as error:
+            why = f"cannot write the audit log {where}: {error.strerror}"
+            raise OSError(error.errno, why) from None
         try:
             yield file
         finally:

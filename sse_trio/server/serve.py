@@ -49,9 +49,10 @@ async def serve(
         internal = await open_listeners(config.internal) if config.internal else []
         for listener in internal:
             stack.callback(listener.close)
+        # Before the ledger, which is made where there is none: a start that fails leaves none.
+        audit = stack.enter_context(open_sink(config.audit))
         if ledger is None:
             ledger = await stack.enter_async_context(open_ledger(config))
-        audit = stack.enter_context(open_sink(config.audit))
         # The timers outlive the connections, whose closes they time, and so does the one
         # task that waits for all those that are parked.
         async with trio.open_nursery() as timers:

@@ -217,7 +217,7 @@ async def test_a_decision_is_written_in_the_step_that_makes_it(
 ) -> None:
     """And so before its answer, however long the fan-out is."""
     lines = Lines()
-    hub = opened(nursery, lines)
+    hub = opened(nursery, lines, max_connections_per_room=1000)
     for number in range(2 * SLICE):
         come(hub, room="u1", session=f"s{number}")
     _, outcome = hub.decisions.decide(Notify(room="u1", sender="new"))

@@ -1,5 +1,6 @@
 """The audit log of a running server: real requests, a real file; and who is not heard."""
 
+import errno
 import json
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,15 @@ async def post(
 
 def lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+async def test_a_start_without_its_audit_log_says_so_and_makes_no_ledger(tmp_path: Path) -> None:
+    audit, ledger = tmp_path / "none" / "audit", tmp_path / "test.db"
+    config = sse_trio.Config(port=0, authkey=KEY, audit=str(audit), ledger=f"sqlite:///{ledger}")
+    with pytest.raises(OSError, match=f"cannot write the audit log {audit}: No such file") as told:
+        await sse_trio.serve(config)
+    assert told.value.errno == errno.ENOENT
+    assert not ledger.exists()
 
 
 async def test_who_asked_for_what(start: Start, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import hashlib
 import json
 import re
 from functools import partial
+from typing import Any
 
 import h11
 import pytest
@@ -184,8 +185,17 @@ async def test_metrics_can_be_turned_off(start: Start) -> None:
     assert response.headers["content-type"] == "application/problem+json"
 
 
-async def test_the_front_page(start: Start) -> None:
-    hub = await start()
+@pytest.mark.parametrize(
+    ("settings", "hidden"),
+    [
+        ({}, set()),
+        ({"metrics": False}, {"/metrics"}),
+        ({"internal": "127.0.0.1:0"}, {"/metrics", "/readyz", "/openapi.json"}),
+    ],
+)
+async def test_the_front_page(start: Start, settings: dict[str, Any], hidden: set[str]) -> None:
+    """It names what is there, and nothing else."""
+    hub = await start(**settings)
     response = await request(hub, "GET", "/")
     assert response.status == 200
     assert response.headers["content-type"] == "text/html; charset=utf-8"
@@ -193,7 +203,8 @@ async def test_the_front_page(start: Start) -> None:
     assert page.startswith("<!doctype html>")
     assert "nothing to do with server-sent events" in page
     links = re.findall('href="([^"]*)"', page)
-    assert set(links) == set(PAGES) - {"/"}
+    assert set(links) == set(PAGES) - {"/"} - hidden
+    assert ("/notify" in page) == ("internal" not in settings)
     for link in links:
         assert (await request(hub, "GET", link)).status == 200
 

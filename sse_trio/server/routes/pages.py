@@ -18,7 +18,8 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_late
 from prometheus_client.registry import Collector, CollectorRegistry
 
 from ...browser import INTEGRITY, SOURCE
-from ...core.requests import Headers, Page
+from ...config import Config
+from ...core.requests import PRIVATE, Headers, Page
 from ...hub.hub import Hub
 from ...hub.statistics import FAN_OUT_BUCKETS, Statistics
 from ..replies import JSON, Reply
@@ -50,16 +51,29 @@ _INDEX = f"""<!doctype html>
 <p>This server enforces one session per user: when somebody logs in on a new device, every
 other session of theirs ends. It has nothing to do with server-sent events.
 <ul>
-<li><code>GET /ws</code>: browsers join the room of their user (WebSocket)
-<li><code>POST /notify</code>: application servers announce a login
-<li><code>POST /release</code>: they announce that one session has logged out
-<li><code>POST /check</code>, <code>/verify</code>: they, or a proxy, ask whether a login stands
-<li><code>POST /sessions</code>: they ask which ones do
-<li><a href="/client.js">/client.js</a>: the client for browsers
-<li><a href="/healthz">/healthz</a>, <a href="/readyz">/readyz</a>, <a href="/metrics">/metrics</a>,
-<a href="/openapi.json">/openapi.json</a>
-</ul>
 """
+
+# What is where, in this order.
+_INDEXED = {
+    "/ws": "<code>GET /ws</code>: browsers join the room of their user (WebSocket)",
+    "/client.js": '<a href="/client.js">/client.js</a>: the client for browsers',
+    "/verify": "<code>/verify</code>: a proxy asks whether a request may pass",
+    "/notify": "<code>POST /notify</code>: application servers announce a login",
+    "/release": "<code>POST /release</code>: they announce that one session has logged out",
+    "/check": "<code>POST /check</code>: they ask whether a login stands",
+    "/sessions": "<code>POST /sessions</code>: they ask which ones do",
+    "/openapi.json": '<a href="/openapi.json">/openapi.json</a>: all of this for machines',
+    "/healthz": '<a href="/healthz">/healthz</a>: whether the server is alive',
+    "/readyz": '<a href="/readyz">/readyz</a>: whether it is ready',
+    "/metrics": '<a href="/metrics">/metrics</a>: what it has counted',
+}
+
+
+def _index(config: Config) -> bytes:
+    """Say what this is, and what there is: on the public listener, if there are two."""
+    hidden = PRIVATE if config.internal else set() if config.metrics else {"/metrics"}
+    lines = [f"<li>{line}\n" for path, line in _INDEXED.items() if path not in hidden]
+    return f"{_INDEX}{''.join(lines)}</ul>\n".encode()
 
 
 def render(page: Page, hub: Hub) -> Reply:
@@ -86,7 +100,7 @@ def render(page: Page, hub: Hub) -> Reply:
                 return Reply(304, JAVASCRIPT, b"", _CLIENT_HEADERS)
             return Reply(200, JAVASCRIPT, SOURCE, _CLIENT_HEADERS)
         case _:
-            return Reply(200, HTML, _INDEX.encode())
+            return Reply(200, HTML, _index(hub.config))
 
 
 class _Metrics(Collector):
