@@ -120,7 +120,7 @@ def _read_file(path: str | Path, names: Sequence[str]) -> tuple[dict[str, Any], 
         text, mode = _read(path)
         values = strict_json.loads_untrusted(text, max_values=None)
     except (OSError, ValueError) as error:
-        raise ConfigError(f"{path}: {error}") from None
+        raise ConfigError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: must be a JSON object, not {kind_of(values)}")
     for place, key in enumerate(values, 1):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 from ..config import COMMAND_LEDGER, ENVIRONMENT_KEY, Config, Loaded, load
 from ..errors import ConfigError
-from ..sources import Danger
+from ..sources import KEY_FILE, Danger
 
 
 def add_arguments(add: Callable[..., object]) -> None:
@@ -15,7 +15,8 @@ def add_arguments(add: Callable[..., object]) -> None:
     add(
         "--config",
         metavar="FILE",
-        help=f"config.json; without it the environment and the defaults ({ENVIRONMENT_KEY})",
+        help=f"config.json; without it the environment and the defaults ({ENVIRONMENT_KEY}, "
+        f"or {KEY_FILE})",
     )
     add("--port", type=int, help="listen on this port instead of the configured one")
 
