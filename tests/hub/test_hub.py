@@ -662,7 +662,8 @@ async def test_the_pages_of_those_that_a_recalled_login_ends_are_told(
     await page.send({"type": "join", "room": "u1", "session": "s1"})
     assert (await page.message())["type"] == "joined"
     assert hub.recall("u1", "s2", epoch=5, issued=hub.view("u1").now)
-    told = await page.message()
+    with trio.fail_after(1):
+        told = await page.message()
     assert (told["type"], told["epoch"], told["reason"]) == ("terminate", 5, "login")
     assert hub.statistics().members == 0
     await page.stream.aclose()
