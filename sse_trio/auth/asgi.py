@@ -16,11 +16,11 @@ from typing import Any, Final
 from ..core.messages import CloseCode
 from ..errors import LedgerError
 from ..origins import normalise
-from . import answers
-from .answers import NO_STORE, Fields
+from . import responses
 from .authority import Authority
-from .hint import Hint
+from .cookie_hint import CookieHint
 from .request import RequestAuth, Scope
+from .responses import NO_STORE, Fields
 from .settings import Settings
 from .verdict import FOREIGN_WEBSOCKET, Anonymous, Headers
 
@@ -82,9 +82,9 @@ class Authentication:
         self._authority = authority
         self._no_store = no_store
         self._is_activity = is_activity
-        self._leave_out = answers.Paths(leave_out)
-        self._clear_site_data = answers.clear_site_data(clear_site_data)
-        self._hint = Hint()
+        self._leave_out = responses.Paths(leave_out)
+        self._clear_site_data = responses.clear_site_data(clear_site_data)
+        self._hint = CookieHint()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Handle one request."""
@@ -102,13 +102,13 @@ class Authentication:
                 activity=self._is_activity(scope),
             )
         except LedgerError as error:
-            authority.notices.error("a request could not be authenticated: %s", error)
-            for message in answers.unavailable(scope):
+            authority.limited_log.error("a request could not be authenticated: %s", error)
+            for message in responses.unavailable(scope):
                 await send(message)
             return
         if isinstance(identity, Anonymous):
             logger.debug("an anonymous request: %s", identity.reason.value)
-        self._hint.came(scope, identity)
+        self._hint.note_request(scope, identity)
         request = RequestAuth(authority, scope, identity)
         inner = {**scope, KEY: request}
         serve = self._http if scope["type"] == "http" else self._websocket
@@ -126,7 +126,7 @@ class Authentication:
             if request.has_to_forget:
                 # Nor is it of interest then whether the client is still there.
                 with contextlib.suppress(Exception):
-                    for message in answers.failed():
+                    for message in responses.failed():
                         await answer(message)
             raise
 
@@ -160,19 +160,19 @@ class Authentication:
             request.refused()
             raise
         if request.begun():
-            self._hint.sent(scope)
+            self._hint.note_cookies_sent(scope)
 
     def _headers(self, request: RequestAuth, headers: Fields) -> Fields:
         """Return the headers of an answer that begins, with those that the middleware adds."""
         if request.is_asked:
-            headers = answers.depending_on_cookies(headers)
+            headers = responses.depending_on_cookies(headers)
         if cookies := request.begin():
             # Even if the application allows caching: a cache would give these cookies to others.
-            headers = [(key, value) for key, value in headers if not answers.is_caching(key)]
+            headers = [(key, value) for key, value in headers if not responses.is_caching(key)]
             headers.append(NO_STORE)
             headers += [(b"set-cookie", cookie.encode()) for cookie in cookies]
             return headers + self._clear_site_data if request.is_logout else headers
-        if self._no_store and request.user and not any(answers.is_caching(k) for k, _ in headers):
+        if self._no_store and request.user and not any(responses.is_caching(k) for k, _ in headers):
             headers.append(NO_STORE)
         return headers
 

@@ -16,8 +16,8 @@ import trio
 
 from ..core.notify import MAX_END
 from ..core.tokens import MAX_EPOCH
+from ..hub.limited_log import LimitedLog
 from ..hub.member import Outcome
-from ..hub.notices import Notices
 from . import cookies
 from .browsers import Browser, Step
 from .cookies import Claims, User
@@ -109,9 +109,9 @@ class Authority:
         return authority
 
     @property
-    def notices(self) -> Notices:
+    def limited_log(self) -> LimitedLog:
         """Where to log what clients can cause at will."""
-        return self._rooms.notices
+        return self._rooms.limited_log
 
     def room(self, user: User) -> str:
         """Return the name of a user's room.

@@ -18,8 +18,8 @@ import trio
 
 from ..errors import Draining, LedgerError
 from ..hub.decisions import Follower
+from ..hub.limited_log import LimitedLog
 from ..hub.member import Outcome
-from ..hub.notices import Notices
 from ..hub.recognition import View
 from ..ledger import Ledger
 from .cookies import Claims, User, checked
@@ -54,7 +54,7 @@ class Rooms(Protocol):
         ...
 
     @property
-    def notices(self) -> Notices:
+    def limited_log(self) -> LimitedLog:
         """Where to log what may happen often."""
         ...
 
@@ -240,7 +240,7 @@ class Records:
         try:
             yield
         except LedgerError as error:
-            self.rooms.notices.error("sessions that have lapsed cannot be ended: %s", error)
+            self.rooms.limited_log.error("sessions that have lapsed cannot be ended: %s", error)
 
     async def _older(self, issuer: tuple[str, str | None], kind: Kind) -> list[Session]:
         options, now = self.settings, self.wall()

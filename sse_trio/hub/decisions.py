@@ -16,8 +16,8 @@ from ..core.notify import Answer, Notify, Release
 from ..errors import Conflict, Draining, LedgerError, LimitReached, LoginEnded
 from ..ledger import Commit
 from ..ledger.memory import DONE
-from .answers import Answers
 from .audit import IN_PROCESS, Audit
+from .idempotency import Answers
 from .member import Ending, Outcome, Spawn
 from .membership import Membership
 from .timers import Timers, in_slices

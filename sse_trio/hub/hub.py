@@ -30,12 +30,12 @@ from ..core.verdict import Verdict
 from ..errors import LedgerError, LocalProtocolError
 from ..ledger import Ledger
 from ..roster import Roster
-from .answers import Answers
 from .audit import IN_PROCESS, Audit, Sink, TakenUp
 from .decisions import Decisions, Follower, OnDecision
+from .idempotency import Answers
+from .limited_log import LimitedLog
 from .member import Member, Outcome, Spawn
 from .membership import Membership
-from .notices import Notices
 from .recognition import View
 from .statistics import Statistics
 from .timers import Timers, in_slices, slot_width
@@ -74,7 +74,7 @@ class Hub:
         self.loading = False
         """Whether the ledger is still being read, so that nobody can be admitted or ended yet."""
         self.draining = trio.Event()
-        self.notices = Notices(self.clock)
+        self.limited_log = LimitedLog(self.clock)
         self.timers = Timers(clock=self.clock, width=slot_width(config), late=self._was_away)
         self.membership = Membership(
             config,
@@ -83,7 +83,7 @@ class Hub:
             wall=wall,
             jitter=jitter,
             taken_up=self._note_taken_up,
-            failed=self.notices.failed,
+            failed=self.limited_log.failed,
         )
         self.recognition = self.membership.recognition
         self.counters = self.membership.counters
@@ -377,7 +377,7 @@ class Hub:
 
     def _note_audit_failure(self, error: OSError) -> None:
         self.counters.audit_failures += 1
-        self.notices.error("the audit log cannot be written: %s", error.strerror)
+        self.limited_log.error("the audit log cannot be written: %s", error.strerror)
 
     async def beat(self, read_arrived: Callable[[], Iterable[int]] = tuple) -> None:
         """Do what is due, for ever: the one task that checks all deadlines.
@@ -390,20 +390,22 @@ class Hub:
     def _was_away(self, seconds: float) -> None:
         # Shorter pauses are usual on a busy machine.
         if seconds >= AWAY:
-            self.notices.warn("the server was paused for %.1f s: deadlines are put off", seconds)
+            self.limited_log.warn(
+                "the server was paused for %.1f s: deadlines are put off", seconds
+            )
 
     async def sweep(self) -> None:
         """Forget what is too old, for ever."""
         while True:
             await trio.sleep(SWEEP)
-            self.notices.tell()
+            self.limited_log.report_left_out()
             await in_slices(self.recognition.sweep())
             for follower in self.decisions.followers:
                 try:
                     await follower.sweep()
                 except Exception as error:  # noqa: BLE001
                     # Whatever is the matter with one's records, the others' are swept.
-                    self.notices.failed("sweeping the records of a follower", error)
+                    self.limited_log.failed("sweeping the records of a follower", error)
 
     async def say_goodbye(self) -> None:
         """Close every WebSocket with 1001."""

@@ -27,8 +27,8 @@ from ..core.tickets import Ticket
 from ..errors import RemoteProtocolError
 from ..ledger import Ledger
 from .audit import TakenUp
-from .letters import Letter
 from .member import Ending, Member, Outcome, Peer, State
+from .outgoing import OutgoingMessage
 from .places import Places
 from .recognition import Recognition
 from .statistics import Counters, Statistics
@@ -154,7 +154,7 @@ class Membership:
         self, members: list[Member], outcome: Outcome, termination: Termination
     ) -> Generator[int, None, None]:
         """Tell each member to log out; yield, with how many it was, where others have a turn."""
-        letter = Letter(
+        message = OutgoingMessage(
             messages.Terminate(
                 outcome.room, termination.epoch, termination.reason, termination.detail
             )
@@ -164,7 +164,7 @@ class Membership:
             for start in range(0, len(members), self._slice):
                 if start:
                     yield self._slice
-                self._tell_some(members[start : start + self._slice], outcome, letter, due)
+                self._tell_some(members[start : start + self._slice], outcome, message, due)
                 if not start:
                     # Some of them the room did not know. The first need not wait for this.
                     outcome.note_ended(member.session for member in members)
@@ -172,7 +172,7 @@ class Membership:
             outcome.complete()
 
     def _tell_some(
-        self, members: list[Member], outcome: Outcome, letter: Letter, due: float
+        self, members: list[Member], outcome: Outcome, message: OutgoingMessage, due: float
     ) -> None:
         """Tell so many that nobody minds: the loop whose every microsecond is a large room's."""
         superseded, terminated = State.SUPERSEDED, State.TERMINATED
@@ -182,7 +182,7 @@ class Membership:
             if member.state is not superseded:
                 continue
             member.state = terminated
-            if member.peer.offer_last(letter):
+            if member.peer.offer_last(message):
                 member.outcome = outcome
                 told.append(member)
             else:
@@ -256,7 +256,7 @@ class Membership:
         if member.state is State.ARRIVING:
             self.counters.joins[code.name.lower()] += 1
         if member.state in (State.ARRIVING, State.JOINED, State.TERMINATED):
-            member.peer.offer(Letter(messages.Error(code, why)))
+            member.peer.offer(OutgoingMessage(messages.Error(code, why)))
             self.close(member, code, why)
 
     def close(self, member: Member, code: int, reason: str) -> None:
@@ -401,7 +401,7 @@ class Membership:
             self._offer(member, messages.Joined(member.room, member.session, epoch, interval))
 
     def _offer(self, member: Member, message: messages.ServerMessage) -> None:
-        if not member.peer.offer(Letter(message)):
+        if not member.peer.offer(OutgoingMessage(message)):
             self._close_slow(member)
 
     def _leave_room(self, member: Member) -> None:
@@ -437,7 +437,7 @@ class Membership:
         due = self._timers.due(now)
         if not due:
             return
-        beat = Letter(messages.Heartbeat(self._time()))
+        beat = OutgoingMessage(messages.Heartbeat(self._time()))
         members: list[Member] = []
         for item in due:
             if isinstance(item, Member):
@@ -454,7 +454,7 @@ class Membership:
             self._beat_some(some, now, beat)
             yield len(some)
 
-    def _beat_some(self, members: Iterable[Member], now: float, beat: Letter) -> None:
+    def _beat_some(self, members: Iterable[Member], now: float, beat: OutgoingMessage) -> None:
         """Do what is due for so many that nobody minds.
 
         Almost all of them get a heartbeat, and the next one together: one after the other, the

@@ -47,7 +47,7 @@ class Connection(HasDeadline):
         try:
             self._read()
         except Exception as error:  # noqa: BLE001
-            self._hub.notices.failed("a connection failed", error)
+            self._hub.limited_log.failed("a connection failed", error)
             self.cut()
 
     def cut(self) -> None:
@@ -194,7 +194,7 @@ class Connection(HasDeadline):
             else:
                 self._reply(routes.answer(self._hub, wanted))
         except Exception as error:  # noqa: BLE001
-            self._hub.notices.failed("a request failed", error)
+            self._hub.limited_log.failed("a request failed", error)
             self._leave()
             self._exchange(data, answer=problems.BROKEN)
 

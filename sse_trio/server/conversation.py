@@ -23,7 +23,7 @@ READ = 1024
 def converse(server: Server, transport: Transport, address: str, data: bytes) -> "Conversation":
     """Make a connection a member, or what is on the way to it; the parking has it from now on.
 
-    `data` is what the client sent right has_more its handshake.
+    `data` is what the client sent right behind its handshake.
     """
     hub, parking, config = server.hub, server.parking, server.config
     websocket = WebSocket(
@@ -68,7 +68,7 @@ class Conversation:
         try:
             self._leave(hung_up=False)
         except Exception as error:  # noqa: BLE001
-            self._server.hub.notices.failed("a connection could not be ended cleanly", error)
+            self._server.hub.limited_log.failed("a connection could not be ended cleanly", error)
         finally:
             self._close()
 
@@ -77,7 +77,7 @@ class Conversation:
         try:
             step()
         except Exception as error:  # noqa: BLE001
-            self._server.hub.notices.failed("a connection failed", error)
+            self._server.hub.limited_log.failed("a connection failed", error)
             self.cut()
 
     def _read(self) -> None:

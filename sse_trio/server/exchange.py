@@ -82,7 +82,7 @@ class Exchange:
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             pass  # reset by the peer, or closed beneath us: there is nobody left to tell
         except Exception as error:  # noqa: BLE001
-            self._hub.notices.failed("a connection failed", error)
+            self._hub.limited_log.failed("a connection failed", error)
         finally:
             if self._is_over:
                 self._transport.close()
@@ -211,7 +211,7 @@ class Exchange:
         try:
             answer = await self._reply_to(outcome)
         except Exception as error:  # noqa: BLE001
-            self._hub.notices.failed("a request failed", error)
+            self._hub.limited_log.failed("a request failed", error)
             answer = problems.BROKEN
         return await self._respond(answer)
 

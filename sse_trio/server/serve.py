@@ -85,7 +85,7 @@ async def serve(
                 await parking.emptied()
                 await hub.membership.places.emptied()
             timers.cancel_scope.cancel()
-        hub.notices.close()
+        hub.limited_log.close()
         if failure is not None:
             raise failure
         logger.info("stopped")
@@ -130,4 +130,4 @@ def _start_listening(
 
     for heads, listeners in ((server.public, public), (server.internal, internal)):
         for listener in listeners:
-            spawn(listener.listen, partial(accept, heads), hub.notices.warn)
+            spawn(listener.listen, partial(accept, heads), hub.limited_log.warn)

@@ -34,9 +34,9 @@ class Server:
         hub.on_reload.append(self._reload)
         self.idle: set[Idle] = set()
         """HTTP connections that wait for their peers, to be ended by the drain."""
-        failed = hub.notices.failed
+        failed = hub.limited_log.failed
         self.parking = open_parking(
-            lambda *work: spawn(run_contained, failed, *work), hub.notices.warn
+            lambda *work: spawn(run_contained, failed, *work), hub.limited_log.warn
         )
         self._turns = trio.StrictFIFOLock()
 
@@ -67,7 +67,7 @@ class Server:
         """Note that an address has presented a wrong key, or none."""
         count = self._wrong_keys.count(address, self.hub.clock())
         self.hub.counters.refused_keys["unauthorized"] += 1
-        self.hub.notices.warn("a request from %s had a wrong or no key", address)
+        self.hub.limited_log.warn("a request from %s had a wrong or no key", address)
         # Whoever shares its address with the application may go on, but not fill the disk.
         if count <= self._wrong_keys.limit:
             self.hub.audit.wrong_key(address)

@@ -14,11 +14,11 @@ from wsproto.events import BytesMessage, CloseConnection, Ping, TextMessage
 from wsproto.frame_protocol import CloseReason
 
 from ..core import messages
-from ..hub.letters import Letter
+from ..hub.outgoing import OutgoingMessage
 from ..hub.timers import Timers
 from .outbox import Outbox
 
-# A whole message or ping leaves nothing has_more in the encoder, and a server's frames are
+# A whole message or ping leaves nothing behind in the encoder, and a server's frames are
 # not masked (RFC 6455, section 5.1): one encoder serves for all, and one frame for all members.
 _ENCODER: Final = Connection(ConnectionType.SERVER)
 
@@ -141,17 +141,17 @@ class WebSocket(Outbox):
                 self.has_more = True
                 return
 
-    def offer(self, letter: Letter) -> bool:
+    def offer(self, message: OutgoingMessage) -> bool:
         """Send or queue a message; False if that cannot be."""
-        return self.send(letter.encoded(message_frame))
+        return self.send(message.encoded(message_frame))
 
-    def offer_beat(self, letter: Letter) -> bool:
+    def offer_beat(self, message: OutgoingMessage) -> bool:
         """Send or queue a heartbeat and a ping; False if that cannot be."""
-        return self.send(letter.encoded(heartbeat_frames))
+        return self.send(message.encoded(heartbeat_frames))
 
-    def offer_last(self, letter: Letter) -> bool:
+    def offer_last(self, message: OutgoingMessage) -> bool:
         """Send a message before everything that waits, which is then not worth sending."""
-        return self.send_last(letter.encoded(message_frame))
+        return self.send_last(message.encoded(message_frame))
 
     def close(self, code: int, reason: str) -> None:
         """Say that this side closes; if too much waits to be sent already, instead of that.

@@ -24,9 +24,9 @@ from sse_trio.auth import (
     Settings,
     cookies,
 )
-from sse_trio.auth.answers import depending_on_cookies
 from sse_trio.auth.asgi import App, Authentication, Message, RequestAuth, Scope, auth
-from sse_trio.auth.hint import HINT
+from sse_trio.auth.cookie_hint import HINT
+from sse_trio.auth.responses import depending_on_cookies
 from sse_trio.errors import ConfigError, LedgerError
 
 from .asgi import answering, ask, deletes_cookies, fields, scope_of

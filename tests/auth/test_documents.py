@@ -213,7 +213,7 @@ def test_the_signatures_are_the_codes() -> None:
             for parameter in inspect.signature(getattr(Authority, name)).parameters
             if parameter not in ("self", "wall")
         ]
-        for name in public(Authority) - {"notices"}
+        for name in public(Authority) - {"limited_log"}
     }
 
 

@@ -12,9 +12,9 @@ from sse_trio import Config, LedgerError, MemoryLedger
 from sse_trio.core.logins import Record
 from sse_trio.core.messages import ServerMessage, Terminate, encode
 from sse_trio.core.notify import Answer
-from sse_trio.hub.letters import Letter
+from sse_trio.hub.limited_log import LimitedLog
 from sse_trio.hub.membership import Membership
-from sse_trio.hub.notices import Notices
+from sse_trio.hub.outgoing import OutgoingMessage
 from sse_trio.hub.timers import HasDeadline, Timers, slot_width
 
 
@@ -51,16 +51,16 @@ class FakePeer:
         self._messages: list[dict[str, Any]] = []
         self._closes: list[int] = []
 
-    def offer(self, letter: Letter) -> bool:
-        return not self.full and self.offer_last(letter)
+    def offer(self, message: OutgoingMessage) -> bool:
+        return not self.full and self.offer_last(message)
 
     offer_beat = offer
 
-    def offer_last(self, letter: Letter) -> bool:
+    def offer_last(self, message: OutgoingMessage) -> bool:
         if self.lost:
             return False
-        self._messages.append(json.loads(letter.encoded(_encode)))
-        if isinstance(letter.message, Terminate):
+        self._messages.append(json.loads(message.encoded(_encode)))
+        if isinstance(message.message, Terminate):
             self.told()
         return True
 
@@ -93,7 +93,7 @@ def membership_at(
         wall=now,
         jitter=lambda: jitter,
         taken_up=lambda *_: None,
-        failed=Notices(now).failed,
+        failed=LimitedLog(now).failed,
         slice=slice,
     )
 

@@ -3,7 +3,7 @@
 import pytest
 import trio
 
-from sse_trio.hub.notices import Notices
+from sse_trio.hub.limited_log import LimitedLog
 from sse_trio.server.failures import run_contained
 
 
@@ -15,7 +15,7 @@ async def fail(why: str) -> None:
 async def test_it_is_logged_and_contained(
     nursery: trio.Nursery, caplog: pytest.LogCaptureFixture
 ) -> None:
-    nursery.start_soon(run_contained, Notices(trio.current_time).failed, fail, "secret")
+    nursery.start_soon(run_contained, LimitedLog(trio.current_time).failed, fail, "secret")
     await trio.testing.wait_all_tasks_blocked()
     assert "RuntimeError" in caplog.text
     assert "in fail" in caplog.text
@@ -25,6 +25,6 @@ async def test_it_is_logged_and_contained(
 async def test_to_be_cancelled_is_no_failure(caplog: pytest.LogCaptureFixture) -> None:
     with trio.CancelScope() as scope:
         scope.cancel()
-        await run_contained(Notices(trio.current_time).failed, trio.sleep, 1)
+        await run_contained(LimitedLog(trio.current_time).failed, trio.sleep, 1)
     assert scope.cancelled_caught
     assert not caplog.text

@@ -30,7 +30,7 @@ async def announce(hub: Hub, wanted: Notify | Release, address: str) -> Reply | 
 def undurable(hub: Hub) -> Problem:
     """Say that a notify or release could not be made durable."""
     # The ledger says why, and in its own words, once.
-    hub.notices.error("a notify or release could not be made durable")
+    hub.limited_log.error("a notify or release could not be made durable")
     return problems.UNDURABLE
 
 

@@ -25,7 +25,7 @@ class _Kind:
     count: int = 0
 
 
-class Notices:
+class LimitedLog:
     """Lines of one log, by kind. `clock` is monotonic, in seconds."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -47,7 +47,7 @@ class Notices:
         kind = f"{what}: {type(error).__name__}"
         self._log(logging.ERROR, kind, "%s\n%s", (kind, where))
 
-    def tell(self) -> None:
+    def report_left_out(self) -> None:
         """Log how many lines were left out, for each kind whose minute is over."""
         now = self._clock()
         for key, kind in list(self._kinds.items()):

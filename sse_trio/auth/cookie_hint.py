@@ -19,7 +19,7 @@ logger = logging.getLogger("sse_trio")
 
 
 @attrs.define(eq=False)
-class Hint:
+class CookieHint:
     """Logged once at most, and never after any client has sent one of our cookies.
 
     A client is recognised by its address and user agent alone, so this is only a hint.
@@ -29,11 +29,11 @@ class Hint:
     """The client that was sent cookies last."""
     _is_over: bool = False
 
-    def sent(self, scope: Mapping[str, Any]) -> None:
+    def note_cookies_sent(self, scope: Mapping[str, Any]) -> None:
         """Note that the answer to this request sets the cookies of a login."""
         self._waiting = _client(scope)
 
-    def came(self, scope: Mapping[str, Any], identity: Authenticated | Anonymous) -> None:
+    def note_request(self, scope: Mapping[str, Any], identity: Authenticated | Anonymous) -> None:
         """Note a request, and how it was judged."""
         if self._is_over:
             return
