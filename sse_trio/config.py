@@ -22,9 +22,9 @@ from .fields import (
     Text,
     choice,
     count,
+    describe,
     flag,
     number,
-    says,
     to_address,
     to_audit,
     to_authkeys,
@@ -72,19 +72,21 @@ class Config:
             names the key.
     """
 
-    port: int = count(8080, "TCP port; 0 lets the system choose", low=0, high=65535, fixed=True)
+    port: int = count(
+        8080, "TCP port; 0 lets the system choose", low=0, high=65535, needs_restart=True
+    )
     ipaddr: str = attrs.field(
         default="127.0.0.1",
         converter=to_address,
-        metadata=says(
-            "address or host name to listen on; `::` takes IPv4 too", Text.PLAIN, fixed=True
+        metadata=describe(
+            "address or host name to listen on; `::` takes IPv4 too", Text.PLAIN, needs_restart=True
         ),
     )
     authkey: tuple[str, ...] = attrs.field(
         default=None,
         converter=to_authkeys,
         repr=False,
-        metadata=says(
+        metadata=describe(
             "the application servers' key, or a list of keys; the first one signs", Text.KEYS
         ),
     )
@@ -96,26 +98,26 @@ class Config:
     origins: tuple[str, ...] | None = attrs.field(
         default=None,
         converter=to_origins,
-        metadata=says("`Origin`s whose pages may connect; any if left out", Text.LIST),
+        metadata=describe("`Origin`s whose pages may connect; any if left out", Text.LIST),
     )
     ledger: str = attrs.field(
         default="memory:",
         converter=_to_ledger,
-        metadata=says(
+        metadata=describe(
             "where terminations are remembered: `memory:`, or a file, which is "
             f"the command's default, `{COMMAND_LEDGER}`",
             Text.PLAIN,
-            fixed=True,
+            needs_restart=True,
         ),
     )
     internal: Endpoint | None = attrs.field(
         default=None,
         converter=to_endpoint,
-        metadata=says(
+        metadata=describe(
             "a second address, `127.0.0.1:9000` or `unix:/run/sse-trio/api.sock`: what needs the "
             "key, `/metrics`, `/readyz` and `/openapi.json` are there alone",
             Text.OPTIONAL,
-            fixed=True,
+            needs_restart=True,
         ),
     )
 
@@ -124,10 +126,14 @@ class Config:
         "between heartbeats; under the 30 s of the shortest common proxies",
         low=0.05,
         high=3600,
-        fixed=True,
+        needs_restart=True,
     )
     heartbeat_timeout: float = number(
-        60, "without a sign of life until a member is dead", low=0.05, high=86400, fixed=True
+        60,
+        "without a sign of life until a member is dead",
+        low=0.05,
+        high=86400,
+        needs_restart=True,
     )
     join_timeout: float = number(5, "from the handshake to the join message", low=0.05, high=3600)
     request_timeout: float = number(
@@ -214,19 +220,19 @@ class Config:
     trusted_proxies: tuple[Network, ...] = attrs.field(
         default=(),
         converter=to_networks,
-        metadata=says("networks whose `X-Forwarded-For` names the client's address", Text.LIST),
+        metadata=describe("networks whose `X-Forwarded-For` names the client's address", Text.LIST),
     )
     metrics: bool = flag("false: `/metrics` answers 404", default=True)
     token_cookie: str = attrs.field(
         default="__Host-sse_trio",
         converter=to_cookie_name,
-        metadata=says("the cookie in which `/verify` finds the token", Text.PLAIN),
+        metadata=describe("the cookie in which `/verify` finds the token", Text.PLAIN),
     )
     audit: str | None = attrs.field(
         default=None,
         converter=to_audit,
-        metadata=says(
-            "where every decision is written: `log`, or a file", Text.OPTIONAL, fixed=True
+        metadata=describe(
+            "where every decision is written: `log`, or a file", Text.OPTIONAL, needs_restart=True
         ),
     )
 
@@ -313,9 +319,9 @@ class Config:
         others are: no rule of `Config` is about both.
         """
         differ = [key for key in FIELDS if getattr(self, key.name) != getattr(wanted, key.name)]
-        changed = tuple(key.name for key in differ if not key.metadata["fixed"])
+        changed = tuple(key.name for key in differ if not key.metadata["needs_restart"])
         config = attrs.evolve(self, **{name: getattr(wanted, name) for name in changed})
-        return Reload(config, changed, tuple(k.name for k in differ if k.metadata["fixed"]))
+        return Reload(config, changed, tuple(k.name for k in differ if k.metadata["needs_restart"]))
 
 
 @attrs.frozen

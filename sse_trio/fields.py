@@ -1,8 +1,8 @@
 """Fields of a configuration: each checks its value, and carries what the documents say of it.
 
 Each also says how its value is written as text (`Text`), and whether a running server can take
-another one (`fixed`). What is wrong is a `ConfigError` that names the field. It quotes no value,
-which may be a key, but numbers.
+another one (`needs_restart`). A wrong value raises a `ConfigError` that names the field. Of the
+value it quotes numbers alone, because a text may be a key.
 """
 
 import enum
@@ -72,9 +72,14 @@ def _array(attribute: "attrs.Attribute[Any]", text: str) -> Any:
         raise ValueError(f"{attribute.name} begins like a JSON array: {error}") from None
 
 
-def says(about: str, text: Text, *, unit: str = "", fixed: bool = False) -> dict[str, Any]:
-    """Return what a field carries. `fixed`: a reload changes nothing of what a server has."""
-    return {"about": about, "text": text, "unit": unit, "fixed": fixed}
+def describe(
+    about: str, text: Text, *, unit: str = "", needs_restart: bool = False
+) -> dict[str, Any]:
+    """Return a field's metadata.
+
+    `needs_restart` says that a running server keeps its old value at a reload.
+    """
+    return {"about": about, "text": text, "unit": unit, "needs_restart": needs_restart}
 
 
 def number(
@@ -86,7 +91,7 @@ def number(
     unit: str = "s",
     whole: bool = False,
     optional: bool = False,
-    fixed: bool = False,
+    needs_restart: bool = False,
 ) -> Any:
     """Declare a number from `low` to `high`; with `optional`, or null."""
 
@@ -100,7 +105,7 @@ def number(
             of = f" {unit}" if unit else ""
             raise ConfigError(f"{attribute.name} must be from {low:g} to {high:g}{of}, not {value}")
 
-    metadata = says(about, Text.JSON, unit=unit, fixed=fixed)
+    metadata = describe(about, Text.JSON, unit=unit, needs_restart=needs_restart)
     return attrs.field(default=default, validator=check, metadata=metadata)
 
 
@@ -111,10 +116,12 @@ def count(
     low: int = 1,
     high: int = 10**9,
     unit: str = "",
-    fixed: bool = False,
+    needs_restart: bool = False,
 ) -> Any:
     """Declare a whole number."""
-    return number(default, about, low=low, high=high, unit=unit, whole=True, fixed=fixed)
+    return number(
+        default, about, low=low, high=high, unit=unit, whole=True, needs_restart=needs_restart
+    )
 
 
 def choice(*choices: str, about: str) -> Any:
@@ -125,7 +132,7 @@ def choice(*choices: str, about: str) -> Any:
             quoted = " or ".join(f'"{choice}"' for choice in choices)
             raise ConfigError(f"{attribute.name} must be {quoted}")
 
-    metadata = says(about, Text.PLAIN)
+    metadata = describe(about, Text.PLAIN)
     return attrs.field(default=choices[0], validator=check, metadata=metadata)
 
 
@@ -136,7 +143,7 @@ def flag(about: str, *, default: bool) -> Any:
         if not isinstance(value, bool):
             raise ConfigError(f"{attribute.name} must be true or false, not {kind_of(value)}")
 
-    metadata = says(about, Text.JSON)
+    metadata = describe(about, Text.JSON)
     return attrs.field(default=default, validator=check, metadata=metadata)
 
 

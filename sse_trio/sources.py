@@ -81,14 +81,14 @@ def gather(
     keyed, mode = _read_file(path, names) if path is not None else ({}, 0)
     values |= {key: Value(value, str(path), FILE) for key, value in keyed.items()}
     modes = {str(path): mode}
-    for name, text in _ours(environ):
+    for name, text in _our_variables(environ):
         if name == KEY_FILE:
             if environ.get(f"{PREFIX}AUTHKEY"):
                 raise ConfigError(f"{PREFIX}AUTHKEY and {KEY_FILE} exclude one another")
             authkeys, modes[text] = _read_keys(text)
             values["authkey"] = Value(authkeys, text, ENVIRONMENT)
         else:
-            key = _known(name, keys)
+            key = _field_of(name, keys)
             values[key.name] = Value(_read_variable(name, key, text), name, ENVIRONMENT)
     for argument, value in arguments.items():
         values[argument] = Value(value, f"--{argument.replace('_', '-')}", ARGUMENT)
@@ -161,7 +161,7 @@ def _read_keys(path: str) -> tuple[list[str], int]:
 # -- the environment --------------------------------------------------------------------
 
 
-def _ours(environ: Mapping[str, str]) -> Iterable[tuple[str, str]]:
+def _our_variables(environ: Mapping[str, str]) -> Iterable[tuple[str, str]]:
     """Yield the variables that mean the configuration. An empty one counts as not set."""
     for name, text in sorted(environ.items()):
         rest = name.removeprefix(PREFIX)
@@ -172,7 +172,7 @@ def _ours(environ: Mapping[str, str]) -> Iterable[tuple[str, str]]:
             yield name, text
 
 
-def _known(name: str, keys: Sequence["attrs.Attribute[Any]"]) -> "attrs.Attribute[Any]":
+def _field_of(name: str, keys: Sequence["attrs.Attribute[Any]"]) -> "attrs.Attribute[Any]":
     """Return the field that a variable sets."""
     rest = name.removeprefix(PREFIX)
     for key in keys:

@@ -499,7 +499,7 @@ async def test_the_answers_to_questions_are_as_shown(start: Start) -> None:
 async def test_the_members_of_a_check_are_the_codes(start: Start) -> None:
     columns = ("member", "type", "default", "meaning")
     said = {code(row[0]) for row in table(PROTOCOL, "POST /check", *columns)}
-    assert said == {field.name for field in attrs.fields(questions.Look)} | {"key", "checks"}
+    assert said == {field.name for field in attrs.fields(questions.LoginQuery)} | {"key", "checks"}
 
 
 def test_the_kinds_of_problems_are_the_codes() -> None:

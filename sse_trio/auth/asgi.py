@@ -123,7 +123,7 @@ class Authentication:
             await self._app(scope, receive, answer)
         except Exception:
             # The server around us would answer this, without deleting the browser's dead cookies.
-            if request.has_to_forget:
+            if request.has_to_delete_cookies:
                 # Nor is it of interest then whether the client is still there.
                 with contextlib.suppress(Exception):
                     for message in responses.failed():
@@ -157,16 +157,16 @@ class Authentication:
         try:
             await send({**message, "headers": headers})
         except BaseException:
-            request.refused()
+            request.note_answer_refused()
             raise
-        if request.begun():
+        if request.note_answer_sent():
             self._hint.note_cookies_sent(scope)
 
     def _headers(self, request: RequestAuth, headers: Fields) -> Fields:
         """Return the headers of an answer that begins, with those that the middleware adds."""
         if request.is_asked:
             headers = responses.depending_on_cookies(headers)
-        if cookies := request.begin():
+        if cookies := request.begin_answer():
             # Even if the application allows caching: a cache would give these cookies to others.
             headers = [(key, value) for key, value in headers if not responses.is_caching(key)]
             headers.append(NO_STORE)

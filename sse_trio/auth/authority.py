@@ -254,7 +254,7 @@ class Authority:
         verdict = judge(claims, stands=stands, settings=self.settings, now=now)
         if verdict is not ASK_STORE:
             return verdict
-        look = await browser.ask(
+        query = await browser.ask(
             partial(self.store.get, claims.session),
             now=now,
             cache_time=self.settings.cache_time,
@@ -264,14 +264,14 @@ class Authority:
         verdict = judge(
             claims,
             stands=self._records.stands(claims),
-            store=look.known,
+            store=query.known,
             settings=self.settings,
-            now=look.asked,
+            now=query.asked,
         )
         assert verdict is not ASK_STORE
         if isinstance(verdict, Anonymous):
             return verdict
-        known = look.known
+        known = query.known
         assert known is not None
         if known.room != self.room(claims.user):
             return Anonymous(Reason.ENDED)
@@ -279,9 +279,9 @@ class Authority:
         self._rooms.recall(known.room, known.id, epoch=known.epoch, issued=known.created)
         if not activity:
             return attrs.evolve(verdict, checked=False)
-        if not look.is_noted:
-            look.is_noted = True
-            self.store.touch(claims.session, look.asked, self._records.keyring.keys.signing.kid)
+        if not query.is_noted:
+            query.is_noted = True
+            self.store.touch(claims.session, query.asked, self._records.keyring.keys.signing.kid)
         return verdict
 
     def renew(self, identity: Authenticated) -> list[str]:

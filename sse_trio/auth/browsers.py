@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @attrs.define(eq=False)
-class Look:
+class StoreQuery:
     """One question to the store, for every request that would ask it."""
 
     asked: float
@@ -55,7 +55,7 @@ class Browser:
     next: Step | None = None
     """The last login that a request with these cookies has made. There is no way back: each
     is kept only for the requests of those before it."""
-    _look: Look | None = None
+    _query: StoreQuery | None = None
 
     def logged_in(self, step: Step) -> None:
         """Note a login by a request with these cookies."""
@@ -93,7 +93,7 @@ class Browser:
         now: float,
         cache_time: float,
         stands: bool,
-    ) -> Look:
+    ) -> StoreQuery:
         """Ask the store, or use the answer to another request's question, once it is there.
 
         An answer is used for `cache_time` seconds, as a cookie's own time is, and only where
@@ -103,28 +103,28 @@ class Browser:
             LedgerError: the store cannot be read.
         """
         while (
-            (look := self._look) is not None
-            and look.asked > now - cache_time
-            and (stands or not look.is_answered)
+            (query := self._query) is not None
+            and query.asked > now - cache_time
+            and (stands or not query.is_answered)
         ):
-            await look.over.wait()
-            if look.error is not None:
-                raise LedgerError(*look.error.args) from look.error
-            if look.is_answered:
-                return look
+            await query.over.wait()
+            if query.error is not None:
+                raise LedgerError(*query.error.args) from query.error
+            if query.is_answered:
+                return query
             # The request that asked was cancelled.
-        self._look = look = Look(now)
+        self._query = query = StoreQuery(now)
         try:
-            look.known = await question()
-            look.is_answered = True
+            query.known = await question()
+            query.is_answered = True
         except LedgerError as error:
-            look.error = error
+            query.error = error
             raise
         finally:
-            look.over.set()
-            if not look.is_answered and self._look is look:
-                self._look = None
-        return look
+            query.over.set()
+            if not query.is_answered and self._query is query:
+                self._query = None
+        return query
 
 
 Browsers = WeakValueDictionary[str, Browser]

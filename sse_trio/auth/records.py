@@ -222,7 +222,7 @@ class Records:
                 self._since = self.wall()
         nobodys = [issuer for issuer in self._issuers or () if not self._is_somebodys(issuer)]
         for kind in Kind:
-            may_be_late = self.wall() - self._since < self.settings.lasts(kind)
+            may_be_late = self.wall() - self._since < self.settings.unrenewed_lifetime(kind)
             for issuer in (self._own(), *(() if may_be_late else nobodys)):
                 with self._reporting():
                     while await self._end_some(await self._older(issuer, kind)):
@@ -247,7 +247,7 @@ class Records:
         return await self.store.older(
             *issuer,
             kind,
-            seen=now - options.lasts(kind),
+            seen=now - options.unrenewed_lifetime(kind),
             created=now - options.absolute_lifetime,
         )
 

@@ -1,4 +1,4 @@
-"""What an application asks and does about whose request it is, and which cookies that comes to."""
+"""What an application asks about whose request it is, and does about it; which cookies result."""
 
 import math
 from collections.abc import Mapping
@@ -141,7 +141,7 @@ class RequestAuth:
             self._authority.abandon(self._logged_in)
             self._logged_in = None
 
-    def begin(self) -> list[str]:
+    def begin_answer(self) -> list[str]:
         """Decide which cookies the answer sets or deletes, as things stand when it begins."""
         self._has_begun = True
         if self.is_logout:
@@ -154,16 +154,16 @@ class RequestAuth:
         return found
 
     @property
-    def has_to_forget(self) -> bool:
+    def has_to_delete_cookies(self) -> bool:
         """Whether the cookies are to be deleted, by an answer that has not begun."""
         return self.is_logout and not self._has_begun
 
-    def begun(self) -> bool:
-        """Note that the server has taken what :meth:`begin` was for; say if that was a login."""
+    def note_answer_sent(self) -> bool:
+        """Note that the answer has begun to be sent; return whether it sets a login's cookies."""
         logged_in, self._logged_in = self._logged_in, None
         return logged_in is not None
 
-    def refused(self) -> None:
-        """Note that it has not: what begins after all will be another answer."""
+    def note_answer_refused(self) -> None:
+        """Note that the server did not take it: another answer may begin instead."""
         self._has_begun = False
         self.abandon()

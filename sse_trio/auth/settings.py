@@ -158,7 +158,7 @@ class Settings:
             raise ConfigError(
                 f"key_rotation_days ({self.key_rotation_days:g}) must be at least "
                 f"{self.least_rotation / DAY:g}: {MAX_KEYS} keys verify, and a login may last "
-                f"{max(map(self.lasts, Kind)) / DAY:g} days without being signed anew"
+                f"{max(map(self.unrenewed_lifetime, Kind)) / DAY:g} days without being signed anew"
             )
 
     @property
@@ -185,9 +185,9 @@ class Settings:
     @property
     def least_rotation(self) -> float:
         """Seconds between two new keys, so that none goes that a login still needs."""
-        return max(map(self.lasts, Kind)) / (MAX_KEYS - 1)
+        return max(map(self.unrenewed_lifetime, Kind)) / (MAX_KEYS - 1)
 
-    def lasts(self, kind: Kind) -> float:
+    def unrenewed_lifetime(self, kind: Kind) -> float:
         """Return how many seconds a login's cookies are valid after the store was asked."""
         lasts = min(self.max_idle(kind), self.absolute_lifetime)
         return min(lasts, self.cookie_lifetime) if kind is Kind.PERSISTENT else lasts

@@ -52,10 +52,10 @@ async def run(
     ready = trio.Event()
     reloading = trio.StrictFIFOLock()
     is_on_terminal = os.isatty(terminal)
-    heeded = [signal.SIGTERM, signal.SIGINT]
+    handled = [signal.SIGTERM, signal.SIGINT]
     # `nohup` sets the signal to be ignored.
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-        heeded.append(signal.SIGHUP)
+        handled.append(signal.SIGHUP)
 
     async def reload_in_turn() -> None:
         await ready.wait()
@@ -63,7 +63,7 @@ async def run(
         async with reloading:
             await reload(server)
 
-    async def obey() -> None:
+    async def handle_signals() -> None:
         async for signum in signals:
             name = signal.Signals(signum).name
             is_draining = server is not None and server.draining.is_set()
@@ -71,7 +71,7 @@ async def run(
             if is_draining and signum == signal.SIGHUP:
                 logger.info("%s: draining already", name)
             elif signum == signal.SIGHUP and reload is not None and not has_hung_up:
-                # What reads may take long, and other signals have to be heeded meanwhile.
+                # What reads may take long, and other signals have to be handled meanwhile.
                 listening.start_soon(reload_in_turn)
             elif server is None or is_draining:
                 logger.warning("%s: stopping now", name)
@@ -80,12 +80,12 @@ async def run(
                 logger.info("%s: draining", name)
                 server.drain()
 
-    with trio.open_signal_receiver(*heeded) as signals:
+    with trio.open_signal_receiver(*handled) as signals:
         async with trio.open_nursery() as listening:
-            listening.start_soon(obey)
+            listening.start_soon(handle_signals)
             with serving:
                 async with trio.open_nursery() as nursery:
-                    with _sparing_the_collector():
+                    with _tuned_garbage_collector():
                         server = await nursery.start(start)
                     # What is printed next comes after the log's lines, as it happened.
                     logs.flush()
@@ -96,7 +96,7 @@ async def run(
 
 
 @contextlib.contextmanager
-def _sparing_the_collector() -> Iterator[None]:
+def _tuned_garbage_collector() -> Iterator[None]:
     """Have Python look for reference cycles less often, and not where there are none.
 
     A connection leaves none behind, so all there is to find are a few exceptions'. By the

@@ -91,7 +91,7 @@ def newest_first(logins: Iterable[tuple[str, Login]]) -> list[tuple[str, Login]]
     return held
 
 
-def told_of(
+def session_infos(
     logins: Iterable[tuple[str, Login]], now: float, present: Container[str]
 ) -> list[SessionInfo]:
     """Return what is told of those that hold a place, the newest first."""

@@ -17,7 +17,7 @@ MAX_CHECKS = 100
 
 
 @attrs.frozen(kw_only=True)
-class Look:
+class LoginQuery:
     """One login that is asked about: by its token, or by the names of its room and session.
 
     Raises:
@@ -46,7 +46,7 @@ class Look:
 class Check:
     """Logins that are asked about together, and in which form the answer goes."""
 
-    looks: tuple[Look, ...]
+    queries: tuple[LoginQuery, ...]
     is_batch: bool = False
     is_introspection: bool = False
     """Whether it was asked, and is to be answered, as RFC 7662 says."""
@@ -75,15 +75,15 @@ def read_check(members: dict[str, Any]) -> Check:
         ValueError: a member is missing, or wrong.
     """
     if "checks" not in members:
-        return Check((_look(members),))
+        return Check((_login_query(members),))
     checks = members["checks"]
     if not isinstance(checks, list) or not all(isinstance(each, dict) for each in checks):
         raise ValueError("checks must be a list of objects")
     if not 1 <= len(checks) <= MAX_CHECKS:
         raise ValueError(f"checks must have from 1 to {MAX_CHECKS} objects")
-    if any(member in members for member in _LOOK):
+    if any(member in members for member in _QUERY_MEMBERS):
         raise ValueError("either checks, or the members of one")
-    return Check(tuple(map(_look, checks)), is_batch=True)
+    return Check(tuple(map(_login_query, checks)), is_batch=True)
 
 
 def read_introspection(body: bytes) -> Check:
@@ -101,7 +101,7 @@ def read_introspection(body: bytes) -> Check:
     tokens = [value for field, value in fields if field == "token"]
     if len(tokens) != 1:
         raise ValueError("token is missing, or there is more than one")
-    return Check((Look(token=tokens[0]),), is_introspection=True)
+    return Check((LoginQuery(token=tokens[0]),), is_introspection=True)
 
 
 def read_sessions(members: dict[str, Any]) -> Sessions:
@@ -148,12 +148,12 @@ def unquoted(value: bytes) -> bytes:
 
 
 _FIELDS: Final = 100
-_LOOK: Final = frozenset(attrs.fields_dict(Look))
+_QUERY_MEMBERS: Final = frozenset(attrs.fields_dict(LoginQuery))
 
 
-def _look(members: dict[str, Any]) -> Look:
+def _login_query(members: dict[str, Any]) -> LoginQuery:
     """Read one login that is asked about; a member that is null is left out."""
-    known = {key: members[key] for key in _LOOK if members.get(key) is not None}
+    known = {key: members[key] for key in _QUERY_MEMBERS if members.get(key) is not None}
     token = known.get("token")
     if not isinstance(token, str | None):
         raise ValueError("token must be a string")
@@ -164,4 +164,4 @@ def _look(members: dict[str, Any]) -> Look:
         if named in known:
             known[named] = name(known[named], named)
     check_epoch(known.get("epoch"))
-    return Look(**known)
+    return LoginQuery(**known)

@@ -31,7 +31,16 @@ import attrs
 from ..config import Config
 from ..errors import LimitReached
 from ..roster import SessionInfo
-from .logins import RELEASED, Decision, Login, Record, Termination, epoch_of, newest_first, told_of
+from .logins import (
+    RELEASED,
+    Decision,
+    Login,
+    Record,
+    Termination,
+    epoch_of,
+    newest_first,
+    session_infos,
+)
 from .notify import AtLimit
 from .tickets import Ticket
 
@@ -111,23 +120,23 @@ class Standing:
         login = self.logins.get(session)
         return login is not None and login.ended is None
 
-    def standing(self) -> set[str]:
+    def standing_sessions(self) -> set[str]:
         """Return the sessions that the room knows, and nothing has ended."""
         return {session for session, login in self.logins.items() if login.ended is None}
 
-    def holding(self) -> set[str]:
+    def placed_sessions(self) -> set[str]:
         """Return those of them that were named: each holds a place."""
         return {session for session, login in self.logins.items() if login.holds}
 
     def sessions(self, now: float, *, present: Container[str] = ()) -> list[SessionInfo]:
         """Return what is told of those, the newest first. Whoever is `present` is seen `now`."""
-        return told_of(self.logins.items(), now, present)
+        return session_infos(self.logins.items(), now, present)
 
     def names(self) -> list[str]:
         """Return their names, the newest first."""
         return [session for session, _ in newest_first(self.logins.items())]
 
-    def look(
+    def check(
         self, session: str, proof: Ticket | int | None = None, *, now: float
     ) -> Login | Termination | None:
         """Return what a join would come to, changing nothing: the login, or what has ended it.
@@ -216,7 +225,7 @@ class Standing:
                 places = self.config.max_sessions if limit is None else limit
                 self._check_limit(places, {sender, *absent, *end}, present)
             self.limit = limit
-        before = self.standing()
+        before = self.standing_sessions()
         for session in absent:
             self.release(session)
         self.epoch += 1
@@ -232,7 +241,7 @@ class Standing:
                 about = known.about
             self._remember(sender, Login(self.epoch, self.touched, self.touched, about=about))
         self._end_oldest(keep=0 if sender is None else self.places)
-        return Decision(termination, tuple(sorted(before - self.standing())))
+        return Decision(termination, tuple(sorted(before - self.standing_sessions())))
 
     def release(
         self,
@@ -353,4 +362,4 @@ class Standing:
     def _check_limit(self, places: int, besides: Container[str], present: Collection[str]) -> None:
         others = [item for item in self.logins.items() if item[1].holds and item[0] not in besides]
         if len(others) >= places:
-            raise LimitReached(told_of(others, self.touched, set(present)))
+            raise LimitReached(session_infos(others, self.touched, set(present)))

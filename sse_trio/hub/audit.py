@@ -1,9 +1,9 @@
 """The audit log: one JSON object a line for each decision about who stands.
 
 It is the one place that writes rooms, and what a person knows a login by (`about`). A session is
-written as its fingerprint: whoever knows a session can join as it in open mode. The hash needs no
-key, because sessions are random and nobody can try them all; so an operator who has a session
-finds it here. 64 bits tell a billion of them apart.
+written as its fingerprint, because whoever knows a session can join as it in open mode. The hash
+needs no key: sessions are random, and nobody can try them all. So an operator who has the id of a
+session finds its lines. 64 bits tell a billion sessions apart.
 
 A decision is written in the step that makes it, and so before its answer. What cannot be written
 is counted and reported, and the answer is given all the same.
@@ -88,7 +88,7 @@ class AuditFile:
 
 
 class _Log:
-    """The logger ``sse_trio.audit``, whose lines wait and are lost as all others are."""
+    """The logger ``sse_trio.audit``: its lines wait, and can be lost, as those of any logger."""
 
     def write(self, lines: bytes) -> None:
         for line in lines.decode().splitlines():
@@ -100,7 +100,7 @@ class _Log:
 
 @contextmanager
 def open_sink(where: str | None) -> Iterator[Sink | None]:
-    """Open what `Config.audit` says, if it says anything.
+    """Open the sink that `Config.audit` names; yield None if it names none.
 
     Raises:
         OSError: it cannot be opened.
@@ -122,15 +122,15 @@ def open_sink(where: str | None) -> Iterator[Sink | None]:
 
 
 @attrs.frozen
-class TakenUp:
-    """A login that its own proof has brought to a room, and whom it has ended."""
+class LoginByTicket:
+    """A login that a room knows by a ticket, not by a notify; and whom it has ended."""
 
     room: str = attrs.field(repr=False)
     session: str = attrs.field(repr=False)
     epoch: int
     ended: frozenset[str] = attrs.field(default=frozenset(), repr=False)
     is_lifted: bool = False
-    """Whether it was from beyond the room's epoch, and so may have ended others."""
+    """Whether its epoch was beyond the room's, so that it may have ended others."""
 
 
 class Audit:
@@ -151,7 +151,7 @@ class Audit:
         self._failed = failed
 
     def reopen(self) -> None:
-        """Go on with the file that has the name now; with the old one, if that cannot be opened."""
+        """Open the file of that name anew; if it cannot be opened, go on with the old one."""
         if self._sink is not None:
             try:
                 self._sink.reopen()
@@ -159,7 +159,7 @@ class Audit:
                 self._failed(error)
 
     def decided(self, wanted: Notify | Release, outcome: Outcome, by: str) -> None:
-        """Write who has begun and who has ended by a notify or a release."""
+        """Write which sessions have begun and which have ended by a notify or a release."""
         if self._sink is None:
             return
         about = {"room": outcome.room, "epoch": outcome.epoch, "reason": wanted.reason, "by": by}
@@ -173,13 +173,13 @@ class Audit:
         else:
             self._write(*ended, _line("began", about, outcome.sender, wanted.about))
 
-    def took_up(self, taken: TakenUp, by: str) -> None:
-        """Write that a login has come with a proof of its own, and whom that has ended."""
+    def began_by_ticket(self, login: LoginByTicket, by: str) -> None:
+        """Write that a room knows a login by its ticket, and whom that login has ended."""
         if self._sink is None:
             return
-        about = {"room": taken.room, "epoch": taken.epoch, "reason": "login", "by": by}
-        ended = (_line("ended", about, session) for session in sorted(taken.ended))
-        self._write(*ended, _line("began", about | {"reason": "ticket"}, taken.session))
+        about = {"room": login.room, "epoch": login.epoch, "reason": "login", "by": by}
+        ended = (_line("ended", about, session) for session in sorted(login.ended))
+        self._write(*ended, _line("began", about | {"reason": "ticket"}, login.session))
 
     def refused(self, notify: Notify, epoch: int, by: str) -> None:
         """Write that there was no place for a login."""

@@ -1,7 +1,7 @@
 """Notifies and releases, carried out: those of one room one after the other, each durable.
 
-`Membership` decides, in one synchronous step. Here is what takes time around it: the turn, the
-rest of a long fan-out, and the ledger's commit.
+`Membership` decides, in one synchronous step. Here is what takes time around it: to wait
+for one's turn, the rest of a long fan-out, and the ledger's commit.
 """
 
 import contextlib
@@ -43,7 +43,7 @@ class Accepted:
     repeated: bool
     commit: Commit | None
     finished: bool
-    """Whether nothing was: it is durable, everybody has been told, and it has been counted."""
+    """Whether nothing is left: it is durable, everybody has been told, and it has been counted."""
 
 
 class Follower(Protocol):
@@ -62,7 +62,7 @@ class Follower(Protocol):
 
 
 class Decisions:
-    """Carries out what is announced, and has its followers know.
+    """Carries out notifies and releases, and tells the followers.
 
     `clock` is monotonic, in seconds. `spawn` starts a task that lives no longer than the hub.
     """
@@ -107,7 +107,7 @@ class Decisions:
     ) -> Outcome:
         """Carry out what has been checked. Raises as `Hub.notify` and `Hub.release` do.
 
-        Where the session of `by` does not stand, that is carried out instead. `caller` is who has
+        If the session of `by` does not stand, `by` is carried out instead. `caller` is who has
         asked, for the audit log.
         """
         try:
@@ -124,10 +124,10 @@ class Decisions:
         return outcome
 
     def accept_at_once(self, wanted: Notify | Release, caller: str) -> Accepted | None:
-        """Carry out what has been checked, in this step; None, and nothing is done, if it can't be.
+        """Carry out what has been checked, in this step, if it need not wait and is not refused.
 
-        That is where it has to wait for its turn, or is refused: for :meth:`accept` to say. If
-        it is not `finished`, :meth:`finish` has to be called.
+        Otherwise do nothing and return None; :meth:`accept` then waits, or raises. If the result
+        is not `finished`, the caller has to call :meth:`finish`.
         """
         if self._draining.is_set() or wanted.room in self._busy:
             return None
@@ -170,7 +170,7 @@ class Decisions:
         on_decision: OnDecision | None,
         caller: str,
     ) -> tuple[Outcome, bool]:
-        """Carry out when it is its turn, and wait until that is durable; say if it was repeated."""
+        """Wait for the turn, carry out, wait until it is durable; return whether it was repeated."""
         self._refuse_while_draining()
         room = wanted.room
         await self._take_turn(room)
@@ -197,7 +197,7 @@ class Decisions:
 
     @contextlib.contextmanager
     def within_ledger_timeout(self) -> Iterator[None]:
-        """Wait for the ledger, and for those who wait for it, no longer than `ledger_timeout`."""
+        """Let the block wait no longer than `ledger_timeout`, for the ledger or for a turn."""
         with self._timers.cancel_after(self._config.ledger_timeout) as patience:
             yield
         if patience.is_over:
@@ -217,7 +217,7 @@ class Decisions:
         on_decision: OnDecision | None = None,
         caller: str = IN_PROCESS,
     ) -> tuple[Answer | None, Outcome]:
-        """Decide, and tell the first of the members that it ends; the ledger is not told yet."""
+        """Decide, and tell the first members that it ends; the caller notes it in the ledger."""
         started = self._clock()
         ending = self._membership.decide(wanted)
         if on_decision is not None:
@@ -234,7 +234,7 @@ class Decisions:
             # Sessions that the room does not know too: a follower may know them.
             named = (wanted.session,) if isinstance(wanted, Release) else wanted.end
             stand = self._recognition.view(wanted.room).sessions
-            self.follow(wanted.room, {*ending.outcome.ended, *named} - stand)
+            self.tell_followers(wanted.room, {*ending.outcome.ended, *named} - stand)
         return self._answers.put(wanted, ending), ending.outcome
 
     async def _finish_fan_out(self, ending: Ending, started: float) -> None:
@@ -256,14 +256,14 @@ class Decisions:
             self._busy[room] = trio.lowlevel.ParkingLot()
 
     def _end_turn(self, room: str) -> None:
-        """Let the next one have its turn: at once, so that nobody comes between."""
+        """Give the turn to the next one that waits, in this step: no other comes between."""
         if not self._busy[room].unpark():
             del self._busy[room]
             if not self._busy:
                 self._quiet.set()
 
-    def follow(self, room: str, ended: Collection[str]) -> None:
-        """Have the followers know that these sessions of a room have ended."""
+    def tell_followers(self, room: str, ended: Collection[str]) -> None:
+        """Tell the followers that these sessions of a room have ended."""
         for follower in self.followers:
             follower.decided(room, ended)
 

@@ -1,7 +1,7 @@
-"""The heart: join, notify, release, acknowledge, leave, beat, drain.
+"""The hub: what an embedder calls, and what is done from time to time.
 
-What an embedder calls, and what is done from time to time. `Membership` decides, one
-synchronous step a rule; `Decisions` adds what takes time and cannot change a decision.
+`Membership` decides, each rule in one synchronous step. `Decisions` adds what takes time, and
+cannot change a decision.
 """
 
 import contextlib
@@ -30,7 +30,7 @@ from ..core.verdict import Verdict
 from ..errors import LedgerError, LocalProtocolError
 from ..ledger import Ledger
 from ..roster import Roster
-from .audit import IN_PROCESS, Audit, Sink, TakenUp
+from .audit import IN_PROCESS, Audit, LoginByTicket, Sink
 from .decisions import Decisions, Follower, OnDecision
 from .idempotency import Answers
 from .limited_log import LimitedLog
@@ -40,11 +40,11 @@ from .recognition import View
 from .statistics import Statistics
 from .timers import Timers, in_slices, slot_width
 
-# Seconds between two looks for what has been remembered long enough.
+# Seconds between two searches for what has been remembered long enough.
 SWEEP = 60
 
 # A pause of so many seconds is logged.
-AWAY = 1.0
+LOGGED_PAUSE = 1.0
 
 
 class Hub:
@@ -70,28 +70,28 @@ class Hub:
         self.port = config.port
         """The TCP port that the server listens on."""
         self.internal = config.internal
-        """Where it listens for what is not public, if that is apart."""
+        """Where the server listens for internal requests, if `Config.internal` is set."""
         self.loading = False
-        """Whether the ledger is still being read, so that nobody can be admitted or ended yet."""
+        """Whether the ledger is still being read: nobody can be admitted or ended yet."""
         self.draining = trio.Event()
         self.limited_log = LimitedLog(self.clock)
-        self.timers = Timers(clock=self.clock, width=slot_width(config), late=self._was_away)
+        self.timers = Timers(clock=self.clock, width=slot_width(config), late=self._log_pause)
         self.membership = Membership(
             config,
             ledger,
             self.timers,
             wall=wall,
             jitter=jitter,
-            taken_up=self._note_taken_up,
+            began_by_ticket=self._note_login_by_ticket,
             failed=self.limited_log.failed,
         )
         self.recognition = self.membership.recognition
         self.counters = self.membership.counters
         self.audit = Audit(audit, wall=wall, failed=self._note_audit_failure)
         self.on_reload: list[Callable[[Config], object]] = [lambda _: self.audit.reopen()]
-        """What else has to know of another configuration: called with it, by `reload`."""
+        """Functions that `reload` calls with the new configuration."""
         self.store: Any = None
-        """What those have in common, which is their own matter: here it lasts as long as they."""
+        """The store of `sse_trio.auth`, which all its authorities share. The hub only keeps it."""
         self._answers = Answers(self.recognition, clock=self.clock, wall=wall)
         self.decisions = Decisions(
             config,
@@ -110,7 +110,7 @@ class Hub:
         return self.recognition.ledger
 
     def restore(self, records: Iterable[tuple[str, Record]], answers: Iterable[Answer]) -> None:
-        """Take up what the ledger remembers, before anybody joins."""
+        """Take over what the ledger remembers, before anybody joins."""
         self.recognition.restore(records)
         self._answers.restore(answers)
 
@@ -280,14 +280,14 @@ class Hub:
         seen: bool = False,
         renew: bool = False,
     ) -> Verdict:
-        """Say whether a session stands, as a join would be told: that of a token, or a named one.
+        """Return whether a session stands: that of `token`, or `session` of `room`.
 
-        Nothing changes by it. But a session that stands counts as seen now if its token is shown,
-        or with `seen`: then it keeps its place for another `ticket_lifetime`. With `renew`, it is
-        given a fresh ticket and token. The `epoch` of its login is for a session that the room
-        does not know any more: whether it has ended.
+        The answer is what a join would be told, and to ask changes nobody's standing. With a
+        token, or with `seen`, a session that stands counts as seen now: it keeps its place for
+        another `ticket_lifetime`. With `renew`, the verdict has a fresh ticket and token. `epoch`
+        is the login's; it can show that a session which the room does not know has ended.
 
-        A token that is not valid, or a page's ticket, is of nobody who is known.
+        For a token that is not valid, or a page's ticket, the verdict is "not known".
 
         Raises:
             LocalProtocolError: a value is outside the protocol's limits.
@@ -302,19 +302,19 @@ class Hub:
             asked.room, asked.session, asked.epoch, seen=seen, renew=renew
         )
 
-    def standing(self, room: str) -> tuple[list[str], int]:
-        """Return the sessions of a room that stand now, the newest first; and its floor."""
-        return self.recognition.standing_now(room)
+    def who_stands(self, room: str) -> tuple[list[str], int]:
+        """Return the named sessions that stand in a room, the newest first, and its floor."""
+        return self.recognition.who_stands(room)
 
     @property
     def followers(self) -> list[Follower]:
-        """Whoever is told of every decision."""
+        """Those that are told of every decision."""
         return self.decisions.followers
 
     def follow(self, follower: Follower) -> None:
-        """Have `follower` told of every decision, in the step that decides, whoever asked for it.
+        """Tell `follower` of every decision from now on, in the step that decides.
 
-        And called every `SWEEP` seconds.
+        Its `sweep` is called every `SWEEP` seconds.
         """
         self.decisions.followers.append(follower)
 
@@ -322,7 +322,8 @@ class Hub:
         """Sign a ticket for the login of `session`; None without an authkey.
 
         A session that the room has not seen, or that has only joined, counts as logged in now,
-        and holds a place from now on; the ticket of a superseded one is terminated at the door.
+        and holds a place from now on. The ticket of a superseded session is signed too; a join
+        with it is terminated.
 
         Raises:
             LocalProtocolError: a value is outside the protocol's limits.
@@ -331,14 +332,14 @@ class Hub:
             room, session = name(room, "room"), name(session, "session")
         if self.recognition.mark_named(room, session):
             epoch = self.view(room).epoch
-            self.audit.took_up(TakenUp(room, session, epoch), IN_PROCESS)
+            self.audit.began_by_ticket(LoginByTicket(room, session, epoch), IN_PROCESS)
         return self.recognition.ticket(room, session)
 
     def reload(self, wanted: Config) -> Reload:
-        """Take over what can change without a restart, and return what that was.
+        """Take over what can change without a restart, and return what has changed.
 
-        It holds for what is decided from now on: nobody is ended or closed by it, and what was
-        a WebSocket before keeps its limits of bytes.
+        The new values hold for what is decided from now on. Nobody is ended or closed by it, and
+        a WebSocket that is open already keeps its limits of bytes.
         """
         reload = self.config.reloaded(wanted)
         self.config = reload.config
@@ -349,9 +350,9 @@ class Hub:
         return reload
 
     def drain(self) -> None:
-        """Shut down gracefully: `serve` returns within `shutdown_grace` seconds.
+        """Shut down gracefully.
 
-        And what the ledger needs then, which is bounded too.
+        `serve` returns within `shutdown_grace` seconds, and what the ledger needs to close.
         """
         self.membership.draining = True
         self.draining.set()
@@ -361,35 +362,35 @@ class Hub:
         return self.membership.statistics()
 
     async def admit(self, member: Member) -> None:
-        """Tell a member that it has joined, as soon as a crash would not undo it.
+        """Tell a member that it has joined, as soon as the ledger has its join.
 
-        Or as soon as that has failed: nobody is kept out because of the disk.
+        If the ledger fails, the member is told all the same: nobody is kept out because of it.
         """
         if member.admission is not None:
             with contextlib.suppress(LedgerError), self.decisions.within_ledger_timeout():
                 await member.admission.wait()
-            self.membership.welcome(member)
+            self.membership.tell_joined(member)
 
-    def _note_taken_up(self, taken: TakenUp, address: str | None) -> None:
-        self.audit.took_up(taken, address or IN_PROCESS)
-        if taken.is_lifted:
-            self.decisions.follow(taken.room, taken.ended)
+    def _note_login_by_ticket(self, login: LoginByTicket, address: str | None) -> None:
+        self.audit.began_by_ticket(login, address or IN_PROCESS)
+        if login.is_lifted:
+            self.decisions.tell_followers(login.room, login.ended)
 
     def _note_audit_failure(self, error: OSError) -> None:
         self.counters.audit_failures += 1
         self.limited_log.error("the audit log cannot be written: %s", error.strerror)
 
-    async def beat(self, read_arrived: Callable[[], Iterable[int]] = tuple) -> None:
+    async def run_timers(self, read_arrived: Callable[[], Iterable[int]] = tuple) -> None:
         """Do what is due, for ever: the one task that checks all deadlines.
 
         `read_arrived` reads the data that has arrived, before deadlines are checked; it yields
         where others may have a turn.
         """
-        await self.timers.run(read_arrived, self.membership.turn)
+        await self.timers.run(read_arrived, self.membership.run_due)
 
-    def _was_away(self, seconds: float) -> None:
+    def _log_pause(self, seconds: float) -> None:
         # Shorter pauses are usual on a busy machine.
-        if seconds >= AWAY:
+        if seconds >= LOGGED_PAUSE:
             self.limited_log.warn(
                 "the server was paused for %.1f s: deadlines are put off", seconds
             )
@@ -404,17 +405,17 @@ class Hub:
                 try:
                     await follower.sweep()
                 except Exception as error:  # noqa: BLE001
-                    # Whatever is the matter with one's records, the others' are swept.
+                    # The other followers are swept all the same.
                     self.limited_log.failed("sweeping the records of a follower", error)
 
-    async def say_goodbye(self) -> None:
+    async def close_all_websockets(self) -> None:
         """Close every WebSocket with 1001."""
-        await in_slices(self.membership.goodbye())
+        await in_slices(self.membership.close_all_websockets())
 
 
 @contextlib.contextmanager
 def _callers_mistakes() -> Iterator[None]:
-    """Turn what is wrong with an argument into the error that says whose it is."""
+    """Turn a `ValueError` about an argument into the error of a caller's mistake."""
     try:
         yield
     except ValueError as error:

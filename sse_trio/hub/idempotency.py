@@ -102,6 +102,6 @@ class Answers:
             terminated=answer.terminated,
         )
         outcome.durable = True
-        outcome.complete()
+        outcome.note_all_sent()
         outcome.told.set()
         return outcome

@@ -75,9 +75,9 @@ class Outcome:
     """Set when there is nobody left to send it to."""
     # Waits for so many seconds, by the clock that the members' deadlines use.
     _cancel_after: CancelAfter = attrs.field(default=trio.move_on_after, repr=False)
-    # One for the fan-out itself, so that nothing is settled before it is complete.
-    _open: int = attrs.field(default=1, init=False, repr=False)
-    _settled: trio.Event = attrs.field(factory=trio.Event, repr=False)
+    # One for the fan-out itself, so that nothing is finished before everybody was sent it.
+    _unfinished: int = attrs.field(default=1, init=False, repr=False)
+    _all_finished: trio.Event = attrs.field(factory=trio.Event, repr=False)
 
     @property
     def ended(self) -> tuple[str, ...]:
@@ -96,7 +96,7 @@ class Outcome:
         answering within `linger`.
         """
         with self._cancel_after(timeout):
-            await self._settled.wait()
+            await self._all_finished.wait()
         return self.pending == 0
 
     def note_ended(self, sessions: Iterable[str]) -> None:
@@ -104,25 +104,25 @@ class Outcome:
         # A dict keeps their order: to sort ten thousand would hold up others for 3 ms.
         self._ended = dict.fromkeys((*self._ended, *sessions))
 
-    def sent(self, count: int) -> None:
+    def note_sent(self, count: int) -> None:
         """Note that so many more members were sent the termination."""
         self.terminated += count
-        self._open += count
+        self._unfinished += count
 
-    def complete(self) -> None:
+    def note_all_sent(self) -> None:
         """Note that nobody else will be sent it."""
-        self._open -= 1
-        self._settle()
+        self._unfinished -= 1
+        self._wake_if_finished()
 
-    def settle(self, *, acked: bool) -> None:
+    def note_finished(self, *, acked: bool) -> None:
         """Note that one of them acknowledged, or was cut."""
         self.acked += acked
-        self._open -= 1
-        self._settle()
+        self._unfinished -= 1
+        self._wake_if_finished()
 
-    def _settle(self) -> None:
-        if self._open == 0:
-            self._settled.set()
+    def _wake_if_finished(self) -> None:
+        if self._unfinished == 0:
+            self._all_finished.set()
 
 
 @attrs.define(eq=False, weakref_slot=False)

@@ -26,7 +26,7 @@ from ..core.rooms import Rooms
 from ..core.tickets import Ticket
 from ..errors import RemoteProtocolError
 from ..ledger import Ledger
-from .audit import TakenUp
+from .audit import LoginByTicket
 from .member import Ending, Member, Outcome, Peer, State
 from .outgoing import OutgoingMessage
 from .places import Places
@@ -45,9 +45,9 @@ class ToldTogether:
 class Membership:
     """The WebSockets of one server, the rooms they have joined, and their timers.
 
-    `wall` is Unix time in seconds. `taken_up` is called with a login that its own proof has brought
-    to its room, and with the address that it came from, if any; `failed` with an unexpected
-    exception. A fan-out gives way after every `slice` members.
+    `wall` is Unix time in seconds. `began_by_ticket` is called with a login that the room knows by
+    its ticket from now on, and with the address that it came from, if any. `failed` is called with
+    an unexpected exception. A fan-out gives way after every `slice` members.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Membership:
         *,
         wall: Callable[[], float],
         jitter: Callable[[], float],
-        taken_up: Callable[[TakenUp, str | None], None],
+        began_by_ticket: Callable[[LoginByTicket, str | None], None],
         failed: Callable[[str, Exception], object],
         slice: int = SLICE,
     ) -> None:
@@ -68,7 +68,7 @@ class Membership:
         self._timers = timers
         self._wall = wall
         self._jitter = jitter
-        self._taken_up = taken_up
+        self._began_by_ticket = began_by_ticket
         self._failed = failed
         self._slice = slice
         self.rooms: Rooms[Member] = Rooms()
@@ -92,7 +92,7 @@ class Membership:
     # -- a login is notified, or a logout -----------------------------------------------
 
     def decide(self, wanted: Notify | Release) -> Ending:
-        """Decide what was announced, in one step; it is for the caller to have it noted, and told.
+        """Decide a notify or a release; the caller notes it in the ledger, and runs the telling.
 
         Raises:
             LimitReached: there is no place for another login, and nothing was changed.
@@ -127,7 +127,7 @@ class Membership:
             decision.ended,
             cancel_after=self._timers.cancel_after,
         )
-        return self._end(standing.standing(), decision.termination, outcome)
+        return self._end(standing.standing_sessions(), decision.termination, outcome)
 
     def _release(self, release: Release) -> Ending:
         standing = self.recognition.standing(release.room)
@@ -169,12 +169,12 @@ class Membership:
                     # Some of them the room did not know. The first need not wait for this.
                     outcome.note_ended(member.session for member in members)
         finally:
-            outcome.complete()
+            outcome.note_all_sent()
 
     def _tell_some(
         self, members: list[Member], outcome: Outcome, message: OutgoingMessage, due: float
     ) -> None:
-        """Tell so many that nobody minds: the loop whose every microsecond is a large room's."""
+        """Tell one slice of the members. In a large room each microsecond of this loop counts."""
         superseded, terminated = State.SUPERSEDED, State.TERMINATED
         told: list[Member] = []
         for member in members:
@@ -187,7 +187,7 @@ class Membership:
                 told.append(member)
             else:
                 self._abort(member)
-        outcome.sent(len(told))
+        outcome.note_sent(len(told))
         self.counters.terminations_sent += len(told)
         self._timers.schedule(ToldTogether(told), due)
         for member in told:
@@ -223,7 +223,7 @@ class Membership:
             try:
                 if isinstance(message, bytes):
                     raise RemoteProtocolError("messages are text, not binary", CloseCode.MALFORMED)
-                self._heed(member, messages.parse_untrusted(message))
+                self._handle_message(member, messages.parse_untrusted(message))
             except RemoteProtocolError as error:
                 self.refuse(member, CloseCode(error.close_code), str(error))
 
@@ -235,7 +235,7 @@ class Membership:
             self._leave_room(member)
         elif member.state is State.TERMINATED:
             # A member that hangs up counts as having acknowledged.
-            self._settle(member, acked=True)
+            self._end_termination(member, acked=True)
         self._begin_closing(member)
 
     def leave(self, member: Member, *, hung_up: bool) -> None:
@@ -246,7 +246,7 @@ class Membership:
             self._leave_room(member)
         elif member.state is State.TERMINATED:
             # A member that is cut has not acknowledged.
-            self._settle(member, acked=hung_up)
+            self._end_termination(member, acked=hung_up)
         self._timers.drop(member)
         self.places.leave(member)
         member.state = State.GONE
@@ -264,7 +264,7 @@ class Membership:
         if member.state is State.JOINED:
             self._leave_room(member)
         elif member.state is State.TERMINATED:
-            self._settle(member, acked=False)
+            self._end_termination(member, acked=False)
         elif member.state is State.SUPERSEDED:
             # The fan-out will not reach it any more: this is its termination.
             code, reason = CloseCode.TERMINATED, ""
@@ -286,19 +286,19 @@ class Membership:
         self._limit_lingering()
 
     def _limit_lingering(self) -> None:
-        """Cut those that were told to go, beyond the limit."""
+        """Cut the earliest of those that were told to go, if there are more than the limit."""
         while self.places.lingering > self._config.max_connections:
             eldest = self.places.give_up_eldest()
             if eldest.state is State.TERMINATED:
-                self._settle(eldest, acked=False)
+                self._end_termination(eldest, acked=False)
             self._abort(eldest)
 
-    def _heed(self, member: Member, message: messages.ClientMessage) -> None:
+    def _handle_message(self, member: Member, message: messages.ClientMessage) -> None:
         match member.state, message:
             case State.ARRIVING, messages.Join():
                 self._join(member, message)
             case State.TERMINATED, messages.Terminated():
-                self._settle(member, acked=True)
+                self._end_termination(member, acked=True)
                 self.close(member, CloseCode.TERMINATED, "")
             case State.JOINED, messages.Heartbeat():
                 self._answer_heartbeat(member)
@@ -332,9 +332,9 @@ class Membership:
             self.join(member, join.room, join.session or secrets.token_urlsafe(16))
 
     def join(self, member: Member, room: str, session: str, ticket: Ticket | None = None) -> None:
-        """Admit an arrived member, or end it at the door: registered first, then measured.
+        """Admit a member, or terminate it: it is registered first, then compared with the standing.
 
-        Who is admitted is told so by `welcome`: at once, or when `member.admission` is durable.
+        `tell_joined` tells it that it is admitted: at once, or when `member.admission` is durable.
         """
         member.room, member.session, member.state = room, session, State.JOINED
         self.rooms.join(room, session, member)
@@ -351,7 +351,7 @@ class Membership:
             self.refuse(member, CloseCode.TOO_MANY, "too many connections in this room")
             return
         self.counters.joins["joined"] += 1
-        self._take_up(room, session, login, member.address)
+        self._admit(room, session, login, member.address)
         member.next_beat = self._timers.now() + first_delay(
             self._config.heartbeat_interval, self._jitter
         )
@@ -362,37 +362,41 @@ class Membership:
         if self._config.join == "open" and ledger.ready:
             member.admission = ledger.pending(room)
         if member.admission is None:
-            self.welcome(member)
+            self.tell_joined(member)
 
     def recall(self, ticket: Ticket) -> bool:
-        """Take up a login that is proved, as a join with a ticket would; False if it has ended."""
+        """Admit a login that its ticket proves, without a member; False if it has ended."""
         standing = self.recognition.standing(ticket.room)
         login = standing.login(ticket.session, ticket)
         if standing.superseded(login):
             return False
-        self._take_up(ticket.room, ticket.session, login, None)
+        self._admit(ticket.room, ticket.session, login, None)
         return True
 
-    def _take_up(self, room: str, session: str, login: Login, address: str | None) -> None:
+    def _admit(self, room: str, session: str, login: Login, address: str | None) -> None:
         """Admit a login that stands: the room knows it from now on."""
         standing = self.recognition.standing(room)
-        before = standing.standing()
+        before = standing.standing_sessions()
         is_lifted = login.epoch > standing.epoch
         is_news = standing.admit(session, login)
         if is_lifted:
             # The room had lost its memory. The newest login's own proof ends the older ones.
             termination = Termination(standing.epoch, "login")
-            ending = self._end(standing.standing(), termination, Outcome(room, standing.epoch))
+            ending = self._end(
+                standing.standing_sessions(), termination, Outcome(room, standing.epoch)
+            )
             deque(ending.telling, maxlen=0)
         if is_news and login.named:
-            ended = frozenset(before - standing.standing())
-            self._taken_up(TakenUp(room, session, login.epoch, ended, is_lifted), address)
+            ended = frozenset(before - standing.standing_sessions())
+            self._began_by_ticket(
+                LoginByTicket(room, session, login.epoch, ended, is_lifted), address
+            )
         if is_news:
             self.recognition.note(room)
         else:
             self.recognition.see(room, session)
 
-    def welcome(self, member: Member) -> None:
+    def tell_joined(self, member: Member) -> None:
         """Tell a member that it is admitted, unless it has been ended since."""
         member.admission = None
         if member.state is State.JOINED:
@@ -412,14 +416,14 @@ class Membership:
             # The member must leave, whatever is wrong with what is remembered of its room.
             self._failed("a departure could not be noted", error)
 
-    def _settle(self, member: Member, *, acked: bool) -> None:
-        """Note how a terminated member ended."""
+    def _end_termination(self, member: Member, *, acked: bool) -> None:
+        """Count how a terminated member ended: it acknowledged, or was cut."""
         if acked:
             self.counters.terminations_acked += 1
         else:
             self.counters.terminations_cut += 1
         if member.outcome:
-            member.outcome.settle(acked=acked)
+            member.outcome.note_finished(acked=acked)
         member.state = State.CLOSING
 
     def _abort(self, member: Member) -> None:
@@ -432,7 +436,7 @@ class Membership:
 
     # -- time passes --------------------------------------------------------------------
 
-    def turn(self, now: float) -> Generator[int, None, None]:
+    def run_due(self, now: float) -> Generator[int, None, None]:
         """Do what was due by `now`; yield how much was done wherever others may have a turn."""
         due = self._timers.due(now)
         if not due:
@@ -445,7 +449,7 @@ class Membership:
             elif isinstance(item, ToldTogether):
                 self._close_silent(item)
                 yield len(item.members)
-            # While others had their turn, it may have been given another deadline.
+            # While other tasks had their turn, it may have been given another deadline.
             elif isinstance(item, HasDeadline) and item not in self._timers:
                 item.expire(now)
                 yield 1
@@ -455,10 +459,10 @@ class Membership:
             yield len(some)
 
     def _beat_some(self, members: Iterable[Member], now: float, beat: OutgoingMessage) -> None:
-        """Do what is due for so many that nobody minds.
+        """Do what is due for one slice of the members.
 
-        Almost all of them get a heartbeat, and the next one together: one after the other, the
-        dates alone took as long as half of a send.
+        Almost all of them get a heartbeat, and one deadline together for the next: to set their
+        deadlines one by one took as long as half of a send.
         """
         again = now + self._config.heartbeat_interval
         patience = self._config.heartbeat_timeout
@@ -498,13 +502,13 @@ class Membership:
             self.refuse(member, CloseCode.TIMED_OUT, "no join in time")
         elif member.state is State.CLOSING:
             member.peer.abort()
-        # The fan-out times those that it ends; the gone have all the time in the world.
+        # The members that a fan-out has told share a deadline. Those that are gone have none.
 
     def _schedule_beat(self, member: Member) -> None:
         silent = member.heard + self._config.heartbeat_timeout
         self._timers.schedule(member, min(member.next_beat, silent))
 
-    def goodbye(self) -> Generator[int, None, None]:
+    def close_all_websockets(self) -> Generator[int, None, None]:
         """Close every WebSocket with 1001; yield 1 after each."""
         self.draining = True
         self._last_moment = self._timers.now() + self._config.linger

@@ -117,8 +117,8 @@ class Recognition:
         if standing is None:
             return View()
         return View(
-            frozenset(standing.standing()),
-            frozenset(standing.holding()),
+            frozenset(standing.standing_sessions()),
+            frozenset(standing.placed_sessions()),
             standing.epoch,
             standing.ended_below,
             standing.notified,
@@ -200,7 +200,7 @@ class Recognition:
             room=room, epoch=standing.epoch, floor=standing.floor, sessions=tuple(sessions)
         )
 
-    def standing_now(self, room: str) -> tuple[list[str], int]:
+    def who_stands(self, room: str) -> tuple[list[str], int]:
         """Return the names of those who stand in a room, the newest first; and its floor."""
         standing = self._standings.get(room)
         return ([], 0) if standing is None else (standing.names(), standing.floor)
@@ -236,7 +236,7 @@ class Recognition:
             return UNKNOWN
         now = self._wall()
         expires = proof.expires if isinstance(proof, Ticket) else None
-        verdict = verdict_of(room, session, standing.look(session, proof, now=now), expires)
+        verdict = verdict_of(room, session, standing.check(session, proof, now=now), expires)
         if verdict.active and seen:
             self.see(room, session)
         if verdict.active and renew and self._tickets.can_sign:

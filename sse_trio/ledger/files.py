@@ -34,12 +34,12 @@ _MOUNTS = Path("/proc/self/mountinfo")
 _ESCAPED = re.compile(rb"\\([0-7]{3})")
 
 
-def beside(path: Path, suffix: str) -> Path:
+def companion(path: Path, suffix: str) -> Path:
     """Return the name of a file that belongs to a ledger."""
     return path.with_name(path.name + suffix)
 
 
-def find(path: Path, *, user: int | None = None) -> Path:
+def resolve(path: Path, *, user: int | None = None) -> Path:
     """Return the file that `path` leads to.
 
     `user` is the user id that this process runs as, unless a test passes another one.
@@ -58,7 +58,7 @@ def find(path: Path, *, user: int | None = None) -> Path:
     return Path(os.path.realpath(path))
 
 
-def check(
+def check_trusted(
     path: Path, *, user: int | None = None, mount_points: Collection[Path] | None = None
 ) -> None:
     """Check that a ledger's existing files can be trusted.
@@ -70,7 +70,7 @@ def check(
     user = os.geteuid() if user is None else user
     mount_points = _mount_points() if mount_points is None else mount_points
     for suffix in _ALL:
-        file = beside(path, suffix)
+        file = companion(path, suffix)
         try:
             found = file.lstat()
         except FileNotFoundError:
@@ -134,28 +134,28 @@ def read_mount_points(table: bytes) -> set[Path]:
     }
 
 
-def make(path: Path) -> None:
+def create(path: Path) -> None:
     """Make the ledger's own file, empty and private, if there is none."""
     os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, _PRIVATE))
 
 
-def hide(path: Path) -> None:
+def make_private(path: Path) -> None:
     """Make a ledger's files unreadable for others: copies that were put back may not be.
 
     Raises:
         LedgerError: a file has been replaced since it was checked.
     """
     # SQLite has opened the files by now, so they must be the ones that are in place.
-    check(path)
+    check_trusted(path)
     for suffix in _ALL:
-        file = beside(path, suffix)
+        file = companion(path, suffix)
         # A file system without permissions (vfat) has none to take away.
         with contextlib.suppress(FileNotFoundError, PermissionError):
             if stat.S_IMODE(file.lstat().st_mode) != _PRIVATE:
-                _make_private(file)
+                _chmod_private(file)
 
 
-def _make_private(file: Path) -> None:
+def _chmod_private(file: Path) -> None:
     if os.chmod in os.supports_follow_symlinks:
         file.chmod(_PRIVATE, follow_symlinks=False)
         return
@@ -178,7 +178,7 @@ def locked(path: Path) -> Iterator[None]:
     Raises:
         LedgerError: another process has it, or the lock's file cannot be used.
     """
-    lock = beside(path, LOCK)
+    lock = companion(path, LOCK)
     with os.fdopen(_open_lock(path, lock), "r+", errors="replace") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -136,13 +136,13 @@ class LedgerFile:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = files.find(path)
+        self.path = files.resolve(path)
         self._rooms: list[tuple[str, Record]] = []
         self._mutex = threading.Lock()
         self._reading = threading.Lock()
         with contextlib.ExitStack() as stack:
             try:
-                files.check(self.path)
+                files.check_trusted(self.path)
                 files.warn_of_folder(self.path)
                 stack.enter_context(files.locked(self.path))
                 self.is_new = not self.path.exists() or not self.path.stat().st_size
@@ -150,7 +150,7 @@ class LedgerFile:
                     self._create()
                 self._db = stack.enter_context(contextlib.closing(_connect(self.path)))
                 self._check_owner()
-                files.hide(self.path)
+                files.make_private(self.path)
                 self._prepare()
                 self._inodes = self._present_inodes()
                 self._reader = stack.enter_context(contextlib.closing(_connect(self.path)))
@@ -165,13 +165,13 @@ class LedgerFile:
             self._stack = stack.pop_all()
 
     def _create(self) -> None:
-        log = files.beside(self.path, files.LOG)
+        log = files.companion(self.path, files.LOG)
         if log.exists() and log.stat().st_size:
             raise LedgerError(
                 f"the ledger {self.path} is gone, and its log {log} is there: put the ledger back, "
                 "or move the log away and begin with none"
             )
-        files.make(self.path)
+        files.create(self.path)
 
     def _check_owner(self) -> None:
         [application] = self._db.execute("PRAGMA application_id").fetchone()
@@ -316,7 +316,7 @@ class LedgerFile:
             self._reading.release()
 
     def _present_inodes(self) -> list[tuple[int, int]]:
-        found = [files.beside(self.path, s).stat() for s in ("", files.LOG, files.LOCK)]
+        found = [files.companion(self.path, s).stat() for s in ("", files.LOG, files.LOCK)]
         return [(each.st_dev, each.st_ino) for each in found]
 
 

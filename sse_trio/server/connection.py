@@ -18,7 +18,7 @@ from ..hub.decisions import Accepted
 from ..hub.timers import HasDeadline
 from . import routes
 from .addresses import client_address
-from .conversation import converse
+from .conversation import start_conversation
 from .exchange import READ, Exchange
 from .replies import Reply, usual_answer
 from .routes.announcements import announced, undurable
@@ -182,7 +182,7 @@ class Connection(HasDeadline):
             self.cut()  # it is owed the answers to requests before, and does not read them
         else:
             self._leave()
-            converse(self._server, self.transport, address, b"")
+            start_conversation(self._server, self.transport, address, b"")
 
     def _answer(
         self, wanted: Notify | Release | routes.Question, data: bytes, address: str
@@ -251,7 +251,7 @@ class Connection(HasDeadline):
                 sent = False
                 self.transport.send_eof()
                 with self._hub.timers.cancel_after(self._hub.membership.linger()):
-                    await self.transport.part()
+                    await self.transport.close_after_peer()
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             sent = False  # reset by the peer: there is nobody left to tell
         finally:

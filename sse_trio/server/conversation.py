@@ -20,8 +20,10 @@ from .websocket import WebSocket
 READ = 1024
 
 
-def converse(server: Server, transport: Transport, address: str, data: bytes) -> "Conversation":
-    """Make a connection a member, or what is on the way to it; the parking has it from now on.
+def start_conversation(
+    server: Server, transport: Transport, address: str, data: bytes
+) -> "Conversation":
+    """Have a connection speak WebSocket from now on: it is parked, and its member has yet to join.
 
     `data` is what the client sent right behind its handshake.
     """
@@ -38,7 +40,7 @@ def converse(server: Server, transport: Transport, address: str, data: bytes) ->
     conversation = Conversation(transport, server, websocket, member)
     parking.park(conversation)
     if data:
-        conversation.handle(data)
+        conversation.handle_data(data)
     return conversation
 
 
@@ -59,7 +61,7 @@ class Conversation:
         """Read, and take what there is."""
         self._contain(self._read)
 
-    def handle(self, data: bytes) -> None:
+    def handle_data(self, data: bytes) -> None:
         """Handle the peer's data; if it is long, the beginning at once and the rest in a task."""
         self._contain(partial(self._handle, data))
 

@@ -20,7 +20,7 @@ from ..core.questions import Check, Sessions, Verify
 from ..core.requests import Page, Upgrade, Wanted
 from . import routes
 from .addresses import client_address
-from .conversation import converse
+from .conversation import start_conversation
 from .replies import Reply, fields
 from .routes.announcements import announce
 from .routes.pages import render
@@ -56,7 +56,7 @@ class Exchange:
         self._hub = server.hub
         self._transport = transport
         self._done = done
-        self._given = answer
+        self._first_answer = answer
         # Data that has arrived, and that h11 has not been given yet.
         self._data = data
         self._begin_request()
@@ -96,12 +96,12 @@ class Exchange:
             if isinstance(outcome, Upgrade) and not self._server.is_closed:
                 await self._upgrade(outcome)
                 return
-            if not await self._answer(self._given or outcome):
-                await self._part()
+            if not await self._answer(self._first_answer or outcome):
+                await self._close_gently()
                 return
             self._data = without_empty_lines(self._left_over())
             self._begin_request()
-            self._given = None
+            self._first_answer = None
             if begins_request(self._data):
                 await self._server.give_way()
             seconds = self._config.request_timeout
@@ -177,7 +177,7 @@ class Exchange:
             if not isinstance(event, h11.Request | h11.Data | h11.EndOfMessage):
                 return None
             if outcome := self._reader.feed(event):
-                return self._without_guessers(outcome)
+                return self._refuse_guessers(outcome)
 
     async def _receive(self) -> None:
         if self._http.they_are_waiting_for_100_continue:
@@ -192,7 +192,7 @@ class Exchange:
         forwarded = b",".join(values).decode("latin-1") if values else None
         return client_address(self._transport.host, forwarded, self._config)
 
-    def _without_guessers(self, outcome: Wanted) -> Wanted:
+    def _refuse_guessers(self, outcome: Wanted) -> Wanted:
         """Count wrong keys, and refuse an address unheard that has presented too many."""
         unauthorized = outcome == problems.UNAUTHORIZED
         if not unauthorized and not isinstance(outcome, Keyed):
@@ -273,11 +273,11 @@ class Exchange:
             h11.SERVER: h11.DONE,
         }
 
-    async def _part(self) -> None:
+    async def _close_gently(self) -> None:
         """Close so that the peer can still read the answer (RFC 9112, section 9.6)."""
         self._transport.send_eof()
         with self._hub.timers.cancel_after(self._hub.membership.linger()):
-            await self._transport.part()
+            await self._transport.close_after_peer()
 
     async def _upgrade(self, upgrade: Upgrade) -> None:
         """Answer the handshake; from now on it is a WebSocket."""
@@ -290,7 +290,7 @@ class Exchange:
             return
         # What the client sent right behind its handshake is its first message.
         self._is_over = False
-        converse(self._server, self._transport, self._address, self._left_over())
+        start_conversation(self._server, self._transport, self._address, self._left_over())
         if self._hub.draining.is_set():
             # The drain waits for this task, and may not wait for further WebSockets any more.
             await self._hub.membership.places.emptied()

@@ -62,7 +62,7 @@ async def serve(
                 server = Server(hub, connections.start_soon)
                 parking = server.parking
                 timers.start_soon(parking.run)
-                timers.start_soon(hub.beat, parking.read_pending)
+                timers.start_soon(hub.run_timers, parking.read_pending)
                 try:
                     async with trio.open_nursery() as plumbing:
                         _start_listening(server, public, internal, plumbing.start_soon)
@@ -80,7 +80,7 @@ async def serve(
                     hub.drain()
                 connections.cancel_scope.deadline = trio.current_time() + hub.config.shutdown_grace
                 server.end_idle()
-                await hub.say_goodbye()
+                await hub.close_all_websockets()
                 await hub.decisions.finished()
                 await parking.emptied()
                 await hub.membership.places.emptied()

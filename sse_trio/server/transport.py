@@ -60,7 +60,7 @@ class Transport:
             except OSError as error:
                 raise trio.BrokenResourceError from error
 
-    async def part(self) -> None:
+    async def close_after_peer(self) -> None:
         """Read until the peer closes too, or until that is cancelled, and close.
 
         To close while something is unread is to reset the connection, and a reset can

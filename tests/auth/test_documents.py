@@ -191,7 +191,13 @@ def test_the_attributes_of_the_cookies_are_the_codes() -> None:
 def test_the_methods_are_the_codes() -> None:
     rows = table(PAGE, "The middleware", "of `auth(scope)`", "is")
     said = {name for row in rows for name in re.findall(r"`(\w+)", row[0])}
-    internal = {"abandon", "begin", "begun", "refused", "has_to_forget"}
+    internal = {
+        "abandon",
+        "begin_answer",
+        "note_answer_sent",
+        "note_answer_refused",
+        "has_to_delete_cookies",
+    }
     assert said | internal == {*public(RequestAuth), "identity"}
     rows = table(PAGE, "The middleware", "option", "default", "meaning")
     arguments = set(inspect.signature(Authentication).parameters) - {"app"}

@@ -12,7 +12,7 @@ from sse_trio import Config
 from sse_trio.core.heads import Heads, begins_request, without_empty_lines
 from sse_trio.core.notify import Notify, Release
 from sse_trio.core.problems import Problem
-from sse_trio.core.questions import Check, Look, Verify
+from sse_trio.core.questions import Check, LoginQuery, Verify
 from sse_trio.core.requests import RequestReader, Upgrade, Wanted
 
 KEY = "a-key-of-the-tests"
@@ -166,7 +166,7 @@ def test_the_body_of_a_check_has_a_limit_of_its_own() -> None:
     heads = Heads(Config(authkey=KEY, max_body=64))
     limit = Config().max_check_body
     body = b'{"key":"a-key-of-the-tests","token":"a"}'.ljust(limit)
-    assert outcome(heads, post(body=body, target=b"/check")) == Check((Look(token="a"),))
+    assert outcome(heads, post(body=body, target=b"/check")) == Check((LoginQuery(token="a"),))
     assert heads.read(post(body=body, target=b"/check")[:-1]) == len(
         post(body=body, target=b"/check")
     )

@@ -9,7 +9,7 @@ from sse_trio.config import Config
 from sse_trio.core.keyed import READERS, read_form_untrusted, read_json_untrusted, with_id
 from sse_trio.core.notify import Notify
 from sse_trio.core.problems import UNAUTHORIZED, Problem
-from sse_trio.core.questions import Check, Look
+from sse_trio.core.questions import Check, LoginQuery
 
 CONFIG = Config(authkey=["a-key-of-the-tests", "another"])
 RIGHT = b"Bearer a-key-of-the-tests"
@@ -57,7 +57,7 @@ def test_a_key_that_is_no_string_is_malformed() -> None:
 
 
 def test_a_form_needs_the_key_in_its_header() -> None:
-    asked = Check((Look(token="a"),), is_introspection=True)
+    asked = Check((LoginQuery(token="a"),), is_introspection=True)
     assert read_form_untrusted(CONFIG, RIGHT, b"token=a") == asked
     for authorization in (None, b"Bearer wrong", b"Basic a"):
         for body in (b"token=a", b"token=a&key=another"):

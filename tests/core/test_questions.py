@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sse_trio.core.questions import (
     MAX_CHECKS,
     Check,
-    Look,
+    LoginQuery,
     Sessions,
     Verify,
     bearer,
@@ -27,23 +27,26 @@ LONGEST = "x" * 256
 
 
 @pytest.mark.parametrize(
-    ("members", "look"),
+    ("members", "query"),
     [
-        ({"token": "a"}, Look(token="a")),
-        ({"token": ""}, Look(token="")),
-        ({"token": "a", "room": None, "session": None, "epoch": None}, Look(token="a")),
-        ({"token": "a", "seen": True, "renew": True}, Look(token="a", seen=True, renew=True)),
-        (NAMED, Look(room="u1", session="s1")),
-        ({"room": 7, "session": 8}, Look(room="7", session="8")),
-        ({"room": LONGEST, "session": LONGEST}, Look(room=LONGEST, session=LONGEST)),
-        (NAMED | {"token": None, "seen": None, "x": 1, "key": 2}, Look(room="u1", session="s1")),
-        (NAMED | {"epoch": 0, "seen": False}, Look(room="u1", session="s1", epoch=0)),
-        (NAMED | {"epoch": MAX_EPOCH}, Look(room="u1", session="s1", epoch=MAX_EPOCH)),
+        ({"token": "a"}, LoginQuery(token="a")),
+        ({"token": ""}, LoginQuery(token="")),
+        ({"token": "a", "room": None, "session": None, "epoch": None}, LoginQuery(token="a")),
+        ({"token": "a", "seen": True, "renew": True}, LoginQuery(token="a", seen=True, renew=True)),
+        (NAMED, LoginQuery(room="u1", session="s1")),
+        ({"room": 7, "session": 8}, LoginQuery(room="7", session="8")),
+        ({"room": LONGEST, "session": LONGEST}, LoginQuery(room=LONGEST, session=LONGEST)),
+        (
+            NAMED | {"token": None, "seen": None, "x": 1, "key": 2},
+            LoginQuery(room="u1", session="s1"),
+        ),
+        (NAMED | {"epoch": 0, "seen": False}, LoginQuery(room="u1", session="s1", epoch=0)),
+        (NAMED | {"epoch": MAX_EPOCH}, LoginQuery(room="u1", session="s1", epoch=MAX_EPOCH)),
     ],
 )
-def test_the_ways_to_ask_about_one(members: dict[str, Any], look: Look) -> None:
-    assert read_check(members) == Check((look,))
-    assert read_check({"checks": [members, members]}) == Check((look, look), is_batch=True)
+def test_the_ways_to_ask_about_one(members: dict[str, Any], query: LoginQuery) -> None:
+    assert read_check(members) == Check((query,))
+    assert read_check({"checks": [members, members]}) == Check((query, query), is_batch=True)
 
 
 @pytest.mark.parametrize(
@@ -75,8 +78,8 @@ def test_what_asks_about_nobody(members: dict[str, Any]) -> None:
 
 
 def test_a_batch_has_a_limit() -> None:
-    assert len(read_check({"checks": [NAMED]}).looks) == 1
-    assert len(read_check({"checks": [NAMED] * MAX_CHECKS}).looks) == MAX_CHECKS == 100
+    assert len(read_check({"checks": [NAMED]}).queries) == 1
+    assert len(read_check({"checks": [NAMED] * MAX_CHECKS}).queries) == MAX_CHECKS == 100
     for checks in ([], [NAMED] * (MAX_CHECKS + 1)):
         with pytest.raises(ValueError, match=r"^checks must have from 1 to 100 objects$"):
             read_check({"checks": checks})
@@ -119,7 +122,7 @@ def test_the_sessions_of_nobody(members: dict[str, Any]) -> None:
     ],
 )
 def test_a_form_asks_about_a_token(body: bytes, token: str) -> None:
-    assert read_introspection(body) == Check((Look(token=token),), is_introspection=True)
+    assert read_introspection(body) == Check((LoginQuery(token=token),), is_introspection=True)
 
 
 @pytest.mark.parametrize(
@@ -220,5 +223,5 @@ def test_the_credentials_of_another_scheme_are_none() -> None:
 
 
 def test_to_ask_is_neither_to_be_there_nor_to_renew() -> None:
-    look = Look(token="a")
-    assert (look.seen, look.renew) == (False, False)
+    query = LoginQuery(token="a")
+    assert (query.seen, query.renew) == (False, False)

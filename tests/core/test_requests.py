@@ -14,7 +14,7 @@ from sse_trio.config import Config
 from sse_trio.core.keyed import Keyed, is_authkey
 from sse_trio.core.notify import LAST_JOINED, Notify, Release
 from sse_trio.core.problems import HEADERS_TOO_LARGE, TOO_LARGE, Problem, from_error
-from sse_trio.core.questions import Check, Look, Sessions, Verify
+from sse_trio.core.questions import Check, LoginQuery, Sessions, Verify
 from sse_trio.core.requests import PAGES, Page, RequestReader, Upgrade, Wanted
 
 from .. import strategies
@@ -36,7 +36,7 @@ BODIES: dict[str, dict[str, Any]] = {
 ANNOUNCED = {
     "/notify": Notify(room="u1", sender="s2"),
     "/release": Release(room="u1", session="s2"),
-    "/check": Check((Look(room="u1", session="s2"),)),
+    "/check": Check((LoginQuery(room="u1", session="s2"),)),
     "/sessions": Sessions("u1"),
 }
 announcements = pytest.mark.parametrize("target", ANNOUNCED)

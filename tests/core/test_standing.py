@@ -624,7 +624,7 @@ def test_who_is_to_end_leaves_its_place_to_the_sender(at_limit: str) -> None:
     notify(standing, "laptop")
     notify(standing, "phone")
     told = notify(standing, "phone again", end=["phone", "strange"])
-    assert standing.standing() == {"laptop", "phone again"}
+    assert standing.standing_sessions() == {"laptop", "phone again"}
     assert join(standing, "phone") == told == words(3)
     assert "strange" not in standing.logins
 
@@ -950,7 +950,7 @@ def test_a_ticket_of_the_future_is_as_one_from_before_the_last_notify(
             assert judged[0] == judged[1]
         join(standing, session, new)
         assert (standing.epoch, standing.floor) == epochs
-        # Nor does a look take it for another, though the room was not touched for long.
+        # Nor does a check take it for another, though the room was not touched for long.
         later = attrs.evolve(new, issued=standing.touched + 5000)
         looked = standing.login(session, later, now=standing.touched + 5000)
         assert looked.epoch in (epoch, standing.login(session).epoch)
@@ -965,7 +965,7 @@ def test_a_ticket_of_the_future_admits_whom_the_room_knows_and_lifts_nothing() -
     assert standing.logins["s2"].epoch == 0
     assert (standing.epoch, standing.floor) == (1, 0)
     notify(standing, "s3")
-    assert standing.standing() == {"s1", "s3"}
+    assert standing.standing_sessions() == {"s1", "s3"}
     # In a room that has never been notified it is not of an epoch before the first.
     fresh = room_for(2)
     assert prove(fresh, "s1", 50, issued=ahead) is None
@@ -1132,15 +1132,15 @@ def test_no_bound_of_memory_ends_anybody_or_revives_anybody(
         signed = [happen(room, step, tickets) for room in (small, large)]
         assert signed[0] == signed[1]
         tickets += [ticket for ticket in signed[:1] if ticket]
-        assert small.holding() == large.holding()
+        assert small.placed_sessions() == large.placed_sessions()
         assert (small.epoch, small.floor) == (large.epoch, large.floor)
         for ticket in tickets:
             login = small.login(ticket.session, ticket)
             ended = large.superseded(large.login(ticket.session, ticket))
             assert (small.superseded(login) is None) == (ended is None)
             # It is not merely not known to have ended: no bound has forgotten it.
-            assert (ticket.session in small.holding()) == (ended is None)
-        assert len(small.logins) <= 3 * (places + spare) + len(small.holding())
+            assert (ticket.session in small.placed_sessions()) == (ended is None)
+        assert len(small.logins) <= 3 * (places + spare) + len(small.placed_sessions())
 
 
 @given(st.lists(st.integers(0, 20), max_size=60), st.integers(2, 6))
@@ -1165,7 +1165,7 @@ def test_strangers_push_out_nobody_who_was_named() -> None:
         join(standing, f"stranger {number}")
         standing.release(f"strange {number}")
     notify(standing, "phone")
-    assert {"tv", "phone"} <= standing.standing()
+    assert {"tv", "phone"} <= standing.standing_sessions()
     assert list(filter(standing.stands, standing.logins)) == ["tv", "phone"]
 
 
@@ -1186,7 +1186,7 @@ def test_other_logins_end_no_login_that_stands() -> None:
     for number in range(100):
         notify(standing, f"s{number}")
         standing.release(f"s{number}")
-    assert standing.standing() == {"tv"}
+    assert standing.standing_sessions() == {"tv"}
     assert join(standing, "tv") is None
     assert list(standing.logins) == ["tv", "s97", "s98", "s99"]
 
@@ -1223,7 +1223,7 @@ def test_strangers_that_are_ended_and_forgotten_end_no_login_that_the_room_does_
         join(standing, f"stranger {number}")
         if number % 10 == 9:
             notify(standing, "new")
-    assert standing.holding() == {"phone", "new"}
+    assert standing.placed_sessions() == {"phone", "new"}
     assert standing.forgotten == -1
     assert prove(standing, "tv", 6) is None
 
@@ -1238,7 +1238,7 @@ def test_what_a_ticket_is_signed_for_is_not_dead_on_arrival() -> None:
     assert standing.mark_named("new")
     assert prove(standing, "new", 0) is None
     assert prove(standing, "s0", 0) == Termination(0, "logout")
-    assert standing.holding() == {"new"}
+    assert standing.placed_sessions() == {"new"}
 
 
 def test_to_be_named_by_a_ticket_is_to_be_more_than_a_claim() -> None:
@@ -1273,14 +1273,14 @@ def test_a_room_keeps_the_limit_that_its_last_notify_gave_it() -> None:
     standing = room_for(1)
     for session in ("s1", "s2", "s3"):
         notify(standing, session, limit=3)
-    assert standing.standing() == {"s1", "s2", "s3"}
+    assert standing.standing_sessions() == {"s1", "s2", "s3"}
     assert standing.limit == 3
     # Nobody is ended for a logout from everywhere, which leaves the limit as it is.
     notify(standing, None)
     assert standing.limit == 3
     notify(standing, "s4", limit=2)
     notify(standing, "s5")
-    assert standing.standing() == {"s5"}
+    assert standing.standing_sessions() == {"s5"}
     assert standing.limit is None
 
 
@@ -1292,14 +1292,14 @@ def test_to_end_all_others_is_a_limit_of_one_that_does_not_refuse() -> None:
     assert refused(standing, "s3", limit=1) == (0, 0)
     assert whole(standing) == before
     notify(standing, "s3", limit=1, at_limit="end-oldest")
-    assert standing.standing() == {"s3"}
+    assert standing.standing_sessions() == {"s3"}
     # That was of the one notify; the limit stays.
     assert refused(standing, "s4", limit=1) == (0,)
     assert standing.limit == 1
     notify(room := room_for(1), "s1")
     assert refused(room, "s2", at_limit="refuse-new") == (0,)
     notify(room, "s2")
-    assert room.standing() == {"s2"}
+    assert room.standing_sessions() == {"s2"}
 
 
 @pytest.mark.parametrize(("limit", "stand"), [(1, {"new"}), (2, {"s3", "new"}), (9, None)])
@@ -1310,7 +1310,7 @@ def test_a_ticket_that_lifts_a_room_is_measured_by_the_rooms_limit(
     for session in ("s1", "s2", "s3"):
         notify(standing, session, limit=limit)
     assert prove(standing, "new", 9) is None
-    assert standing.standing() == (stand or {"s1", "s2", "s3", "new"})
+    assert standing.standing_sessions() == (stand or {"s1", "s2", "s3", "new"})
 
 
 def test_a_smaller_memory_ends_nobody_whom_the_rooms_limit_lets_stand() -> None:
@@ -1324,7 +1324,7 @@ def test_a_smaller_memory_ends_nobody_whom_the_rooms_limit_lets_stand() -> None:
     assert join(room, "s0") is None
     assert prove(room, "claim", room.epoch) is None
     release(room, "claim")
-    assert room.holding() == everybody
+    assert room.placed_sessions() == everybody
 
 
 ROOMS_LIFE: SearchStrategy[Step] = st.one_of(
@@ -1406,7 +1406,7 @@ def test_a_proved_release_bars_whom_the_room_does_not_know_and_lifts_nothing() -
     notify(standing, "s1")
     assert standing.release("s2", epoch=7) == Decision(Termination(1, "logout"))
     assert (standing.epoch, standing.floor) == (1, 0)
-    assert standing.standing() == {"s1"}
+    assert standing.standing_sessions() == {"s1"}
     for epoch in (1, 2, 7):
         assert prove(standing, "s2", epoch) == Termination(1, "logout")
     assert join(standing, "s2") == Termination(1, "logout")
@@ -1521,7 +1521,7 @@ def test_a_refusal_names_those_that_are_in_the_way() -> None:
     assert full.value.sessions[0].connected
 
 
-# -- looks ----------------------------------------------------------------------------------
+# -- checks ---------------------------------------------------------------------------------
 
 LOOKED_AT: SearchStrategy[Step] = st.one_of(
     st.tuples(st.sampled_from(["joined", "released", "signed"]), names),
@@ -1543,25 +1543,25 @@ def told_at_the_door(
 
 
 def check_looks(room: Standing, tickets: list[Ticket], named: set[str]) -> None:
-    """Nobody who asks gets another answer than who joins; and a look changes nothing."""
+    """Nobody who asks gets another answer than who joins; and a check changes nothing."""
     now, before = room.touched, whole(room)
     held = {one.session: one for one in room.sessions(now)}
-    assert held.keys() == room.holding()
+    assert held.keys() == room.placed_sessions()
     assert room.names() == list(held)
     for session in named | set(room.logins):
-        looked = room.look(session, now=now)
+        looked = room.check(session, now=now)
         assert isinstance(looked, Login) == (session in held)
         met = told_at_the_door(room, session)
         # One that the room does not know is admitted as a claim: so the safe answer is no.
         assert looked == (met if isinstance(met, Termination) or met.named else None)
     for ticket in tickets:
-        looked = room.look(ticket.session, ticket, now=now)
+        looked = room.check(ticket.session, ticket, now=now)
         assert isinstance(looked, Login) == (ticket.session in held)
         met = told_at_the_door(room, ticket.session, ticket)
         assert looked == (room.logins[ticket.session] if isinstance(met, Login) else met)
         # The mere number of an epoch says of an unknown session that it has ended, or nothing.
-        by_number = room.look(ticket.session, ticket.epoch, now=now)
-        assert by_number in (looked, room.look(ticket.session, now=now))
+        by_number = room.check(ticket.session, ticket.epoch, now=now)
+        assert by_number in (looked, room.check(ticket.session, now=now))
         assert isinstance(by_number, Login) == (ticket.session in held)
     assert whole(room) == before
 
@@ -1572,7 +1572,7 @@ def check_looks(room: Standing, tickets: list[Ticket], named: set[str]) -> None:
     spare=st.integers(1, 60),
     lives=st.lists(LOOKED_AT, max_size=30),
 )
-def test_a_look_is_told_what_a_join_is_told(
+def test_a_check_is_told_what_a_join_is_told(
     places: int, at_limit: str, spare: int, lives: list[Step]
 ) -> None:
     room = room_for(places, at_limit, max_remembered_sessions=places + spare)
@@ -1589,7 +1589,7 @@ def test_a_look_is_told_what_a_join_is_told(
                     tickets.append(Ticket("u1", sender, room.epoch, room.touched))
             case "nobody", _:
                 notify(room, None)
-            case "signed", session if not isinstance(room.look(session, now=0), Termination):
+            case "signed", session if not isinstance(room.check(session, now=0), Termination):
                 room.mark_named(session)
                 tickets.append(Ticket("u1", session, room.logins[session].epoch, room.touched))
             case what, _ if what != "signed":
@@ -1598,54 +1598,54 @@ def test_a_look_is_told_what_a_join_is_told(
         check_looks(room, tickets, named)
 
 
-def test_a_look_with_a_proof_from_beyond_lifts_nothing() -> None:
+def test_a_check_with_a_proof_from_beyond_lifts_nothing() -> None:
     room = room_for(2)
     notify(room, "s1")
     notify(room, "s2")
     release(room, "s2")
     before = whole(room)
     beyond = {one: Ticket("u1", one, 50, room.touched) for one in ("s1", "s2", "s3")}
-    looks = [room.look(one, beyond[one], now=room.touched) for one in ("s1", "s2", "s3")]
+    looks = [room.check(one, beyond[one], now=room.touched) for one in ("s1", "s2", "s3")]
     assert looks == [room.logins["s1"], None, None]
-    numbers = [room.look(one, 50, now=room.touched) for one in ("s1", "s2", "s3")]
+    numbers = [room.check(one, 50, now=room.touched) for one in ("s1", "s2", "s3")]
     assert numbers == [room.logins["s1"], Termination(2, "logout"), None]
     assert whole(room) == before
 
 
 @pytest.mark.parametrize("proof", [1, Ticket("u1", "s9", 1, 1000)])
-def test_a_look_tells_whether_a_session_that_is_not_known_has_ended(proof: Ticket | int) -> None:
+def test_a_check_tells_whether_a_session_that_is_not_known_has_ended(proof: Ticket | int) -> None:
     room = room_for(2)
     notify(room, "s1")
-    assert room.look("s9", now=1000) is None
-    assert room.look("s9", proof, now=1000) is None
+    assert room.check("s9", now=1000) is None
+    assert room.check("s9", proof, now=1000) is None
     join(room, "s9")
-    assert room.look("s9", now=1000) is None
-    assert room.look("s9", proof, now=1000) is None
+    assert room.check("s9", now=1000) is None
+    assert room.check("s9", proof, now=1000) is None
     for session in ("s2", "s3"):
         notify(room, session)
     # Its own word is worth less than that.
     room.logins["s9"] = Login(3, 1000, 1000, named=False)
-    assert room.look("s9", proof, now=1000) == words(2)
-    assert room.look("s9", 2, now=1000) is None
+    assert room.check("s9", proof, now=1000) == words(2)
+    assert room.check("s9", 2, now=1000) is None
     del room.logins["s9"]
-    assert room.look("s9", proof, now=1000) == words(2)
+    assert room.check("s9", proof, now=1000) == words(2)
 
 
-def test_a_look_at_a_claim_that_has_ended_tells_how() -> None:
+def test_a_check_at_a_claim_that_has_ended_tells_how() -> None:
     room = room_for(1)
     join(room, "s1")
     notify(room, "s2")
-    assert room.look("s1", now=1000) == room.look("s1", 1, now=1000) == words(1)
+    assert room.check("s1", now=1000) == room.check("s1", 1, now=1000) == words(1)
 
 
-def test_a_look_at_a_proof_of_the_future_counts_it_as_before_the_last_notify() -> None:
+def test_a_check_at_a_proof_of_the_future_counts_it_as_before_the_last_notify() -> None:
     room = room_for(2)
     for session in ("s1", "s2", "s3"):
         notify(room, session)
     ahead = Ticket("u1", "s9", 3, room.touched + LEEWAY + 1)
-    assert room.look("s9", ahead, now=room.touched) is None
+    assert room.check("s9", ahead, now=room.touched) is None
     notify(room, "s4")
-    assert room.look("s9", attrs.evolve(ahead, epoch=2), now=room.touched) == words(3)
+    assert room.check("s9", attrs.evolve(ahead, epoch=2), now=room.touched) == words(3)
 
 
 # -- records ----------------------------------------------------------------------------
@@ -1726,15 +1726,15 @@ def test_a_smaller_bound_holds_for_what_is_restored_and_ends_nobody() -> None:
         join(large, f"claim {number}")
         large.release(f"claim {number}")
     large = live(large, [("joined", f"claim {number}") for number in range(50, 60)])
-    stands = large.holding()
+    stands = large.placed_sessions()
     assert len(stands) == 20
     small = standings(max_sessions=2, max_remembered_sessions=3)
     small.restore("u1", large.record())
     room = small.touch("u1", 0)
     join(room, "new")
     room.release("claim 59")
-    assert room.holding() == stands
-    assert room.standing() - stands == {"claim 58", "new"}
+    assert room.placed_sessions() == stands
+    assert room.standing_sessions() - stands == {"claim 58", "new"}
     assert join(room, "claim 49") == Termination(50, "logout")
     assert join(room, "claim 47") is None
     # The newest of the logins that have ended are remembered. Who only joined proved no epoch.
@@ -1763,7 +1763,7 @@ def test_those_who_stand_are_named_together() -> None:
         standing.advance(session, "login", None)
     standing.release("s3")
     join(standing, "s4")
-    assert standing.standing() == {"s2", "s4"}
-    assert standing.holding() == {"s2"}
+    assert standing.standing_sessions() == {"s2", "s4"}
+    assert standing.placed_sessions() == {"s2"}
     standing.release("s4")
     assert [s for s in standing.logins if standing.stands(s)] == ["s2"]

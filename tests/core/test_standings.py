@@ -53,7 +53,7 @@ def test_another_configuration_holds_for_the_rooms_that_are_known(look: str) -> 
     room = rooms.touch("u1", 1) if look == "touch" else rooms.get("u1")
     assert room is not None
     live(room, [("notified", "s2")], seconds=0)
-    assert set(room.standing()) == {"s1", "s2"}
+    assert set(room.standing_sessions()) == {"s1", "s2"}
 
 
 def test_another_configuration_holds_for_what_is_forgotten() -> None:
@@ -72,9 +72,9 @@ def test_fewer_sessions_end_nobody_before_the_next_login() -> None:
     live(rooms.touch("u1", 0), [("notified", f"s{n}") for n in range(3)], seconds=0)
     rooms.reload(Config(max_sessions=1, max_remembered_sessions=2))
     room = rooms.touch("u1", 1)
-    assert set(room.standing()) == {"s0", "s1", "s2"}
+    assert set(room.standing_sessions()) == {"s0", "s1", "s2"}
     live(room, [("notified", "s3")], seconds=0)
-    assert set(room.standing()) == {"s3"}
+    assert set(room.standing_sessions()) == {"s3"}
 
 
 def test_the_longest_untouched_room_is_forgotten_first() -> None:

@@ -1,4 +1,4 @@
-"""What a look has found, in the words in which whoever asks is told."""
+"""The verdict that follows from what a check has found."""
 
 from sse_trio.core.logins import Login, Termination
 from sse_trio.core.verdict import UNKNOWN, Verdict, verdict_of

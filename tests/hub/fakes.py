@@ -92,7 +92,7 @@ def membership_at(
         timers or Timers(clock=now, width=slot_width(config)),
         wall=now,
         jitter=lambda: jitter,
-        taken_up=lambda *_: None,
+        began_by_ticket=lambda *_: None,
         failed=LimitedLog(now).failed,
         slice=slice,
     )

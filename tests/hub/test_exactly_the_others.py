@@ -197,7 +197,7 @@ class Hub(RuleBasedStateMachine):
         self._finish_fan_outs()
         before = {tab: len(self.real[tab][1].got("heartbeat")) for tab in self.model.living()}
         self.now += seconds
-        for _ in self.membership.turn(self.now):
+        for _ in self.membership.run_due(self.now):
             pass
         for tab, beats in before.items():
             member, peer = self.real[tab]
@@ -218,7 +218,7 @@ class Hub(RuleBasedStateMachine):
     def drain(self, sure: int) -> None:
         if sure == 0:
             self._finish_fan_outs()
-            for _ in self.membership.goodbye():
+            for _ in self.membership.close_all_websockets():
                 pass
             for tab in self.model.living():
                 assert self.real[tab][1].closes() == [1001]

@@ -157,7 +157,7 @@ class Promise(RuleBasedStateMachine):
             spawn = self.process.start_soon
             self.hub = Hub(self.config, self.ledger, spawn, wall=trio.current_time)
             self.hub.restore(*await self.ledger.load())
-            await self.hub.beat()
+            await self.hub.run_timers()
 
     # -- what happens -------------------------------------------------------------------
 

@@ -39,7 +39,7 @@ class World:
         self.membership.join(member, "u1", session)
 
     def turn(self) -> Generator[int, None, None]:
-        return self.membership.turn(self.now)
+        return self.membership.run_due(self.now)
 
     def beats(self) -> list[int]:
         return [len(peer.got("heartbeat")) for peer in self.peers]

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from sse_trio import LedgerError
-from sse_trio.ledger.files import check, find, make, read_mount_points
+from sse_trio.ledger.files import check_trusted, create, read_mount_points, resolve
 from sse_trio.ledger.sqlite_file import LedgerFile
 
 SUFFIXES = ["", "-wal", "-shm", "-journal", ".lock"]
@@ -33,7 +33,7 @@ def beside(path: Path, suffix: str) -> Path:
 
 def refusal(path: Path, *, user: int = ME) -> str:
     with pytest.raises(LedgerError) as refused:
-        check(path, user=user)
+        check_trusted(path, user=user)
     text = str(refused.value)
     assert text.startswith(f"cannot open the ledger {path}: ")
     return text
@@ -66,7 +66,7 @@ def test_what_is_no_file_is_refused(path: Path, suffix: str) -> None:
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_a_file_of_another_user_is_refused_and_named(path: Path, suffix: str) -> None:
     beside(path, suffix).touch(0o600)
-    check(path)
+    check_trusted(path)
     what = beside(path, suffix) if suffix else "it"
     whose = f"{what} belongs to user {ME}, and this process runs as user {ANOTHER}: chown it"
     assert whose in refusal(path, user=ANOTHER)
@@ -81,7 +81,7 @@ def test_a_file_that_everybody_can_write_to_is_refused(path: Path, suffix: str) 
         LedgerFile(path)
     assert file.stat().st_mode & 0o777 == 0o666
     file.chmod(0o664)  # as with a umask of 002: the group is the operator's choice
-    check(path)
+    check_trusted(path)
 
 
 def test_a_folder_in_which_everybody_can_replace_files_is_warned_of(
@@ -98,12 +98,12 @@ def test_a_folder_in_which_everybody_can_replace_files_is_warned_of(
 def test_a_link_to_the_ledger_is_followed_if_it_is_ones_own(path: Path, tmp_path: Path) -> None:
     link = tmp_path / "link.db"
     link.symlink_to(path)
-    assert find(link) == path
+    assert resolve(link) == path
     # Root's are trusted too.
     owner = ME or ANOTHER
     os.lchown(link, owner, -1)
     with pytest.raises(LedgerError, match=f"symbolic link that belongs to user {owner}"):
-        find(link, user=owner + 1)
+        resolve(link, user=owner + 1)
 
 
 def test_a_link_to_itself_is_refused(path: Path) -> None:
@@ -115,7 +115,7 @@ def test_a_link_to_itself_is_refused(path: Path) -> None:
 def test_a_file_is_never_made_through_a_link(path: Path, tmp_path: Path) -> None:
     path.symlink_to(tmp_path / "target")
     with pytest.raises(OSError, match="symbolic links"):
-        make(path)
+        create(path)
     assert not (tmp_path / "target").exists()
 
 
@@ -145,9 +145,9 @@ def test_where_something_is_mounted() -> None:
 def test_a_file_that_is_mounted_by_itself_is_refused(path: Path, suffix: str) -> None:
     file = beside(path, suffix)
     file.touch(0o600)
-    check(path, mount_points={path.parent})
+    check_trusted(path, mount_points={path.parent})
     with pytest.raises(LedgerError, match=r"as a single file.*mount its folder instead$"):
-        check(path, mount_points={path.parent, file})
+        check_trusted(path, mount_points={path.parent, file})
 
 
 def test_a_file_that_is_really_mounted_by_itself_is_refused(path: Path, tmp_path: Path) -> None:

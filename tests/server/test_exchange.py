@@ -40,7 +40,7 @@ async def test_a_handshake_that_is_answered_when_the_drain_is_over_ends_in_order
                 hub = Hub(config, sse_trio.MemoryLedger(), connections.start_soon)
                 server = Server(hub, connections.start_soon)
                 timers.start_soon(server.parking.run)
-                timers.start_soon(hub.beat, server.parking.read_pending)
+                timers.start_soon(hub.run_timers, server.parking.read_pending)
                 transport = Held(ours, "127.0.0.1")
                 exchange = Exchange(server, server.public, transport, lambda _: None, HANDSHAKE)
                 connections.start_soon(exchange.run, 10)
@@ -48,7 +48,7 @@ async def test_a_handshake_that_is_answered_when_the_drain_is_over_ends_in_order
                 # As `serve` ends.
                 hub.drain()
                 server.end_idle()
-                await hub.say_goodbye()
+                await hub.close_all_websockets()
                 await server.parking.emptied()
                 await hub.membership.places.emptied()
                 begin = trio.current_time()

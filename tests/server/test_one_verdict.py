@@ -104,7 +104,7 @@ class World:
     # -- who is asked -------------------------------------------------------------------
 
     def standing(self) -> list[str]:
-        return self.hub.standing("u1")[0]
+        return self.hub.who_stands("u1")[0]
 
     def record(self) -> Record:
         """Return all that is known of the room, but for when it was used."""

@@ -250,7 +250,7 @@ async def test_the_body_of_a_check_may_be_longer_than_others(start: Start) -> No
         ("/release", {"room": "u 1", "session": "s/2"}, 503),
     ],
 )
-async def test_a_look_is_answered_while_the_server_drains(
+async def test_a_question_is_answered_while_the_server_drains(
     start: Start, path: str, members: dict[str, str], status: int
 ) -> None:
     hub = await start()

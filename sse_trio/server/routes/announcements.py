@@ -40,7 +40,7 @@ def announced(hub: Hub, outcome: Outcome) -> Reply:
     Now, and not when it was decided: an application deletes whoever does not stand, and must
     not delete a login that came while this answer waited.
     """
-    standing, floor = hub.standing(outcome.room)
+    standing, floor = hub.who_stands(outcome.room)
     # Both are base64url and dots. By hand, this takes a third of the time.
     ticket = "" if outcome.ticket is None else f',"ticket":"{outcome.ticket}"'
     token = "" if outcome.token is None else f',"token":"{outcome.token}"'

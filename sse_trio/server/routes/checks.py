@@ -4,7 +4,7 @@ import urllib.parse
 from typing import Any
 
 from ...core.problems import Problem
-from ...core.questions import Check, Look, Verify
+from ...core.questions import Check, LoginQuery, Verify
 from ...core.verdict import Verdict
 from ...hub.hub import Hub
 from ...strict_json import dumps
@@ -16,7 +16,7 @@ _CHALLENGE = (b"WWW-Authenticate", b"Bearer")
 
 def check(hub: Hub, asked: Check) -> Reply:
     """Say of each login whether it stands."""
-    verdicts = [_judge(hub, look) for look in asked.looks]
+    verdicts = [_judge(hub, query) for query in asked.queries]
     if asked.is_introspection:
         text = _introspected(verdicts[0])
     elif asked.is_batch:
@@ -56,14 +56,14 @@ def _quoted(text: str | None) -> bytes:
     return urllib.parse.quote(text or "", safe="").encode("ascii")
 
 
-def _judge(hub: Hub, look: Look) -> Verdict:
+def _judge(hub: Hub, query: LoginQuery) -> Verdict:
     verdict = hub.check(
-        token=look.token,
-        room=look.room,
-        session=look.session,
-        epoch=look.epoch,
-        seen=look.seen,
-        renew=look.renew,
+        token=query.token,
+        room=query.room,
+        session=query.session,
+        epoch=query.epoch,
+        seen=query.seen,
+        renew=query.renew,
     )
     _count(hub, verdict)
     return verdict

@@ -110,7 +110,7 @@ def requests(config: Config) -> Schema:
             reason=_REASON | {"default": "logout"},
             wait=_WAIT,
         ),
-        "Look": {
+        "LoginQuery": {
             "type": "object",
             "properties": {
                 "token": {"type": ["string", "null"]},
@@ -140,11 +140,13 @@ def requests(config: Config) -> Schema:
         },
         "Check": {
             "anyOf": [
-                ref("Look"),
+                ref("LoginQuery"),
                 {
                     "type": "object",
                     "required": ["checks"],
-                    "properties": {"checks": _list(ref("Look"), minItems=1, maxItems=MAX_CHECKS)},
+                    "properties": {
+                        "checks": _list(ref("LoginQuery"), minItems=1, maxItems=MAX_CHECKS)
+                    },
                 },
             ],
             "properties": {"key": TEXT},
