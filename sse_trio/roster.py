@@ -1,4 +1,4 @@
-"""What is told of the sessions that stand in a room, to whoever asks for them."""
+"""The sessions that stand in a room, as applications and operators are told of them."""
 
 import hashlib
 from typing import Any
@@ -7,9 +7,9 @@ import attrs
 
 
 def fingerprint(session: str) -> str:
-    """Return what a session is called where its id must not be told: 16 hex digits of its SHA-256.
+    """Return 16 hex digits of a session's SHA-256: its name where its id must not be shown.
 
-    Who has the id of a session can claim it. Operators only have to tell one from another.
+    Whoever has the id of a session can join as it. Operators only have to tell one from another.
     """
     return hashlib.sha256(session.encode()).hexdigest()[:16]
 
@@ -20,15 +20,15 @@ class SessionInfo:
 
     session: str = attrs.field(repr=False)
     epoch: int
-    """Its login's."""
+    """The login's epoch."""
     since: float
     """When it logged in."""
     seen: float
-    """When it was last known to be there, if it is not `connected`."""
+    """When it was last seen; now, if it is `connected`."""
     connected: bool = False
-    """Whether a page of it is connected."""
+    """Whether one of its pages is connected."""
     about: dict[str, Any] | None = attrs.field(default=None, repr=False)
-    """What the application has said of it, for a person to know it by."""
+    """What a person knows the login by, as the application has said it."""
 
 
 @attrs.frozen(kw_only=True)
@@ -38,6 +38,6 @@ class Roster:
     room: str = attrs.field(repr=False)
     epoch: int
     floor: int
-    """The epoch below which every login has ended. It says nothing of the others."""
+    """Every login of an older epoch has ended. It says nothing of the others."""
     sessions: tuple[SessionInfo, ...] = attrs.field(repr=False)
     """The newest first."""

@@ -34,7 +34,7 @@ _WORDS: Final = re.compile(r"[A-Za-z_-]+")
 
 # Kubernetes describes each Service of the namespace in the environment of every container, by the
 # Service's name: one that is called `sse-trio`, or `sse-trio-...`, sets all of these. So did
-# Docker's links. Only the first looks like a key of ours, and what it holds is a URL.
+# Docker's links. Only SSE_TRIO_PORT looks like a key of ours, and its value is a URL then.
 _SERVICE_URL: Final = re.compile(r"(?:tcp|udp|sctp)://", re.IGNORECASE)
 _SERVICE: Final = re.compile(
     r"(?:\w+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)"
@@ -42,7 +42,7 @@ _SERVICE: Final = re.compile(
 
 
 Danger = tuple[str, tuple[object, ...]]
-"""What is allowed and dangerous: a message and its arguments, for `logging`."""
+"""A warning about what is allowed but dangerous: a message and its arguments, for `logging`."""
 
 
 @attrs.frozen
@@ -58,7 +58,7 @@ class Value:
 
 @attrs.frozen
 class Found:
-    """What has been found, by key."""
+    """The values that were found, by key."""
 
     values: dict[str, Value]
     dangers: tuple[Danger, ...] = ()
@@ -71,10 +71,10 @@ def gather(
     arguments: Mapping[str, Any],
     defaults: Mapping[str, Any],
 ) -> Found:
-    """Collect the values of these fields; the fields check them afterwards.
+    """Collect the values of these fields, unchecked.
 
     Raises:
-        ConfigError: a place cannot be read, or has something that is no key.
+        ConfigError: a place cannot be read, or has an unknown key.
     """
     values = {key: Value(value, DEFAULT, DEFAULT) for key, value in defaults.items()}
     names = [key.name for key in keys]
@@ -108,7 +108,7 @@ def _dangers(authkey: Value | None, modes: Mapping[str, int]) -> Iterable[Danger
 
 
 def _read(path: str | Path) -> tuple[bytes, int]:
-    """Return what a file has and its mode."""
+    """Return a file's content and its mode."""
     with Path(path).open("rb") as file:
         # Some editors write a byte order mark; it may be ignored (RFC 8259, section 8.1).
         text = file.read().removeprefix(codecs.BOM_UTF8)
@@ -141,11 +141,11 @@ def _nearest(key: str, names: Sequence[str]) -> str | None:
 
 
 def _read_keys(path: str) -> tuple[list[str], int]:
-    """Read a file that has one authkey a line."""
+    """Read a file that has one authkey on each line."""
     try:
         text, mode = _read(path)
     except (OSError, ValueError) as error:
-        # If there is no such file, that may be a key, in the wrong variable.
+        # The path is not quoted: it may be a key that was put into the wrong variable.
         why = getattr(error, "strerror", None) or "it is no path of a file"
         raise ConfigError(f"{KEY_FILE}: {why}") from None
     try:
@@ -162,7 +162,7 @@ def _read_keys(path: str) -> tuple[list[str], int]:
 
 
 def _our_variables(environ: Mapping[str, str]) -> Iterable[tuple[str, str]]:
-    """Yield the variables that mean the configuration. An empty one counts as not set."""
+    """Yield the variables that are for the configuration. An empty one counts as not set."""
     for name, text in sorted(environ.items()):
         rest = name.removeprefix(PREFIX)
         of_a_service = _SERVICE.fullmatch(rest) or (

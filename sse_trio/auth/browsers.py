@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @attrs.define(eq=False)
 class StoreQuery:
-    """One question to the store, for every request that would ask it."""
+    """One question to the store, shared by all requests that would ask it."""
 
     asked: float
     """When, in Unix seconds."""

@@ -1,4 +1,4 @@
-"""A hint in the log where nobody can stay logged in, because no cookies ever come back."""
+"""A hint in the log if nobody can stay logged in, because browsers send no cookies back."""
 
 import logging
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ logger = logging.getLogger("sse_trio")
 
 @attrs.define(eq=False)
 class CookieHint:
-    """Logged once at most, and never after any client has sent one of our cookies.
+    """Logs the hint once at most, and never after any client has sent one of our cookies.
 
     A client is recognised by its address and user agent alone, so this is only a hint.
     """

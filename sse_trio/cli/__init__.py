@@ -58,14 +58,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command, and return the exit status."""
     options = _parse(sys.argv[1:] if arguments is None else arguments)
     status = FAILED
-    # Whatever comes out of a nursery comes in groups.
+    # Exceptions from a nursery come in groups.
     try:
         status = options.run(options)
     except* (ConfigError, LocalProtocolError) as wrong:
         terminal.complain(wrong)
         status = WRONG
     except* BrokenPipeError:
-        # Whoever read the output has enough. Python must not find out again while it exits.
+        # The reader of the output has closed it. Python must not find that out again at its exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except* (SseTrioError, OSError) as failed:
         terminal.complain(failed)
@@ -80,7 +80,7 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("--version", action=_Version, help="show the version, and exit")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    # No option comes before the command with a value of its own.
+    # No option before the command has a value, so the first such word is the command.
     asked_for = next((word for word in arguments if word in COMMANDS), None)
     for name, (about, example) in COMMANDS.items():
         command = commands.add_parser(

@@ -16,7 +16,7 @@ from .status import DONE, FAILED
 
 
 def add_arguments(add: Callable[..., object]) -> None:
-    """Add which server, and which room."""
+    """Add the options that say which room, and which server."""
     add("--room", type=terminal.text, help="standard input has ids of this room's sessions")
     rest.add_arguments(add)
 

@@ -19,7 +19,7 @@ def add_arguments(add: Callable[..., object]) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print the configuration, and what is dangerous in it."""
+    """Print the configuration, and warn of what is dangerous in it."""
     loaded = configuration.read(options)
     for line in _places(loaded) if options.check else _values(loaded):
         print(terminal.printable(line))

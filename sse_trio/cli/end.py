@@ -1,4 +1,4 @@
-"""`sse-trio end`: to log devices of a user out, by what `sse-trio sessions` calls them."""
+"""`sse-trio end`: logs devices of a user out, by the fingerprints that `sessions` shows."""
 
 import argparse
 import sys
@@ -10,7 +10,7 @@ from ..roster import fingerprint
 from . import rest, sessions, terminal
 from .status import DONE
 
-# What may be left of a fingerprint: by fewer digits, one would hit another by chance.
+# Digits of a fingerprint that are needed: fewer could match another session by chance.
 SHORTEST = 4
 
 
@@ -28,7 +28,7 @@ def add_arguments(add: Callable[..., object]) -> None:
 
 
 def run(options: argparse.Namespace, stdin: TextIO | None = None) -> int:
-    """End them, if all of them are known."""
+    """End the sessions, if all of them are found."""
     wanted = list(_wanted(options.fingerprints, stdin or sys.stdin))
     standing = sessions.standing(options)
     with rest.reading_untrusted():
@@ -60,6 +60,6 @@ def _find(standing: list[dict[str, Any]], wanted: str) -> dict[str, Any]:
     found = [each for each in standing if fingerprint(each["session"]).startswith(wanted)]
     if len(found) != 1:
         some = "more than one session is" if found else "no session is"
-        # It is not repeated: somebody may have written an id.
+        # The argument is not quoted: it may be the id of a session, which is a secret.
         raise SseTrioError(f"{some} called so; nothing has ended")
     return found[0]

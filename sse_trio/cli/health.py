@@ -13,7 +13,7 @@ PATIENCE = 2
 
 
 def add_arguments(add: Callable[..., object]) -> None:
-    """Add which server it is."""
+    """Add the options that say which server to ask."""
     rest.add_arguments(add)
 
 

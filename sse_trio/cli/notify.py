@@ -1,4 +1,4 @@
-"""`sse-trio notify`."""
+"""`sse-trio notify`: announces a login, as an application server does."""
 
 import argparse
 from collections.abc import Callable

@@ -143,7 +143,7 @@ def post(
 
 @contextlib.contextmanager
 def reading_untrusted() -> Iterator[None]:
-    """Turn what an answer lacks into an error of the server.
+    """Turn an error about an answer's members into a `SseTrioError`.
 
     Raises:
         SseTrioError: a member is missing, or is something else.
@@ -160,7 +160,7 @@ def configured(options: argparse.Namespace) -> Config:
 
 
 def _detail(answer: bytes) -> str:
-    """Return what a problem (RFC 9457) says."""
+    """Return the `detail` of a problem (RFC 9457)."""
     try:
         return str(json.loads(answer)["detail"])
     except (ValueError, KeyError, TypeError):

@@ -1,4 +1,4 @@
-"""What `serve` and `demo` share: to run until a signal, and what that costs."""
+"""What `serve` and `demo` share: to run until a signal, and to tune the garbage collector."""
 
 import contextlib
 import gc
@@ -41,11 +41,13 @@ async def run(
     *,
     terminal: int = 0,
 ) -> int:
-    """Serve until a signal. At a second one, or one before it is ready, end without waiting.
+    """Serve until a signal: SIGTERM, SIGINT or SIGHUP drains the server.
 
-    A SIGHUP calls `reload`, once the server is ready. Without that it shuts down too, and so it
-    does where it comes from `terminal`, a file descriptor, because that has been closed. A further
-    SIGHUP is ignored then: a terminal that closes, and its shell, may each send one.
+    At a second signal, or at one before the server is ready, it stops without draining.
+
+    If there is a `reload`, a SIGHUP calls it, once the server is ready. But if `terminal`, a file
+    descriptor, was a terminal and has been closed, a SIGHUP drains the server all the same. While
+    it drains, SIGHUP is ignored: a closing terminal and its shell may each send one.
     """
     server: Server | None = None
     serving = trio.CancelScope()
@@ -71,7 +73,7 @@ async def run(
             if is_draining and signum == signal.SIGHUP:
                 logger.info("%s: draining already", name)
             elif signum == signal.SIGHUP and reload is not None and not has_hung_up:
-                # What reads may take long, and other signals have to be handled meanwhile.
+                # It reads files, which may take long; other signals have to be handled meanwhile.
                 listening.start_soon(reload_in_turn)
             elif server is None or is_draining:
                 logger.warning("%s: stopping now", name)
@@ -97,12 +99,12 @@ async def run(
 
 @contextlib.contextmanager
 def _tuned_garbage_collector() -> Iterator[None]:
-    """Have Python look for reference cycles less often, and not where there are none.
+    """Have Python look for reference cycles less often, and not at all while the server starts.
 
-    A connection leaves none behind, so all there is to find are a few exceptions'. By the
-    defaults, a crowd that joins would be gone through again and again: a third of all the time
-    of a notify; and half the time of reading a large ledger, none of which becomes garbage.
-    A server that embeds the hub decides for itself.
+    A connection leaves no cycles behind, so there are only those of a few exceptions. With Python's
+    defaults, the collector would go through all members again and again: a third of the time of a
+    notify, and half the time of reading a large ledger, none of which becomes garbage. A program
+    that embeds the hub decides this for itself.
     """
     gc.collect()
     gc.disable()

@@ -1,4 +1,4 @@
-"""`sse-trio serve`."""
+"""`sse-trio serve`: runs the server until a signal."""
 
 import argparse
 import contextlib

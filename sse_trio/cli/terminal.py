@@ -1,4 +1,4 @@
-"""What the commands read from their arguments and print: safe for a terminal, whoever wrote it."""
+"""What the commands read from their arguments, and print: safe for a terminal."""
 
 import argparse
 import json
@@ -10,7 +10,7 @@ from ..errors import ConfigError
 
 
 def complain(errors: BaseExceptionGroup[Any]) -> None:
-    """Print one line for each."""
+    """Print one line for each error."""
     for error in _leaves(errors):
         text = str(getattr(error, "strerror", None) or error)
         print(f"sse-trio: {printable(text.strip())}", file=sys.stderr)

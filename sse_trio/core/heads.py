@@ -1,9 +1,9 @@
 """The head of a request, judged by h11 once, and not again while it stays the same.
 
-An application server sends one head for ever, and browsers of one make the same, but for the
-few headers that differ by their nature. So a head is taken apart into those, whose form is
-checked here and whose values mean nothing to the rest, and what is left, which is what h11 has
-judged before. To judge it anew each time took two thirds of a notify's 300 us.
+An application server sends the same head again and again, and so do browsers of one make, but for
+a few headers that vary by their nature. So a head is divided into these headers and the rest.
+The form of the varying headers is checked here. The rest is looked up among the heads that h11 has
+judged before. To have h11 judge each head anew took two thirds of a notify's 300 us.
 
 h11 remains the only judge: of what is new, and of everything that is in any way unusual.
 """
@@ -20,13 +20,13 @@ from ..config import Config
 from .questions import Verify, read_verify
 from .requests import RequestReader, Upgrade, Wanted, handshake_accept
 
-# Heads that are remembered. Whoever sends many of their own makes those of others be judged
-# again, and no more.
+# Heads that are remembered. A client that sends many different heads only makes h11 judge those
+# of others again.
 REMEMBERED: Final = 512
 
 # Headers that differ from request to request, or from browser to browser, in the only form
-# that is understood here. Cookies, traces and ids are for others (W3C Trace Context, section
-# 3), and to leave them out changes nothing.
+# that is understood here. Cookies, traces and request ids mean nothing to this server (W3C Trace
+# Context, section 3): to leave them out changes nothing.
 _VARYING: Final = re.compile(
     rb"\r\n(?i:content-length: ([0-9]{1,9})|sec-websocket-key: ([+/0-9a-z]{22}==)"
     rb"|x-forwarded-for: ([!-~]|[!-~][ -~]*[!-~])|idempotency-key: ([ -~]*)"
@@ -39,27 +39,27 @@ _LINES: Final = re.compile(
     rb"[A-Z]+ [!-~]+ HTTP/1\.1(?:\r\n[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[ -~]*)+\r\n\r\n"
 )
 
-# And it may not hold, in another form, what is understood here, nor what changes how long the
+# And it must not have one of the headers above in another form, nor one that changes how long the
 # request is or when it is read.
 _OTHERWISE: Final = re.compile(
     rb"\r\n(?i:content-length|sec-websocket-key|x-forwarded-for|idempotency-key"
     rb"|transfer-encoding|expect):"
 )
 
-# A request for a verdict. A proxy makes it of the browser's own request, so that hardly two are
-# alike: each is judged anew, and for nothing but what matters to it. HEAD is answered in a way of
-# its own, and CONNECT asks for none (RFC 9110, sections 9.3.2 and 9.3.6).
+# A request for a verdict. A proxy makes it from the browser's own request, so hardly two are
+# alike: each is judged anew, and only by the headers that matter to it. HEAD and CONNECT are not
+# usual (RFC 9110, sections 9.3.2 and 9.3.6).
 _MENTION: Final = b"/verify"
 _VERIFY: Final = re.compile(rb"(?!HEAD |CONNECT )[A-Z]+ /verify(?:[/?][!-~]*)? HTTP/1\.1\r\n")
 
-# What it must not hold: whatever tells of a body, or of what is to become of the connection.
-# Envoy says of each request that its body has no length.
+# What it must not have: headers that announce a body, or say what becomes of the connection.
+# Envoy sends ``content-length: 0`` with each request.
 _NOT_FOR_VERIFY: Final = re.compile(
     rb"\r\n(?i:content-length(?!: 0\r\n)|transfer-encoding|upgrade"
     rb"|connection(?!: keep-alive\r\n)):"
 )
 
-# What matters to it, beside a Host (RFC 9112, section 3.2).
+# The headers that matter to it. There must be one Host (RFC 9112, section 3.2).
 _FOR_VERIFY: Final = re.compile(rb"\r\n(?i:(host|cookie|authorization)):([ -~]*)")
 
 _ANY_LENGTH: Final = b"Content-Length: 0\r\n"
@@ -82,7 +82,7 @@ def begins_request(data: bytes | bytearray) -> bool:
 
 @attrs.frozen
 class _Judged:
-    """What is to be done, by the body, and how many bytes that may have."""
+    """What a remembered head asks for: `decide` tells by the body, of at most `max_body` bytes."""
 
     decide: Callable[[bytes], Wanted]
     max_body: int
@@ -120,16 +120,17 @@ class Heads:
         # Two lines are not headers: the request line and the empty line.
         if data.count(b"\n", 0, end) > self._config.max_header_lines + 2:
             return None
-        # In whichever form: its cookies are no part of a head that is remembered.
+        # Wherever the path has it: its cookies must not get into a remembered head.
         if data.find(_MENTION, 0, data.find(b"\r\n")) >= 0:
             verify = self._read_verify(data) if len(data) == end else None
             return (verify, None) if verify else None
-        # What is between the varying ones, and their values: of each, one of the four or none.
+        # The lines between the varying headers, each followed by four values, of which one at most
+        # is set.
         parts = _VARYING.split(data[:end])
         rest = b"".join(parts[::5])
         lengths = [length for length in parts[1::5] if length]
         keys = [key for key in parts[2::5] if key]
-        # An id in the head means something, and no two are alike.
+        # An Idempotency-Key changes what the request asks for, so it is left to h11.
         if len(lengths) + len(keys) != 1 or any(named is not None for named in parts[4::5]):
             return None
         hops = [hop for hop in parts[3::5] if hop]
@@ -176,7 +177,7 @@ class Heads:
             return None
         assert isinstance(request, h11.Request), "all its lines are there"
         reader = self.reader()
-        # Not where the connection is to be closed after it, or would be asked to be another.
+        # Not if the connection is to be closed after it, or to change its protocol.
         ends = varying is _ANY_LENGTH and http.their_state is not h11.DONE
         if ends or reader.feed(request):
             return None

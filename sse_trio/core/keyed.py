@@ -1,6 +1,6 @@
-"""What needs the key: the bodies of such requests, and whether the right key came with them.
+"""Requests that need the authkey: what their bodies say, and whether they have the right key.
 
-The key is in the body, or a Bearer token (RFC 6750, section 2.1).
+The key is a member of the body, or a Bearer token (RFC 6750, section 2.1).
 """
 
 import functools
@@ -26,10 +26,13 @@ from .questions import (
 )
 
 Keyed = Notify | Release | Check | Sessions
-"""What needs the key."""
+"""A request that needs the key, read and checked."""
 
 ReadMembers = Callable[[dict[str, Any]], Keyed]
-"""Makes it of the members of a JSON object; raises a `ValueError` that can be shown."""
+"""Reads such a request from the members of a JSON object.
+
+Raises a `ValueError` whose message can be shown.
+"""
 
 
 def read_json_untrusted(
@@ -61,11 +64,11 @@ def read_form_untrusted(
 
 
 def _if_authorized(config: Config, presented: list[bytes], wanted: Keyed) -> Keyed | Problem:
-    """Return what is wanted, if whoever wants it has shown the key.
+    """Return what is wanted, if the right key was presented.
 
-    The key comes last: a right one turns a 401 into an effect and nothing else, so that whoever
-    is refused for guessing cannot tell by a 400 that a guess was right. All that are presented
-    must be right, so that none hides behind another.
+    The key is checked last. So a right key turns a 401 into an effect, and into nothing else: a
+    client that is refused for guessing cannot tell by a 400 that its guess was right. Every key
+    that is presented must be right, so that a wrong guess cannot hide behind a right one.
     """
     if not presented or not all(is_authkey(config, key) for key in presented):
         return UNAUTHORIZED
@@ -87,7 +90,7 @@ def _read_announcement(kind: type[Notify | Release]) -> ReadMembers:
 
 
 def with_id(read: ReadMembers, header: bytes) -> ReadMembers:
-    """Take the id of a notify from its ``Idempotency-Key``, where that is sent in place of `id`."""
+    """Return a reader that takes a notify's `id` from the header ``Idempotency-Key``."""
     given = unquoted(header).decode("latin-1")
 
     def read_with_id(members: dict[str, Any]) -> Keyed:
@@ -122,7 +125,7 @@ def _presented_keys(members: dict[str, Any], authorization: bytes | None) -> lis
     return keys
 
 
-# What needs the key, and what reads its body.
+# The paths that need the key, and what reads their bodies.
 READERS: Final[dict[str, ReadMembers]] = {
     "/notify": _read_announcement(Notify),
     "/release": _read_announcement(Release),

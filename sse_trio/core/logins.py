@@ -8,7 +8,7 @@ import attrs
 from ..roster import SessionInfo
 from .tokens import LEEWAY
 
-# What ended a session that was not ended by a notify, and so by no epoch.
+# In place of an epoch: a session was ended by a release, and not by a notify.
 RELEASED: Final = -1
 
 
@@ -26,7 +26,7 @@ class Decision:
     """What a notify or a release has come to."""
 
     termination: Termination
-    """What those are told that it ends."""
+    """What the ended sessions' members are told."""
     ended: tuple[str, ...] = attrs.field(default=(), repr=False)
     """The sessions that the room knew, and that it has ended; sorted."""
 
@@ -40,15 +40,15 @@ class Login:
     seen: float = attrs.field(eq=False)
     """When the session last joined or left."""
     named: bool = True
-    """By a notify, or by the ticket it first joined with; not so where it has only joined."""
+    """By a notify, or by the ticket that it first joined with. False if it has only joined."""
     ended: int | None = None
     """The epoch of the notify that ended it, or `RELEASED`."""
     about: dict[str, Any] | None = attrs.field(default=None, repr=False)
-    """What a person knows it by."""
+    """What a person knows the login by, as the application has said it."""
 
     @property
     def is_claim(self) -> bool:
-        """Whether it stands on nothing but its own word."""
+        """Whether it stands, and nothing but its own join says that it logged in."""
         return not self.named and self.ended is None
 
     @property
@@ -72,7 +72,7 @@ class Record:
 
 
 def epoch_of(proved: int, issued: float, epoch: int, notified: float, now: float) -> int:
-    """Return the epoch that a login counts as of, where something else has proved it.
+    """Return the epoch that a login counts as of, if a ticket or a token proves it.
 
     A login that was `issued` before the room was last `notified` is of an epoch before that,
     whatever it proves: the room may have forgotten, and begun to count anew. So is a login
@@ -83,7 +83,7 @@ def epoch_of(proved: int, issued: float, epoch: int, notified: float, now: float
 
 
 def newest_first(logins: Iterable[tuple[str, Login]]) -> list[tuple[str, Login]]:
-    """Return those that hold a place."""
+    """Return the logins that hold a place, the newest first."""
     held = [item for item in logins if item[1].holds]
     # Sorting is stable: of those of one epoch, the last remembered is the newest.
     held.sort(key=lambda item: item[1].epoch)
@@ -94,7 +94,7 @@ def newest_first(logins: Iterable[tuple[str, Login]]) -> list[tuple[str, Login]]
 def session_infos(
     logins: Iterable[tuple[str, Login]], now: float, present: Container[str]
 ) -> list[SessionInfo]:
-    """Return what is told of those that hold a place, the newest first."""
+    """Describe the sessions that hold a place, the newest first."""
     return [
         SessionInfo(
             session=session,

@@ -36,7 +36,7 @@ STATUSES: Final = {
 """Every kind of problem, and its status."""
 
 PREFIX: Final = "urn:sse-trio:problem:"
-"""Of the `type` of a problem; its kind follows."""
+"""What the `type` of every problem begins with; the kind follows."""
 
 
 @attrs.frozen
@@ -51,7 +51,7 @@ class Problem:
     extensions: tuple[tuple[str, Any], ...] = ()
     """Further members of the object (RFC 9457, section 3.2)."""
     handshake: str | None = None
-    """If it refuses a WebSocket handshake: the reason, as the metrics name it."""
+    """If it refuses a WebSocket handshake: the `reason` in the metrics."""
 
     content_type: ClassVar[str] = "application/problem+json"
 
@@ -75,7 +75,7 @@ class Problem:
 
 
 def from_error(error: h11.RemoteProtocolError) -> Problem:
-    """Say what h11 found wrong with the bytes. Its words may quote them, so they stay here."""
+    """Return the problem for an error of h11, without its message, which may quote the client."""
     if error.error_status_hint == 431:
         return HEADERS_TOO_LARGE
     if error.error_status_hint == 501:
@@ -110,11 +110,11 @@ UNDURABLE: Final = Problem(
 
 
 def conflict(error: Conflict) -> Problem:
-    """Say why an id cannot be used again."""
+    """Return the problem that says why a notify's id cannot be used again."""
     return Problem("login-ended" if isinstance(error, LoginEnded) else "id-used", str(error))
 
 
 def limit_reached(full: LimitReached) -> Problem:
-    """Say that a new login is refused, and name those that are in the way."""
+    """Return the problem that says that the room is full, with the sessions that fill it."""
     sessions = [attrs.asdict(session, recurse=False) for session in full.sessions]
     return Problem("limit-reached", str(full), extensions=(("sessions", sessions),))

@@ -1,7 +1,7 @@
-"""What an application asks about logins. To be asked changes nothing of who stands.
+"""What an application asks about logins. No question changes who stands.
 
 `Check` asks whether sessions stand, `Verify` whether the session of one request does, `Sessions`
-which ones do. Every refusal is a `ValueError` that can be shown.
+which sessions of a room do. Every refusal is a `ValueError` whose message can be shown.
 """
 
 import urllib.parse
@@ -18,7 +18,7 @@ MAX_CHECKS = 100
 
 @attrs.frozen(kw_only=True)
 class LoginQuery:
-    """One login that is asked about: by its token, or by the names of its room and session.
+    """The question whether one login stands: by its token, or by its room and session.
 
     Raises:
         ValueError: it is neither, or a value is outside the limits of `docs/protocol.md`.
@@ -28,7 +28,7 @@ class LoginQuery:
     room: str | None = attrs.field(default=None, repr=False)
     session: str | None = attrs.field(default=None, repr=False)
     epoch: int | None = None
-    """The login's, where the application has kept it."""
+    """The login's epoch, if the application has kept it."""
     seen: bool = False
     """Whether the session is there now. A token says so by itself."""
     renew: bool = False
@@ -44,7 +44,7 @@ class LoginQuery:
 
 @attrs.frozen
 class Check:
-    """Logins that are asked about together, and in which form the answer goes."""
+    """Questions that are asked together, and the form of the answer."""
 
     queries: tuple[LoginQuery, ...]
     is_batch: bool = False
@@ -65,7 +65,7 @@ class Verify:
 
     token: str | None = attrs.field(default=None, repr=False)
     problem: str = ""
-    """Why there is none, in a word."""
+    """Why there is no token: ``missing``, or ``ambiguous`` if there were two."""
 
 
 def read_check(members: dict[str, Any]) -> Check:
@@ -105,7 +105,7 @@ def read_introspection(body: bytes) -> Check:
 
 
 def read_sessions(members: dict[str, Any]) -> Sessions:
-    """Read the members of a question for the sessions of a room.
+    """Read the members of the body of a request to ``/sessions``.
 
     Raises:
         ValueError: `room` is missing, or wrong.
@@ -116,12 +116,12 @@ def read_sessions(members: dict[str, Any]) -> Sessions:
 
 
 def is_verify(path: str) -> bool:
-    """Whether a path is ``/verify``, or below it: proxies append the path that they ask about."""
+    """Whether a path is ``/verify`` or below it: some proxies append the path of the request."""
     return path == "/verify" or path.startswith("/verify/")
 
 
 def read_verify(cookies: Iterable[bytes], authorizations: Iterable[bytes], cookie: str) -> Verify:
-    """Find the token that came with a request: in its cookie, or as a Bearer token without one.
+    """Find the token that came with a request: in its cookie; without that, as a Bearer token.
 
     `cookies` and `authorizations` are the values of the headers, `cookie` is the cookie's name
     (RFC 6265, sections 4.1.1 and 5.4, and RFC 6750, section 2.1).
@@ -137,13 +137,13 @@ def read_verify(cookies: Iterable[bytes], authorizations: Iterable[bytes], cooki
 
 
 def bearer(authorization: bytes) -> bytes:
-    """Return the credentials of the scheme Bearer; of another one, nothing."""
+    """Return the Bearer token of an ``Authorization``; nothing if that has another scheme."""
     scheme, _, token = authorization.partition(b" ")
     return token.strip() if scheme.lower() == b"bearer" else b""
 
 
 def unquoted(value: bytes) -> bytes:
-    """Take the quotes off a value that is in them."""
+    """Return a value without the quotes around it, if there are any."""
     return value[1:-1] if len(value) > 1 and value[:1] == value[-1:] == b'"' else value
 
 
@@ -152,7 +152,7 @@ _QUERY_MEMBERS: Final = frozenset(attrs.fields_dict(LoginQuery))
 
 
 def _login_query(members: dict[str, Any]) -> LoginQuery:
-    """Read one login that is asked about; a member that is null is left out."""
+    """Read the question about one login; a member that is null counts as left out."""
     known = {key: members[key] for key in _QUERY_MEMBERS if members.get(key) is not None}
     token = known.get("token")
     if not isinstance(token, str | None):

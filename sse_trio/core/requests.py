@@ -4,16 +4,15 @@ Events go in one at a time; out comes one of
 
     `Notify`    a login, authenticated and checked
     `Release`   a logout, likewise
-    `Check`     whether logins stand, asked by whoever has the key
-    `Sessions`  which ones stand, likewise
+    `Check`     whether logins stand, asked with the key
+    `Sessions`  which sessions of a room stand, likewise
     `Verify`    whether the request that a proxy holds may pass
     `Upgrade`   a WebSocket handshake that may be answered with 101
     `Page`      something to GET
     `Problem`   why it cannot be done (RFC 9457)
 
-or None while more is needed. Anything else is a bug. What can be answered only by giving
-up the connection, because where the next request begins is no longer known, is a Problem
-that says `close`.
+or None while more is needed. Anything else is a bug. A Problem with `close` ends the connection
+too, because nobody knows any more where the next request begins.
 """
 
 import base64
@@ -38,7 +37,7 @@ PAGES: Final = ("/", "/client.js", "/healthz", "/readyz", "/metrics", "/openapi.
 NOT_FOUND: Final = Problem("not-found", "there is nothing here")
 
 PRIVATE: Final = frozenset({*READERS, "/metrics", "/readyz", "/openapi.json"})
-"""The paths that are not on the public listener where there is an internal one."""
+"""The paths that only the internal listener has, if there is one."""
 
 # RFC 9110, section 7.8: who sends Upgrade names it in Connection.
 _UPGRADE: Final = ((b"Upgrade", b"websocket"), (b"Connection", b"Upgrade"))
@@ -82,15 +81,15 @@ Wanted = Keyed | Verify | Upgrade | Page | Problem
 class RequestReader:
     """Reads one request after another; `feed` it h11's events.
 
-    `is_public` is whether they come from where browsers are: with `internal` in `config`, what
-    is for application servers and operators is not there.
+    `is_public` says whether they come by the public listener. With `internal` in `config`, that
+    one has nothing for application servers and operators.
     """
 
     def __init__(self, config: Config, *, is_public: bool = True) -> None:
         self._config = config
         self._is_public = is_public
         self.decide: Callable[[bytes], Wanted] | None = None
-        """What is to be done, by the body; known when the head is."""
+        """Tells what is to be done, from the body. Set when the head has been read."""
         self.max_body = config.max_body
         """Bytes that the body of this request may have."""
         self._body = bytearray()
@@ -130,13 +129,13 @@ class RequestReader:
             return problem
         outcome = self._route(request, path, headers)
         self.decide = outcome if callable(outcome) else lambda _: outcome
-        # Who waits for a 100 (Continue) is spared sending a body that will not be read.
+        # A client that waits for a 100 (Continue) need not send a body that will not be read.
         if isinstance(outcome, Problem) and headers.get(b"expect"):
             return attrs.evolve(outcome, close=True)
         return None
 
     def _unwelcome(self, headers: "_Headers") -> Problem | None:
-        """Refuse a body that is too long, and what cannot be expected (RFC 9110, 10.1.1)."""
+        """Refuse too long a body, and every ``Expect`` but 100-continue (RFC 9110, 10.1.1)."""
         length = headers.get(b"content-length")
         if length is not None and int(length) > self.max_body:
             return TOO_LARGE
@@ -170,7 +169,7 @@ class RequestReader:
     def _with_key(
         self, path: str, read: ReadMembers, headers: "_Headers"
     ) -> Problem | Callable[[bytes], Wanted]:
-        """Check the head of a request that needs the key; what reads its body does the rest."""
+        """Check the head of a request that needs the key; return what reads its body."""
         media = headers.get(b"content-type")
         is_form = path == "/check" and _media_type(media) == "application/x-www-form-urlencoded"
         if not is_form and (problem := _check_content_type(media)):
@@ -216,7 +215,7 @@ class RequestReader:
         )
 
     def _may_come_from(self, origin: bytes | None) -> bool:
-        # Browsers always send an Origin; who sends none is not a page in one.
+        # Browsers always send an Origin. A client that sends none is not a page in a browser.
         if origin is None or self._config.origins is None:
             return True
         try:

@@ -60,11 +60,11 @@ class Standing:
     """By session, the newest last."""
     terminations: list[Termination] = attrs.Factory(list)
     touched: float = 0.0
-    """Unix seconds of the last admission or notify; it is now, to every step below."""
+    """Unix seconds of the last admission or notify. Every step below takes it as the present."""
     notified: float = 0.0
     """Unix seconds of the last notify."""
     forgotten: int = -1
-    """The highest epoch of the ended sessions that are forgotten; -1 if there are none."""
+    """The highest epoch of the ended sessions that were forgotten; -1 if none was."""
     limit: int | None = None
     """How many logins stand at once, as the last notify with a sender said; None: as configured."""
     noted: float = attrs.field(default=0.0, eq=False)
@@ -125,26 +125,26 @@ class Standing:
         return {session for session, login in self.logins.items() if login.ended is None}
 
     def placed_sessions(self) -> set[str]:
-        """Return those of them that were named: each holds a place."""
+        """Return the named sessions that stand: each holds a place."""
         return {session for session, login in self.logins.items() if login.holds}
 
     def sessions(self, now: float, *, present: Container[str] = ()) -> list[SessionInfo]:
-        """Return what is told of those, the newest first. Whoever is `present` is seen `now`."""
+        """Describe the named sessions that stand, the newest first; the `present` are seen now."""
         return session_infos(self.logins.items(), now, present)
 
     def names(self) -> list[str]:
-        """Return their names, the newest first."""
+        """Return the named sessions that stand, the newest first."""
         return [session for session, _ in newest_first(self.logins.items())]
 
     def check(
         self, session: str, proof: Ticket | int | None = None, *, now: float
     ) -> Login | Termination | None:
-        """Return what a join would come to, changing nothing: the login, or what has ended it.
+        """Return what a join would meet, and change nothing: the login, or what has ended it.
 
-        None where the room does not know it: it merely joined, or was never here, or nobody
-        remembers. A join with a ticket may then be admitted; but whoever was named and stands is
-        always known. `proof` may be the mere number of an epoch: it says of an unknown session
-        that it has ended, and never anything of a known one.
+        Return None if the room does not know the session: it has only joined, was never named, or
+        was forgotten. A join with a ticket may be admitted then. A session that was named and
+        stands is always known. `proof` may be just the number of an epoch. It can show that an
+        unknown session has ended, and is ignored for a known one.
         """
         known = self.logins.get(session)
         if known and known.holds:
@@ -156,7 +156,7 @@ class Standing:
         return self.superseded(login)
 
     def newest(self, *, besides: Container[str] = ()) -> str | None:
-        """Return the session that joined last among those that stand, `besides` these.
+        """Return the session that joined last among those that stand, leaving out `besides`.
 
         A session joins when its login is first seen: an old one that merely reconnects, at a
         network's whim, does not become the newest by it.
@@ -183,9 +183,9 @@ class Standing:
         return True
 
     def mark_named(self, session: str) -> bool:
-        """Have a session stand as named now, if it is unknown or has only joined; else False.
+        """Count a session as named from now on; False if it was already, or has ended.
 
-        For a session that a ticket is about to be signed for.
+        This is for a session that a ticket is about to be signed for.
         """
         login = self.login(session)
         if login.named or login.ended is not None:
@@ -193,7 +193,7 @@ class Standing:
         return self.admit(session, Login(self.epoch, self.touched, self.touched))
 
     def see(self, session: str, now: float) -> None:
-        """Note that a session, if it is known, is there or has been until now."""
+        """Note that a session, if it is known, was seen at `now`."""
         if login := self.logins.get(session):
             self.logins[session] = attrs.evolve(login, seen=now)
 
@@ -294,7 +294,7 @@ class Standing:
         return Termination(self.epoch, "logout")
 
     def _proved(self, epoch: int, issued: float, now: float) -> Login:
-        """Return a login of which nothing is known but what it proves."""
+        """Return a login of which only its proof is known: an epoch, and when it was issued."""
         ended = None
         if epoch < self.ended_below:
             # No notify since can have ended what is of the present epoch.
@@ -302,11 +302,11 @@ class Standing:
         return Login(epoch, issued, now, ended=ended)
 
     def _known(self, session: str, present: Container[str]) -> Login | None:
-        """Return what is known of a session; one that is present is known in any case."""
+        """Return what is known of a session; a present one has joined at least."""
         return self.logins.get(session) or (self.login(session) if session in present else None)
 
     def _end_oldest(self, *, keep: int) -> None:
-        """End all sessions but the newest, and lift the floor if those are logins all."""
+        """End all sessions but the `keep` newest; raise the floor if all of these were named."""
         standing = [item for item in self.logins.items() if item[1].ended is None]
         if len(standing) > keep:
             # Sorting is stable: of those of one epoch, the last seen is the newest.

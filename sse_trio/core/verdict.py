@@ -1,4 +1,4 @@
-"""What is said of a session to whoever asks, whichever way."""
+"""The verdict: what the server answers to the question whether a session stands."""
 
 from typing import Any, Final
 
@@ -11,8 +11,9 @@ from .logins import Login, Termination
 class Verdict:
     """Whether a session stands.
 
-    One that is not `active` has ended, or is not `known`: it has ended and been forgotten, or was
-    never named, or what proves it is not valid. Whoever was named and stands is always known.
+    A session that is not `active` has ended, or is not `known`. It is not known if it has ended and
+    been forgotten, was never named, or if its token is not valid. A session that was named and
+    stands is always known.
     """
 
     active: bool = False
@@ -22,7 +23,7 @@ class Verdict:
     epoch: int | None = None
     """The login's; or that of the termination, if it has ended."""
     reason: str | None = None
-    """Why it has ended, as its pages are told."""
+    """Why it has ended: the `reason` that its pages are told."""
     detail: dict[str, Any] | None = attrs.field(default=None, repr=False)
     expires: float | None = None
     """Unix seconds until which the token is valid, if one was asked about or given."""
@@ -37,7 +38,7 @@ UNKNOWN: Final = Verdict()
 def verdict_of(
     room: str, session: str, found: Login | Termination | None, expires: float | None = None
 ) -> Verdict:
-    """Put into words what a look has found, by a token that `expires` or without one."""
+    """Return the verdict for what a check has found; `expires` is the token's, if there was one."""
     if found is None:
         return UNKNOWN
     if isinstance(found, Login):

@@ -170,7 +170,7 @@ class Decisions:
         on_decision: OnDecision | None,
         caller: str,
     ) -> tuple[Outcome, bool]:
-        """Wait for the turn, carry out, wait until it is durable; return whether it was repeated."""
+        """Wait for the turn, carry out, wait for the ledger; return whether it was repeated."""
         self._refuse_while_draining()
         room = wanted.room
         await self._take_turn(room)

@@ -35,7 +35,7 @@ _ESCAPED = re.compile(rb"\\([0-7]{3})")
 
 
 def companion(path: Path, suffix: str) -> Path:
-    """Return the name of a file that belongs to a ledger."""
+    """Return the path of a file beside the ledger's own: its lock, or one of SQLite's."""
     return path.with_name(path.name + suffix)
 
 
@@ -135,7 +135,7 @@ def read_mount_points(table: bytes) -> set[Path]:
 
 
 def create(path: Path) -> None:
-    """Make the ledger's own file, empty and private, if there is none."""
+    """Create the ledger's own file, empty and private, if there is none."""
     os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, _PRIVATE))
 
 

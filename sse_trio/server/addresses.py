@@ -1,4 +1,4 @@
-"""Whose a connection is: the address of a peer, or whom a trusted proxy names."""
+"""The client's address: that of the peer, or the one that a trusted proxy names."""
 
 import functools
 import ipaddress
@@ -7,19 +7,19 @@ from typing import Final
 from ..config import Config
 
 LOCAL: Final = "unix"
-"""In the place of an address: the peer came by a Unix socket, and so is on this machine."""
+"""In place of an address: the peer came by a Unix socket, and so is on this machine."""
 
 # Addresses that are known already: to read one takes 5 us, and many connections share one.
 _ADDRESSES = 4096
 
-# Proxies that a request can come through, and the characters of one's address, with a zone and a
-# port. What is beyond has been written by somebody who wants it to be read.
+# The most proxies that a request can come through, and the most characters of an address with its
+# zone and port. Whatever is longer was written by somebody who wants the server to waste time.
 _HOPS = 16
 _LONGEST = 96
 
 
 def client_address(host: str, forwarded_for: str | None, config: Config) -> str:
-    """Return whose connection this is: `host`, or whom trusted proxies say it is for.
+    """Return the client's address: `host`, or the one that trusted proxies name.
 
     The proxies append to ``X-Forwarded-For``, so it is read from its end, up to the first
     address that is not a trusted proxy's; what stands before that may be forged. At

@@ -43,7 +43,7 @@ class Connection(HasDeadline):
         self._needed = 0
 
     def ready(self) -> None:
-        """Read, and answer what is usual; what has only just come need not be parked for it."""
+        """Read, and answer what is usual. A new connection need not be parked before this."""
         try:
             self._read()
         except Exception as error:  # noqa: BLE001
@@ -179,7 +179,7 @@ class Connection(HasDeadline):
     def _upgrade(self, upgrade: Upgrade, address: str) -> None:
         fields = b"".join(b"%b: %b\r\n" % field for field in upgrade.headers)
         if self._send(b"HTTP/1.1 101 Switching Protocols\r\n" + fields + b"\r\n"):
-            self.cut()  # it is owed the answers to requests before, and does not read them
+            self.cut()  # it does not read the answers to its earlier requests
         else:
             self._leave()
             start_conversation(self._server, self.transport, address, b"")
@@ -187,7 +187,7 @@ class Connection(HasDeadline):
     def _answer(
         self, wanted: Notify | Release | routes.Question, data: bytes, address: str
     ) -> None:
-        """Answer in this step, if there is nothing to wait for; a task does the rest."""
+        """Answer in this step, if there is nothing to wait for; otherwise, have a task answer."""
         try:
             if isinstance(wanted, Notify | Release):
                 self._announce(wanted, data, address)
@@ -219,12 +219,12 @@ class Connection(HasDeadline):
         """Send what the kernel takes; return what it does not."""
         try:
             sent = self.transport.socket.send(data)
-        except OSError:  # it is full, or whoever reads from it is about to notice
+        except OSError:  # it is full, or the next read will report what is wrong with it
             return data
         return data[sent:] if sent < len(data) else b""
 
     async def _answer_later(self, accepted: Accepted, data: bytes) -> None:
-        """Answer when there is nothing left to wait for."""
+        """Answer when the notify is durable, everybody is told, and the caller's `wait` is over."""
         outcome, wait = accepted.outcome, accepted.wanted.wait
         try:
             if not accepted.finished:

@@ -1,4 +1,4 @@
-"""HTTP requests that are not usual, or not answered in one step: a task, and h11.
+"""HTTP requests that are not usual: each is read by h11, in a task.
 
 h11 judges every byte, `core.requests` says what a request asks for, and this module does it.
 Whatever a client does ends here: nothing it causes leaves `Exchange.run`.
@@ -38,8 +38,8 @@ EVENTS: Final = 8
 class Exchange:
     """The request that `data` begins, and any that follow at once, until all are answered.
 
-    Then `done` is called with the data that is left over. If `answer` is given, it answers the
-    first request, which is only read.
+    Then `done` is called with the data that is left over. If `answer` is given, it is the answer
+    to the first request, which is read and not carried out.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Exchange:
         self._begin_request()
         self._address = transport.host
         self._is_over = True
-        """Whether the connection is to end with this, and not somebody else's from now on."""
+        """Whether the connection ends with this; if not, something else has taken it over."""
 
     def _begin_request(self) -> None:
         """Begin with another request."""
@@ -76,7 +76,7 @@ class Exchange:
         self._head_only = False
 
     async def run(self, seconds: float) -> None:
-        """Answer what comes; what has begun to come already has so many seconds left."""
+        """Answer the requests; the one that has begun to come has so many `seconds` left."""
         try:
             await self._serve(seconds)
         except (trio.BrokenResourceError, trio.ClosedResourceError):
@@ -193,7 +193,7 @@ class Exchange:
         return client_address(self._transport.host, forwarded, self._config)
 
     def _refuse_guessers(self, outcome: Wanted) -> Wanted:
-        """Count wrong keys, and refuse an address unheard that has presented too many."""
+        """Count wrong keys; refuse an address that has presented too many, whatever its key is."""
         unauthorized = outcome == problems.UNAUTHORIZED
         if not unauthorized and not isinstance(outcome, Keyed):
             return outcome
@@ -225,7 +225,7 @@ class Exchange:
                     self._hub.counters.refused_handshakes[outcome.handshake] += 1
                 return outcome
             case _ if self._hub.loading:
-                # Nobody can know yet, also where the server shuts down meanwhile.
+                # The server cannot know yet, even if it shuts down meanwhile.
                 self._count_loading(outcome)
                 return problems.DRAINING if self._hub.draining.is_set() else problems.LOADING
             case Notify() | Release():

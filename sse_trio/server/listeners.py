@@ -17,8 +17,8 @@ from .transport import Transport
 
 logger = logging.getLogger("sse_trio")
 
-# What accept(2) reports of a connection that is gone already, or of its network
-# (its manual page, "Error handling"): nothing that the listener has to care about.
+# Errors of accept(2) that are about one connection, which is gone already, or about its network
+# (its manual page, "Error handling"): the listener goes on.
 _STILLBORN = {
     errno.EPERM,
     errno.ECONNABORTED,
@@ -39,8 +39,8 @@ _STILLBORN = {
 _BROKEN = {errno.EBADF, errno.EFAULT, errno.EINVAL, errno.ENOTSOCK}
 _RETRY = 0.1
 
-# Accepted in one go: a crowd costs few wake-ups, and those who are connected already wait no
-# longer for it than for a slice of a fan-out.
+# The most connections that one step accepts: a crowd costs few wake-ups, and the existing
+# connections wait no longer for it than for a slice of a fan-out.
 _AT_ONCE = 64
 
 
@@ -50,8 +50,8 @@ class Listener:
     def __init__(self, listening: socket.socket) -> None:
         listening.setblocking(False)
         if listening.family != socket.AF_UNIX:
-            # Those that are accepted inherit it: every frame is a whole message, and none waits
-            # for the acknowledgement of the last.
+            # Accepted sockets inherit this: every frame is a whole message, and none waits for the
+            # acknowledgement of the last one.
             listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.socket = listening
 
@@ -121,7 +121,7 @@ class UnixListener(Listener):
     """Accepts connections on a Unix socket, which its owner and its group may use.
 
     Raises:
-        OSError: another process listens on it, or something else is there, or it is not allowed.
+        OSError: another process listens on it, or the path is something else, or not allowed.
     """
 
     def __init__(self, path: str) -> None:
@@ -155,7 +155,7 @@ def _remove_abandoned(path: str) -> None:
         if not stat.S_ISSOCK(Path(path).stat().st_mode):
             raise FileExistsError(errno.EEXIST, "")
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-            # A full backlog is somebody's too.
+            # If the backlog is full, somebody listens too.
             probe.setblocking(False)
             try:
                 probe.connect(path)

@@ -24,7 +24,7 @@ class Reply:
 
 
 def fields(answer: Reply | Problem) -> Headers:
-    """Return the headers of an answer, but for what it says about the connection."""
+    """Return the headers of an answer, but for ``Connection``."""
     usual = {
         b"Date": email.utils.formatdate(usegmt=True).encode(),
         b"Content-Type": answer.content_type.encode(),
@@ -33,13 +33,13 @@ def fields(answer: Reply | Problem) -> Headers:
         b"X-Content-Type-Options": b"nosniff",
     }
     if answer.status == http.HTTPStatus.NOT_MODIFIED:
-        # It would have to be the length of what is not sent (RFC 9110, section 8.6).
+        # It would have to be the length of the body that is not sent (RFC 9110, section 8.6).
         del usual[b"Content-Length"]
     return [*(usual | dict(answer.headers)).items()]
 
 
 def usual_answer(answer: Reply | Problem, *, close: bool = False) -> bytes:
-    """Write an answer whose headers replace none of the usual ones, as h11 writes it in 60 us."""
+    """Write an answer whose headers replace none of the usual ones; h11 would take 60 us for it."""
     body = answer.body
     head = _usual_head(int(time.time()), answer.status, answer.content_type)
     more = b"".join(b"%b: %b\r\n" % field for field in answer.headers) if answer.headers else b""

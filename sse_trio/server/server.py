@@ -14,7 +14,7 @@ from .parking import open_parking
 
 
 class Idle(Protocol):
-    """A connection that waits for nothing that would be missed."""
+    """A connection that can be ended without losing a request that has come."""
 
     def cancel(self) -> object:
         """End it."""
@@ -27,9 +27,9 @@ class Server:
     def __init__(self, hub: Hub, spawn: Callable[..., None]) -> None:
         self.hub = hub
         self.public = Heads(hub.config)
-        """What is asked for where browsers are."""
+        """The heads of the requests on the public listener."""
         self.internal = Heads(hub.config, is_public=False)
-        """And where application servers and operators are."""
+        """The heads of the requests on the internal listener."""
         self._wrong_keys = WrongKeys(limit=hub.config.max_wrong_keys)
         hub.on_reload.append(self._reload)
         self.idle: set[Idle] = set()
@@ -52,15 +52,15 @@ class Server:
 
     @property
     def is_closed(self) -> bool:
-        """Whether the server admits nobody and accepts no notify, yet or any more."""
+        """Whether the server admits nobody and accepts no notify: not yet, or not any more."""
         return self.hub.loading or self.hub.draining.is_set()
 
     def is_guessing(self, address: str) -> bool:
-        """Whether an address has presented so many wrong keys that it is not heard for a while."""
+        """Whether an address has presented so many wrong keys that it is refused for a while."""
         return self._wrong_keys.refused(address, self.hub.clock())
 
     def count_right_key(self, address: str) -> None:
-        """Note that an address that is heard has presented the right key."""
+        """Note that an address that is not refused has presented the right key."""
         self._wrong_keys.count_right(address, self.hub.clock())
 
     def count_wrong_key(self, address: str) -> None:
@@ -68,7 +68,7 @@ class Server:
         count = self._wrong_keys.count(address, self.hub.clock())
         self.hub.counters.refused_keys["unauthorized"] += 1
         self.hub.limited_log.warn("a request from %s had a wrong or no key", address)
-        # Whoever shares its address with the application may go on, but not fill the disk.
+        # An address that the application uses too is never refused, but must not fill the disk.
         if count <= self._wrong_keys.limit:
             self.hub.audit.wrong_key(address)
 

@@ -1,4 +1,4 @@
-"""What requests are answered, one file for each kind; and what is answered in one step."""
+"""The answers to requests, a module for each kind; here, the questions answered in one step."""
 
 from ...core.problems import Problem
 from ...core.questions import Check, Sessions, Verify
@@ -8,7 +8,7 @@ from .checks import check, verify
 from .sessions import sessions
 
 Question = Check | Sessions | Verify
-"""What is answered from memory."""
+"""A request that is answered from memory."""
 
 
 def answer(hub: Hub, asked: Question) -> Reply | Problem:

@@ -1,4 +1,4 @@
-"""Notifies and releases: what they have come to, as JSON."""
+"""The answers to notifies and releases."""
 
 from ...core import problems
 from ...core.notify import Notify, Release
@@ -11,7 +11,7 @@ from ..replies import JSON, Reply
 
 
 async def announce(hub: Hub, wanted: Notify | Release, address: str) -> Reply | Problem:
-    """Carry out a notify or release of an address; return the answer when it is due."""
+    """Carry out a notify or release that `address` has sent; return the answer when it is due."""
     try:
         outcome = await hub.decisions.accept(wanted, caller=address)
     except Draining:
@@ -29,16 +29,16 @@ async def announce(hub: Hub, wanted: Notify | Release, address: str) -> Reply | 
 
 def undurable(hub: Hub) -> Problem:
     """Say that a notify or release could not be made durable."""
-    # The ledger says why, and in its own words, once.
+    # Why, the ledger has logged itself, once.
     hub.limited_log.error("a notify or release could not be made durable")
     return problems.UNDURABLE
 
 
 def announced(hub: Hub, outcome: Outcome) -> Reply:
-    """Say what became of a notify or release, and who stands now.
+    """Return the answer that says what became of a notify or release, and who stands now.
 
-    Now, and not when it was decided: an application deletes whoever does not stand, and must
-    not delete a login that came while this answer waited.
+    `standing` is as it is now, and not as it was decided: an application deletes the sessions that
+    are not in it, and must not delete a login that came while this answer waited.
     """
     standing, floor = hub.who_stands(outcome.room)
     # Both are base64url and dots. By hand, this takes a third of the time.

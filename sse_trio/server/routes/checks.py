@@ -1,4 +1,4 @@
-"""Whether logins stand: for applications that ask, and for proxies that ask for them."""
+"""The answers to ``/check``, which applications ask, and to ``/verify``, which proxies ask."""
 
 import urllib.parse
 from typing import Any
@@ -10,7 +10,7 @@ from ...hub.hub import Hub
 from ...strict_json import dumps
 from ..replies import JSON, Reply
 
-# What a proxy that knows only the status is told (RFC 9110, section 11.6.1).
+# A 401 must have a challenge (RFC 9110, section 11.6.1).
 _CHALLENGE = (b"WWW-Authenticate", b"Bearer")
 
 
@@ -27,7 +27,7 @@ def check(hub: Hub, asked: Check) -> Reply:
 
 
 def verify(hub: Hub, asked: Verify) -> Reply | Problem:
-    """Let a request pass, or not."""
+    """Say whether the request that a proxy holds may pass."""
     if asked.token is None:
         return _refused(asked.problem)
     verdict = hub.check(token=asked.token)
@@ -52,7 +52,7 @@ def _refused(reason: str | None) -> Problem:
 
 
 def _quoted(text: str | None) -> bytes:
-    """Percent-encode what may be any text, for a header."""
+    """Percent-encode any text, for a header."""
     return urllib.parse.quote(text or "", safe="").encode("ascii")
 
 
@@ -94,5 +94,5 @@ def _written(verdict: Verdict, **more: Any) -> str:
 
 
 def _introspected(verdict: Verdict) -> str:
-    """Say what RFC 7662, section 2.2 has: of a token that is not active, nothing but that."""
+    """Return the members that RFC 7662, section 2.2 has; an inactive token has only one."""
     return _written(verdict, sub=verdict.room) if verdict.active else '{"active":false}'

@@ -1,4 +1,4 @@
-"""What can be GET: alive, ready, counted, the browser client, and what this is.
+"""The pages that are fetched with GET: health, metrics, the browser client, the index.
 
 The metrics are read off the hub's statistics when somebody asks; nothing is counted
 twice, and no label tells who is logged in.

@@ -1,4 +1,4 @@
-"""Which sessions of a room stand."""
+"""The answer to ``/sessions``."""
 
 import attrs
 
