@@ -503,7 +503,7 @@ async def test_the_members_of_a_check_are_the_codes(start: Start) -> None:
 
 
 def test_the_kinds_of_problems_are_the_codes() -> None:
-    rows = table(PROTOCOL, "Statuses", "kind", "status", "is")
+    rows = table(PROTOCOL, "Statuses", "kind", "status", "meaning")
     assert [(code(row[0]), int(row[1])) for row in rows] == [*problems.STATUSES.items()]
 
 
