@@ -9,7 +9,7 @@ import attrs
 import trio
 
 from ..ledger import Commit
-from .outgoing import OutgoingMessage
+from .letters import Letter
 
 CancelAfter = Callable[[float], AbstractContextManager[object]]
 """Cancels its block after so many seconds."""
@@ -18,15 +18,15 @@ CancelAfter = Callable[[float], AbstractContextManager[object]]
 class Peer(Protocol):
     """What the hub needs of a member's connection; nothing here waits."""
 
-    def offer(self, message: OutgoingMessage) -> bool:
+    def offer(self, message: Letter) -> bool:
         """Send or queue; False if neither can be."""
         ...
 
-    def offer_beat(self, message: OutgoingMessage) -> bool:
+    def offer_beat(self, message: Letter) -> bool:
         """Do the same with a heartbeat, and with what the peer answers without being asked to."""
         ...
 
-    def offer_last(self, message: OutgoingMessage) -> bool:
+    def offer_last(self, message: Letter) -> bool:
         """Send before everything that waits, which is dropped."""
         ...
 

@@ -27,8 +27,8 @@ from ..core.tickets import Ticket
 from ..errors import RemoteProtocolError
 from ..ledger import Ledger
 from .audit import LoginByTicket
+from .letters import Letter
 from .member import Ending, Member, Outcome, Peer, State
-from .outgoing import OutgoingMessage
 from .places import Places
 from .recognition import Recognition
 from .statistics import Counters, Statistics
@@ -154,7 +154,7 @@ class Membership:
         self, members: list[Member], outcome: Outcome, termination: Termination
     ) -> Generator[int, None, None]:
         """Tell each member to log out; yield, with how many it was, where others have a turn."""
-        message = OutgoingMessage(
+        message = Letter(
             messages.Terminate(
                 outcome.room, termination.epoch, termination.reason, termination.detail
             )
@@ -172,7 +172,7 @@ class Membership:
             outcome.note_all_sent()
 
     def _tell_some(
-        self, members: list[Member], outcome: Outcome, message: OutgoingMessage, due: float
+        self, members: list[Member], outcome: Outcome, message: Letter, due: float
     ) -> None:
         """Tell one slice of the members. In a large room each microsecond of this loop counts."""
         superseded, terminated = State.SUPERSEDED, State.TERMINATED
@@ -256,7 +256,7 @@ class Membership:
         if member.state is State.ARRIVING:
             self.counters.joins[code.name.lower()] += 1
         if member.state in (State.ARRIVING, State.JOINED, State.TERMINATED):
-            member.peer.offer(OutgoingMessage(messages.Error(code, why)))
+            member.peer.offer(Letter(messages.Error(code, why)))
             self.close(member, code, why)
 
     def close(self, member: Member, code: int, reason: str) -> None:
@@ -405,7 +405,7 @@ class Membership:
             self._offer(member, messages.Joined(member.room, member.session, epoch, interval))
 
     def _offer(self, member: Member, message: messages.ServerMessage) -> None:
-        if not member.peer.offer(OutgoingMessage(message)):
+        if not member.peer.offer(Letter(message)):
             self._close_slow(member)
 
     def _leave_room(self, member: Member) -> None:
@@ -441,7 +441,7 @@ class Membership:
         due = self._timers.due(now)
         if not due:
             return
-        beat = OutgoingMessage(messages.Heartbeat(self._time()))
+        beat = Letter(messages.Heartbeat(self._time()))
         members: list[Member] = []
         for item in due:
             if isinstance(item, Member):
@@ -458,7 +458,7 @@ class Membership:
             self._beat_some(some, now, beat)
             yield len(some)
 
-    def _beat_some(self, members: Iterable[Member], now: float, beat: OutgoingMessage) -> None:
+    def _beat_some(self, members: Iterable[Member], now: float, beat: Letter) -> None:
         """Do what is due for one slice of the members.
 
         Almost all of them get a heartbeat, and one deadline together for the next: to set their

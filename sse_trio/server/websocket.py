@@ -14,7 +14,7 @@ from wsproto.events import BytesMessage, CloseConnection, Ping, TextMessage
 from wsproto.frame_protocol import CloseReason
 
 from ..core import messages
-from ..hub.outgoing import OutgoingMessage
+from ..hub.letters import Letter
 from ..hub.timers import Timers
 from .outbox import Outbox
 
@@ -141,15 +141,15 @@ class WebSocket(Outbox):
                 self.has_more = True
                 return
 
-    def offer(self, message: OutgoingMessage) -> bool:
+    def offer(self, message: Letter) -> bool:
         """Send or queue a message; False if that cannot be."""
         return self.send(message.encoded(message_frame))
 
-    def offer_beat(self, message: OutgoingMessage) -> bool:
+    def offer_beat(self, message: Letter) -> bool:
         """Send or queue a heartbeat and a ping; False if that cannot be."""
         return self.send(message.encoded(heartbeat_frames))
 
-    def offer_last(self, message: OutgoingMessage) -> bool:
+    def offer_last(self, message: Letter) -> bool:
         """Send a message before everything that waits, which is then not worth sending."""
         return self.send_last(message.encoded(message_frame))
 

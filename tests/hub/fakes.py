@@ -12,9 +12,9 @@ from sse_trio import Config, LedgerError, MemoryLedger
 from sse_trio.core.logins import Record
 from sse_trio.core.messages import ServerMessage, Terminate, encode
 from sse_trio.core.notify import Answer
+from sse_trio.hub.letters import Letter
 from sse_trio.hub.limited_log import LimitedLog
 from sse_trio.hub.membership import Membership
-from sse_trio.hub.outgoing import OutgoingMessage
 from sse_trio.hub.timers import HasDeadline, Timers, slot_width
 
 
@@ -51,12 +51,12 @@ class FakePeer:
         self._messages: list[dict[str, Any]] = []
         self._closes: list[int] = []
 
-    def offer(self, message: OutgoingMessage) -> bool:
+    def offer(self, message: Letter) -> bool:
         return not self.full and self.offer_last(message)
 
     offer_beat = offer
 
-    def offer_last(self, message: OutgoingMessage) -> bool:
+    def offer_last(self, message: Letter) -> bool:
         if self.lost:
             return False
         self._messages.append(json.loads(message.encoded(_encode)))

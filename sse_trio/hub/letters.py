@@ -12,7 +12,7 @@ Encode = Callable[[ServerMessage], bytes]
 """Writes a message as one kind of peer sends it."""
 
 
-class OutgoingMessage:
+class Letter:
     """A message that is to be sent, to one member or to many."""
 
     __slots__ = ("_encodings", "message")
