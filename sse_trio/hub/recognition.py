@@ -1,8 +1,8 @@
-"""Whom the server recognises: the standings, the tickets, and the ledger behind both.
+"""Which logins the server recognises: the standings, the tickets, and the ledger behind both.
 
-Every change of who stands is noted in the ledger in the step that makes it; that a room is
-in use, now and then. So what the ledger has, in the order in which it was noted, is always
-what was once true.
+Every change of who stands is noted in the ledger in the step that makes it. That a room is in use
+is noted only now and then. So what the ledger has, in the order in which it was noted, was always
+true at some moment.
 """
 
 import math
@@ -40,7 +40,7 @@ class View:
     notified: float = 0.0
     """Unix seconds of the last notify. An older login counts as of an epoch before it."""
     now: float = math.inf
-    """Unix seconds of that moment. So does a login from the future."""
+    """Unix seconds of that moment. A login from after it counts as of an epoch before, too."""
 
 
 @attrs.frozen
@@ -84,7 +84,7 @@ class Recognition:
         self._tokens = Tickets(config.authkey, lifetime=self._lifetime, kind=TOKEN)
 
     def restore(self, records: Iterable[tuple[str, Record]]) -> None:
-        """Take up what the ledger remembers, before anybody joins."""
+        """Take over what the ledger remembers, before anybody joins."""
         for room, record in records:
             self._standings.restore(room, record)
 
@@ -99,7 +99,7 @@ class Recognition:
         return standing
 
     def stands(self, login: Ticket) -> bool | None:
-        """Whether a login stands, as far as memory goes; None where that does not know it.
+        """Whether a login stands; None if the room does not know it.
 
         A session that has only joined under this name is no proof.
         """
@@ -148,7 +148,7 @@ class Recognition:
             self._note(room, standing)
 
     def see(self, room: str, session: str) -> None:
-        """Note that the session is there, or has been until now.
+        """Note that the session was seen now.
 
         The ledger hears of it now and then, so that a restart does not make the session and its
         room much older than they are.
@@ -166,10 +166,10 @@ class Recognition:
         return (ticket, token) if ticket and token else (None, None)
 
     def mark_named(self, room: str, session: str) -> bool:
-        """Take up a session that a ticket is to be signed for; False if that changes nothing.
+        """Count a session as named, before a ticket is signed for it; False if nothing changes.
 
-        The room knows it from now on. Otherwise, when the ticket comes back, the room would take
-        the session for one that has ended and was forgotten.
+        The room knows the session from now on. Otherwise, when a page joins with the ticket, the
+        room would take the session for one that has ended and was forgotten.
         """
         if not self._tickets.can_sign or not self.standing(room).mark_named(session):
             return False
@@ -206,9 +206,9 @@ class Recognition:
         return ([], 0) if standing is None else (standing.names(), standing.floor)
 
     def check_token_untrusted(self, token: str, *, renew: bool = False) -> Verdict:
-        """Say whether the session of a token stands; if so, it counts as seen.
+        """Return whether the session of a token stands; if so, it counts as seen.
 
-        A token that is not valid is of nobody who is known.
+        For a token that is not valid, the verdict is "not known".
         """
         try:
             login = self._tokens.verify_untrusted(token, now=self._wall())
@@ -225,11 +225,11 @@ class Recognition:
         seen: bool = False,
         renew: bool = False,
     ) -> Verdict:
-        """Say whether a session stands: nobody who asks gets another answer than who joins.
+        """Return whether a session stands; the answer is what a join would be told.
 
-        `proof` is what a token proves, or the mere number of the login's epoch. This takes up,
-        lifts and ends nothing. With `seen`, a session that stands counts as seen now; with
-        `renew`, it is given a fresh ticket and token.
+        `proof` is what a token proves, or just the number of the login's epoch. This changes
+        nobody's standing. With `seen`, a session that stands counts as seen now. With `renew`,
+        the verdict has a fresh ticket and token.
         """
         standing = self._standings.get(room)
         if standing is None:

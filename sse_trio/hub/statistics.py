@@ -36,7 +36,7 @@ class Statistics:
     checks: Mapping[str, int]
     """Logins that were asked about, by result: active, ended, unknown; or questions: loading."""
     refused_keys: Mapping[str, int]
-    """Requests without a right key, by result: unauthorized, refused (unheard)."""
+    """Requests without a right key, by result: unauthorized (401), refused (429)."""
     refused_handshakes: Mapping[str, int]
     """By reason: method, no_upgrade, version, malformed, origin, loading, draining."""
     terminations_sent: int
@@ -53,7 +53,7 @@ class Statistics:
 
     @property
     def terminations_pending(self) -> int:
-        """Members that were told, and have neither acknowledged nor closed: the cut stay so."""
+        """Members that were told, and neither acknowledged nor closed; the cut ones count too."""
         return self.terminations_sent - self.terminations_acked
 
 

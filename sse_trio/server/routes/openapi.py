@@ -1,6 +1,6 @@
-"""What can be asked over REST, as a machine reads it: OpenAPI 3.1.
+"""The REST API as OpenAPI 3.1 describes it.
 
-The WebSocket is not in it: OpenAPI has no words for that.
+The WebSocket is not in it, because OpenAPI cannot describe one.
 """
 
 import functools
@@ -14,7 +14,7 @@ from ...core.notify import MAX_ID
 from ...core.problems import PREFIX, STATUSES
 from .schemas import COUNT, TEXT, Schema, answers, ref, requests
 
-# What can happen to any request, and what else to one that has a body, or needs the key.
+# The problems of any request, of one that has a body, and of one that needs the key.
 _ANY: Final = ("malformed", "timed-out", "head-too-large", "internal-error")
 _BODY: Final = (*_ANY, "body-too-large", "expectation-failed", "coding-not-implemented")
 _KEYED: Final = (
