@@ -156,7 +156,7 @@ def fill(file: Path, rooms: int) -> None:
     with contextlib.closing(sqlite3.connect(file)) as db, db:
         db.execute(
             "WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n LIMIT ?) "
-            "INSERT INTO standings SELECT 'room ' || i, 1, 1, 1.0, 1.0, ?, '[]', -1 FROM n",
+            "INSERT INTO standings SELECT 'room ' || i, 1, 1, 1.0, 1.0, ?, '[]', -1, NULL FROM n",
             (rooms, f"{{{logins}}}"),
         )
 

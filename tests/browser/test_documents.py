@@ -45,12 +45,11 @@ def test_the_quick_start(
     expect(page.get_by_role("alertdialog")).to_be_visible()
 
 
-@pytest.mark.parametrize("document", [ROOT / "README.md", PAGE], ids=lambda path: path.name)
 def test_the_page_of_an_application_works_as_it_stands(
-    start_hub: StartHub, site: Site, page: Page, tmp_path: Path, document: Path
+    start_hub: StartHub, site: Site, page: Page, tmp_path: Path
 ) -> None:
     """With the client from the application's own server, copied as it says there."""
-    text = document.read_text()
+    text = PAGE.read_text()
     (html, *_) = [block.text for block in fences(text) if "/static/sse-trio.js" in block.text]
     (copy,) = set(re.findall(r"^ *(cp .*/sse-trio\.js\" static/)$", text, re.MULTILINE))
     (tmp_path / "static").mkdir()

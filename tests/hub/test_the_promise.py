@@ -380,7 +380,8 @@ class Promise(RuleBasedStateMachine):
         if isinstance(request.result, sse_trio.LedgerError):
             return
         if isinstance(request.result, Exception):
-            assert type(request.result) is request.expected
+            assert isinstance(request.expected, type)
+            assert isinstance(request.result, request.expected)
             return
         assert request.result is not None
         assert request.result.epoch == request.expected
