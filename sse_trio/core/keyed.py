@@ -45,7 +45,7 @@ def read_json_untrusted(
             raise ValueError("the body must be a JSON object")
         wanted = read(members)
         if isinstance(wanted, Notify):
-            wanted.limit(config)
+            wanted.check_limit(config)
         presented = _presented_keys(members, authorization)
     except ValueError as error:
         return Problem("malformed", str(error))

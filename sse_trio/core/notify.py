@@ -180,20 +180,26 @@ class Notify:
     about: dict[str, Any] | None = attrs.field(default=None, converter=_about, repr=False)
     """A JSON object of at most `MAX_ABOUT` bytes: what a person knows the sender's login by."""
 
+    def check_limit(self, config: Config) -> None:
+        """See that the limit is no more than a room may have.
+
+        Raises:
+            ValueError: it is.
+        """
+        most = config.max_remembered_sessions - 1
+        if isinstance(self.max_sessions, int) and self.max_sessions > most:
+            raise ValueError(f"max_sessions must be from 1 to {most}, or null for that")
+
     def limit(self, config: Config) -> int | None:
         """Return the limit that this gives the room; None if that is the configured one.
 
-        Raises:
-            ValueError: it is more than a room may have.
+        What was checked stays valid where a reload has lowered the most since, as it does for the
+        rooms that have it already.
         """
         if self.max_sessions is CONFIGURED:
             return None
         most = config.max_remembered_sessions - 1
-        if self.max_sessions is None:
-            return most
-        if self.max_sessions > most:
-            raise ValueError(f"max_sessions must be from 1 to {most}, or null for that")
-        return self.max_sessions
+        return most if self.max_sessions is None else self.max_sessions
 
     @id.validator
     def _check_id(self, _: object, value: object) -> None:

@@ -164,7 +164,7 @@ class Hub:
                 at_limit=at_limit,
                 about=about,
             )
-            wanted.limit(self.config)
+            wanted.check_limit(self.config)
         return await self.decisions.accept(wanted, on_decision=on_decision)
 
     async def release(

@@ -194,12 +194,16 @@ def test_a_room_may_be_given_any_limit_below_what_it_remembers(remembered: int, 
     config = Config(max_remembered_sessions=remembered)
     assert Notify(room="u1").limit(config) is None
     assert Notify(room="u1", max_sessions=None).limit(config) == most
+    for wanted in (Notify(room="u1"), Notify(room="u1", max_sessions=None)):
+        wanted.check_limit(config)
     for limit in (1, most):
-        assert Notify(room="u1", max_sessions=limit).limit(config) == limit
+        notify = Notify(room="u1", max_sessions=limit)
+        notify.check_limit(config)
+        assert notify.limit(config) == limit
     for limit in (most + 1, 10**30):
         notify = Notify(room="u1", max_sessions=limit)
         with pytest.raises(ValueError, match=f"^max_sessions must be from 1 to {most}, or null "):
-            notify.limit(config)
+            notify.check_limit(config)
 
 
 # -- a release --------------------------------------------------------------------------

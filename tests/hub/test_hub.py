@@ -48,6 +48,18 @@ async def test_notifies_of_one_room_are_serialised_and_of_several_are_not(
     assert (ledger.most_at_once, ledger.rooms_at_once) == (1, 2)
 
 
+async def test_a_notify_keeps_its_limit_where_a_reload_lowers_the_most_before_its_turn(
+    hub: sse_trio.Hub, autojump_clock: MockClock
+) -> None:
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(partial(hub.notify, "u1", sender="s1"))
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.start_soon(partial(hub.notify, "u1", sender="s2", max_sessions=63))
+        await trio.testing.wait_all_tasks_blocked()
+        hub.reload(attrs.evolve(hub.config, max_remembered_sessions=2))
+    assert hub.view("u1").logins == {"s1", "s2"}
+
+
 async def test_of_two_notifies_at_once_the_later_sender_stays(
     hub: sse_trio.Hub, autojump_clock: MockClock
 ) -> None:
