@@ -91,8 +91,9 @@ class _Log:
     """The logger ``sse_trio.audit``: its lines wait, and can be lost, as those of any logger."""
 
     def write(self, lines: bytes) -> None:
-        for line in lines.decode().splitlines():
-            logger.info("%s", line)
+        # A room or an `about` may hold what `str.splitlines` takes for the end of a line.
+        for line in lines.splitlines():
+            logger.info("%s", line.decode())
 
     def reopen(self) -> None:
         pass

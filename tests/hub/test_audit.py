@@ -350,6 +350,17 @@ def test_the_servers_own_log(caplog: pytest.LogCaptureFixture) -> None:
         assert sink is None
 
 
+def test_what_others_take_for_the_end_of_a_line_ends_none(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "sse_trio.audit")
+    about = {"browser": "a\x85b\u2028c\u2029d\ne\rf\x1cg"}
+    with open_sink("log") as sink:
+        audit = Audit(sink, wall=lambda: 0.0, failed=lambda _: None)
+        audit.refused(Notify(room="u\u20281", sender="s1", about=about), 1, "192.0.2.1")
+    (record,) = caplog.records
+    written = json.loads(record.getMessage())
+    assert (written["room"], written["about"]) == ("u\u20281", about)
+
+
 def test_an_operator_finds_a_session() -> None:
     """As `printf %s SESSION | sha256sum | cut -c1-16` does."""
     assert fingerprint("s1") == hashlib.sha256(b"s1").hexdigest()[:16]
