@@ -229,7 +229,7 @@ class Recognition:
 
         `proof` is what a token proves, or just the number of the login's epoch. This changes
         nobody's standing. With `seen`, a session that stands counts as seen now. With `renew`,
-        the verdict has a fresh ticket and token.
+        it does too, and the verdict has a fresh ticket and token.
         """
         standing = self._standings.get(room)
         if standing is None:
@@ -237,9 +237,12 @@ class Recognition:
         now = self._wall()
         expires = proof.expires if isinstance(proof, Ticket) else None
         verdict = verdict_of(room, session, standing.check(session, proof, now=now), expires)
-        if verdict.active and seen:
+        renew = verdict.active and renew and self._tickets.can_sign
+        if renew or (verdict.active and seen):
             self.see(room, session)
-        if verdict.active and renew and self._tickets.can_sign:
+        if renew:
+            # What is given out now is valid for a lifetime, and the room is to know it as long.
+            self._standings.touch(room, now)
             assert verdict.epoch is not None
             now = max(now, standing.notified)
             ticket, token = self.mint(Ticket(room, session, verdict.epoch), now)

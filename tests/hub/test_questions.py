@@ -8,6 +8,7 @@ import trio
 from trio.testing import MockClock
 
 import sse_trio
+from sse_trio.core.tokens import LEEWAY
 from sse_trio.core.verdict import UNKNOWN
 from sse_trio.hub.hub import Hub
 from sse_trio.hub.member import Member
@@ -149,6 +150,27 @@ async def test_a_token_that_is_shown_keeps_its_login_its_place(
     else:
         with pytest.raises(sse_trio.LimitReached):
             await hub.notify("u1", sender="s2")
+
+
+@pytest.mark.parametrize("is_room_in_use", [False, True])
+async def test_what_is_given_out_is_known_for_as_long_as_it_is_valid(
+    nursery: trio.Nursery, autojump_clock: MockClock, is_room_in_use: bool
+) -> None:
+    hub = await opened(nursery, max_sessions=2)
+    await hub.notify("u1", sender="s1")
+    token: str | None = None
+    # The second is so soon after the first that the ledger is not told of it.
+    for seconds in (LIFETIME * 0.99, LIFETIME / 50):
+        await trio.sleep(seconds)
+        token = hub.check("u1", "s1", renew=True).token
+    if is_room_in_use:
+        await trio.sleep(LIFETIME - 1)
+        assert (await hub.notify("u1", sender="s2")).ended == ()
+    else:
+        await trio.sleep(LIFETIME - 1 + LEEWAY)
+        for _ in hub.recognition.sweep():
+            pass
+    assert hub.check(token=token).active
 
 
 async def test_a_login_is_renewed_as_what_it_is(
