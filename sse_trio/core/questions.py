@@ -4,6 +4,8 @@
 which sessions of a room do. Every refusal is a `ValueError` whose message can be shown.
 """
 
+import functools
+import re
 import urllib.parse
 from collections.abc import Iterable
 from typing import Any, Final
@@ -92,6 +94,8 @@ def read_introspection(body: bytes) -> Check:
     Raises:
         ValueError: it is not a form, or does not have exactly one token.
     """
+    if body.count(b"%") > _ESCAPES:
+        raise ValueError(f"the body must not have more than {_ESCAPES} percent signs")
     try:
         fields = urllib.parse.parse_qsl(
             body.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=_FIELDS
@@ -126,14 +130,19 @@ def read_verify(cookies: Iterable[bytes], authorizations: Iterable[bytes], cooki
     `cookies` and `authorizations` are the values of the headers, `cookie` is the cookie's name
     (RFC 6265, sections 4.1.1 and 5.4, and RFC 6750, section 2.1).
     """
-    wanted = cookie.encode() + b"="
-    pairs = [pair.strip(b" \t") for line in cookies for pair in line.split(b";")]
-    tokens = {unquoted(pair.removeprefix(wanted)) for pair in pairs if pair.startswith(wanted)}
+    found = [value for line in cookies for value in _cookie(cookie).findall(line)]
+    tokens = {unquoted(value.rstrip(b" \t")) for value in found}
     tokens = tokens or {token for value in authorizations if (token := bearer(value))}
     if len(tokens) > 1:
         return Verify(problem="ambiguous")
     token = tokens.pop() if tokens else b""
     return Verify(token.decode("latin-1")) if token else Verify(problem="missing")
+
+
+@functools.lru_cache(8)
+def _cookie(name: str) -> re.Pattern[bytes]:
+    """Find the values of a cookie: to cut a head of nothing but semicolons apart takes 6 ms."""
+    return re.compile(rb"(?:\A|;)[ \t]*" + re.escape(name.encode()) + rb"=([^;]*)")
 
 
 def bearer(authorization: bytes) -> bytes:
@@ -147,8 +156,11 @@ def unquoted(value: bytes) -> bytes:
     return value[1:-1] if len(value) > 1 and value[:1] == value[-1:] == b'"' else value
 
 
+# Of a form. To decode 64 KiB of nothing but percent-encoded characters would take 15 ms in one
+# step; a token has hardly any that need it.
 _FIELDS: Final = 100
 _QUERY_MEMBERS: Final = frozenset(attrs.fields_dict(LoginQuery))
+_ESCAPES: Final = 1000
 
 
 def _login_query(members: dict[str, Any]) -> LoginQuery:

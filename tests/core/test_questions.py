@@ -119,6 +119,7 @@ def test_the_sessions_of_nobody(members: dict[str, Any]) -> None:
         (b"token_type_hint=access_token&token=a&x=", "a"),
         (b"token=a+b%2e%C3%BC", "a b.\xfc"),
         (b"&".join([b"a=b"] * 99 + [b"token=a"]), "a"),
+        (b"token=" + b"%41" * 1000, "A" * 1000),
     ],
 )
 def test_a_form_asks_about_a_token(body: bytes, token: str) -> None:
@@ -134,6 +135,7 @@ def test_a_form_asks_about_a_token(body: bytes, token: str) -> None:
         (b"token=\xff", "^the body must be a form$"),
         (b"token=%ff", "^the body must be a form$"),
         (b"&".join([b"a=b"] * 100 + [b"token=a"]), "^the body must be a form$"),
+        (b"token=" + b"%41" * 1001, "^the body must not have more than 1000 percent signs$"),
     ],
 )
 def test_what_is_no_such_form(body: bytes, why: str) -> None:
@@ -167,6 +169,8 @@ AMBIGUOUS = Verify(problem="ambiguous")
         ([b"cc=a; xc=a; C=a; c =a"], MISSING),
         ([b"c=a"], Verify("a")),
         ([b" x=y ;\tc=a=b ; z"], Verify("a=b")),
+        ([b"x c=b;;c= a"], Verify(" a")),
+        ([b"x", b"c=a"], Verify("a")),
         ([b'c="a"'], Verify("a")),
         ([b'c="'], Verify('"')),
         ([b"c=\xff"], Verify("\xff")),
