@@ -22,6 +22,7 @@ from .conversation import start_conversation
 from .exchange import READ, Exchange
 from .replies import Reply, usual_answer
 from .routes.announcements import announced, undurable
+from .routes.checks import CHECKS_AT_ONCE
 from .server import Server
 from .transport import Transport
 
@@ -168,6 +169,8 @@ class Connection(HasDeadline):
                 case Verify():
                     self._answer(wanted, data, address)
                     return
+                case Check() if len(wanted.queries) > CHECKS_AT_ONCE:
+                    pass
                 case Notify() | Release() | Check() | Sessions() if not self._server.is_guessing(
                     address
                 ):

@@ -23,6 +23,7 @@ from .addresses import client_address
 from .conversation import start_conversation
 from .replies import Reply, fields
 from .routes.announcements import announce
+from .routes.checks import check_many
 from .routes.pages import render
 from .server import Server
 from .transport import Transport
@@ -230,7 +231,9 @@ class Exchange:
                 return problems.DRAINING if self._hub.draining.is_set() else problems.LOADING
             case Notify() | Release():
                 return await announce(self._hub, outcome, self._address)
-            case Check() | Sessions() | Verify():
+            case Check():
+                return await check_many(self._hub, outcome, self._server.give_way)
+            case Sessions() | Verify():
                 return routes.answer(self._hub, outcome)
             case Upgrade():
                 self._hub.counters.refused_handshakes["draining"] += 1

@@ -16,6 +16,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 import sse_trio
 from sse_trio.core.heads import Heads
+from sse_trio.core.questions import MAX_CHECKS
 from sse_trio.core.requests import Wanted
 from sse_trio.server.connection import Connection
 from sse_trio.server.server import Server
@@ -124,6 +125,27 @@ async def test_others_have_their_turn_while_strangers_send_much(
         await stream.aclose()
     # Up to a thousand for each of them; read in one step, it was 8,000 to 110,000.
     assert 100 < innocent.most < STRANGERS * 4000
+
+
+async def test_others_have_their_turn_while_many_logins_are_asked_about(
+    start: Start, autojump_clock: MockClock
+) -> None:
+    hub = await start()
+    await hub.notify("u1", sender="s1")
+    checks = [{"room": "u1", "session": "s1", "renew": True}] * MAX_CHECKS
+    body = json.dumps({"key": KEY, "checks": checks}).encode()
+    head = POST.replace(b"/notify", b"/check") + b"Content-Length: %d\r\n\r\n" % len(body)
+    innocent = Innocent()
+    async with await connect(hub) as stream, trio.open_nursery() as onlookers:
+        await wait_all_tasks_blocked()
+        onlookers.start_soon(innocent.run)
+        await trio.lowlevel.checkpoint()
+        with innocent.looking_on():
+            await send_much(stream, head + body)
+        onlookers.cancel_scope.cancel()
+    assert hub.statistics().checks == {"active": MAX_CHECKS}
+    # To read it is one step, of 5,000. When to judge them was one too, it was 20,000.
+    assert 100 < innocent.most < 10_000
 
 
 async def test_of_many_requests_at_once_each_turn_has_one(
