@@ -67,6 +67,12 @@ ATTACKS = {
     "a trailer": filled(CHUNKED + b"0\r\n", b"a:\r\n", b"\r\n"),
     "a body of empty objects": with_length(filled(b'{"room":[', b"{},", b"1]}")),
     "a body of numbers": with_length(filled(b'{"room":[', b"1,", b"1]}")),
+    "a form of nothing but escapes": with_length(filled(b"token=", b"%41", b""))
+    .replace(b"/notify", b"/check", 1)
+    .replace(b"application/json", b"application/x-www-form-urlencoded", 1),
+    "a cookie of semicolons": filled(
+        b"GET /verify HTTP/1.1\r\nHost: test\r\nCookie: ", b";", b"\r\n\r\n"
+    ),
     "empty lines": filled(b"", b"\r\n", b"") + b"GET / HTTP/1.1\r\n\r\n",
 }
 
