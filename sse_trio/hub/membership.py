@@ -23,6 +23,7 @@ from ..core.logins import Login, Termination
 from ..core.messages import CloseCode
 from ..core.notify import LAST_JOINED, Notify, Release
 from ..core.rooms import Rooms
+from ..core.standing import Standing
 from ..core.tickets import Ticket
 from ..errors import RemoteProtocolError
 from ..ledger import Ledger
@@ -351,7 +352,7 @@ class Membership:
             self.refuse(member, CloseCode.TOO_MANY, "too many connections in this room")
             return
         self.counters.joins["joined"] += 1
-        self._admit(room, session, login, member.address)
+        self._admit(standing, room, session, login, member.address)
         member.next_beat = self._timers.now() + first_delay(
             self._config.heartbeat_interval, self._jitter
         )
@@ -370,24 +371,25 @@ class Membership:
         login = standing.login(ticket.session, ticket)
         if standing.superseded(login):
             return False
-        self._admit(ticket.room, ticket.session, login, None)
+        self._admit(standing, ticket.room, ticket.session, login, None)
         return True
 
-    def _admit(self, room: str, session: str, login: Login, address: str | None) -> None:
+    def _admit(
+        self, standing: Standing, room: str, session: str, login: Login, address: str | None
+    ) -> None:
         """Admit a login that stands: the room knows it from now on."""
-        standing = self.recognition.standing(room)
-        before = standing.standing_sessions()
+        ended: frozenset[str] = frozenset()
         is_lifted = login.epoch > standing.epoch
+        before = standing.standing_sessions() if is_lifted else set()
         is_news = standing.admit(session, login)
         if is_lifted:
             # The room had lost its memory. The newest login's own proof ends the older ones.
+            after = standing.standing_sessions()
+            ended = frozenset(before - after)
             termination = Termination(standing.epoch, "login")
-            ending = self._end(
-                standing.standing_sessions(), termination, Outcome(room, standing.epoch)
-            )
+            ending = self._end(after, termination, Outcome(room, standing.epoch))
             deque(ending.telling, maxlen=0)
         if is_news and login.named:
-            ended = frozenset(before - standing.standing_sessions())
             self._began_by_ticket(
                 LoginByTicket(room, session, login.epoch, ended, is_lifted), address
             )
