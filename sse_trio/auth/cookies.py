@@ -16,6 +16,7 @@ from urllib.parse import parse_qsl, quote, urlencode
 
 import attrs
 
+from ..core.cookies import cookie_values
 from ..core.messages import name
 from ..core.tokens import TokenKind, epoch, number, written
 from ..errors import LocalProtocolError
@@ -137,15 +138,12 @@ def _attributes(settings: Settings, cookie: str) -> str:
 
 def find(headers: Iterable[bytes], settings: Settings) -> tuple[list[str], list[str]]:
     """Return the different values of either cookie in the ``Cookie`` headers, as they come."""
-    pairs = [
-        # Of space and tab alone: what else Python strips could make another name one of ours.
-        pair.strip(" \t").partition("=")
-        for header in headers
-        for pair in header.decode("latin-1").split(";")
-    ]
-    nr1, nr2 = names(settings)
+    lines = list(headers)
     # The same value twice, for example from a parent domain too, is not ambiguous.
-    first, second = [list(dict.fromkeys(v for k, _, v in pairs if k == n)) for n in (nr1, nr2)]
+    first, second = [
+        list(dict.fromkeys((v or b"").decode("latin-1") for v in cookie_values(lines, cookie)))
+        for cookie in names(settings)
+    ]
     return first, second
 
 
