@@ -116,12 +116,8 @@ def _check_max_sessions(_: object, __: object, value: Any) -> None:
         raise ValueError("max_sessions must be at least 1")
 
 
-def _check_epoch(_: object, __: object, value: Any) -> None:
-    check_epoch(value)
-
-
-def check_epoch(value: Any) -> None:
-    """Check the number of a login's epoch, where one is given.
+def check_epoch(_: object, __: object, value: Any) -> None:
+    """Check the number of a login's epoch, where one is given; for a field.
 
     Raises:
         ValueError: it is none.
@@ -227,7 +223,7 @@ class Release:
     reason: str = attrs.field(default="logout", validator=_check_reason)
     wait: float = attrs.field(default=0.0, validator=_check_wait)
     """Seconds to hold the answer for acknowledgements."""
-    epoch: int | None = attrs.field(default=None, validator=_check_epoch)
+    epoch: int | None = attrs.field(default=None, validator=check_epoch)
 
 
 @attrs.frozen

@@ -17,6 +17,24 @@ from .notify import check_epoch
 MAX_CHECKS = 100
 
 
+def _room(value: Any) -> str | None:
+    return None if value is None else name(value, "room")
+
+
+def _session(value: Any) -> str | None:
+    return None if value is None else name(value, "session")
+
+
+def _check_token(_: object, __: object, value: Any) -> None:
+    if not isinstance(value, str | None):
+        raise ValueError("token must be a string")
+
+
+def _check_flag(_: object, flag: "attrs.Attribute[bool]", value: Any) -> None:
+    if not isinstance(value, bool):
+        raise ValueError(f"{flag.name} must be true or false")
+
+
 @attrs.frozen(kw_only=True)
 class LoginQuery:
     """The question whether one login stands: by its token, or by its room and session.
@@ -25,14 +43,14 @@ class LoginQuery:
         ValueError: it is neither, or a value is outside the limits of `docs/protocol.md`.
     """
 
-    token: str | None = attrs.field(default=None, repr=False)
-    room: str | None = attrs.field(default=None, repr=False)
-    session: str | None = attrs.field(default=None, repr=False)
-    epoch: int | None = None
+    token: str | None = attrs.field(default=None, validator=_check_token, repr=False)
+    room: str | None = attrs.field(default=None, converter=_room, repr=False)
+    session: str | None = attrs.field(default=None, converter=_session, repr=False)
+    epoch: int | None = attrs.field(default=None, validator=check_epoch)
     """The login's epoch, if the application has kept it."""
-    seen: bool = False
+    seen: bool = attrs.field(default=False, validator=_check_flag)
     """Whether the session is there now. A token says so by itself."""
-    renew: bool = False
+    renew: bool = attrs.field(default=False, validator=_check_flag)
     """Whether a fresh token and ticket are wanted."""
 
     def __attrs_post_init__(self) -> None:
@@ -160,14 +178,4 @@ _ESCAPES: Final = 1000
 def _login_query(members: dict[str, Any]) -> LoginQuery:
     """Read the question about one login; a member that is null counts as left out."""
     known = {key: members[key] for key in _QUERY_MEMBERS if members.get(key) is not None}
-    token = known.get("token")
-    if not isinstance(token, str | None):
-        raise ValueError("token must be a string")
-    for flag in ("seen", "renew"):
-        if not isinstance(known.get(flag, False), bool):
-            raise ValueError(f"{flag} must be true or false")
-    for named in ("room", "session"):
-        if named in known:
-            known[named] = name(known[named], named)
-    check_epoch(known.get("epoch"))
     return LoginQuery(**known)

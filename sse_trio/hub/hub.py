@@ -25,6 +25,7 @@ from ..core.notify import (
     Notify,
     Release,
 )
+from ..core.questions import LoginQuery
 from ..core.tickets import Ticket
 from ..core.verdict import Verdict
 from ..errors import LedgerError, LocalProtocolError
@@ -292,15 +293,11 @@ class Hub:
         Raises:
             LocalProtocolError: a value is outside the protocol's limits.
         """
-        if token is not None:
-            if not (room is session is epoch is None):
-                raise LocalProtocolError("a token says by itself whose it is")
-            return self.recognition.check_token_untrusted(token, renew=renew)
         with _callers_mistakes():
-            asked = Release(room=room, session=session, epoch=epoch)
-        return self.recognition.check(
-            asked.room, asked.session, asked.epoch, seen=seen, renew=renew
-        )
+            query = LoginQuery(
+                token=token, room=room, session=session, epoch=epoch, seen=seen, renew=renew
+            )
+        return self.recognition.judge_untrusted(query)
 
     def who_stands(self, room: str) -> tuple[list[str], int]:
         """Return the named sessions that stand in a room, the newest first, and its floor."""

@@ -14,6 +14,7 @@ import attrs
 from ..config import Config
 from ..core.logins import Record
 from ..core.notify import Answer
+from ..core.questions import LoginQuery
 from ..core.standing import Standing
 from ..core.standings import Standings
 from ..core.tickets import TOKEN, Ticket, Tickets, claims_of
@@ -205,16 +206,21 @@ class Recognition:
         standing = self._standings.get(room)
         return ([], 0) if standing is None else (standing.names(), standing.floor)
 
-    def check_token_untrusted(self, token: str, *, renew: bool = False) -> Verdict:
-        """Return whether the session of a token stands; if so, it counts as seen.
+    def judge_untrusted(self, query: LoginQuery) -> Verdict:
+        """Return whether the session of a token stands, or the one that is named.
 
-        For a token that is not valid, the verdict is "not known".
+        That of a token counts as seen. For a token that is not valid, the verdict is "not known".
         """
+        if query.token is None:
+            assert query.room is not None, "a query has a token, or both names"
+            assert query.session is not None
+            names = query.room, query.session
+            return self.check(*names, query.epoch, seen=query.seen, renew=query.renew)
         try:
-            login = self._tokens.verify_untrusted(token, now=self._wall())
+            login = self._tokens.verify_untrusted(query.token, now=self._wall())
         except RemoteProtocolError:
             return UNKNOWN
-        return self.check(login.room, login.session, login, seen=True, renew=renew)
+        return self.check(login.room, login.session, login, seen=True, renew=query.renew)
 
     def check(
         self,

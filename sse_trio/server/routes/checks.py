@@ -47,8 +47,7 @@ def verify(hub: Hub, asked: Verify) -> Reply | Problem:
     """Say whether the request that a proxy holds may pass."""
     if asked.token is None:
         return _refused(asked.problem)
-    verdict = hub.check(token=asked.token)
-    _count(hub, verdict)
+    verdict = _judge(hub, LoginQuery(token=asked.token))
     if not verdict.active:
         return _refused(verdict.reason if verdict.known else "unknown")
     text = (
@@ -74,21 +73,10 @@ def _quoted(text: str | None) -> bytes:
 
 
 def _judge(hub: Hub, query: LoginQuery) -> Verdict:
-    verdict = hub.check(
-        token=query.token,
-        room=query.room,
-        session=query.session,
-        epoch=query.epoch,
-        seen=query.seen,
-        renew=query.renew,
-    )
-    _count(hub, verdict)
-    return verdict
-
-
-def _count(hub: Hub, verdict: Verdict) -> None:
+    verdict = hub.recognition.judge_untrusted(query)
     result = "active" if verdict.active else "ended" if verdict.known else "unknown"
     hub.counters.checks[result] += 1
+    return verdict
 
 
 def _written(verdict: Verdict, **more: Any) -> str:
