@@ -11,7 +11,7 @@ from typing import Any, TextIO
 from .. import strict_json
 from ..errors import ConfigError
 from ..roster import fingerprint
-from . import rest, sessions, terminal
+from . import rest, terminal
 from .status import DONE, FAILED
 
 
@@ -26,12 +26,11 @@ def run(options: argparse.Namespace, stdin: TextIO | None = None) -> int:
     lines = terminal.lines(stdin or sys.stdin)
     if not lines:
         raise ConfigError("standard input must have a token, or with --room an id, on each line")
-    looks: list[dict[str, Any]] = [
+    queries: list[dict[str, Any]] = [
         {"token": line} if options.room is None else {"room": options.room, "session": line}
         for line in lines
     ]
-    members = {"checks": looks}
-    answer = rest.post(options, "ask", "/check", members, timeout=sessions.PATIENCE)
+    answer = rest.post(options, "ask", "/check", {"checks": queries})
     with rest.reading_untrusted():
         verdicts = answer["checks"]
         for verdict in verdicts:

@@ -37,9 +37,7 @@ def run(options: argparse.Namespace, stdin: TextIO | None = None) -> int:
         members = {name: session[name] for name in ("session", "epoch")} | {"room": options.room}
         if options.reason is not None:
             members["reason"] = options.reason
-        answer = rest.post(
-            options, "end a session at", "/release", members, timeout=sessions.PATIENCE
-        )
+        answer = rest.post(options, "end a session at", "/release", members)
         with rest.reading_untrusted():
             pages = int(answer["terminated"])
         print(f"{fingerprint(session['session'])}  ended; connected pages: {pages}")

@@ -25,6 +25,9 @@ _SCHEMES: dict[str, tuple[type[http.client.HTTPConnection], int]] = {
     "https": (http.client.HTTPSConnection, http.client.HTTPS_PORT),
 }
 
+# Seconds that the server has to say something, unless a command says otherwise.
+PATIENCE = 10
+
 JSON = {"Content-Type": "application/json"}
 
 
@@ -117,7 +120,12 @@ def server_at(url: str, *, timeout: float) -> Server:
 
 
 def post(
-    options: argparse.Namespace, doing: str, path: str, members: dict[str, Any], *, timeout: float
+    options: argparse.Namespace,
+    doing: str,
+    path: str,
+    members: dict[str, Any],
+    *,
+    timeout: float = PATIENCE,
 ) -> dict[str, Any]:
     """Send a request with the configured key, and return the members of the answer.
 

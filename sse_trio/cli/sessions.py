@@ -10,9 +10,6 @@ from ..roster import fingerprint
 from . import rest, terminal
 from .status import DONE
 
-# Seconds that it waits for the server to say something.
-PATIENCE = 10
-
 
 def add_arguments(add: Callable[..., object]) -> None:
     """Add whose sessions, and where."""
@@ -32,7 +29,7 @@ def run(options: argparse.Namespace) -> int:
 def standing(options: argparse.Namespace) -> list[dict[str, Any]]:
     """Return the sessions that stand, as the server says it."""
     members = {"room": options.room}
-    answer = rest.post(options, "ask", "/sessions", members, timeout=PATIENCE)
+    answer = rest.post(options, "ask", "/sessions", members)
     with rest.reading_untrusted():
         sessions: list[dict[str, Any]] = answer["sessions"]
     return sessions
