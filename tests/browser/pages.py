@@ -1,10 +1,11 @@
 """Pages with a guard, and what tests ask of them."""
 
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from playwright.sync_api import Page
+from playwright.sync_api import BrowserContext, Page, WebSocketRoute
 
 from .processes import DEADLINE, HubProcess
 
@@ -85,3 +86,30 @@ def said(page: Page, *types: str) -> list[tuple[str, Any]]:
 def kinds(page: Page) -> list[str]:
     """The types of what the guard has said, without the heartbeats."""
     return [kind for kind, _ in said(page)]
+
+
+def play_older_hub(
+    where: Page | BrowserContext, *, heartbeat: int, says: Sequence[str] = (), closes: bool
+) -> list[str]:
+    """Play a hub that does not know a client's heartbeat; return the types of what it is sent.
+
+    To that it `says` something, and closes with 4400 or is silent.
+    """
+    messages: list[str] = []
+    joined = {"type": "joined", "room": "u1", "session": "s1", "epoch": 0, "heartbeat": heartbeat}
+
+    def play(socket: WebSocketRoute) -> None:
+        def hear(message: str | bytes) -> None:
+            messages.append(json.loads(message)["type"])
+            if messages[-1] == "join":
+                socket.send(json.dumps(joined))
+                return
+            for text in says:
+                socket.send(text)
+            if closes:
+                socket.close(code=4400, reason="malformed")
+
+        socket.on_message(hear)
+
+    where.route_web_socket("**", play)
+    return messages

@@ -1,14 +1,13 @@
 """Whoever was away when the notify came is terminated on its return, and never joined again."""
 
-import json
 import signal
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Page, WebSocketRoute
+from playwright.sync_api import Page
 
 from .conftest import StartHub, both_engines
-from .pages import guarded, kinds, said, state, stop_the_clock, wait_for
+from .pages import guarded, kinds, play_older_hub, said, state, stop_the_clock, wait_for
 from .processes import Cable, HubProcess, Site, run_cable
 
 pytestmark = both_engines
@@ -146,18 +145,7 @@ def test_an_older_hub_that_does_not_answer_is_joined_anew(
     hub: HubProcess, site: Site, page: Page
 ) -> None:
     stop_the_clock(page)
-    messages: list[str] = []
-    joined = '{"type": "joined", "room": "u1", "session": "s1", "epoch": 0, "heartbeat": 25}'
-
-    def play(socket: WebSocketRoute) -> None:
-        def hear(message: str | bytes) -> None:
-            messages.append(json.loads(message)["type"])
-            if messages[-1] == "join":
-                socket.send(joined)
-
-        socket.on_message(hear)
-
-    page.route_web_socket("**", play)
+    messages = play_older_hub(page, heartbeat=25, closes=False)
     page.goto(site.page("/", guarded(hub, GUARD)))
     wait_for(page, "joined")
     look(page, "focus")  # nobody asks whoever has just been heard
@@ -177,22 +165,11 @@ def test_an_older_hub_that_refuses_the_question_is_not_asked_again(
     hub: HubProcess, site: Site, page: Page
 ) -> None:
     stop_the_clock(page)
-    messages: list[str] = []
-    joined = '{"type": "joined", "room": "u1", "session": "s1", "epoch": 0, "heartbeat": 25}'
-
-    def play(socket: WebSocketRoute) -> None:
-        def hear(message: str | bytes) -> None:
-            messages.append(json.loads(message)["type"])
-            if messages[-1] == "join":
-                socket.send(joined)
-            else:
-                socket.send('{"type": "heartbeat", "time": 1}')  # it was under way
-                socket.send('{"type": "error", "code": 4400, "message": "an unknown type"}')
-                socket.close(code=4400, reason="malformed")
-
-        socket.on_message(hear)
-
-    page.route_web_socket("**", play)
+    says = [
+        '{"type": "heartbeat", "time": 1}',  # it was under way
+        '{"type": "error", "code": 4400, "message": "an unknown type"}',
+    ]
+    messages = play_older_hub(page, heartbeat=25, says=says, closes=True)
     page.goto(site.page("/", guarded(hub, GUARD)))
     wait_for(page, "joined")
     page.clock.run_for(3_000)

@@ -1,15 +1,14 @@
 """One connection for all tabs of a session: who leads, who follows, and what becomes of it."""
 
-import json
 from typing import Any
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, WebSocketRoute
+from playwright.sync_api import BrowserContext, Page
 
 from sse_trio.browser import SOURCE
 
 from .conftest import StartHub
-from .pages import guarded, kinds, said, state, wait_for, wait_for_members
+from .pages import guarded, kinds, play_older_hub, said, state, wait_for, wait_for_members
 from .processes import HubProcess, Site, run_cable
 
 SHARED = 'room: "u1", session: "s1", share: true'
@@ -175,20 +174,7 @@ def test_tabs_do_not_ask_an_older_hub_that_has_refused_the_question(
     hub: HubProcess, site: Site, context: BrowserContext
 ) -> None:
     """Nor does any of them take the lead, because the one that leads does not ask."""
-    messages: list[str] = []
-    joined = '{"type": "joined", "room": "u1", "session": "s1", "epoch": 0, "heartbeat": 1000}'
-
-    def play(socket: WebSocketRoute) -> None:
-        def hear(message: str | bytes) -> None:
-            messages.append(json.loads(message)["type"])
-            if messages[-1] == "join":
-                socket.send(joined)
-            else:
-                socket.close(code=4400, reason="malformed")
-
-        socket.on_message(hear)
-
-    context.route_web_socket("**", play)
+    messages = play_older_hub(context, heartbeat=1000, closes=True)
     url = site.page("/", guarded(hub, f"{SHARED}, timeout: 1, minDelay: 0"))
     leader, follower = open_tabs(context, url, 2)
     look_until(follower, "log.filter(([type]) => type === 'joined').length === 2")
