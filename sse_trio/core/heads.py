@@ -17,8 +17,9 @@ import attrs
 import h11
 
 from ..config import Config
+from .handshake import Upgrade, handshake_accept
 from .questions import Verify, read_verify
-from .requests import RequestReader, Upgrade, Wanted, handshake_accept
+from .requests import RequestReader, Wanted
 
 # Heads that are remembered. A client that sends many different heads only makes h11 judge those
 # of others again.

@@ -15,10 +15,7 @@ or None while more is needed. Anything else is a bug. A Problem with `close` end
 too, because nobody knows any more where the next request begins.
 """
 
-import base64
-import binascii
 import functools
-import hashlib
 from collections.abc import Callable
 from typing import Final
 
@@ -26,9 +23,9 @@ import attrs
 import h11
 
 from ..config import Config
-from ..origins import normalise
+from .handshake import Upgrade, read_handshake
+from .headers import RequestHeaders
 from .keyed import READERS, Keyed, ReadMembers, read_form_untrusted, read_json_untrusted, with_id
-from .messages import SUBPROTOCOL
 from .problems import TOO_LARGE, Problem
 from .questions import Verify, is_verify, read_verify
 
@@ -38,29 +35,6 @@ NOT_FOUND: Final = Problem("not-found", "there is nothing here")
 
 PRIVATE: Final = frozenset({*READERS, "/metrics", "/readyz", "/openapi.json"})
 """The paths that only the internal listener has, if there is one."""
-
-# RFC 9110, section 7.8: who sends Upgrade names it in Connection.
-_UPGRADE: Final = ((b"Upgrade", b"websocket"), (b"Connection", b"Upgrade"))
-
-_WEBSOCKET_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-
-Headers = list[tuple[bytes, bytes]]
-
-
-@attrs.frozen
-class Upgrade:
-    """A WebSocket handshake; `accept` and `subprotocol` are for the answer."""
-
-    accept: bytes
-    subprotocol: str | None
-
-    @property
-    def headers(self) -> Headers:
-        """The headers of the 101 (RFC 6455, section 4.2.2)."""
-        headers = [*_UPGRADE, (b"Sec-WebSocket-Accept", self.accept)]
-        if self.subprotocol:
-            headers.append((b"Sec-WebSocket-Protocol", self.subprotocol.encode()))
-        return headers
 
 
 @attrs.frozen
@@ -107,7 +81,7 @@ class RequestReader:
         return self.decide(body)
 
     def _head(self, request: h11.Request) -> Problem | Verify | None:
-        headers = _Headers(request)
+        headers = RequestHeaders(request)
         path = _path(request.target)
         is_check = path == "/check"
         self.max_body = self._config.max_check_body if is_check else self._config.max_body
@@ -134,7 +108,7 @@ class RequestReader:
             return attrs.evolve(outcome, close=True)
         return None
 
-    def _unwelcome(self, headers: "_Headers") -> Problem | None:
+    def _unwelcome(self, headers: RequestHeaders) -> Problem | None:
         """Refuse too long a body, and every ``Expect`` but 100-continue (RFC 9110, 10.1.1)."""
         length = headers.get(b"content-length")
         if length is not None and int(length) > self.max_body:
@@ -145,7 +119,7 @@ class RequestReader:
         return None
 
     def _route(
-        self, request: h11.Request, path: str, headers: "_Headers"
+        self, request: h11.Request, path: str, headers: RequestHeaders
     ) -> Wanted | Callable[[bytes], Wanted]:
         method = request.method
         if self._is_public and self._config.internal and path in PRIVATE:
@@ -157,7 +131,7 @@ class RequestReader:
         if path == "/ws":
             if method != b"GET":
                 return attrs.evolve(_not_allowed(b"GET"), handshake="method")
-            return self._upgrade(request, headers)
+            return read_handshake(request, headers, self._config)
         if path in PAGES and (path != "/metrics" or self._config.metrics):
             if method not in (b"GET", b"HEAD"):
                 return _not_allowed(b"GET, HEAD")
@@ -167,7 +141,7 @@ class RequestReader:
         return NOT_FOUND
 
     def _with_key(
-        self, path: str, read: ReadMembers, headers: "_Headers"
+        self, path: str, read: ReadMembers, headers: RequestHeaders
     ) -> Problem | Callable[[bytes], Wanted]:
         """Check the head of a request that needs the key; return what reads its body."""
         media = headers.get(b"content-type")
@@ -186,89 +160,14 @@ class RequestReader:
             return functools.partial(read_form_untrusted, self._config, authorization)
         return functools.partial(read_json_untrusted, self._config, read, authorization)
 
-    def _upgrade(self, request: h11.Request, headers: "_Headers") -> Upgrade | Problem:
-        """Check a client's handshake (RFC 6455, section 4.2.1)."""
-        asked = headers.lists(b"upgrade", b"websocket") and headers.lists(b"connection", b"upgrade")
-        if not asked:
-            return Problem(
-                "upgrade-required", "this path is for WebSockets", _UPGRADE, handshake="no_upgrade"
-            )
-        if headers.get(b"sec-websocket-version") != b"13":
-            return Problem(
-                "upgrade-required",
-                "only version 13 is spoken here",
-                (*_UPGRADE, (b"Sec-WebSocket-Version", b"13")),
-                handshake="version",
-            )
-        key = headers.get(b"sec-websocket-key") or b""
-        if request.http_version < b"1.1" or not _is_nonce(key):
-            malformed = "this is not a well-formed WebSocket handshake"
-            return Problem("malformed", malformed, handshake="malformed")
-        if not self._may_come_from(headers.get(b"origin")):
-            return Problem(
-                "origin-refused", "pages of this origin may not connect", handshake="origin"
-            )
-        offered = headers.tokens(b"sec-websocket-protocol")
-        return Upgrade(
-            accept=handshake_accept(key),
-            subprotocol=SUBPROTOCOL if SUBPROTOCOL.encode() in offered else None,
-        )
 
-    def _may_come_from(self, origin: bytes | None) -> bool:
-        # Browsers always send an Origin. A client that sends none is not a page in a browser.
-        if origin is None or self._config.origins is None:
-            return True
-        try:
-            return normalise(origin.decode("ascii")) in self._config.origins
-        except ValueError:
-            return False
-
-
-class _Headers:
-    """The headers of one request. h11 has lowered the names and checked the values."""
-
-    def __init__(self, request: h11.Request) -> None:
-        self._items = list(request.headers)
-
-    def values(self, wanted: bytes) -> list[bytes]:
-        """Return the values, in their order."""
-        return [value for key, value in self._items if key == wanted]
-
-    def get(self, wanted: bytes) -> bytes | None:
-        """Return the value; a header sent twice is joined as RFC 9110, section 5.3 says."""
-        values = self.values(wanted)
-        return b", ".join(values) if values else None
-
-    def tokens(self, wanted: bytes) -> list[bytes]:
-        """Return a comma-separated list (RFC 9110, section 5.6.1: empty elements are none)."""
-        tokens = map(bytes.strip, (self.get(wanted) or b"").split(b","))
-        return [token for token in tokens if token]
-
-    def lists(self, wanted: bytes, token: bytes) -> bool:
-        """Whether a case-insensitive list holds `token`."""
-        return token in map(bytes.lower, self.tokens(wanted))
-
-    def announces_body(self) -> bool:
-        """Whether a body follows (RFC 9112, section 6.3)."""
-        return (
-            self.get(b"transfer-encoding") is not None or int(self.get(b"content-length") or 0) > 0
-        )
-
-
-def _ambiguous(request: h11.Request, headers: _Headers) -> Problem | None:
+def _ambiguous(request: h11.Request, headers: RequestHeaders) -> Problem | None:
     """Refuse what makes the message's own length doubtful (RFC 9112, section 6)."""
     if headers.get(b"transfer-encoding") is None:
         return None
     if headers.get(b"content-length") is None and request.http_version >= b"1.1":
         return None
     return Problem("malformed", "the length of the body is ambiguous", close=True)
-
-
-def handshake_accept(key: bytes) -> bytes:
-    """Return the ``Sec-WebSocket-Accept`` for a ``Sec-WebSocket-Key``."""
-    # RFC 6455 prescribes SHA-1 here; it protects nothing.
-    digest = hashlib.sha1(key + _WEBSOCKET_GUID, usedforsecurity=False).digest()
-    return base64.b64encode(digest)
 
 
 def _path(target: bytes) -> str:
@@ -299,10 +198,3 @@ def _check_content_type(value: bytes | None) -> Problem | None:
         if key.strip() == "charset" and text.strip().strip('"') not in ("utf-8", "utf8"):
             return Problem("unsupported-media-type", "the only charset of JSON is UTF-8")
     return None
-
-
-def _is_nonce(key: bytes) -> bool:
-    try:
-        return len(base64.b64decode(key, validate=True)) == 16
-    except binascii.Error:
-        return False

@@ -8,11 +8,11 @@ it by its bytes. Anything else is an `Exchange`, which has a task, to the same e
 import trio
 
 from ..core import problems
+from ..core.handshake import Upgrade
 from ..core.heads import Heads, begins_request, without_empty_lines
 from ..core.notify import Notify, Release
 from ..core.problems import Problem
 from ..core.questions import Check, Sessions, Verify
-from ..core.requests import Upgrade
 from ..errors import LedgerError
 from ..hub.decisions import Accepted
 from ..hub.timers import HasDeadline

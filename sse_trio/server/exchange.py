@@ -12,12 +12,13 @@ import h11
 import trio
 
 from ..core import problems
+from ..core.handshake import Upgrade
 from ..core.heads import Heads, begins_request, without_empty_lines
 from ..core.keyed import Keyed
 from ..core.notify import Notify, Release
 from ..core.problems import Problem
 from ..core.questions import Check, Sessions, Verify
-from ..core.requests import Page, Upgrade, Wanted
+from ..core.requests import Page, Wanted
 from . import routes
 from .addresses import client_address
 from .conversation import start_conversation

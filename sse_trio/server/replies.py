@@ -7,8 +7,8 @@ import time
 
 import attrs
 
+from ..core.headers import Headers
 from ..core.problems import Problem
-from ..core.requests import Headers
 
 JSON = "application/json"
 

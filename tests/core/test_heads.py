@@ -9,11 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sse_trio import Config
+from sse_trio.core.handshake import Upgrade
 from sse_trio.core.heads import Heads, begins_request, without_empty_lines
 from sse_trio.core.notify import Notify, Release
 from sse_trio.core.problems import Problem
 from sse_trio.core.questions import Check, LoginQuery, Verify
-from sse_trio.core.requests import RequestReader, Upgrade, Wanted
+from sse_trio.core.requests import RequestReader, Wanted
 
 KEY = "a-key-of-the-tests"
 CONFIG = Config(authkey=KEY, max_body=200, max_headers=600, max_header_lines=16)

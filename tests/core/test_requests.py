@@ -11,11 +11,12 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from sse_trio.config import Config
+from sse_trio.core.handshake import Upgrade
 from sse_trio.core.keyed import Keyed, is_authkey
 from sse_trio.core.notify import LAST_JOINED, Notify, Release
 from sse_trio.core.problems import HEADERS_TOO_LARGE, TOO_LARGE, Problem, from_error
 from sse_trio.core.questions import Check, LoginQuery, Sessions, Verify
-from sse_trio.core.requests import PAGES, Page, RequestReader, Upgrade, Wanted
+from sse_trio.core.requests import PAGES, Page, RequestReader, Wanted
 
 from .. import strategies
 

@@ -12,7 +12,8 @@ import pytest
 import trio
 
 from sse_trio import Config
-from sse_trio.core.requests import RequestReader, Upgrade
+from sse_trio.core.handshake import Upgrade
+from sse_trio.core.requests import RequestReader
 from sse_trio.fields import Tcp
 from sse_trio.server.listeners import open_listeners
 from sse_trio.server.transport import Transport

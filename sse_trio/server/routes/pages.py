@@ -19,7 +19,8 @@ from prometheus_client.registry import Collector, CollectorRegistry
 
 from ...browser import INTEGRITY, SOURCE
 from ...config import Config
-from ...core.requests import PRIVATE, Headers, Page
+from ...core.headers import Headers
+from ...core.requests import PRIVATE, Page
 from ...hub.hub import Hub
 from ...hub.statistics import FAN_OUT_BUCKETS, Statistics
 from ..replies import JSON, Reply

@@ -1,0 +1,89 @@
+"""A client's WebSocket handshake (RFC 6455, section 4.2)."""
+
+import base64
+import binascii
+import hashlib
+from typing import Final
+
+import attrs
+import h11
+
+from ..config import Config
+from ..origins import normalise
+from .headers import Headers, RequestHeaders
+from .messages import SUBPROTOCOL
+from .problems import Problem
+
+# RFC 9110, section 7.8: who sends Upgrade names it in Connection.
+_UPGRADE: Final = ((b"Upgrade", b"websocket"), (b"Connection", b"Upgrade"))
+
+_WEBSOCKET_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+
+
+@attrs.frozen
+class Upgrade:
+    """A WebSocket handshake; `accept` and `subprotocol` are for the answer."""
+
+    accept: bytes
+    subprotocol: str | None
+
+    @property
+    def headers(self) -> Headers:
+        """The headers of the 101 (RFC 6455, section 4.2.2)."""
+        headers = [*_UPGRADE, (b"Sec-WebSocket-Accept", self.accept)]
+        if self.subprotocol:
+            headers.append((b"Sec-WebSocket-Protocol", self.subprotocol.encode()))
+        return headers
+
+
+def read_handshake(
+    request: h11.Request, headers: RequestHeaders, config: Config
+) -> Upgrade | Problem:
+    """Check a client's handshake (RFC 6455, section 4.2.1)."""
+    asked = headers.lists(b"upgrade", b"websocket") and headers.lists(b"connection", b"upgrade")
+    if not asked:
+        return Problem(
+            "upgrade-required", "this path is for WebSockets", _UPGRADE, handshake="no_upgrade"
+        )
+    if headers.get(b"sec-websocket-version") != b"13":
+        return Problem(
+            "upgrade-required",
+            "only version 13 is spoken here",
+            (*_UPGRADE, (b"Sec-WebSocket-Version", b"13")),
+            handshake="version",
+        )
+    key = headers.get(b"sec-websocket-key") or b""
+    if request.http_version < b"1.1" or not _is_nonce(key):
+        malformed = "this is not a well-formed WebSocket handshake"
+        return Problem("malformed", malformed, handshake="malformed")
+    if not _may_come_from(headers.get(b"origin"), config):
+        return Problem("origin-refused", "pages of this origin may not connect", handshake="origin")
+    offered = headers.tokens(b"sec-websocket-protocol")
+    return Upgrade(
+        accept=handshake_accept(key),
+        subprotocol=SUBPROTOCOL if SUBPROTOCOL.encode() in offered else None,
+    )
+
+
+def _may_come_from(origin: bytes | None, config: Config) -> bool:
+    # Browsers always send an Origin. A client that sends none is not a page in a browser.
+    if origin is None or config.origins is None:
+        return True
+    try:
+        return normalise(origin.decode("ascii")) in config.origins
+    except ValueError:
+        return False
+
+
+def handshake_accept(key: bytes) -> bytes:
+    """Return the ``Sec-WebSocket-Accept`` for a ``Sec-WebSocket-Key``."""
+    # RFC 6455 prescribes SHA-1 here; it protects nothing.
+    digest = hashlib.sha1(key + _WEBSOCKET_GUID, usedforsecurity=False).digest()
+    return base64.b64encode(digest)
+
+
+def _is_nonce(key: bytes) -> bool:
+    try:
+        return len(base64.b64decode(key, validate=True)) == 16
+    except binascii.Error:
+        return False

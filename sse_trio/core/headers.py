@@ -1,0 +1,36 @@
+"""The headers of a request, as h11 has read them."""
+
+import h11
+
+Headers = list[tuple[bytes, bytes]]
+
+
+class RequestHeaders:
+    """The headers of one request. h11 has lowered the names and checked the values."""
+
+    def __init__(self, request: h11.Request) -> None:
+        self._items = list(request.headers)
+
+    def values(self, wanted: bytes) -> list[bytes]:
+        """Return the values, in their order."""
+        return [value for key, value in self._items if key == wanted]
+
+    def get(self, wanted: bytes) -> bytes | None:
+        """Return the value; a header sent twice is joined as RFC 9110, section 5.3 says."""
+        values = self.values(wanted)
+        return b", ".join(values) if values else None
+
+    def tokens(self, wanted: bytes) -> list[bytes]:
+        """Return a comma-separated list (RFC 9110, section 5.6.1: empty elements are none)."""
+        tokens = map(bytes.strip, (self.get(wanted) or b"").split(b","))
+        return [token for token in tokens if token]
+
+    def lists(self, wanted: bytes, token: bytes) -> bool:
+        """Whether a case-insensitive list holds `token`."""
+        return token in map(bytes.lower, self.tokens(wanted))
+
+    def announces_body(self) -> bool:
+        """Whether a body follows (RFC 9112, section 6.3)."""
+        return (
+            self.get(b"transfer-encoding") is not None or int(self.get(b"content-length") or 0) > 0
+        )
