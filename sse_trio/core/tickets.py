@@ -20,7 +20,6 @@ from ..errors import RemoteProtocolError
 from .messages import CloseCode, name
 from .tokens import LEEWAY, TokenKind, epoch, number, written
 
-
 # About 1 KiB each.
 REMEMBERED_TOKENS = 4096
 

@@ -10,6 +10,7 @@ is counted and reported, and the answer is given all the same.
 """
 
 import errno
+import json
 import logging
 import os
 from collections.abc import Callable, Iterator
@@ -19,7 +20,6 @@ from typing import Any, Final, Protocol
 
 import attrs
 
-from .. import strict_json
 from ..core.notify import LAST_JOINED, Notify, Release
 from ..roster import fingerprint
 from .member import Outcome
@@ -91,7 +91,6 @@ class _Log:
     """The logger ``sse_trio.audit``: its lines wait, and can be lost, as those of any logger."""
 
     def write(self, lines: bytes) -> None:
-        # A room or an `about` may hold what `str.splitlines` takes for the end of a line.
         for line in lines.splitlines():
             logger.info("%s", line.decode())
 
@@ -197,7 +196,8 @@ class Audit:
             return
         now = datetime.fromtimestamp(self._wall(), UTC).isoformat(timespec="milliseconds")
         time = {"time": now.replace("+00:00", "Z")}
-        text = "".join(f"{strict_json.dumps(time | line)}\n" for line in lines)
+        # ASCII, so that what applications say `about` a login cannot control a reader's terminal.
+        text = "".join(f"{json.dumps(time | line, separators=(',', ':'))}\n" for line in lines)
         try:
             self._sink.write(text.encode())
         except OSError as error:

@@ -1,5 +1,6 @@
 """`sse-trio notify`, and how the commands speak to a server."""
 
+import io
 import json
 import socket
 from pathlib import Path
@@ -30,6 +31,22 @@ def test_notify_says_all_that_the_api_can_hear(
     assert main(["notify", "--room", "u1", "--url", server.http, "--everyone"]) == 0
     answer = json.loads(capsys.readouterr().out)
     assert (answer["epoch"], "ticket" in answer) == (2, False)
+
+
+def test_notify_reads_the_sender_where_nobody_else_can(
+    server: Live,
+    told: Told,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    command = ["notify", "--room", "u1", "--url", server.http, "--sender", "-"]
+    monkeypatch.setattr("sys.stdin", io.StringIO("s1\n"))
+    assert main(command) == 0
+    assert json.loads(capsys.readouterr().out)["standing"] == ["s1"]
+    for wrong in ("", "s1\ns2\n"):
+        monkeypatch.setattr("sys.stdin", io.StringIO(wrong))
+        assert main(command) == 2
+        assert "one line" in told()
 
 
 def test_notify_spares_nobody_or_somebody(server: Live, told: Told) -> None:

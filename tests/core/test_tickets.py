@@ -1,6 +1,7 @@
 """Tickets: what we signed, unchanged, in its time; all else is refused in the same words."""
 
 import base64
+import contextlib
 import json
 import math
 import string
@@ -219,6 +220,54 @@ def test_the_systems_clock_has_no_say(now: float, in_whole_seconds: bool) -> Non
 
 
 # -- rotation ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The tokens that were read, and not known from an earlier time."""
+    reads: list[str] = []
+    read_untrusted = ProofKind.read_untrusted
+
+    def counted(kind: ProofKind, token: str, keys: Any) -> Any:
+        reads.append(token)
+        return read_untrusted(kind, token, keys)
+
+    monkeypatch.setattr(ProofKind, "read_untrusted", counted)
+    return reads
+
+
+def test_what_was_read_before_is_judged_by_the_time_again(reads: list[str]) -> None:
+    kept = Tickets(("a key",), lifetime=LIFETIME)
+    for now in (NOW, NOW + 1, NOW + LIFETIME + LEEWAY - 1):
+        assert kept.verify_untrusted(TOKEN, now=now) == TICKET
+    assert reads == [TOKEN]
+    with pytest.raises(RemoteProtocolError):
+        kept.verify_untrusted(TOKEN, now=NOW + LIFETIME + LEEWAY)
+    with pytest.raises(RemoteProtocolError):
+        Tickets(("another key",), lifetime=LIFETIME).verify_untrusted(TOKEN, now=NOW)
+
+
+def test_only_so_many_are_kept_and_those_used_last(
+    reads: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tickets, "REMEMBERED_TOKENS", 2)
+    kept = Tickets(("a key",), lifetime=LIFETIME)
+    signed = [kept.mint(TICKET, now=NOW, jti=str(n)) or "" for n in range(3)]
+    for token in (signed[0], signed[1], signed[0], signed[2], "forged"):
+        with contextlib.suppress(RemoteProtocolError):
+            kept.verify_untrusted(token, now=NOW)
+    assert reads == [signed[0], signed[1], signed[2], "forged"]
+    for token in (signed[0], signed[2], signed[1]):
+        kept.verify_untrusted(token, now=NOW)
+    assert reads[4:] == [signed[1]]
+
+
+def test_a_forged_signature_is_found_before_anything_is_decoded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(jwt, "decode", pytest.fail)
+    with pytest.raises(RemoteProtocolError):
+        TICKETS.verify_untrusted(TOKEN.rpartition(".")[0] + "." + "A" * 15_000, now=NOW)
 
 
 def test_the_first_key_signs_and_all_verify() -> None:

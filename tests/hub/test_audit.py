@@ -359,6 +359,7 @@ def test_what_others_take_for_the_end_of_a_line_ends_none(caplog: pytest.LogCapt
     (record,) = caplog.records
     written = json.loads(record.getMessage())
     assert (written["room"], written["about"]) == ("u\u20281", about)
+    assert record.getMessage().isascii()
 
 
 def test_an_operator_finds_a_session() -> None:
