@@ -5,6 +5,7 @@ pytest-xdist, and so do those of a file that share a browser or the demo. All ot
 there is room.
 """
 
+import os
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ from .support import KEY, Start
 settings.register_profile("sse-trio", derandomize=True, deadline=None)
 # Enough to go each way once: for who asks for that, and nothing else.
 settings.register_profile("few", settings.get_profile("sse-trio"), max_examples=10)
+# Ten times as many of everything, for hours when the machine has nothing else to do.
+settings.register_profile("many", settings.get_profile("sse-trio"), max_examples=1000)
 settings.load_profile("sse-trio")
 
 
@@ -46,6 +49,11 @@ SLOW = {
     "test_soak.py",
 }
 SHARED = {"browser", "demo"}
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Return how many workers ``-n auto`` starts: two a core, for they wait half of the time."""
+    return 2 * (os.cpu_count() or 1)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -8,14 +8,12 @@ from typing import Any
 
 import pytest
 import trio
+from hypothesis import settings
 from werkzeug.test import Client, Cookie
 
 from ..support import Start
 from .examples import ADA, Load, in_thread, verdict
 from .examples import load as load
-
-# At once, by two browsers of one user.
-LOGINS = 1000
 
 
 @pytest.mark.slow
@@ -59,7 +57,8 @@ async def test_of_two_logins_at_once_one_browser_stays(name: str, load: Load, st
         return status == 200
 
     before: Client | None = None
-    for _ in range(LOGINS):
+    # A thousand with `--hypothesis-profile many`.
+    for _ in range(settings().max_examples):
         browsers = [Client(worker.app) for worker in workers]
         async with trio.open_nursery() as nursery:
             for number, browser in enumerate(browsers):
