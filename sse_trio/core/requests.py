@@ -153,9 +153,11 @@ class RequestReader:
         if headers.get(b"content-length") is None and headers.get(b"transfer-encoding") is None:
             return Problem("length-required", "this request needs a body")
         authorization = headers.get(b"authorization")
-        once = headers.get(b"idempotency-key")
-        if once is not None and path == "/notify":
-            read = with_id(read, once)
+        ids = headers.values(b"idempotency-key")
+        if ids and path == "/notify":
+            if len(ids) > 1:
+                return Problem("malformed", "Idempotency-Key must be sent once")
+            read = with_id(read, ids[0])
         if is_form:
             return functools.partial(read_form_untrusted, self._config, authorization)
         return functools.partial(read_json_untrusted, self._config, read, authorization)

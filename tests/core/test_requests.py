@@ -663,6 +663,7 @@ def test_an_id_in_the_head_is_that_of_a_notify() -> None:
     header = 'Idempotency-Key: "once"'
     assert ask(announce("/notify", header)) == Notify(room="u1", sender="s2", id="once")
     assert status(ask(announce("/notify", header, id="twice"))) == 400
+    assert status(ask(announce("/notify", header, header))) == 400
     assert status(ask(announce("/notify", header, key="wrong"))) == 401
     for target in ("/release", "/check", "/sessions"):
         assert ask(announce(target, header)) == ANNOUNCED[target]
