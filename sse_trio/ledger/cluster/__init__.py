@@ -1,0 +1,1 @@
+"""What several nodes need of each other, whatever engine they share."""

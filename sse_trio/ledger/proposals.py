@@ -1,0 +1,139 @@
+"""A change of one room, from its proposal to the moment when every node has carried it out.
+
+    propose -> decided -> told here -> durable -> told everywhere
+
+One process decides in the step that proposes. Where several nodes share an engine, the engine
+decides, by comparing versions: who comes second has lost, and drafts anew from what is true now.
+"""
+
+from collections.abc import Callable
+from typing import Protocol
+
+import attrs
+
+from ..core.logins import Record
+from ..core.notify import Answer
+from ..core.standing import Standing
+
+
+@attrs.frozen
+class Version:
+    """Which writing of a room it is, where nodes share an engine."""
+
+    count: int
+    """It grows with each writing. Of a new room it begins with the engine's clock, in microseconds:
+    so a room that was forgotten and made anew is newer than it was."""
+    writer: str
+    """The node that wrote it."""
+    seq: int
+    """In which of its batches. With `writer`, it tells two writings of one `count` apart."""
+
+
+@attrs.frozen
+class Versioned:
+    """A room's record as the engine has it."""
+
+    version: Version
+    record: Record
+
+
+@attrs.frozen
+class Won:
+    """The change has been decided; `version` is what the room has from now on."""
+
+    version: Version | None
+    """None where one process decides: it has no rival."""
+
+
+@attrs.frozen
+class Lost:
+    """The room was not as expected; `current` is how it is, None if there is none."""
+
+    current: Versioned | None
+
+
+@attrs.frozen
+class Repeated:
+    """The answer's `id` is taken: this is what it came to, by a batch of `writer`."""
+
+    answer: Answer
+    writer: str
+    seq: int
+
+
+Result = Won | Lost | Repeated
+
+
+@attrs.frozen(eq=False)
+class Swap:
+    """A change that is proposed: `standing` in the place of what was read as `expected`."""
+
+    room: str = attrs.field(repr=False)
+    standing: Standing | None = attrs.field(repr=False)
+    """A draft, which nobody changes before it is decided. None: the room is to be forgotten."""
+    expected: Version | None = None
+    """None: the room is new to the engine; or there are no versions, where one process decides."""
+    answer: Answer | None = attrs.field(default=None, repr=False)
+    """It becomes durable together with the standing."""
+    won: Callable[[Version | None], object] | None = attrs.field(default=None, repr=False)
+    """Called with the new version in the step that learns of the decision, whoever waits for it:
+    it makes the draft the room's standing, and tells the members."""
+
+
+class Elsewhere:
+    """What other nodes have done about a change. The counts grow while their members answer."""
+
+    nodes: int
+    """How many other nodes have carried it out."""
+    lapsed: int
+    """How many were expelled instead: they admit and vouch for nobody."""
+    terminated: int
+    """Their members that were sent the termination."""
+    acked: int
+    """Of those, the ones that acknowledged it or closed."""
+
+    def __init__(self, nodes: int = 0, lapsed: int = 0) -> None:
+        self.nodes = nodes
+        self.lapsed = lapsed
+        self.terminated = self.acked = 0
+
+    async def settled(self) -> None:
+        """Wait until no count will change any more."""
+
+
+class Proposal(Protocol):
+    """A swap on its way. To be cancelled while waiting for it does not undo it."""
+
+    @property
+    def decided(self) -> Result | None:
+        """What it has come to; None while that is not known."""
+        ...
+
+    @property
+    def done(self) -> bool:
+        """Whether it is durable by now, and carried out on every node."""
+        ...
+
+    async def decision(self) -> Result:
+        """Return what it has come to.
+
+        Raises:
+            LedgerError: that cannot be known for the moment. It may be decided later.
+        """
+        ...
+
+    async def durable(self) -> None:
+        """Return when what was decided is durable.
+
+        Raises:
+            LedgerError: it could not be made durable so far.
+        """
+        ...
+
+    async def everywhere(self) -> Elsewhere:
+        """Return when every other node has carried it out, or was expelled.
+
+        Raises:
+            LedgerError: that cannot be known.
+        """
+        ...
