@@ -28,7 +28,15 @@ if TYPE_CHECKING:
     from .hub.hub import Hub
     from .hub.member import Outcome
     from .hub.statistics import Statistics
-    from .ledger import Commit, Ledger, MemoryLedger, SqliteLedger
+    from .ledger import (
+        Commit,
+        Ledger,
+        LocalProposal,
+        MemoryLedger,
+        Proposal,
+        SqliteLedger,
+        Swap,
+    )
     from .roster import Roster, SessionInfo
     from .server.serve import serve
 
@@ -43,16 +51,19 @@ __all__ = [
     "Ledger",
     "LedgerError",
     "LimitReached",
+    "LocalProposal",
     "LocalProtocolError",
     "MemberClosed",
     "MemoryLedger",
     "Outcome",
+    "Proposal",
     "RemoteProtocolError",
     "Roster",
     "SessionInfo",
     "SqliteLedger",
     "SseTrioError",
     "Statistics",
+    "Swap",
     "Verdict",
     "open_member",
     "serve",
@@ -68,6 +79,9 @@ _HOMES = {
     "SessionInfo": "roster",
     "Commit": "ledger",
     "Ledger": "ledger",
+    "LocalProposal": "ledger",
+    "Proposal": "ledger",
+    "Swap": "ledger",
     "MemoryLedger": "ledger",
     "SqliteLedger": "ledger",
     "Hub": "hub.hub",

@@ -90,7 +90,7 @@ class Keyring:
         commit = self.store.store_keys(keys)
         try:
             with trio.fail_after(KEYS_SECONDS):
-                await commit.wait()
+                await commit.durable()
         except trio.TooSlowError:
             raise LedgerError("the ledger takes too long") from None
 

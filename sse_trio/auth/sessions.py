@@ -20,7 +20,7 @@ from ..errors import LedgerError
 from ..hub.recognition import View
 from ..ledger import Commit, Ledger, SqliteLedger
 from ..ledger.checks import KEY, SESSION, check_session
-from ..ledger.memory import DONE
+from ..ledger.proposals import DONE
 from .browsers import Browsers
 from .cookies import User
 from .keys import Key, Keys

@@ -226,9 +226,12 @@ class Release:
     epoch: int | None = attrs.field(default=None, validator=check_epoch)
 
 
-@attrs.frozen
+@attrs.define
 class Answer:
-    """What the notify with this `id` came to, for the ledger: a repetition is told the same."""
+    """What the notify with this `id` came to, for the ledger: a repetition is told the same.
+
+    Until the members are told, it is not known who they are: then `terminated` and `ended` are set.
+    """
 
     id: str = attrs.field(repr=False)
     room: str = attrs.field(repr=False)

@@ -69,6 +69,40 @@ class Standing:
     """How many logins stand at once, as the last notify with a sender said; None: as configured."""
     noted: float = attrs.field(default=0.0, eq=False)
     """When the ledger was last told of it."""
+    version: Any = attrs.field(default=None, eq=False)
+    """Which one it is to the ledger, where others write there too."""
+
+    @classmethod
+    def restore(cls, config: Config, record: Record) -> "Standing":
+        """Return the standing that a ledger has remembered."""
+        return cls(
+            config,
+            record.epoch,
+            record.floor,
+            dict(record.logins),
+            list(record.terminations),
+            record.touched,
+            record.notified,
+            record.forgotten,
+            record.limit,
+            record.touched,
+        )
+
+    def draft(self, config: Config, now: float) -> "Standing":
+        """Return a copy, touched `now`, for a step that may yet come to nothing."""
+        return Standing(
+            config,
+            self.epoch,
+            self.floor,
+            dict(self.logins),
+            self.terminations.copy(),
+            now,
+            self.notified,
+            self.forgotten,
+            self.limit,
+            self.noted,
+            self.version,
+        )
 
     @property
     def ended_below(self) -> int:

@@ -68,32 +68,29 @@ class Standings:
                 return standing
         return None
 
-    def touch(self, room: str, now: float) -> Standing:
-        """Return the room's standing, new if need be, as the most recently used one."""
+    def draft(self, room: str, now: float) -> Standing:
+        """Return a copy of the room's standing, or a new one; it changes nothing."""
         for rooms in self._kinds.values():
-            if standing := rooms.pop(room, None):
+            if standing := rooms.get(room):
+                return standing.draft(self._config, now)
+        return Standing(self._config, touched=now)
+
+    def put(self, room: str, standing: Standing) -> None:
+        """Make this the room's standing, and the room the most recently used one."""
+        for rooms in self._kinds.values():
+            if rooms.pop(room, None):
                 break
-        else:
-            standing = Standing(self._config)
-        standing.config = self._config
-        standing.touched = now
         self._kinds[_kind(standing)][room] = standing
-        return standing
+
+    def touch(self, room: str, now: float) -> None:
+        """Make the room the most recently used one, if there is such a room."""
+        if standing := self.get(room):
+            standing.touched = now
+            self.put(room, standing)
 
     def restore(self, room: str, record: Record) -> None:
         """Take up what the ledger remembered; to be called oldest first, before any touch."""
-        standing = Standing(
-            self._config,
-            record.epoch,
-            record.floor,
-            dict(record.logins),
-            list(record.terminations),
-            record.touched,
-            record.notified,
-            record.forgotten,
-            record.limit,
-            noted=record.touched,
-        )
+        standing = Standing.restore(self._config, record)
         self._kinds[_kind(standing)][room] = standing
 
     def forget(

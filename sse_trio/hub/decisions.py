@@ -1,11 +1,13 @@
 """Notifies and releases, carried out: those of one room one after the other, each durable.
 
-`Membership` decides, in one synchronous step. Here is what takes time around it: to wait
-for one's turn, the rest of a long fan-out, and the ledger's commit.
+Each is drafted and proposed to the ledger, and carried out in the step that learns that it has
+been decided. What takes time is around that: to wait for one's turn, the rest of a long fan-out,
+and the ledger's commit.
 """
 
 import contextlib
 from collections.abc import Callable, Collection, Iterator
+from functools import partial
 from typing import Protocol
 
 import attrs
@@ -13,10 +15,12 @@ import trio
 
 from ..config import Config
 from ..core.notify import Answer, Notify, Release
+from ..core.standing import Standing
 from ..errors import Conflict, Draining, LedgerError, LimitReached, LoginEnded
-from ..ledger import Commit
-from ..ledger.memory import DONE
+from ..ledger import Proposal
+from ..ledger.proposals import DONE
 from .audit import IN_PROCESS, Audit
+from .drafts import Draft
 from .idempotency import Answers
 from .member import Ending, Outcome, Spawn
 from .membership import Membership
@@ -34,16 +38,27 @@ _RESULTS = {
 }
 
 
-@attrs.frozen
+@attrs.define(eq=False)
 class Accepted:
-    """A notify or release that was carried out in one step, and what is left to wait for."""
+    """A notify or a release on its way: what has come of it so far."""
 
     wanted: Notify | Release
-    outcome: Outcome
-    repeated: bool
-    commit: Commit | None
-    finished: bool
-    """Whether nothing is left: it is durable, everybody has been told, and it has been counted."""
+    caller: str
+    """Who has asked, for the audit log."""
+    by: Release | None = None
+    """Carried out instead, if the session that it names does not stand."""
+    on_decision: OnDecision | None = None
+    outcome: Outcome | None = None
+    """None until it is decided."""
+    is_repeated: bool = False
+    is_proposed: bool = False
+    proposal: Proposal = DONE
+
+    @property
+    def finished(self) -> Outcome | None:
+        """The outcome, if nothing is left: it is durable, and everybody has been told."""
+        outcome = self.outcome
+        return outcome if outcome and self.proposal.done and outcome.told.is_set() else None
 
 
 class Follower(Protocol):
@@ -110,90 +125,116 @@ class Decisions:
         If the session of `by` does not stand, `by` is carried out instead. `caller` is who has
         asked, for the audit log.
         """
-        try:
-            with self.within_ledger_timeout():
-                outcome, repeated = await self._decide_in_turn(wanted, by, on_decision, caller)
-        except (Draining, Conflict, LimitReached, LedgerError) as refusal:
-            self._count(wanted, _RESULTS[type(refusal)])
-            if isinstance(refusal, LimitReached):
-                assert isinstance(wanted, Notify), "to end sessions needs no place"
-                self._audit.refused(wanted, self._recognition.view(wanted.room).epoch, caller)
-            raise
-        await outcome.told.wait()
-        self._count(wanted, "duplicate" if repeated else "accepted")
-        return outcome
+        return await self.finish(Accepted(wanted, caller, by, on_decision))
 
     def accept_at_once(self, wanted: Notify | Release, caller: str) -> Accepted | None:
-        """Carry out what has been checked, in this step, if it need not wait and is not refused.
+        """Begin what has been checked, in this step, if it need not wait and is not refused.
 
         Otherwise do nothing and return None; :meth:`accept` then waits, or raises. If the result
         is not `finished`, the caller has to call :meth:`finish`.
         """
         if self._draining.is_set() or wanted.room in self._busy:
             return None
+        accepted = Accepted(wanted, caller)
         try:
-            outcome, repeated, commit = self._decide_or_repeat(wanted, None, caller)
+            self._propose(accepted)
         except (Conflict, LimitReached):
             return None
-        finished = commit.done and outcome.told.is_set()
-        if finished:
-            self._count(wanted, "duplicate" if repeated else "accepted")
-        elif not commit.done:
+        if accepted.finished:
+            self._count_accepted(accepted)
+        else:
             self._busy[wanted.room] = trio.lowlevel.ParkingLot()
-        return Accepted(wanted, outcome, repeated, None if commit.done else commit, finished)
+        return accepted
 
-    async def finish(self, accepted: Accepted) -> None:
-        """Wait until what was accepted at once is durable, and everybody is told.
-
-        Raises:
-            LedgerError: it could not be made durable.
-        """
-        wanted, outcome = accepted.wanted, accepted.outcome
+    async def finish(self, accepted: Accepted) -> Outcome:
+        """Carry through what was accepted. Raises as `Hub.notify` and `Hub.release` do."""
         try:
-            if accepted.commit is not None:
-                try:
-                    with self.within_ledger_timeout():
-                        await accepted.commit.wait()
-                        outcome.durable = True
-                finally:
-                    self._end_turn(wanted.room)
-        except LedgerError:
-            self._count(wanted, "failed")
+            with self.within_ledger_timeout():
+                outcome = await self._carry_through(accepted)
+        except (Draining, Conflict, LimitReached, LedgerError) as refusal:
+            self._count(accepted.wanted, _RESULTS[type(refusal)])
+            if isinstance(refusal, LimitReached):
+                self._audit_refused(accepted)
             raise
         await outcome.told.wait()
-        self._count(wanted, "duplicate" if accepted.repeated else "accepted")
+        self._count_accepted(accepted)
+        return outcome
 
-    async def _decide_in_turn(
-        self,
-        wanted: Notify | Release,
-        by: Release | None,
-        on_decision: OnDecision | None,
-        caller: str,
-    ) -> tuple[Outcome, bool]:
-        """Wait for the turn, carry out, wait for the ledger; return whether it was repeated."""
-        self._refuse_while_draining()
-        room = wanted.room
-        await self._take_turn(room)
-        try:
+    async def _carry_through(self, accepted: Accepted) -> Outcome:
+        """Propose it when it is its turn, unless that is done, and wait until it is durable."""
+        room = accepted.wanted.room
+        if not accepted.is_proposed:
             self._refuse_while_draining()
-            if by is not None and by.session not in self._recognition.view(by.room).sessions:
-                wanted, on_decision = by, None
-            outcome, repeated, commit = self._decide_or_repeat(wanted, on_decision, caller)
-            await commit.wait()
-            outcome.durable = True
+            await self._take_turn(room)
+        try:
+            if not accepted.is_proposed:
+                self._refuse_while_draining()
+                self._propose(accepted)
+            await accepted.proposal.durable()
+            assert accepted.outcome is not None, "what is durable has been decided"
+            accepted.outcome.durable = True
         finally:
             self._end_turn(room)
-        return outcome, repeated
+        return accepted.outcome
 
-    def _decide_or_repeat(
-        self, wanted: Notify | Release, on_decision: OnDecision | None, caller: str
-    ) -> tuple[Outcome, bool, Commit]:
-        repeated = self._answers.get(wanted)
-        answer, outcome = repeated or self.decide(wanted, on_decision, caller)
-        # Noted in the same step as it was decided; or again, if that had failed.
-        commit = DONE if outcome.durable else self._recognition.note(wanted.room, answer)
-        outcome.durable = commit.done
-        return outcome, repeated is not None, commit
+    def begin(self, wanted: Notify | Release, caller: str = IN_PROCESS) -> Accepted:
+        """Propose what has been checked, in this step, whoever has the turn."""
+        accepted = Accepted(wanted, caller)
+        self._propose(accepted)
+        return accepted
+
+    def _propose(self, accepted: Accepted) -> None:
+        """Draft and propose it, unless its `id` is a repetition.
+
+        Raises:
+            Conflict: the `id` was used for something else, or its login has ended.
+            LimitReached: there is no place for another login.
+        """
+        if (by := accepted.by) and by.session not in self._recognition.view(by.room).sessions:
+            accepted.wanted, accepted.on_decision = by, None
+        wanted = accepted.wanted
+        if repeated := self._answers.get(wanted):
+            accepted.is_repeated = True
+            answer, accepted.outcome = repeated
+            if not accepted.outcome.durable:
+                # That has failed; it is tried again.
+                accepted.proposal = self._recognition.note(wanted.room, answer)
+        else:
+            draft = self._membership.draft(wanted)
+            answer = self._answers.of(draft)
+            decided = partial(self._carry_out, accepted, draft, answer)
+            accepted.proposal = self._recognition.propose(
+                wanted.room, draft.standing, decided, answer
+            )
+        accepted.is_proposed = True
+        if accepted.outcome is not None:
+            accepted.outcome.durable = accepted.proposal.done
+
+    def _carry_out(
+        self, accepted: Accepted, draft: Draft, answer: Answer | None, _: Standing
+    ) -> None:
+        """Tell the first members that it ends, in the step that has learned of the decision."""
+        started = self._clock()
+        ending = self._membership.carry_out(draft)
+        accepted.outcome = outcome = ending.outcome
+        if accepted.on_decision is not None:
+            accepted.on_decision(outcome.epoch)
+        # A short fan-out is over before anything awaits. A long one goes on in the hub's
+        # nursery, whatever becomes of the caller.
+        if next(ending.telling, None) is None:
+            self._counters.fan_out(self._clock() - started)
+            outcome.told.set()
+        else:
+            self._spawn(self._finish_fan_out, ending, started)
+        wanted = draft.wanted
+        self._audit.decided(wanted, outcome, accepted.caller)
+        if self.followers:
+            # Sessions that the room does not know too: a follower may know them.
+            named = (wanted.session,) if isinstance(wanted, Release) else wanted.end
+            stand = self._recognition.view(wanted.room).sessions
+            self.tell_followers(wanted.room, {*outcome.ended, *named} - stand)
+        if answer is not None:
+            self._answers.put(answer, ending)
 
     @contextlib.contextmanager
     def within_ledger_timeout(self) -> Iterator[None]:
@@ -207,35 +248,17 @@ class Decisions:
         if self._draining.is_set():
             raise Draining("the hub is shutting down")
 
+    def _count_accepted(self, accepted: Accepted) -> None:
+        self._count(accepted.wanted, "duplicate" if accepted.is_repeated else "accepted")
+
     def _count(self, wanted: Notify | Release, result: str) -> None:
         counter = self._counters.notifies if isinstance(wanted, Notify) else self._counters.releases
         counter[result] += 1
 
-    def decide(
-        self,
-        wanted: Notify | Release,
-        on_decision: OnDecision | None = None,
-        caller: str = IN_PROCESS,
-    ) -> tuple[Answer | None, Outcome]:
-        """Decide, and tell the first members that it ends; the caller notes it in the ledger."""
-        started = self._clock()
-        ending = self._membership.decide(wanted)
-        if on_decision is not None:
-            on_decision(ending.outcome.epoch)
-        # A short fan-out is over before anything awaits. A long one goes on in the hub's
-        # nursery, whatever becomes of the caller.
-        if next(ending.telling, None) is None:
-            self._counters.fan_out(self._clock() - started)
-            ending.outcome.told.set()
-        else:
-            self._spawn(self._finish_fan_out, ending, started)
-        self._audit.decided(wanted, ending.outcome, caller)
-        if self.followers:
-            # Sessions that the room does not know too: a follower may know them.
-            named = (wanted.session,) if isinstance(wanted, Release) else wanted.end
-            stand = self._recognition.view(wanted.room).sessions
-            self.tell_followers(wanted.room, {*ending.outcome.ended, *named} - stand)
-        return self._answers.put(wanted, ending), ending.outcome
+    def _audit_refused(self, accepted: Accepted) -> None:
+        wanted = accepted.wanted
+        assert isinstance(wanted, Notify), "to end sessions needs no place"
+        self._audit.refused(wanted, self._recognition.view(wanted.room).epoch, accepted.caller)
 
     async def _finish_fan_out(self, ending: Ending, started: float) -> None:
         try:

@@ -208,8 +208,7 @@ class Hub:
         """
         with _callers_mistakes():
             wanted = Release(room=room, session=session)
-        self.decisions.decide(wanted)
-        self.recognition.note(wanted.room)
+        self.decisions.begin(wanted)
 
     async def log_out(
         self, room: str | int, session: str | int, *, on_decision: OnDecision | None = None
@@ -365,7 +364,7 @@ class Hub:
         """
         if member.admission is not None:
             with contextlib.suppress(LedgerError), self.decisions.within_ledger_timeout():
-                await member.admission.wait()
+                await member.admission.durable()
             self.membership.tell_joined(member)
 
     def _note_login_by_ticket(self, login: LoginByTicket, address: str | None) -> None:

@@ -8,6 +8,7 @@ from ..core.notify import REMEMBERED_NOTIFIES, REMEMBERED_SECONDS, Answer, Notif
 from ..core.recent import Recent
 from ..core.tickets import Ticket
 from ..errors import Conflict, LoginEnded
+from .drafts import Draft
 from .member import Ending, Outcome
 from .recognition import Recognition
 
@@ -67,24 +68,27 @@ class Answers:
         entry.outcome = entry.outcome or self._outcome(answer)
         return answer, entry.outcome
 
-    def put(self, wanted: Notify | Release, ending: Ending) -> Answer | None:
-        """Keep what a notify with an id came to; return it for the ledger."""
+    def of(self, draft: Draft) -> Answer | None:
+        """Return what a notify with an id would come to, for the ledger."""
+        wanted = draft.wanted
         if isinstance(wanted, Release) or wanted.id is None:
             return None
-        outcome = ending.outcome
-        answer = Answer(
+        return Answer(
             wanted.id,
             wanted.room,
             wanted.sender,
-            outcome.sender,
-            outcome.epoch,
-            terminated=len(ending.members),
+            draft.sender,
+            draft.standing.epoch,
+            terminated=0,
             at=self._wall(),
             end=wanted.end,
-            ended=outcome.ended,
         )
-        self._recent.put(answer.id, _Entry(answer, outcome), self._clock())
-        return answer
+
+    def put(self, answer: Answer, ending: Ending) -> None:
+        """Keep what a notify with an id came to."""
+        answer.terminated = len(ending.members)
+        answer.ended = ending.outcome.ended
+        self._recent.put(answer.id, _Entry(answer, ending.outcome), self._clock())
 
     def _outcome(self, answer: Answer) -> Outcome:
         """Return an outcome of before the restart, which has ended everybody's connection."""

@@ -8,7 +8,7 @@ from typing import Protocol
 import attrs
 import trio
 
-from ..ledger import Commit
+from ..ledger import Proposal
 from .letters import Letter
 
 CancelAfter = Callable[[float], AbstractContextManager[object]]
@@ -136,7 +136,7 @@ class Member:
     room: str = attrs.field(default="", repr=False)
     session: str = attrs.field(default="", repr=False)
     next_beat: float = 0.0
-    admission: Commit | None = attrs.field(default=None, repr=False)
+    admission: Proposal | None = attrs.field(default=None, repr=False)
     """What has to be durable before the member is told that it has joined."""
     outcome: Outcome | None = None
     """Of what has ended it."""

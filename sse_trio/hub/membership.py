@@ -13,6 +13,7 @@ import math
 import secrets
 from collections import deque
 from collections.abc import Callable, Container, Generator, Iterable
+from functools import partial
 
 import attrs
 
@@ -21,13 +22,14 @@ from ..core import messages
 from ..core.heartbeats import first_delay
 from ..core.logins import Login, Termination
 from ..core.messages import CloseCode
-from ..core.notify import LAST_JOINED, Notify, Release
+from ..core.notify import Notify, Release
 from ..core.rooms import Rooms
 from ..core.standing import Standing
 from ..core.tickets import Ticket
 from ..errors import RemoteProtocolError
 from ..ledger import Ledger
 from .audit import LoginByTicket
+from .drafts import Draft, draft
 from .letters import Letter
 from .member import Ending, Member, Outcome, Peer, State
 from .places import Places
@@ -92,57 +94,30 @@ class Membership:
 
     # -- a login is notified, or a logout -----------------------------------------------
 
-    def decide(self, wanted: Notify | Release) -> Ending:
-        """Decide a notify or a release; the caller notes it in the ledger, and runs the telling.
+    def draft(self, wanted: Notify | Release) -> Draft:
+        """Work out what a notify or a release would come to.
 
         Raises:
-            LimitReached: there is no place for another login, and nothing was changed.
+            LimitReached: there is no place for another login.
         """
-        if isinstance(wanted, Release):
-            return self._release(wanted)
-        return self._supersede(wanted)
+        room = wanted.room
+        present = self.rooms.sessions(room)
+        return draft(wanted, self.recognition.draft(room), present, self._config)
 
-    def _supersede(self, notify: Notify) -> Ending:
-        standing = self.recognition.standing(notify.room)
-        sender = notify.sender
-        if sender is LAST_JOINED:
-            sender = standing.newest(besides=notify.end)
-        present = self.rooms.sessions(notify.room)
-        decision = standing.advance(
-            sender,
-            notify.reason,
-            notify.detail,
-            end=notify.end,
-            limit=notify.limit(self._config),
-            at_limit=notify.at_limit,
-            about=notify.about,
-            present=present,
-        )
-        ticket, token = self.recognition.prove(standing, notify.room, sender)
+    def carry_out(self, draft: Draft) -> Ending:
+        """End the members that a draft ends, as it has been decided; the caller has them told."""
+        room = draft.wanted.room
+        ticket, token = self.recognition.prove(draft.standing, room, draft.sender)
         outcome = Outcome(
-            notify.room,
-            standing.epoch,
-            sender,
+            room,
+            draft.standing.epoch,
+            draft.sender,
             ticket,
             token,
-            decision.ended,
+            draft.decision.ended,
             cancel_after=self._timers.cancel_after,
         )
-        return self._end(standing.standing_sessions(), decision.termination, outcome)
-
-    def _release(self, release: Release) -> Ending:
-        standing = self.recognition.standing(release.room)
-        present = set(self.rooms.sessions(release.room))
-        decision = standing.release(
-            release.session, release.reason, epoch=release.epoch, present=present
-        )
-        outcome = Outcome(
-            release.room,
-            standing.epoch,
-            ended=decision.ended,
-            cancel_after=self._timers.cancel_after,
-        )
-        return self._end(present.difference(decision.ended), decision.termination, outcome)
+        return self._end(draft.spared, draft.termination, outcome)
 
     def _end(self, spared: Container[str], termination: Termination, outcome: Outcome) -> Ending:
         """Take all but the spared sessions' members out of the room; they are to be told."""
@@ -339,9 +314,9 @@ class Membership:
         """
         member.room, member.session, member.state = room, session, State.JOINED
         self.rooms.join(room, session, member)
-        standing = self.recognition.standing(room)
-        login = standing.login(session, ticket)
-        if termination := standing.superseded(login):
+        draft = self.recognition.draft(room)
+        login = draft.login(session, ticket)
+        if termination := draft.superseded(login):
             self.counters.joins["superseded"] += 1
             self.rooms.leave(room, member)
             member.state = State.SUPERSEDED
@@ -352,7 +327,7 @@ class Membership:
             self.refuse(member, CloseCode.TOO_MANY, "too many connections in this room")
             return
         self.counters.joins["joined"] += 1
-        self._admit(standing, room, session, login, member.address)
+        self._admit(draft, room, session, login, member.address)
         member.next_beat = self._timers.now() + first_delay(
             self._config.heartbeat_interval, self._jitter
         )
@@ -367,42 +342,53 @@ class Membership:
 
     def recall(self, ticket: Ticket) -> bool:
         """Admit a login that its ticket proves, without a member; False if it has ended."""
-        standing = self.recognition.standing(ticket.room)
-        login = standing.login(ticket.session, ticket)
-        if standing.superseded(login):
+        draft = self.recognition.draft(ticket.room)
+        login = draft.login(ticket.session, ticket)
+        if draft.superseded(login):
             return False
-        self._admit(standing, ticket.room, ticket.session, login, None)
+        self._admit(draft, ticket.room, ticket.session, login, None)
         return True
 
     def _admit(
-        self, standing: Standing, room: str, session: str, login: Login, address: str | None
+        self, draft: Standing, room: str, session: str, login: Login, address: str | None
     ) -> None:
         """Admit a login that stands: the room knows it from now on."""
+        before = draft.standing_sessions() if login.epoch > draft.epoch else None
+        if draft.admit(session, login):
+            admitted = partial(self._note_admitted, room, session, login, address, before)
+            self.recognition.propose(room, draft, admitted)
+        else:
+            self.recognition.touch(room)
+            self.recognition.see(room, session)
+
+    def _note_admitted(
+        self,
+        room: str,
+        session: str,
+        login: Login,
+        address: str | None,
+        before: set[str] | None,
+        standing: Standing,
+    ) -> None:
+        """Note that a room has a new login; if that has lifted it, end the others of `before`."""
         ended: frozenset[str] = frozenset()
-        is_lifted = login.epoch > standing.epoch
-        before = standing.standing_sessions() if is_lifted else set()
-        is_news = standing.admit(session, login)
-        if is_lifted:
+        if before is not None:
             # The room had lost its memory. The newest login's own proof ends the older ones.
             after = standing.standing_sessions()
             ended = frozenset(before - after)
             termination = Termination(standing.epoch, "login")
             ending = self._end(after, termination, Outcome(room, standing.epoch))
             deque(ending.telling, maxlen=0)
-        if is_news and login.named:
+        if login.named:
             self._began_by_ticket(
-                LoginByTicket(room, session, login.epoch, ended, is_lifted), address
+                LoginByTicket(room, session, login.epoch, ended, before is not None), address
             )
-        if is_news:
-            self.recognition.note(room)
-        else:
-            self.recognition.see(room, session)
 
     def tell_joined(self, member: Member) -> None:
         """Tell a member that it is admitted, unless it has been ended since."""
         member.admission = None
         if member.state is State.JOINED:
-            epoch = self.recognition.standing(member.room).epoch
+            epoch = self.recognition.view(member.room).epoch
             interval = self._config.heartbeat_interval
             self._offer(member, messages.Joined(member.room, member.session, epoch, interval))
 

@@ -1,13 +1,14 @@
 """Which logins the server recognises: the standings, the tickets, and the ledger behind both.
 
-Every change of who stands is noted in the ledger in the step that makes it. That a room is in use
-is noted only now and then. So what the ledger has, in the order in which it was noted, was always
-true at some moment.
+Every change of who stands is drafted on a copy and proposed to the ledger; when that has decided
+for it, the draft is the room's standing. That a room is in use is proposed only now and then. So
+what the ledger has, in the order in which it was proposed, was always true at some moment.
 """
 
 import math
 import os
 from collections.abc import Callable, Container, Generator, Iterable
+from functools import partial
 
 import attrs
 
@@ -20,11 +21,15 @@ from ..core.standings import Standings
 from ..core.tickets import TOKEN, Ticket, Tickets, claims_of
 from ..core.verdict import UNKNOWN, Verdict, verdict_of
 from ..errors import RemoteProtocolError
-from ..ledger import Commit, Ledger
+from ..ledger import Ledger, Proposal, Swap
+from ..ledger.proposals import Version
 from ..roster import Roster
 
 # How often at most, in a `ticket_lifetime`, a room is noted for nothing but its being used.
 NOTES_A_LIFETIME = 30
+
+Decided = Callable[[Standing], object]
+"""Called with a room's new standing, in the step that has learned of the decision."""
 
 
 @attrs.frozen
@@ -89,15 +94,35 @@ class Recognition:
         for room, record in records:
             self._standings.restore(room, record)
 
-    def standing(self, room: str) -> Standing:
-        """Return the room's standing, as used just now."""
-        now = self._wall()
-        standing = self._standings.touch(room, now)
+    def known(self, room: str) -> Standing | None:
+        """Return the room's standing, if anything is known of the room."""
+        return self._standings.get(room)
+
+    def draft(self, room: str) -> Standing:
+        """Return a copy of the room's standing, or a new one, to be changed and proposed."""
+        return self._standings.draft(room, self._wall())
+
+    def propose(
+        self, room: str, draft: Standing, decided: Decided, answer: Answer | None = None
+    ) -> Proposal:
+        """Propose a draft, and `answer` with it.
+
+        As soon as the ledger has decided for it, it is the room's standing, and `decided` is
+        called: where one process decides, before this returns.
+        """
+        won = partial(self._won, room, draft, decided)
+        return self.ledger.propose(Swap(room, draft, draft.version, answer, won))
+
+    def _won(self, room: str, draft: Standing, decided: Decided, version: Version | None) -> None:
+        draft.version = version
+        draft.noted = draft.touched
+        self._standings.put(room, draft)
         # At most two of a kind a call keep the cost of a join constant, and still forget faster
         # than rooms can come.
+        now = draft.touched
         for looked_at in self._standings.forget(now, keep=room, most=2):
             self._note_looked_at(looked_at, now)
-        return standing
+        decided(draft)
 
     def stands(self, login: Ticket) -> bool | None:
         """Whether a login stands; None if the room does not know it.
@@ -126,13 +151,13 @@ class Recognition:
             self._wall(),
         )
 
-    def note(self, room: str, answer: Answer | None = None) -> Commit:
-        """Have the ledger remember the room as it is now, and `answer` with it."""
-        return self._note(room, self._standings.touch(room, self._wall()), answer)
+    def touch(self, room: str) -> None:
+        """Note that a room is in use now."""
+        self._standings.touch(room, self._wall())
 
-    def _note(self, room: str, standing: Standing, answer: Answer | None = None) -> Commit:
-        standing.noted = standing.touched
-        return self.ledger.note(room, standing.record(), answer)
+    def note(self, room: str, answer: Answer | None = None) -> Proposal:
+        """Have the ledger remember the room as it is now, and `answer` with it."""
+        return self.propose(room, self.draft(room), _do_nothing, answer)
 
     def sweep(self) -> Generator[int, None, None]:
         """Forget every room that is too old; yield 1 after each."""
@@ -144,9 +169,10 @@ class Recognition:
     def _note_looked_at(self, room: str, now: float) -> None:
         standing = self._standings.get(room)
         if standing is None:
-            self.ledger.note(room, None)
+            self.ledger.propose(Swap(room, None))
         elif standing.touched == now:
-            self._note(room, standing)
+            standing.noted = now
+            self.ledger.propose(Swap(room, standing, standing.version))
 
     def see(self, room: str, session: str) -> None:
         """Note that the session was seen now.
@@ -172,14 +198,16 @@ class Recognition:
         The room knows the session from now on. Otherwise, when a page joins with the ticket, the
         room would take the session for one that has ended and was forgotten.
         """
-        if not self._tickets.can_sign or not self.standing(room).mark_named(session):
+        draft = self.draft(room)
+        if not self._tickets.can_sign or not draft.mark_named(session):
             return False
-        self.note(room)
+        self.propose(room, draft, _do_nothing)
         return True
 
     def ticket(self, room: str, session: str) -> str | None:
         """Sign a ticket of the session's login; None without a key."""
-        return self.prove(self.standing(room), room, session)[0]
+        self.touch(room)
+        return self.prove(self.draft(room), room, session)[0]
 
     def prove(
         self, standing: Standing, room: str, session: str | None
@@ -263,3 +291,7 @@ class Recognition:
             RemoteProtocolError: it is forged, expired, or for something else.
         """
         return self._tickets.verify_untrusted(token, now=self._wall())
+
+
+def _do_nothing(_: Standing) -> None:
+    pass

@@ -1,8 +1,8 @@
 """What must outlive the process: each room's standing, and the answers to idempotency ids.
 
-The rules live in `core.standing` and work on memory alone. A ledger is told of every fact
-as it is decided, and a notify is answered only after the ledger has it. It is asked what it
-remembers once, before anybody joins.
+The rules live in `core.standing` and work on memory alone. Every change is drafted there and
+proposed to the ledger, and a notify is answered only when that is durable. A ledger is asked
+what it remembers once, before anybody joins.
 """
 
 from collections.abc import Iterable
@@ -13,30 +13,23 @@ from ..config import Config
 from ..core.logins import Record
 from ..core.notify import Answer
 from .memory import MemoryLedger
+from .proposals import Commit, LocalProposal, Proposal, Swap
 from .sqlite import SqliteLedger
 
-__all__ = ["Commit", "Ledger", "MemoryLedger", "SqliteLedger", "open_ledger"]
-
-
-class Commit(Protocol):
-    """When what was noted is durable."""
-
-    @property
-    def done(self) -> bool:
-        """Whether it is by now, and nobody need wait."""
-        ...
-
-    async def wait(self) -> None:
-        """Return when it is. To be cancelled while waiting does not undo it.
-
-        Raises:
-            LedgerError: it could not be made durable so far.
-        """
-        ...
+__all__ = [
+    "Commit",
+    "Ledger",
+    "LocalProposal",
+    "MemoryLedger",
+    "Proposal",
+    "SqliteLedger",
+    "Swap",
+    "open_ledger",
+]
 
 
 class Ledger(Protocol):
-    """Durable storage of facts, in the order in which they are noted."""
+    """Durable storage of facts, in the order in which they are proposed."""
 
     @property
     def ready(self) -> bool:
@@ -51,16 +44,16 @@ class Ledger(Protocol):
         """
         ...
 
-    def note(self, room: str, record: Record | None, answer: Answer | None = None) -> Commit:
-        """Make `record` the room's last one, or forget the room; with it, keep `answer`.
+    def propose(self, swap: Swap) -> Proposal:
+        """Put a draft in the place of the room's standing, or forget the room; keep the answer.
 
-        Both become durable together, and not before what was noted earlier. What could not
+        Both become durable together, and not before what was proposed earlier. What could not
         be made durable is not dropped: it is tried again.
         """
         ...
 
-    def pending(self, room: str) -> Commit | None:
-        """Return what the room's last record is still waiting for; None if it is durable."""
+    def pending(self, room: str) -> Proposal | None:
+        """Return what the room's last change is still waiting for; None if it is durable."""
         ...
 
 

@@ -10,27 +10,16 @@ import trio
 
 from ..core.logins import Record
 from ..core.notify import REMEMBERED_NOTIFIES, Answer
-
-
-class Done:
-    """The commit of what is as durable as it will ever be."""
-
-    done = True
-
-    async def wait(self) -> None:
-        """Return at once, after a checkpoint."""
-        await trio.lowlevel.checkpoint()
-
-
-DONE = Done()
+from ..core.standing import Standing
+from .proposals import DONE, Done, Swap
 
 
 class MemoryLedger:
-    """Keeps each room's last record, and the latest answers."""
+    """Keeps each room's standing, the very one that the hub has, and the latest answers."""
 
     def __init__(self) -> None:
+        self._standings: dict[str, Standing] = {}
         # Oldest first, as dicts keep them.
-        self._records: dict[str, Record] = {}
         self._answers: dict[str, Answer] = {}
 
     @property
@@ -39,20 +28,23 @@ class MemoryLedger:
         return True
 
     async def load(self) -> tuple[Iterable[tuple[str, Record]], Iterable[Answer]]:
-        """Return what was noted, oldest first."""
+        """Return what was proposed, the longest untouched first."""
         await trio.lowlevel.checkpoint()
-        return list(self._records.items()), list(self._answers.values())
+        rooms = sorted(self._standings.items(), key=lambda item: item[1].touched)
+        return [(room, standing.record()) for room, standing in rooms], list(self._answers.values())
 
-    def note(self, room: str, record: Record | None, answer: Answer | None = None) -> Done:
-        """Keep `record` and `answer`."""
-        self._records.pop(room, None)
-        if record is not None:
-            self._records[room] = record
-        if answer is not None:
+    def propose(self, swap: Swap) -> Done:
+        """Keep the standing and the answer."""
+        if swap.standing is None:
+            self._standings.pop(swap.room, None)
+        else:
+            self._standings[swap.room] = swap.standing
+        if (answer := swap.answer) is not None:
             self._answers.pop(answer.id, None)
             self._answers[answer.id] = answer
             while len(self._answers) > REMEMBERED_NOTIFIES:
                 del self._answers[next(iter(self._answers))]
+        swap.won(None)
         return DONE
 
     def pending(self, _: str) -> None:

@@ -7,9 +7,10 @@ decides, by comparing versions: who comes second has lost, and drafts anew from 
 """
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
 
 import attrs
+import trio
 
 from ..core.logins import Record
 from ..core.notify import Answer
@@ -63,6 +64,13 @@ class Repeated:
 
 Result = Won | Lost | Repeated
 
+# Where one process decides, whatever is proposed has won by then.
+WON: Final = Won(None)
+
+
+def _nothing(_: Version | None) -> None:
+    pass
+
 
 @attrs.frozen(eq=False)
 class Swap:
@@ -75,7 +83,7 @@ class Swap:
     """None: the room is new to the engine; or there are no versions, where one process decides."""
     answer: Answer | None = attrs.field(default=None, repr=False)
     """It becomes durable together with the standing."""
-    won: Callable[[Version | None], object] | None = attrs.field(default=None, repr=False)
+    won: Callable[[Version | None], object] = attrs.field(default=_nothing, repr=False)
     """Called with the new version in the step that learns of the decision, whoever waits for it:
     it makes the draft the room's standing, and tells the members."""
 
@@ -99,19 +107,32 @@ class Elsewhere:
 
     async def settled(self) -> None:
         """Wait until no count will change any more."""
+        await trio.lowlevel.checkpoint()
 
 
-class Proposal(Protocol):
-    """A swap on its way. To be cancelled while waiting for it does not undo it."""
+class Commit(Protocol):
+    """Something that becomes durable. To be cancelled while waiting for that does not undo it."""
+
+    @property
+    def done(self) -> bool:
+        """Whether it is by now, and nobody need wait; a proposal also everywhere."""
+        ...
+
+    async def durable(self) -> None:
+        """Return when it is.
+
+        Raises:
+            LedgerError: it could not be made durable so far.
+        """
+        ...
+
+
+class Proposal(Commit, Protocol):
+    """A swap on its way."""
 
     @property
     def decided(self) -> Result | None:
         """What it has come to; None while that is not known."""
-        ...
-
-    @property
-    def done(self) -> bool:
-        """Whether it is durable by now, and carried out on every node."""
         ...
 
     async def decision(self) -> Result:
@@ -122,14 +143,6 @@ class Proposal(Protocol):
         """
         ...
 
-    async def durable(self) -> None:
-        """Return when what was decided is durable.
-
-        Raises:
-            LedgerError: it could not be made durable so far.
-        """
-        ...
-
     async def everywhere(self) -> Elsewhere:
         """Return when every other node has carried it out, or was expelled.
 
@@ -137,3 +150,35 @@ class Proposal(Protocol):
             LedgerError: that cannot be known.
         """
         ...
+
+
+class LocalProposal:
+    """A proposal to a ledger that one process writes: it wins, and is left to be made durable.
+
+    A subclass adds `done` and `durable`.
+    """
+
+    decided = WON
+
+    async def decision(self) -> Won:
+        """Return at once, after a checkpoint."""
+        await trio.lowlevel.checkpoint()
+        return WON
+
+    async def everywhere(self) -> Elsewhere:
+        """Return at once, after a checkpoint: there are no other nodes."""
+        await trio.lowlevel.checkpoint()
+        return Elsewhere()
+
+
+class Done(LocalProposal):
+    """What is as durable as it will ever be."""
+
+    done = True
+
+    async def durable(self) -> None:
+        """Return at once, after a checkpoint."""
+        await trio.lowlevel.checkpoint()
+
+
+DONE: Final = Done()

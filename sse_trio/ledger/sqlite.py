@@ -1,8 +1,8 @@
 """A ledger in one SQLite file: facts survive whatever ends the process, also a power cut.
 
-One task writes. Whatever was noted while it was busy is the next group, and a group is one
+One task writes. Whatever was proposed while it was busy is the next group, and a group is one
 transaction: a thousand notifies at once wait for one fsync. A group that fails is kept,
-merged under what was noted since, and tried again every second until the disk takes it.
+merged under what was proposed since, and tried again every second until the disk takes it.
 Nothing is read but at the start: the server's memory has it all.
 """
 
@@ -19,8 +19,10 @@ import trio
 
 from ..core.logins import Record
 from ..core.notify import REMEMBERED_NOTIFIES, Answer
+from ..core.standing import Standing
 from ..errors import LedgerError, LocalProtocolError
 from ..strict_json import has_lone_surrogates
+from .proposals import LocalProposal, Swap
 from .sqlite_file import FAULTS, Change, LedgerFile, words
 
 T = TypeVar("T")
@@ -37,11 +39,16 @@ CLOSING = 5.0
 PROGRESS = 5.0
 
 
+# Standings of which a group takes the records together, when it is written: some milliseconds.
+# Those that come later, while a disk does not answer, it takes one by one.
+_TOGETHER = 1000
+
+
 @attrs.define(eq=False)
-class Group:
+class Group(LocalProposal):
     """What is committed in one transaction, and those who wait for it."""
 
-    records: dict[str, Record | None] = attrs.field(factory=dict, repr=False)
+    rooms: dict[str, Standing | Record | None] = attrs.field(factory=dict, repr=False)
     answers: dict[str, Answer] = attrs.field(factory=dict, repr=False)
     changes: dict[Hashable, Change] = attrs.field(factory=dict, repr=False)
     """What others keep in the file, the last change of each thing, in their order."""
@@ -60,7 +67,7 @@ class Group:
         """Whether it is durable."""
         return self.tried and self.error is None
 
-    async def wait(self) -> None:
+    async def durable(self) -> None:
         """Return when it is durable.
 
         Raises:
@@ -69,6 +76,20 @@ class Group:
         await self._tried.wait()
         if self.error is not None:
             raise LedgerError(self.error)
+
+    def put_room(self, room: str, standing: Standing | None) -> None:
+        """Put a room's standing in the place of an earlier one."""
+        is_late = len(self.rooms) >= _TOGETHER
+        self.rooms[room] = standing.record() if standing and is_late else standing
+
+    def records(self) -> dict[str, Record | None]:
+        """Return each room's record as it is now, unaffected by what comes after."""
+        records = {
+            room: standing.record() if isinstance(standing, Standing) else standing
+            for room, standing in self.rooms.items()
+        }
+        self.rooms.update(records)
+        return records
 
     def put(self, thing: Hashable, change: Change, *, last: bool) -> None:
         """Put a change in the place of an earlier one of the same thing, or behind all others."""
@@ -85,11 +106,11 @@ class Group:
     def merge_under(self, later: "Group") -> None:
         """Leave to `later` what this group could not write, unless that is superseded there."""
         # It may have grown for hours: what costs time is only what has come since.
-        self.records.update(later.records)
+        self.rooms.update(later.rooms)
         self.answers.update(later.answers)
         while len(self.answers) > REMEMBERED_NOTIFIES:
             del self.answers[next(iter(self.answers))]
-        later.records, later.answers = self.records, self.answers
+        later.rooms, later.answers = self.rooms, self.answers
         for thing, change in later.changes.items():
             self.put(thing, change, last=thing in later.last)
         later.changes, later.last = self.changes, self.last
@@ -102,7 +123,7 @@ class SqliteLedger:
         self._file = file
         self._next = Group()
         self._current = Group()
-        self._noted = trio.Event()
+        self._proposed = trio.Event()
         self._error: str | None = None
         self._since = math.inf
         # Of its own, so that a program's other threads cannot keep the ledger waiting.
@@ -114,7 +135,7 @@ class SqliteLedger:
     async def open(cls, path: str | Path) -> AsyncIterator["SqliteLedger"]:
         """Open the file, which is made if there is none, and write to it until the end.
 
-        What has been noted by then is written within `CLOSING` seconds, or lost.
+        What has been proposed by then is written within `CLOSING` seconds, or lost.
 
         Raises:
             LedgerError: it is no ledger, a newer one, in use by another process, or cannot
@@ -126,7 +147,7 @@ class SqliteLedger:
 
     @contextlib.asynccontextmanager
     async def writing(self) -> AsyncIterator["SqliteLedger"]:
-        """Write what is noted until the end, and then close the file.
+        """Write what is proposed until the end, and then close the file.
 
         What the caller's own block raises comes out as it is.
         """
@@ -196,19 +217,20 @@ class SqliteLedger:
         if failure is not None:
             raise failure
 
-    def note(self, room: str, record: Record | None, answer: Answer | None = None) -> Group:
+    def propose(self, swap: Swap) -> Group:
         """Put it into the next group."""
-        self._next.records[room] = record
-        if answer is not None:
-            self._next.answers[answer.id] = answer
-        self._noted.set()
+        self._next.put_room(swap.room, swap.standing)
+        if swap.answer is not None:
+            self._next.answers[swap.answer.id] = swap.answer
+        self._proposed.set()
+        swap.won(None)
         return self._next
 
     def change(self, thing: Hashable, sql: str, *parameters: Any, last: bool = False) -> Group:
         """Put a change of something that is not a room's into the next group.
 
         It takes the place of an earlier change of the same `thing` that is not written yet, but
-        with `last`, which goes behind all others. It is committed together with what is noted
+        with `last`, which goes behind all others. It is committed together with what is proposed
         in the same step.
 
         Raises:
@@ -218,7 +240,7 @@ class SqliteLedger:
         if not all(map(_is_storable, parameters)):
             raise LocalProtocolError("only text, numbers and bytes can be stored")
         self._next.put(thing, (sql, parameters), last=last)
-        self._noted.set()
+        self._proposed.set()
         return self._next
 
     async def query(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
@@ -250,21 +272,21 @@ class SqliteLedger:
         return last
 
     def pending(self, room: str) -> Group | None:
-        """Return the group that the room's last record is in, if that is not written yet."""
-        groups = [group for group in self._unwritten() if room in group.records]
+        """Return the group that the room's last change is in, if that is not written yet."""
+        groups = [group for group in self._unwritten() if room in group.rooms]
         return groups[-1] if groups else None
 
     def _unwritten(self) -> Iterator[Group]:
         """Yield the groups that have not been tried, and hold something, in their order."""
         for group in (self._current, self._next):
-            if (group.records or group.changes) and not group.tried:
+            if (group.rooms or group.changes) and not group.tried:
                 yield group
 
     async def _write(self, scope: trio.CancelScope) -> None:
         with scope:
             while True:
-                await self._noted.wait()
-                self._noted = trio.Event()
+                await self._proposed.wait()
+                self._proposed = trio.Event()
                 group, self._next = self._next, Group()
                 self._current = group
                 error = await self._attempt(group)
@@ -272,7 +294,7 @@ class SqliteLedger:
                 group.settle(error)
                 if error is not None:
                     group.merge_under(self._next)
-                    self._noted.set()
+                    self._proposed.set()
                     await trio.sleep(RETRY)
 
     async def _attempt(self, group: Group) -> str | None:
@@ -280,7 +302,7 @@ class SqliteLedger:
         self._since = trio.current_time()
         answers, changes = group.answers.values(), group.changes.values()
         try:
-            await self._in_thread(partial(self._file.commit, group.records, answers, changes))
+            await self._in_thread(partial(self._file.commit, group.records(), answers, changes))
         except (*FAULTS, OSError) as error:
             return words(error)
         finally:
@@ -299,14 +321,14 @@ class SqliteLedger:
         self._error = error
 
     async def _finish(self) -> None:
-        """Wait until everything noted is written, or could not be."""
+        """Wait until everything proposed is written, or could not be."""
         # The next one is looked at after the current one, which may leave it something.
         for group in self._unwritten():
             with contextlib.suppress(LedgerError):
-                await group.wait()
+                await group.durable()
 
     def _report_lost(self) -> None:
-        rooms = {room for group in self._unwritten() for room in group.records}
+        rooms = {room for group in self._unwritten() for room in group.rooms}
         changes = {thing for group in self._unwritten() for thing in group.changes}
         if rooms or changes:
             logger.error(

@@ -205,11 +205,11 @@ class Connection(HasDeadline):
         accepted = self._hub.decisions.accept_at_once(wanted, address)
         if accepted is None:
             self._hand_to_task(data)
-        elif wanted.wait or not accepted.finished:
+        elif wanted.wait or accepted.finished is None:
             self._leave()
             self._server.parking.spawn(self._answer_later, accepted, data)
         else:
-            self._reply(announced(self._hub, accepted.outcome))
+            self._reply(announced(self._hub, accepted.finished))
 
     def _reply(self, answer: Reply | Problem) -> None:
         if rest := self._send(usual_answer(answer)):
@@ -228,12 +228,10 @@ class Connection(HasDeadline):
 
     async def _answer_later(self, accepted: Accepted, data: bytes) -> None:
         """Answer when the notify is durable, everybody is told, and the caller's `wait` is over."""
-        outcome, wait = accepted.outcome, accepted.wanted.wait
         try:
-            if not accepted.finished:
-                await self._hub.decisions.finish(accepted)
-            if wait:
-                await outcome.acknowledged(wait)
+            outcome = accepted.finished or await self._hub.decisions.finish(accepted)
+            if accepted.wanted.wait:
+                await outcome.acknowledged(accepted.wanted.wait)
         except LedgerError:
             self._exchange(data, answer=undurable(self._hub))
         except BaseException:

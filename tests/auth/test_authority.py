@@ -20,6 +20,7 @@ from sse_trio.auth.verdict import Anonymous, Authenticated, Reason
 from sse_trio.errors import LedgerError, LimitReached, LocalProtocolError
 from sse_trio.ledger import SqliteLedger
 
+from ..ledger.fakes import propose
 from .fixtures import NOW, cookie_header, pair
 from .world import ADA, BOB, NewWorld, World, open_world
 
@@ -191,7 +192,7 @@ async def test_ending_all_sessions_of_a_user(new_world: NewWorld) -> None:
             False,
             True,
         ]
-        (*_, told) = world.hub.recognition.standing(ADA.id).terminations
+        (*_, told) = world.hub.recognition.draft(ADA.id).terminations
         assert told.reason == "logout"
 
 
@@ -271,7 +272,7 @@ async def test_a_contact_that_is_checked_keeps_the_login_alive(new_world: NewWor
             found = await world.request(login)
             assert isinstance(found, Authenticated)
             login = world.authority.renew(found)
-            await world.sessions.touch("none", 0, "").wait()
+            await world.sessions.touch("none", 0, "").durable()
 
 
 async def test_older_cookies_of_a_login_that_goes_on_are_idle(new_world: NewWorld) -> None:
@@ -463,8 +464,9 @@ async def test_a_name_that_somebody_joined_under_is_no_login(new_world: NewWorld
         login = await world.login(remember_login=True)
         await world.authority.logout(await world.identity(login))
         forget(world)
-        standing = world.hub.recognition.standing(ADA.id)
-        standing.admit(login.claims.session, standing.login(login.claims.session))
+        draft = world.hub.recognition.draft(ADA.id)
+        draft.admit(login.claims.session, draft.login(login.claims.session))
+        world.hub.recognition.propose(ADA.id, draft, lambda _: None)
         assert await world.request(login) == Anonymous(Reason.ENDED)
 
 
@@ -694,14 +696,14 @@ async def test_what_a_recall_ends_is_dropped_too(new_world: NewWorld) -> None:
         assert await world.authenticated(first)
         assert await world.authenticated(second)
         assert not await world.authenticated(first)
-        await world.sessions.touch("none", 0, "").wait()
+        await world.sessions.touch("none", 0, "").durable()
         forget(world)
         assert not await world.authenticated(first)
 
 
 async def test_new_keys_do_not_wait_for_ever(autojump_clock: MockClock) -> None:
     class Never:
-        async def wait(self) -> None:
+        async def durable(self) -> None:
             await trio.sleep_forever()
 
     class Hanging(MemorySessions):
@@ -807,7 +809,7 @@ async def test_whatever_is_cancelled_leaves_nothing_half_done(
                     trio.lowlevel.remove_instrument(instrument)
             is_cut = scope.cancelled_caught
             await trio.testing.wait_all_tasks_blocked()
-            await world.sessions.touch("none", 0, "").wait()
+            await world.sessions.touch("none", 0, "").durable()
             standing = world.hub.view(ADA.id).sessions
             assert {kept.id for kept in await world.sessions.of_user("Users", ADA.id)} == standing
             if mine is None:
@@ -832,7 +834,7 @@ async def test_a_login_that_is_not_durable_takes_nobodys_place(tmp_path: Path) -
         ledger.change("broken", "SELECT 1")
         while world.hub.view(ADA.id).sessions:
             await trio.lowlevel.checkpoint()
-        await ledger.note("other", None).wait()
+        await propose(ledger, "other", None).durable()
         assert await world.sessions.of_user("Users", ADA.id) == []
 
 

@@ -280,7 +280,7 @@ class History:
 
     async def settle(self) -> None:
         """Let the store have what it was told."""
-        await self.world.sessions.touch("none", 0, "").wait()
+        await self.world.sessions.touch("none", 0, "").durable()
 
 
 async def live(rules: Rules, steps: list[Step], open_ledger: Callable[[], Any]) -> None:

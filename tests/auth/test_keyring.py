@@ -19,6 +19,7 @@ from sse_trio.errors import LedgerError
 from sse_trio.hub.hub import SWEEP
 from sse_trio.ledger import SqliteLedger
 
+from ..ledger.fakes import propose
 from ..support import KEY
 from .fixtures import NOW
 from .world import BOB, NewWorld, World, open_world
@@ -166,7 +167,7 @@ async def test_a_key_signs_only_when_it_is_durable(
             await world.authority.rotate_keys()
         assert kids(world) == before
         ledger.change("broken", "SELECT 1")
-        await ledger.note("other", None).wait()
+        await propose(ledger, "other", None).durable()
         await world.sweep()
         after = kids(world)
         assert after[1:] == before
@@ -177,12 +178,25 @@ async def test_a_key_signs_only_when_it_is_durable(
         assert kids(world) == after
 
 
+class Gate:
+    """Durable when it is open."""
+
+    def __init__(self) -> None:
+        self._event = trio.Event()
+
+    def set(self) -> None:
+        self._event.set()
+
+    async def durable(self) -> None:
+        await self._event.wait()
+
+
 class Slow(MemorySessions):
     """What is kept becomes durable only when the gate is open."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.gate = trio.Event()
+        self.gate = Gate()
         self.gate.set()
 
     def store_keys(self, keys: Keys) -> Any:
@@ -197,7 +211,7 @@ async def test_rotation_ends_with_the_hub(autojump_clock: MockClock) -> None:
         hub = await nursery.start(partial(sse_trio.serve, config))
         await Authority.open(hub, store=store, wall=lambda: now)
         now += 30 * DAY
-        store.gate = trio.Event()
+        store.gate = Gate()
         await trio.sleep(SWEEP + 1)
         draining = trio.current_time()
         hub.drain()
@@ -209,7 +223,7 @@ async def test_a_rotation_in_flight_does_not_bring_back_keys_that_are_gone() -> 
     store = Slow()
     async with open_world(sse_trio.MemoryLedger(), store) as world:
         login = await world.login()
-        store.gate = trio.Event()
+        store.gate = Gate()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(world.authority.rotate_keys)
             await trio.testing.wait_all_tasks_blocked()
@@ -226,7 +240,7 @@ async def test_two_rotations_at_once_lose_no_key() -> None:
     store = Slow()
     async with open_world(sse_trio.MemoryLedger(), store) as world:
         (first,) = kids(world)
-        store.gate = trio.Event()
+        store.gate = Gate()
         async with trio.open_nursery() as nursery:
             for _ in range(2):
                 nursery.start_soon(world.authority.rotate_keys)

@@ -212,7 +212,7 @@ async def test_a_damaged_session_keeps_no_other_and_is_reported(
             damaged = (await world.login(remember_login=remember_login)).claims.session
             await world.login(BOB, remember_login=not remember_login)
             change = "UPDATE sessions SET room = 'u' || char(1), seen = 0 WHERE id = ?"
-            await ledger.change(("damage", damaged), change, damaged).wait()
+            await ledger.change(("damage", damaged), change, damaged).durable()
             world.now += 60 * DAY
             await world.sweep()
             assert not world.hub.view(BOB.id).sessions

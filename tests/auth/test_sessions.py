@@ -25,6 +25,7 @@ from sse_trio.hub.recognition import View
 from sse_trio.ledger import SqliteLedger
 
 from .. import strategies
+from ..ledger.fakes import propose
 from .fixtures import KEYS, short
 
 Open = Callable[[], AbstractAsyncContextManager[Sessions]]
@@ -74,8 +75,8 @@ async def test_what_is_kept_is_found(opens: Open) -> None:
         address="2001:db8::1",
     )
     async with opens() as store:
-        await store.create(kept).wait()
-        await store.create(session("s2", "8")).wait()
+        await store.create(kept).durable()
+        await store.create(session("s2", "8")).durable()
         assert await store.get("s1") == kept
         assert await store.get("s3") is None
     async with opens() as store:
@@ -87,16 +88,16 @@ async def test_a_users_sessions_the_newest_first(opens: Open) -> None:
     async with opens() as store:
         for number, created in enumerate([3.0, 1.0, 2.0, 2.0]):
             store.create(session(f"s{number}", created=created))
-        await store.create(session("other", "8")).wait()
+        await store.create(session("other", "8")).durable()
         assert [found.id for found in await store.of_user("Users", "7")] == ["s0", "s3", "s2", "s1"]
         assert await store.of_user("Users", "9") == []
 
 
 async def test_the_last_contact(opens: Open) -> None:
     async with opens() as store:
-        await store.create(session("s1")).wait()
-        await store.touch("s1", 300.0, "k2").wait()
-        await store.touch("s2", 300.0, "k2").wait()
+        await store.create(session("s1")).durable()
+        await store.touch("s1", 300.0, "k2").durable()
+        await store.touch("s2", 300.0, "k2").durable()
         assert await store.get("s1") == session("s1", seen=300.0, kid="k2")
         assert await store.get("s2") is None
 
@@ -112,15 +113,15 @@ async def test_revoking(opens: Open) -> None:
     async with opens() as store:
         for name in ("s1", "s2", "s3", "s4"):
             store.create(session(name))
-        await store.create(session("other", "8")).wait()
-        await store.revoke("s1").wait()
+        await store.create(session("other", "8")).durable()
+        await store.revoke("s1").durable()
         assert {found.id for found in await store.of_user("Users", "7")} == {"s2", "s3", "s4"}
-        await store.revoke_superseded("7", view_of("s3", "s9", epoch=2, ended_below=2)).wait()
+        await store.revoke_superseded("7", view_of("s3", "s9", epoch=2, ended_below=2)).durable()
         assert [found.id for found in await store.of_room("7")] == ["s3"]
-        await store.revoke_superseded("7", view_of(epoch=3, ended_below=3)).wait()
+        await store.revoke_superseded("7", view_of(epoch=3, ended_below=3)).durable()
         assert await store.of_user("Users", "7") == []
         assert await store.get("other") is not None
-        await store.revoke("s1").wait()
+        await store.revoke("s1").durable()
 
 
 @pytest.mark.parametrize(
@@ -141,7 +142,7 @@ async def test_what_a_room_does_not_know_is_judged_as_by_a_ticket(
 ) -> None:
     async with opens() as store:
         store.create(session("s1", epoch=epoch, created=created))
-        await store.revoke_superseded("7", view_of(epoch=3, ended_below=bound)).wait()
+        await store.revoke_superseded("7", view_of(epoch=3, ended_below=bound)).durable()
         assert (await store.get("s1") is None) is goes
 
 
@@ -149,7 +150,7 @@ async def test_a_touch_revives_nothing(opens: Open) -> None:
     async with opens() as store:
         store.create(session("s1"))
         store.revoke("s1")
-        await store.touch("s1", 500.0, "k2").wait()
+        await store.touch("s1", 500.0, "k2").durable()
         assert await store.get("s1") is None
 
 
@@ -168,7 +169,7 @@ async def test_what_is_old(opens: Open) -> None:
             store.create(session(name, kind=kind, seen=seen, **more))
         # A contact that is not on the disk yet counts.
         store.create(session("s6", seen=1.0))
-        await store.touch("none", 0, "k1").wait()
+        await store.touch("none", 0, "k1").durable()
         store.touch("s6", 200.0, "k1")
 
         async def found(provider: str, app_type: str | None, kind: Kind) -> set[str]:
@@ -187,7 +188,7 @@ async def test_whose_sessions_there_are(opens: Open) -> None:
         store.create(session("s1"))
         store.create(session("s2", "8", app_type="mobile"))
         store.create(session("s3", "8", app_type="mobile"))
-        await store.create(session("s4", provider="Staff")).wait()
+        await store.create(session("s4", provider="Staff")).durable()
         assert sorted(await store.issuers()) == [
             ("Staff", "web"),
             ("Users", "mobile"),
@@ -199,7 +200,7 @@ async def test_whose_keys_are_gone(opens: Open) -> None:
     async with opens() as store:
         for name, kid in [("s1", "k1"), ("s2", "k2"), ("s3", "k3"), ("s4", "k1")]:
             store.create(session(name, kid=kid))
-        await store.touch("none", 0, "k1").wait()
+        await store.touch("none", 0, "k1").durable()
         store.touch("s4", 200.0, "k3")
         assert {one.id for one in await store.signed_by_others({"k2", "k3"})} == {"s1"}
         assert await store.signed_by_others({"k1", "k2", "k3"}) == []
@@ -209,7 +210,7 @@ async def test_at_most_some_at_a_time(opens: Open) -> None:
     async with opens() as store:
         for number in range(SOME + 1):
             store.create(session(f"s{number}"))
-        await store.touch("none", 0, "k1").wait()
+        await store.touch("none", 0, "k1").durable()
         old = await store.older("Users", None, Kind.SESSION, seen=1e9, created=0.0)
         assert len(old) == SOME
         assert len(await store.signed_by_others(["k9"])) == SOME
@@ -218,21 +219,21 @@ async def test_at_most_some_at_a_time(opens: Open) -> None:
 async def test_users_of_two_providers_are_two(opens: Open) -> None:
     async with opens() as store:
         store.create(session("s1"))
-        await store.create(session("s2", provider="Staff")).wait()
+        await store.create(session("s2", provider="Staff")).durable()
         assert [found.id for found in await store.of_user("Staff", "7")] == ["s2"]
 
 
 async def test_keys(opens: Open) -> None:
     async with opens() as store:
         assert await store.load_keys() is None
-        await store.store_keys(KEYS).wait()
+        await store.store_keys(KEYS).durable()
         assert await store.load_keys() == KEYS
         rotated = KEYS.rotated(Key("k3", os.urandom(32), KEYS.signing.created + 1))
-        await store.store_keys(rotated).wait()
+        await store.store_keys(rotated).durable()
     async with opens() as store:
         assert await store.load_keys() == rotated
         new = Keys((Key("k4", bytes(32), 0),))
-        await store.store_keys(new).wait()
+        await store.store_keys(new).durable()
         assert await store.load_keys() == new
 
 
@@ -265,7 +266,7 @@ async def tell(store: Sessions, step: Step, now: int, created: list[str], alive:
             kept = frozenset({name(number)})
             store.revoke_superseded(user, View(kept, kept, now, now, now, now))
         case ("wait",):
-            await store.touch("none", now, "k2").wait()
+            await store.touch("none", now, "k2").durable()
 
 
 def test_random_steps_end_alike(tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -284,7 +285,7 @@ def test_random_steps_end_alike(tmp_path_factory: pytest.TempPathFactory) -> Non
                     await tell(told, step, now, created or ["none"], alive)
                 if step[0] == "create":
                     created.append(f"s{now}")
-            await store.touch("none", 0, "k2").wait()
+            await store.touch("none", 0, "k2").durable()
             for user in ("7", "8"):
                 assert await store.of_user("Users", user) == await memory.of_user("Users", user)
 
@@ -299,7 +300,7 @@ def test_random_steps_end_alike(tmp_path_factory: pytest.TempPathFactory) -> Non
 def test_any_text_comes_back(tmp_path_factory: pytest.TempPathFactory) -> None:
     async def run(made: Session, path: Path) -> None:
         async with SqliteLedger.open(path) as ledger:
-            await SqliteSessions(ledger).create(made).wait()
+            await SqliteSessions(ledger).create(made).durable()
         async with SqliteLedger.open(path) as ledger:
             assert await SqliteSessions(ledger).get(made.id) == made
 
@@ -318,7 +319,7 @@ async def test_what_cannot_be_stored_is_refused_before_it_is_in_the_way(tmp_path
         for wrong in (None, ("192.0.2.1", 80), "\udcff", 2**63):
             with pytest.raises(LocalProtocolError, match="only text, numbers and bytes"):
                 store.create(session("s1", address=wrong))
-        await store.create(session("s2")).wait()
+        await store.create(session("s2")).durable()
         assert ledger.ready
 
 
@@ -328,14 +329,14 @@ class Overtaken(SqliteLedger):
     async def query(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
         rows = await super().query(sql, *parameters)
         self.before, rows = rows, getattr(self, "before", rows)
-        await self.note("other", None).wait()
+        await propose(self, "other", None).durable()
         return rows
 
 
 async def test_a_contact_that_overtakes_a_query_counts(tmp_path: Path) -> None:
     async with Overtaken.open(tmp_path / "test.db") as ledger:
         store = SqliteSessions(ledger)
-        await store.create(session("s1")).wait()
+        await store.create(session("s1")).durable()
         assert await store.get("s1") == session("s1")
         store.touch("s1", 300.0, "k1")
         assert await store.get("s1") == session("s1", seen=300.0)
@@ -347,7 +348,7 @@ async def test_what_is_damaged_is_the_ledgers_error(tmp_path: Path) -> None:
         store = SqliteSessions(ledger)
         store.create(session("s1"))
         for change in ("kind = 'for ever'", "kind = 'session', room = 'u' || char(1)"):
-            await ledger.change("bad", f"UPDATE sessions SET {change}").wait()
+            await ledger.change("bad", f"UPDATE sessions SET {change}").durable()
             with pytest.raises(LedgerError, match="damaged"):
                 await store.get("s1")
 
@@ -356,7 +357,7 @@ async def test_a_contact_counts_before_it_is_on_the_disk(tmp_path: Path) -> None
     """A full disk must not make everybody idle."""
     async with SqliteLedger.open(tmp_path / "test.db") as ledger:
         store = SqliteSessions(ledger)
-        await store.create(session("s1")).wait()
+        await store.create(session("s1")).durable()
         store.touch("s1", 300.0, "k2")
         assert await store.get("s1") == session("s1", seen=300.0, kid="k2")
 
@@ -371,15 +372,15 @@ async def test_a_room_and_its_sessions_are_one_transaction(tmp_path: Path) -> No
     async with SqliteLedger.open(path) as ledger:
         store = SqliteSessions(ledger)
         committed = store.create(session("s1"))
-        assert ledger.note("7", record) is committed
+        assert propose(ledger, "7", record) is committed
         assert store.revoke_superseded("7", View()) is committed
-        await committed.wait()
+        await committed.durable()
     # And where one of them cannot be written, neither is the other.
     async with SqliteLedger.open(path) as ledger:
         store = SqliteSessions(ledger)
         ledger.change("broken", "INSERT INTO nowhere VALUES (1)")
         with pytest.raises(LedgerError):
-            await ledger.note("8", record).wait()
+            await propose(ledger, "8", record).durable()
         records, _ = await ledger.load()
         assert [room for room, _ in records] == ["7"]
         assert await store.get("s1") == session("s1")
@@ -396,7 +397,7 @@ async def test_keys_that_could_not_be_written_do_not_pile_up(
             keys = KEYS.rotated(Key(f"n{number}", os.urandom(32), KEYS.signing.created + 1))
             commit = store.store_keys(keys)
         with pytest.raises(LedgerError):
-            await commit.wait()
+            await commit.durable()
         store.store_keys(Keys((KEYS.signing,)))
     # Three keys, that there are no others, and what is wrong.
     assert "of 5 other things is lost" in caplog.text
@@ -406,14 +407,14 @@ async def test_the_last_keys_are_the_only_ones_whatever_waited_before(opens: Ope
     async with opens() as store:
         for keys in (KEYS.rotated(Key("k3", bytes(32), KEYS.signing.created + 1)), KEYS):
             commit = store.store_keys(keys)
-        await commit.wait()
+        await commit.durable()
         assert await store.load_keys() == KEYS
 
 
 async def test_the_file_is_nobody_elses(tmp_path: Path) -> None:
     path = tmp_path / "test.db"
     async with SqliteLedger.open(path) as ledger:
-        await SqliteSessions(ledger).store_keys(KEYS).wait()
+        await SqliteSessions(ledger).store_keys(KEYS).durable()
         assert modes(tmp_path) == {0o600}
 
 

@@ -51,7 +51,7 @@ class World:
 
     async def sweep(self) -> None:
         """What the hub does now and then; and what was noted before is on the disk by then."""
-        await self.sessions.touch("none", 0, "").wait()
+        await self.sessions.touch("none", 0, "").durable()
         for follower in self.hub.followers:
             await follower.sweep()
 

@@ -53,8 +53,18 @@ def standings(*, alive: Container[str] = (), **settings: Any) -> Standings:
     return Standings(Config(**{"ticket_lifetime": LIFETIME} | settings), alive=alive)
 
 
+def touch(rooms: Standings, room: str, now: float) -> Standing:
+    """Return a room's standing, new if need be, as used now."""
+    if rooms.get(room) is None:
+        rooms.put(room, rooms.draft(room, now))
+    rooms.touch(room, now)
+    found = rooms.get(room)
+    assert found is not None
+    return found
+
+
 def room_for(places: int = 1, at_limit: str = "end-oldest", **settings: Any) -> Standing:
-    standing = standings(max_sessions=places, at_limit=at_limit, **settings).touch("u1", 1000)
+    standing = touch(standings(max_sessions=places, at_limit=at_limit, **settings), "u1", 1000)
     assert standing.epoch == standing.floor == 0
     return standing
 
@@ -902,7 +912,7 @@ def test_a_forgotten_login_is_judged_by_its_ticket_as_if_it_were_known(
             forgetful = attrs.evolve(standing.record(), logins={})
             twins = standings(max_sessions=places)
             twins.restore("u1", forgetful)
-            twin = twins.touch("u1", standing.touched)
+            twin = touch(twins, "u1", standing.touched)
             assert (join(twin, session, ticket) is None) == standing.stands(session)
 
 
@@ -994,7 +1004,7 @@ def test_a_ticket_of_a_later_epoch_lifts_the_room(
     # What a notify of its session would have left, had there been no limit to refuse it.
     twins = standings(max_sessions=places)
     twins.restore("u1", standing.record())
-    twin = twins.touch("u1", standing.touched)
+    twin = touch(twins, "u1", standing.touched)
     notify(twin, session, present=SESSIONS)
     proven = standing.epoch + ahead
     assert prove(standing, session, proven) is None
@@ -1320,7 +1330,7 @@ def test_a_smaller_memory_ends_nobody_whom_the_rooms_limit_lets_stand() -> None:
         notify(large, session, limit=20)
     small = standings(max_remembered_sessions=3)
     small.restore("u1", large.record())
-    room = small.touch("u1", large.touched)
+    room = touch(small, "u1", large.touched)
     assert join(room, "s0") is None
     assert prove(room, "claim", room.epoch) is None
     release(room, "claim")
@@ -1668,10 +1678,10 @@ def test_what_is_restored_behaves_as_what_was_recorded(
     places: int, at_limit: str, before: list[Step], after: list[Step]
 ) -> None:
     settings: dict[str, Any] = {"max_sessions": places, "at_limit": at_limit}
-    lived = live(standings(**settings).touch("u1", 5), before)
+    lived = live(touch(standings(**settings), "u1", 5), before)
     copies = standings(**settings)
     copies.restore("u1", lived.record())
-    copy = copies.touch("u1", lived.touched)
+    copy = touch(copies, "u1", lived.touched)
     assert copy == lived
     for step in after:
         live(copy, [step])
@@ -1696,7 +1706,7 @@ def test_a_record_is_unaffected_by_what_comes_after(
     copies = standings(max_sessions=places)
     copies.restore("u1", record)
     live(standing, after)
-    live(copies.touch("u1", 0), after)
+    live(touch(copies, "u1", 0), after)
     assert (attrs.asdict(record), list(record.logins)) == same
 
 
@@ -1730,7 +1740,7 @@ def test_a_smaller_bound_holds_for_what_is_restored_and_ends_nobody() -> None:
     assert len(stands) == 20
     small = standings(max_sessions=2, max_remembered_sessions=3)
     small.restore("u1", large.record())
-    room = small.touch("u1", 0)
+    room = touch(small, "u1", 0)
     join(room, "new")
     room.release("claim 59")
     assert room.placed_sessions() == stands
@@ -1749,12 +1759,12 @@ def test_fewer_places_hold_for_what_is_restored_from_the_next_notify_on(fewer: i
         for at_limit in ("end-oldest", "refuse-new")
     )
     ending.restore("u1", larger.record())
-    notify(ending.touch("u1", larger.touched), "s3")
-    assert standing_ones(ending.touch("u1", larger.touched)) == set(("s2", "s3")[-fewer:])
+    notify(touch(ending, "u1", larger.touched), "s3")
+    assert standing_ones(touch(ending, "u1", larger.touched)) == set(("s2", "s3")[-fewer:])
     refusing.restore("u1", larger.record())
-    old = refused(refusing.touch("u1", larger.touched), "s3", present=SESSIONS)
+    old = refused(touch(refusing, "u1", larger.touched), "s3", present=SESSIONS)
     assert old == (1, 2)
-    assert standing_ones(refusing.touch("u1", larger.touched)) == {"s1", "s2", "s3"}
+    assert standing_ones(touch(refusing, "u1", larger.touched)) == {"s1", "s2", "s3"}
 
 
 def test_those_who_stand_are_named_together() -> None:

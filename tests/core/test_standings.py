@@ -1,5 +1,6 @@
 """The standings of all rooms: what is kept, what is forgotten, and in which order."""
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,37 +10,37 @@ from sse_trio.core.standing import Standing
 from sse_trio.core.standings import Standings
 from sse_trio.core.tokens import LEEWAY
 
-from .test_standing import LIFETIME, live, room_for, standings
+from .test_standing import LIFETIME, live, room_for, standings, touch
 
 
 def named(rooms: Standings, room: str, now: float, *, over: bool = False) -> None:
     """Have somebody named in a room; and perhaps logged out again."""
-    live(rooms.touch(room, now), [("notified", "s1"), *[("released", "s1")] * over], seconds=0)
-    rooms.touch(room, now)
+    live(touch(rooms, room, now), [("notified", "s1"), *[("released", "s1")] * over], seconds=0)
+    touch(rooms, room, now)
 
 
 def use(rooms: Standings, room: str, now: float) -> list[str]:
     """Touch a room, and forget what is then too much; return what was forgotten."""
-    rooms.touch(room, now)
+    touch(rooms, room, now)
     return [each for each in rooms.forget(now, keep=room) if rooms.get(each) is None]
 
 
 def test_a_room_is_the_same_until_it_is_forgotten() -> None:
     rooms = standings(max_remembered_rooms=1)
     assert rooms.get("u1") is None
-    first = rooms.touch("u1", 0)
-    assert rooms.touch("u1", 1) is rooms.get("u1") is first
+    first = touch(rooms, "u1", 0)
+    assert touch(rooms, "u1", 1) is rooms.get("u1") is first
     assert first.touched == 1
     assert use(rooms, "u2", 2) == ["u1"]
     assert list(rooms) == ["u2"]
     assert rooms.get("u1") is None
-    assert rooms.touch("u1", 3) is not first
+    assert touch(rooms, "u1", 3) is not first
 
 
 def test_to_get_a_room_is_not_to_touch_it() -> None:
     rooms = standings(max_remembered_rooms=2)
     for now, room in enumerate(["u1", "u2"]):
-        rooms.touch(room, now)
+        touch(rooms, room, now)
     assert (first := rooms.get("u1")) is not None
     assert first.touched == 0
     assert list(rooms) == ["u1", "u2"]
@@ -48,9 +49,9 @@ def test_to_get_a_room_is_not_to_touch_it() -> None:
 @pytest.mark.parametrize("look", ["get", "touch"])
 def test_another_configuration_holds_for_the_rooms_that_are_known(look: str) -> None:
     rooms = standings(max_sessions=1)
-    live(rooms.touch("u1", 0), [("notified", "s1")], seconds=0)
+    live(touch(rooms, "u1", 0), [("notified", "s1")], seconds=0)
     rooms.reload(Config(max_sessions=2))
-    room = rooms.touch("u1", 1) if look == "touch" else rooms.get("u1")
+    room = touch(rooms, "u1", 1) if look == "touch" else rooms.get("u1")
     assert room is not None
     live(room, [("notified", "s2")], seconds=0)
     assert set(room.standing_sessions()) == {"s1", "s2"}
@@ -69,9 +70,9 @@ def test_another_configuration_holds_for_what_is_forgotten() -> None:
 
 def test_fewer_sessions_end_nobody_before_the_next_login() -> None:
     rooms = standings(max_sessions=3)
-    live(rooms.touch("u1", 0), [("notified", f"s{n}") for n in range(3)], seconds=0)
+    live(touch(rooms, "u1", 0), [("notified", f"s{n}") for n in range(3)], seconds=0)
     rooms.reload(Config(max_sessions=1, max_remembered_sessions=2))
-    room = rooms.touch("u1", 1)
+    room = touch(rooms, "u1", 1)
     assert set(room.standing_sessions()) == {"s0", "s1", "s2"}
     live(room, [("notified", "s3")], seconds=0)
     assert set(room.standing_sessions()) == {"s3"}
@@ -87,8 +88,8 @@ def test_the_longest_untouched_room_is_forgotten_first() -> None:
 
 def test_a_room_is_forgotten_when_no_ticket_can_be_good_any_more() -> None:
     rooms = standings()
-    rooms.touch("u1", 0)
-    rooms.touch("u2", 1)
+    touch(rooms, "u1", 0)
+    touch(rooms, "u2", 1)
     assert list(rooms.forget(LIFETIME + LEEWAY)) == []
     assert list(rooms.forget(LIFETIME + LEEWAY + 0.5)) == ["u1"]
     assert list(rooms) == ["u2"]
@@ -97,8 +98,8 @@ def test_a_room_is_forgotten_when_no_ticket_can_be_good_any_more() -> None:
 def test_a_living_room_is_as_if_touched() -> None:
     alive = {"u1"}
     rooms = standings(alive=alive)
-    kept = rooms.touch("u1", 0)
-    rooms.touch("u2", 150)
+    kept = touch(rooms, "u1", 0)
+    touch(rooms, "u2", 150)
     assert list(rooms.forget(151)) == ["u1"]
     assert (kept.touched, list(rooms)) == (151, ["u2", "u1"])
     assert rooms.get("u1") is kept
@@ -111,18 +112,18 @@ def test_a_living_room_is_as_if_touched() -> None:
 
 def test_the_record_of_a_living_room_is_the_new_one() -> None:
     rooms = standings(alive={"u1"})
-    live(rooms.touch("u1", 0), [("joined", "s1"), ("notified", "s2")])
+    live(touch(rooms, "u1", 0), [("joined", "s1"), ("notified", "s2")])
     assert list(rooms.forget(1000)) == ["u1"]
-    record = rooms.touch("u1", 1000).record()
+    record = touch(rooms, "u1", 1000).record()
     copies = standings()
     copies.restore("u1", record)
-    assert copies.touch("u1", 1000) == rooms.get("u1")
+    assert touch(copies, "u1", 1000) == rooms.get("u1")
 
 
 def test_the_room_in_use_is_never_the_one_to_be_forgotten() -> None:
     rooms = standings(max_remembered_rooms=1, alive={"u1"})
-    rooms.touch("u1", 0)
-    new = rooms.touch("u2", 0)
+    touch(rooms, "u1", 0)
+    new = touch(rooms, "u2", 0)
     assert list(rooms.forget(0, keep="u2")) == ["u1"]
     assert rooms.get("u2") is new
     assert sorted(rooms) == ["u1", "u2"]
@@ -134,13 +135,13 @@ def test_the_room_in_use_is_never_the_one_to_be_forgotten() -> None:
 def test_no_more_is_forgotten_than_is_asked_for() -> None:
     rooms = standings(max_remembered_rooms=1)
     for room in ("u1", "u2", "u3", "u4"):
-        rooms.touch(room, 0)
+        touch(rooms, room, 0)
     forgetting = rooms.forget(0)
     assert list(rooms) == ["u1", "u2", "u3", "u4"]
     assert next(forgetting) == "u1"
     assert list(rooms) == ["u2", "u3", "u4"]
     # While it pauses, another room may be used.
-    rooms.touch("u2", 1)
+    touch(rooms, "u2", 1)
     assert list(forgetting) == ["u3", "u4"]
     assert list(rooms) == ["u2"]
 
@@ -148,7 +149,7 @@ def test_no_more_is_forgotten_than_is_asked_for() -> None:
 def test_where_all_are_alive_each_is_looked_at_once() -> None:
     rooms = standings(max_remembered_rooms=1, alive={"u1", "u2", "u3"})
     for room in ("u1", "u2", "u3"):
-        rooms.touch(room, 0)
+        touch(rooms, room, 0)
     for now in (1, 1000):
         assert list(rooms.forget(now)) == ["u1", "u2", "u3"]
         # Who is only one too many is not noted for that, again and again.
@@ -164,7 +165,7 @@ def test_a_room_where_somebody_stands_who_was_named_is_not_dropped_for_number() 
     for number in range(5):
         named(rooms, f"over {number}", 0, over=True)
     for number in range(5):
-        rooms.touch(f"strange {number}", 0)
+        touch(rooms, f"strange {number}", 0)
     assert set(rooms.forget(0)) == {
         *(f"over {n}" for n in range(3)),
         *(f"strange {n}" for n in range(3)),
@@ -180,15 +181,15 @@ def test_a_room_is_as_the_others_of_what_it_has_become() -> None:
     named(rooms, "u1", 0, over=True)
     named(rooms, "u2", 0, over=True)
     # A ticket is proof of a login as a notify is.
-    room = rooms.touch("u3", 0)
+    room = touch(rooms, "u3", 0)
     assert room.mark_named("s1")
-    rooms.touch("u3", 0)
-    rooms.touch("u4", 0)
-    live(rooms.touch("u1", 0), [("notified", "s2")], seconds=0)
-    rooms.touch("u1", 0)
+    touch(rooms, "u3", 0)
+    touch(rooms, "u4", 0)
+    live(touch(rooms, "u1", 0), [("notified", "s2")], seconds=0)
+    touch(rooms, "u1", 0)
     assert list(rooms.forget(0)) == []
     room.release("s1")
-    rooms.touch("u3", 0)
+    touch(rooms, "u3", 0)
     assert list(rooms.forget(0)) == ["u2"]
     assert rooms.get("u2") is None
     assert rooms.get("u3") is room
@@ -197,16 +198,16 @@ def test_a_room_is_as_the_others_of_what_it_has_become() -> None:
 def test_a_room_where_all_were_logged_out_is_no_strangers_room() -> None:
     """Though nobody was named: there are those who must not come back."""
     rooms = standings(max_remembered_rooms=1)
-    live(rooms.touch("u1", 0), [("joined", "s1"), ("notified", None)], seconds=0)
+    live(touch(rooms, "u1", 0), [("joined", "s1"), ("notified", None)], seconds=0)
     for room in ("u1", "u2", "u3"):
-        rooms.touch(room, 0)
+        touch(rooms, room, 0)
     assert list(rooms.forget(0)) == ["u2"]
 
 
 def test_no_more_of_a_kind_are_looked_at_than_is_asked_for() -> None:
     rooms = standings(max_remembered_rooms=1)
     for number in range(4):
-        rooms.touch(f"strange {number}", 0)
+        touch(rooms, f"strange {number}", 0)
         named(rooms, f"over {number}", 0, over=True)
         named(rooms, f"user {number}", 0)
     assert list(rooms.forget(0, most=2)) == ["strange 0", "strange 1", "over 0", "over 1"]
@@ -217,7 +218,7 @@ def test_no_more_of_a_kind_are_looked_at_than_is_asked_for() -> None:
 def test_what_is_forgotten_by_others_meanwhile_is_no_matter() -> None:
     rooms = standings(max_remembered_rooms=1)
     for room in ("u1", "u2", "u3"):
-        rooms.touch(room, 0)
+        touch(rooms, room, 0)
     slow = rooms.forget(1000)
     assert next(slow) == "u1"
     assert list(rooms.forget(1000)) == ["u2", "u3"]
@@ -240,7 +241,7 @@ def test_memory_is_bounded_and_the_living_are_never_forgotten(
     for number, passed in touches:
         now += passed
         room = f"u{number}"
-        known[room] = rooms.touch(room, now)
+        known[room] = touch(rooms, room, now)
         touched[room] = now
         for looked_at in rooms.forget(now, keep=room):
             assert (rooms.get(looked_at) is not None) == (looked_at in living)
@@ -264,3 +265,32 @@ def test_what_was_restored_is_forgotten_like_the_rest(lifetime: float) -> None:
     rooms.restore("u0", live(room_for(), [("notified", "s1")]).record())
     assert sorted(rooms) == ["u0", "u3", "u4", "u5", "u6"]
     assert set(use(rooms, "u6", 1200)) == (set() if lifetime > 100 else {"u0", "u3", "u4", "u5"})
+
+
+def test_a_draft_changes_nothing_until_it_is_put_in_the_rooms_place() -> None:
+    rooms = standings()
+    known = live(touch(rooms, "u1", 0), [("notified", "s1"), ("notified", "s2")])
+    before = known.record()
+    draft = rooms.draft("u1", 1000)
+    assert draft == attrs.evolve(known, touched=1000)
+    live(draft, [("notified", "s3")])
+    assert rooms.get("u1") is known
+    assert known.record() == before
+    rooms.put("u1", draft)
+    assert rooms.get("u1") is draft
+    assert len(rooms) == 1
+
+
+def test_a_draft_of_an_unknown_room_makes_none() -> None:
+    rooms = standings()
+    draft = rooms.draft("u1", 7)
+    assert (draft.epoch, draft.logins, draft.touched) == (0, {}, 7)
+    rooms.touch("u1", 7)
+    assert list(rooms) == []
+
+
+def test_a_draft_is_of_the_configuration_as_it_is_now() -> None:
+    rooms = standings(max_sessions=1)
+    touch(rooms, "u1", 0)
+    rooms.reload(Config(max_sessions=3))
+    assert rooms.draft("u1", 0).places == 3

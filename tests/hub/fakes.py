@@ -8,14 +8,18 @@ from typing import Any
 import attrs
 import trio
 
-from sse_trio import Config, LedgerError, MemoryLedger
+from sse_trio import Config, LedgerError, LocalProposal, MemoryLedger, Swap
 from sse_trio.core.logins import Record
 from sse_trio.core.messages import ServerMessage, Terminate, encode
-from sse_trio.core.notify import Answer
+from sse_trio.core.notify import Answer, Notify, Release
+from sse_trio.core.standing import Standing
 from sse_trio.hub.letters import Letter
 from sse_trio.hub.limited_log import LimitedLog
+from sse_trio.hub.member import Ending
 from sse_trio.hub.membership import Membership
 from sse_trio.hub.timers import HasDeadline, Timers, slot_width
+
+from ..ledger.fakes import propose
 
 
 def _encode(message: ServerMessage) -> bytes:
@@ -98,8 +102,20 @@ def membership_at(
     )
 
 
+def decide(membership: Membership, wanted: Notify | Release) -> Ending:
+    """Carry out what is wanted; who ends by it is not told yet."""
+    endings: list[Ending] = []
+    draft = membership.draft(wanted)
+
+    def decided(_: Standing) -> None:
+        endings.append(membership.carry_out(draft))
+
+    membership.recognition.propose(wanted.room, draft.standing, decided)
+    return endings[0]
+
+
 @attrs.define(eq=False)
-class Note:
+class Note(LocalProposal):
     """What a ledger was told, and the promise to keep it."""
 
     room: str
@@ -109,7 +125,7 @@ class Note:
     failed: bool = False
     _settled: trio.Event = attrs.Factory(trio.Event)
 
-    async def wait(self) -> None:
+    async def durable(self) -> None:
         await self._settled.wait()
         if self.failed:
             raise LedgerError("the disk is full")
@@ -129,9 +145,12 @@ class HeldLedger:
         self.held: list[Note] = []
         self._disk = MemoryLedger()
 
-    def note(self, room: str, record: Record | None, answer: Answer | None = None) -> Note:
-        self.held.append(Note(room, record, answer))
-        return self.held[-1]
+    def propose(self, swap: Swap) -> Note:
+        record = None if swap.standing is None else swap.standing.record()
+        note = Note(swap.room, record, swap.answer)
+        self.held.append(note)
+        swap.won(None)
+        return note
 
     def pending(self, room: str) -> Note | None:
         return next((note for note in reversed(self.held) if note.room == room), None)
@@ -143,7 +162,7 @@ class HeldLedger:
         """Bring so many notes to the disk, without telling anybody."""
         written, self.held = self.held[:count], self.held[count:]
         for note in written:
-            self._disk.note(note.room, note.record, note.answer)
+            propose(self._disk, note.room, note.record, note.answer)
         return written
 
     def commit(self, count: int) -> None:
@@ -176,9 +195,11 @@ class SlowLedger(MemoryLedger):
         self.rooms_at_once = 0
         self.commits: dict[str, SlowCommit] = {}
 
-    def note(self, room: str, record: Record | None, answer: Answer | None = None) -> Any:
-        self.commits[room] = SlowCommit(self, room, partial(super().note, room, record, answer))
-        return self.commits[room]
+    def propose(self, swap: Swap) -> Any:
+        kept = attrs.evolve(swap, won=lambda _: None)
+        self.commits[swap.room] = SlowCommit(self, swap.room, partial(super().propose, kept))
+        swap.won(None)
+        return self.commits[swap.room]
 
     def pending(self, room: str) -> Any:
         commit = self.commits.get(room)
@@ -186,13 +207,13 @@ class SlowLedger(MemoryLedger):
 
 
 @attrs.define
-class SlowCommit:
+class SlowCommit(LocalProposal):
     ledger: SlowLedger
     room: str
     keep: Callable[[], object]
     done: bool = False
 
-    async def wait(self) -> None:
+    async def durable(self) -> None:
         ledger = self.ledger
         ledger.writing.append(self.room)
         ledger.most_at_once = max(ledger.most_at_once, ledger.writing.count(self.room))

@@ -220,7 +220,8 @@ async def test_a_decision_is_written_in_the_step_that_makes_it(
     hub = opened(nursery, lines, max_connections_per_room=1000)
     for number in range(2 * SLICE):
         come(hub, room="u1", session=f"s{number}")
-    _, outcome = hub.decisions.decide(Notify(room="u1", sender="new"))
+    outcome = hub.decisions.begin(Notify(room="u1", sender="new")).outcome
+    assert outcome is not None
     assert not outcome.told.is_set()
     assert lines.writes == 1
     assert len(lines.take()) == 2 * SLICE + 1

@@ -36,7 +36,7 @@ from sse_trio.hub.timers import Timers, slot_width
 
 from ..model import LAST, Model, Seen, Tab
 from ..support import KEY, caused_by_assertion, open_peer
-from .fakes import FakePeer, membership_at
+from .fakes import FakePeer, decide, membership_at
 
 ROOMS = ["u1", "u2"]
 SESSIONS = ["s1", "s2", "s3", "s4"]
@@ -160,7 +160,7 @@ class Hub(RuleBasedStateMachine):
             limit = min(limit, self.config.max_remembered_sessions - 1)
         before = self._there(room)
         wanted = Notify(room=room, sender=sender_, end=end, max_sessions=limit or CONFIGURED)
-        ending = self.membership.decide(wanted)
+        ending = decide(self.membership, wanted)
         self._ends(ending, self.model.notify(room, sender, end=end, limit=limit), steps)
         after = self.model.room(room).standing
         assert set(ending.outcome.ended) == before.difference(after)
@@ -169,7 +169,7 @@ class Hub(RuleBasedStateMachine):
     def release(self, room: str, session: str, steps: int) -> None:
         self._finish_fan_outs(room)
         before = self._there(room)
-        ending = self.membership.decide(Release(room=room, session=session))
+        ending = decide(self.membership, Release(room=room, session=session))
         self._ends(ending, self.model.release(room, session), steps)
         assert ending.outcome.ended == ((session,) if session in before else ())
 

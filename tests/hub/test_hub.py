@@ -12,8 +12,7 @@ import trio
 from trio.testing import MockClock
 
 import sse_trio
-from sse_trio.core.logins import Record
-from sse_trio.core.notify import Answer
+from sse_trio import LocalProposal, Swap
 from sse_trio.hub.hub import SWEEP
 
 from ..support import KEY, RawWebSocket, Start, joined, post_notify, raw_websocket
@@ -431,11 +430,11 @@ async def test_who_is_cut_by_the_shutdown_has_not_acknowledged(
 
 
 @attrs.define
-class Refusal:
+class Refusal(LocalProposal):
     room: str
     done: bool = False
 
-    async def wait(self) -> None:
+    async def durable(self) -> None:
         raise sse_trio.LedgerError(f"cannot write {self.room}")
 
 
@@ -443,8 +442,9 @@ async def test_what_a_ledger_says_is_not_logged(
     start: Start, nursery: trio.Nursery, caplog: pytest.LogCaptureFixture, autojump_clock: MockClock
 ) -> None:
     class Talkative(sse_trio.MemoryLedger):
-        def note(self, room: str, record: Record | None, answer: Answer | None = None) -> Any:
-            return Refusal(room)
+        def propose(self, swap: Swap) -> Any:
+            swap.won(None)
+            return Refusal(swap.room)
 
     config = sse_trio.Config(port=0, authkey=KEY)
     hub = await nursery.start(partial(sse_trio.serve, config, ledger=Talkative()))

@@ -148,7 +148,7 @@ async def test_to_forget_the_ended_revives_nobody_with_a_ticket(
     new = hub.ticket("u1", "new")
     # Also over a restart.
     for each in (hub, await start(ledger=ledger, max_remembered_sessions=2)):
-        assert "s1" not in each.recognition.standing("u1").logins
+        assert "s1" not in each.recognition.draft("u1").logins
         for proof, answer in ((ticket, "terminate"), (new, "joined")):
             page = await raw_websocket(each)
             await page.send({"type": "join", "ticket": proof})

@@ -13,7 +13,7 @@ from sse_trio.core.notify import Notify
 from sse_trio.hub.member import State
 
 from ..support import CLOSE, RawWebSocket, Start, client_frame, raw_websocket
-from .fakes import FakePeer, membership_at
+from .fakes import FakePeer, decide, membership_at
 
 JOIN = {"type": "join", "room": "u1", "session": "s1"}
 
@@ -79,7 +79,7 @@ def test_who_was_told_first_is_cut_first() -> None:
         for number in half:
             members.append(membership.arrive(peers[number], "192.0.2.1"))
             membership.join(members[number], "u1", f"s{number}")
-        outcome = membership.decide(Notify(room="u1", sender=None))
+        outcome = decide(membership, Notify(room="u1", sender=None))
         assert sum(outcome.telling) == 0
         assert outcome.outcome.terminated == 3
     assert [peer.aborted for peer in peers] == [True] * 3 + [False] * 3
@@ -98,7 +98,7 @@ def test_the_refused_are_cut_before_who_has_still_to_answer() -> None:
     members = [membership.arrive(peer, f"192.0.2.{number}") for number, peer in enumerate(told)]
     for number, member in enumerate(members):
         membership.join(member, "u1", f"s{number}")
-    outcome = membership.decide(Notify(room="u1", sender=None))
+    outcome = decide(membership, Notify(room="u1", sender=None))
     assert sum(outcome.telling) == 0
     held = [membership.arrive(FakePeer(), "198.51.100.1") for _ in range(3)]
     refused = [FakePeer() for _ in range(4)]

@@ -42,7 +42,7 @@ def join_as(hub: Hub, session: str) -> Member:
 
 def record(hub: Hub) -> object:
     """Return everything that is known of the room, but for when it was seen."""
-    return attrs.asdict(hub.recognition.standing("u1").record()) | {"touched": None}
+    return attrs.asdict(hub.recognition.draft("u1").record()) | {"touched": None}
 
 
 async def test_whoever_asks_is_told_what_a_join_is_told(
@@ -246,7 +246,7 @@ async def test_a_room_keeps_its_limit_and_what_is_known_of_its_logins_over_a_res
         {"device": "s2"},
         {"device": "s1"},
     ]
-    assert again.recognition.standing("u1").places == 2
+    assert again.recognition.draft("u1").places == 2
     assert again.check(token=later.token).active
 
 

@@ -31,6 +31,7 @@ from hypothesis.stateful import (
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 import sse_trio
+from sse_trio import Swap
 from sse_trio.core.logins import Record
 from sse_trio.core.notify import LAST_JOINED, Answer, Notify, Release
 from sse_trio.hub.hub import Hub
@@ -446,8 +447,8 @@ def test_the_promise(machine: type[Promise]) -> None:
 class Hasty(HeldLedger):
     """Says that it is done before it is."""
 
-    def note(self, room: str, record: Record | None, answer: Answer | None = None) -> Note:
-        note = super().note(room, record, answer)
+    def propose(self, swap: Swap) -> Note:
+        note = super().propose(swap)
         note.settle()
         return note
 

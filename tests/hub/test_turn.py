@@ -16,7 +16,7 @@ from sse_trio.hub.timers import SLICE, HasDeadline, Timers, slot_width
 from sse_trio.server.server import Server
 
 from ..support import KEY
-from .fakes import FakePeer, keep, make_timers, membership_at
+from .fakes import FakePeer, decide, keep, make_timers, membership_at
 
 CONFIG = sse_trio.Config(authkey=KEY, heartbeat_interval=25, heartbeat_timeout=60, linger=5)
 
@@ -90,7 +90,7 @@ def test_who_is_superseded_between_two_slices_gets_no_heartbeat() -> None:
     world.now += 26
     turn = world.turn()
     next(turn)
-    ending = world.membership.decide(Notify(room="u1", sender="s0"))
+    ending = decide(world.membership, Notify(room="u1", sender="s0"))
     assert sum(turn) == 1
     assert sum(ending.telling) == 0
     assert world.beats() == [1, 0]
@@ -115,7 +115,7 @@ def test_who_joins_between_two_slices_has_a_date_already() -> None:
 def test_who_has_been_told_to_end_does_not_wait_for_heartbeats() -> None:
     world = World(3, slice=1)
     world.now += 20.5
-    sum(world.membership.decide(Notify(room="u1", sender="s0")).telling)
+    sum(decide(world.membership, Notify(room="u1", sender="s0")).telling)
     world.now += 6
     closed = [[len(peer.closes()) for peer in world.peers] for _ in world.turn()]
     assert closed[0] == [0, 1, 0]

@@ -25,7 +25,7 @@ from sse_trio.ledger import open_ledger
 from sse_trio.ledger.sqlite import CLOSING, PROGRESS, RETRY, STUCK, Group
 from sse_trio.ledger.sqlite_file import Change, LedgerFile
 
-from .fakes import DEADLINE, Watched
+from .fakes import DEADLINE, Watched, propose
 
 
 class Disk(LedgerFile):
@@ -129,12 +129,12 @@ async def test_what_has_been_waited_for_is_in_the_file(
     path: Path, disk: Disk, clock: MockClock
 ) -> None:
     async with SqliteLedger(disk).writing() as ledger:
-        commit = ledger.note("u1", record(), answer("x"))
+        commit = propose(ledger, "u1", record(), answer("x"))
         assert not durable(commit)
-        await commit.wait()
+        await commit.durable()
         assert durable(commit)
         assert await ledger.load() == ([("u1", record())], [answer("x")])
-        await ledger.note("u1", None).wait()
+        await propose(ledger, "u1", None).durable()
         assert await ledger.load() == ([], [answer("x")])
     assert stored(path) == {}
 
@@ -145,7 +145,7 @@ async def test_a_thousand_at_once_are_one_transaction(
     rooms = [f"u{number}" for number in range(1000)]
     async with SqliteLedger(disk).writing() as ledger, trio.open_nursery() as nursery:
         for room in rooms:
-            nursery.start_soon(ledger.note(room, record()).wait)
+            nursery.start_soon(propose(ledger, room, record()).durable)
     assert disk.sizes == [1000]
     assert stored(path).keys() == set(rooms)
 
@@ -155,15 +155,15 @@ async def test_what_is_noted_during_a_commit_is_the_next_group(
 ) -> None:
     async with SqliteLedger(disk).writing() as ledger:
         with disk.hanging():
-            first = ledger.note("u1", record(1))
+            first = propose(ledger, "u1", record(1))
             await until(lambda: disk.attempts == 1)
-            later = [ledger.note(room, record(2)) for room in ("u1", "u2", "u1", "u3")]
+            later = [propose(ledger, room, record(2)) for room in ("u1", "u2", "u1", "u3")]
             await wait_all_tasks_blocked()
             assert not any(durable(commit) for commit in (first, *later))
-        await first.wait()
+        await first.durable()
         assert not any(durable(commit) for commit in later)
         for commit in later:
-            await commit.wait()
+            await commit.durable()
     assert disk.sizes == [1, 3]
     assert stored(path) == dict.fromkeys(("u1", "u2", "u3"), record(2))
 
@@ -172,11 +172,11 @@ async def test_within_a_group_the_last_word_on_a_room_counts(
     path: Path, disk: Disk, clock: MockClock
 ) -> None:
     async with SqliteLedger(disk).writing() as ledger:
-        ledger.note("u1", record(1))
-        ledger.note("u2", record(1))
-        ledger.note("u1", None)
-        ledger.note("u2", None)
-        ledger.note("u2", record(2), answer("x"))
+        propose(ledger, "u1", record(1))
+        propose(ledger, "u2", record(1))
+        propose(ledger, "u1", None)
+        propose(ledger, "u2", None)
+        propose(ledger, "u2", record(2), answer("x"))
     assert disk.attempts == 1
     assert stored(path) == {"u2": record(2)}
 
@@ -184,13 +184,13 @@ async def test_within_a_group_the_last_word_on_a_room_counts(
 async def test_who_no_longer_waits_undoes_nothing(path: Path, disk: Disk, clock: MockClock) -> None:
     async with SqliteLedger(disk).writing() as ledger:
         with disk.hanging():
-            commit = ledger.note("u1", record())
+            commit = propose(ledger, "u1", record())
             async with trio.open_nursery() as waiting:
-                waiting.start_soon(commit.wait)
+                waiting.start_soon(commit.durable)
                 await until(lambda: disk.attempts == 1)
                 waiting.cancel_scope.cancel()
             assert not durable(commit)
-        await commit.wait()
+        await commit.durable()
     assert stored(path) == {"u1": record()}
 
 
@@ -210,9 +210,9 @@ async def test_a_failure_is_told_to_who_waits_and_passes_by_itself(
 ) -> None:
     async with SqliteLedger(disk).writing() as ledger:
         disk.error = error
-        commits = [ledger.note("u1", record()), ledger.note("u2", record())]
+        commits = [propose(ledger, "u1", record()), propose(ledger, "u2", record())]
         for commit in commits:
-            await fails(commit.wait(), message)
+            await fails(commit.durable(), message)
         assert not ledger.ready
         disk.error = None
         clock.jump(RETRY)
@@ -227,14 +227,14 @@ async def test_it_is_tried_again_every_second_and_no_more_often(
 ) -> None:
     async with SqliteLedger(disk).writing() as ledger:
         disk.error = FULL
-        await fails(ledger.note("u1", record()).wait(), NO_SPACE)
+        await fails(propose(ledger, "u1", record()).durable(), NO_SPACE)
         for attempts in range(2, 5):
             clock.jump(RETRY * 0.9)
-            later = ledger.note("u2", record())
+            later = propose(ledger, "u2", record())
             await wait_all_tasks_blocked()
             assert disk.attempts == attempts - 1
             clock.jump(RETRY * 0.11)
-            await fails(later.wait(), NO_SPACE)
+            await fails(later.durable(), NO_SPACE)
             assert disk.attempts == attempts
             assert not ledger.ready
         disk.error = None
@@ -245,20 +245,20 @@ async def test_what_was_noted_since_goes_above_what_could_not_be_written(
     path: Path, disk: Disk, clock: MockClock
 ) -> None:
     async with SqliteLedger(disk).writing() as ledger:
-        await ledger.note("u3", record()).wait()
+        await propose(ledger, "u3", record()).durable()
         disk.error = FULL
         with disk.hanging():
-            first = [ledger.note(room, record(1)) for room in ("u1", "u2")]
-            first += [ledger.note("u3", None, answer("x"))]
+            first = [propose(ledger, room, record(1)) for room in ("u1", "u2")]
+            first += [propose(ledger, "u3", None, answer("x"))]
             await until(lambda: disk.attempts == 2)
             # While the attempt that will fail is on its way, and after it.
-            during = ledger.note("u1", record(2), answer("y"))
+            during = propose(ledger, "u1", record(2), answer("y"))
         for commit in first:
-            await fails(commit.wait(), NO_SPACE)
-        after = ledger.note("u4", record(3))
+            await fails(commit.durable(), NO_SPACE)
+        after = propose(ledger, "u4", record(3))
         disk.error = None
         clock.jump(RETRY)
-        await after.wait()
+        await after.durable()
         assert durable(during)
         records, answers = await ledger.load()
         assert dict(records) == {"u1": record(2), "u2": record(1), "u4": record(3)}
@@ -270,13 +270,13 @@ async def test_the_log_says_each_change_once_and_names_no_room(
 ) -> None:
     locked = sqlite3.OperationalError("database is locked")
     async with SqliteLedger(disk).writing() as ledger:
-        commit = ledger.note("a user's room", record())
+        commit = propose(ledger, "a user's room", record())
         for error in (FULL, FULL, FULL, locked, locked, None, None):
             disk.error = error
             clock.jump(RETRY)
             with contextlib.suppress(LedgerError):
-                await commit.wait()
-            commit = ledger.note("a user's room", record())
+                await commit.durable()
+            commit = propose(ledger, "a user's room", record())
     lines = [(entry.levelno, entry.getMessage()) for entry in caplog.records]
     assert lines == [
         (logging.ERROR, f"the ledger {path} cannot be written: {NO_SPACE}"),
@@ -290,13 +290,13 @@ async def test_a_disk_that_does_not_answer_counts_as_failing_until_it_does(
 ) -> None:
     async with SqliteLedger(disk).writing() as ledger:
         with disk.hanging():
-            commit = ledger.note("u1", record())
+            commit = propose(ledger, "u1", record())
             await until(lambda: disk.attempts == 1)
             clock.jump(STUCK * 0.99)
             assert ledger.ready
             clock.jump(STUCK * 0.01)
             assert not ledger.ready
-        await commit.wait()
+        await commit.durable()
         assert ledger.ready
     assert stored(path) == {"u1": record()}
 
@@ -309,9 +309,9 @@ async def test_what_was_noted_last_is_written_before_the_end(
 ) -> None:
     async with SqliteLedger(disk).writing() as ledger:
         with disk.hanging():
-            ledger.note("u1", record())
+            propose(ledger, "u1", record())
             await until(lambda: disk.attempts == 1)
-            ledger.note("u2", record())
+            propose(ledger, "u2", record())
     assert stored(path).keys() == {"u1", "u2"}
 
 
@@ -323,9 +323,9 @@ async def test_what_was_noted_is_written_even_if_everything_is_cancelled(
         async def serve() -> None:
             async with SqliteLedger(disk).writing() as ledger:
                 with disk.hanging():
-                    ledger.note("u1", record())
+                    propose(ledger, "u1", record())
                     await until(lambda: disk.attempts == 1)
-                    ledger.note("u2", record())
+                    propose(ledger, "u2", record())
                     nursery.cancel_scope.cancel()
                 await trio.sleep_forever()
 
@@ -338,14 +338,14 @@ async def test_a_failure_that_passes_at_the_end_has_lost_nothing(
     path: Path, disk: Disk, nursery: trio.Nursery, clock: MockClock
 ) -> None:
     async def mend_when_failed(commit: Commit) -> None:
-        await fails(commit.wait(), NO_SPACE)
+        await fails(commit.durable(), NO_SPACE)
         disk.error = None
         clock.jump(RETRY)
 
     async with SqliteLedger(disk).writing() as ledger:
         disk.error = FULL
         with disk.hanging():
-            nursery.start_soon(mend_when_failed, ledger.note("u1", record()))
+            nursery.start_soon(mend_when_failed, propose(ledger, "u1", record()))
             await until(lambda: disk.attempts == 1)
     assert stored(path) == {"u1": record()}
 
@@ -358,15 +358,15 @@ async def test_a_failure_that_does_not_pass_ends_after_one_more_attempt(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async def jump_when_failed(commit: Commit) -> None:
-        await fails(commit.wait(), NO_SPACE)
+        await fails(commit.durable(), NO_SPACE)
         clock.jump(RETRY)
 
     async with SqliteLedger(disk).writing() as ledger:
         disk.error = FULL
         with disk.hanging():
-            nursery.start_soon(jump_when_failed, ledger.note("u1", record()))
+            nursery.start_soon(jump_when_failed, propose(ledger, "u1", record()))
             await until(lambda: disk.attempts == 1)
-            ledger.note("u2", record())
+            propose(ledger, "u2", record())
     assert disk.attempts == 2
     assert stored(path) == {}
     assert "could not be written to the end: the last of 2 rooms and of 0 other" in caplog.text
@@ -387,7 +387,7 @@ async def test_a_disk_that_does_not_answer_holds_up_the_end_for_so_long_only(
         began = trio.current_time()
         with trio.CancelScope() as scope:
             async with SqliteLedger(disk).writing() as ledger:
-                ledger.note("u1", record())
+                propose(ledger, "u1", record())
                 await until(lambda: disk.attempts == 1)
                 if cancelled:
                     scope.cancel()
@@ -405,7 +405,7 @@ async def test_what_the_block_raises_comes_out_as_it_is(
 ) -> None:
     async def note_and_fail() -> None:
         async with SqliteLedger(disk).writing() as ledger:
-            ledger.note("u1", record())
+            propose(ledger, "u1", record())
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
@@ -421,7 +421,7 @@ async def test_opening_twice_is_refused_and_the_first_goes_on(path: Path) -> Non
         with pytest.raises(LedgerError, match="in use by process"):
             async with SqliteLedger.open(path):
                 pass
-        await ledger.note("u1", record()).wait()
+        await propose(ledger, "u1", record()).durable()
     assert stored(path) == {"u1": record()}
 
 
@@ -495,7 +495,7 @@ async def test_what_takes_long_is_told_of_while_it_does(
 async def test_a_configuration_names_the_file(path: Path) -> None:
     config = Config(ledger=f"sqlite:///{path}")
     async with open_ledger(config) as ledger:
-        await ledger.note("u1", record()).wait()
+        await propose(ledger, "u1", record()).durable()
     assert stored(path) == {"u1": record()}
 
 
@@ -506,12 +506,12 @@ async def test_what_waits_is_the_last_that_was_changed(tmp_path: Path) -> None:
         first = ledger.change("thing", "SELECT ?", 1)
         waiting = ledger.waiting()
         assert waiting("thing") == (1,)
-        await first.wait()
+        await first.durable()
         assert waiting("thing") == (1,)
         second = ledger.change("thing", "SELECT ?", 2)
         assert waiting("thing") == (2,)
-        await second.wait()
-        await ledger.change("other", "SELECT ?", 3).wait()
+        await second.durable()
+        await ledger.change("other", "SELECT ?", 3).durable()
         assert waiting("thing") in ((1,), (2,))
         assert waiting("other") == (3,)
         assert ledger.waiting()("thing") is None

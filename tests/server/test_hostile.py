@@ -870,8 +870,8 @@ async def test_wrong_keys_are_not_repeated(
 class BrokenLedger(sse_trio.MemoryLedger):
     """Fails in a way that nobody thought of, and quotes what it was given."""
 
-    def note(self, room: str, record: object, answer: object = None) -> NoReturn:
-        raise RuntimeError(f"{room} {record}")
+    def propose(self, swap: sse_trio.Swap) -> NoReturn:
+        raise RuntimeError(f"{swap.room} {swap.standing}")
 
 
 async def test_a_bug_is_a_500_and_quotes_nothing(
@@ -937,7 +937,9 @@ async def test_what_fails_at_the_end_of_one_connection_ends_no_other(
         await websocket.send(JOIN)
         assert (await websocket.message())["type"] == "joined"
         # What is remembered of the room is damaged, so that to leave it fails.
-        hub.recognition.standing(ROOM).noted = cast(float, "yesterday")
+        standing = hub.recognition.known(ROOM)
+        assert standing is not None
+        standing.noted = cast(float, "yesterday")
         await end(websocket)
         await wait_all_tasks_blocked()
         await websocket.stream.aclose()

@@ -108,7 +108,7 @@ class World:
 
     def record(self) -> Record:
         """Return all that is known of the room, but for when it was used."""
-        return attrs.evolve(self.hub.recognition.standing("u1").record(), touched=0.0)
+        return attrs.evolve(self.hub.recognition.draft("u1").record(), touched=0.0)
 
     def come(self, **join: str) -> FakePeer:
         peer = FakePeer()

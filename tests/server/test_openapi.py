@@ -13,7 +13,7 @@ import trio
 from trio.testing import MockClock
 
 import sse_trio
-from sse_trio import LedgerError
+from sse_trio import LedgerError, LocalProposal, Swap
 from sse_trio.core import keyed, messages, notify, problems, questions, requests, tokens
 from sse_trio.fields import Tcp
 from sse_trio.server.routes.openapi import document
@@ -160,20 +160,19 @@ class FailingLedger(sse_trio.MemoryLedger):
 
     error: Exception | None = None
 
-    def note(self, room: str, record: Any, answer: Any = None) -> Any:
-        if self.error is None:
-            return super().note(room, record, answer)
-        if isinstance(self.error, LedgerError):
-            return _Failed(self.error)
-        raise self.error
+    def propose(self, swap: Swap) -> Any:
+        if self.error is not None and not isinstance(self.error, LedgerError):
+            raise self.error
+        done = super().propose(swap)
+        return done if self.error is None else _Failed(self.error)
 
 
 @attrs.define
-class _Failed:
+class _Failed(LocalProposal):
     error: Exception
     done: bool = False
 
-    async def wait(self) -> NoReturn:
+    async def durable(self) -> NoReturn:
         await trio.lowlevel.checkpoint()
         raise self.error
 

@@ -19,6 +19,7 @@ from sse_trio.core.logins import Login, Record, Termination
 from sse_trio.core.notify import Answer
 from sse_trio.server.serve import ROOMS_A_STEP
 
+from ..ledger.fakes import propose
 from ..support import HANDSHAKE, KEY, connect, joined, post_notify, read_response, request
 
 DEADLINE = 20
@@ -144,8 +145,10 @@ async def test_it_is_alive_and_not_ready(starting: Starting) -> None:
 async def test_nobody_is_admitted_or_ended_before_it_is_known_who_stands(
     starting: Starting, times: int
 ) -> None:
-    starting.ledger.note(
-        "u1", Record(1, 1, {"s2": LOGIN}, (Termination(1, "login"),), time.time(), 1.0)
+    propose(
+        starting.ledger,
+        "u1",
+        Record(1, 1, {"s2": LOGIN}, (Termination(1, "login"),), time.time(), 1.0),
     )
     for _ in range(times):
         answer = await post_notify(starting.at, room="u1", sender="s3")
@@ -172,7 +175,7 @@ async def test_a_python_client_is_told_to_come_back(starting: Starting) -> None:
 async def test_others_have_their_turn_while_the_rooms_are_taken_up(starting: Starting) -> None:
     many = 60 * ROOMS_A_STEP
     for number in range(many):
-        starting.ledger.note(f"u{number}", Record(1, 1, {"s": LOGIN}, (), time.time(), 1.0))
+        propose(starting.ledger, f"u{number}", Record(1, 1, {"s": LOGIN}, (), time.time(), 1.0))
     seen = set()
     starting.ledger.go_on.set()
     while not starting.hubs:
