@@ -43,7 +43,7 @@ class Won:
     """The change has been decided; `version` is what the room has from now on."""
 
     version: Version | None
-    """None where one process decides: it has no rival."""
+    """None where one process decides, for it has no rival; and for a room that was forgotten."""
 
 
 @attrs.frozen

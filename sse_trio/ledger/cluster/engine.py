@@ -38,7 +38,8 @@ class Write:
     record: Record | None
     """None: the room is to be forgotten."""
     answer: Answer | None = None
-    """Kept by its `id`, if the swap wins. An `id` that is taken makes the swap `Repeated`."""
+    """Kept by its `id`, if the swap wins. An `id` that is taken makes the swap `Repeated`, also
+    where it would have lost: what is repeated is told the same, whatever the room is by now."""
 
 
 @attrs.frozen
@@ -142,7 +143,10 @@ class Engine(Protocol):
     """
 
     async def register(self, node: str, *, address: str, software: str) -> Registered:
-        """Register a node under a name that was never used, with beat 0."""
+        """Register a node under a name that was never used, with beat 0.
+
+        Whether it was registered, if this fails, nobody knows: the next name is another one.
+        """
         ...
 
     async def commit(self, batch: Batch) -> Committed:
@@ -189,7 +193,8 @@ class Engine(Protocol):
     async def expel(self, node: str, beat: int) -> bool:
         """Remove a node whose beat is still this one; False if it is another by now.
 
-        When this has returned True, nothing of that node is committed any more.
+        True also if somebody else has removed it. When this has returned True, nothing of that
+        node is committed any more.
         """
         ...
 
