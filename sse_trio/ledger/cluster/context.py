@@ -1,0 +1,84 @@
+"""What the tasks of one node share, over all its registrations."""
+
+from collections.abc import Callable
+
+import attrs
+import trio
+
+from .changes import Offer
+from .engine import Engine
+from .keeper import Keeper
+from .lease import Lease
+from .nodes import Nodes
+from .reach import Reaches
+from .statistics import Statistics
+from .wall import Wall
+
+
+@attrs.frozen(kw_only=True)
+class Settings:
+    """What a node of a cluster is told. Times are seconds."""
+
+    lease: float = 6.0
+    ticket_lifetime: float = 30 * 86400.0
+    """For how long a room is remembered that nobody uses."""
+    address: str = ""
+    """Where the node can be found, for a person who looks for it."""
+    software: str = ""
+
+
+class Hint:
+    """That there may be news in the log: whoever reads it need not wait."""
+
+    def __init__(self) -> None:
+        self._given = trio.Event()
+
+    def give(self) -> None:
+        """Have the log read now."""
+        self._given.set()
+
+    def clear(self) -> None:
+        """Wait for what is hinted from now on."""
+        self._given = trio.Event()
+
+    async def wait(self) -> None:
+        """Wait for a hint."""
+        await self._given.wait()
+
+
+class Context:
+    """Everything that is not of one registration alone.
+
+    `clock` is monotonic, and runs on while the machine sleeps; `local` is this machine's Unix time,
+    both in seconds. `jitter` returns a number from 0 to 1.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        settings: Settings,
+        *,
+        clock: Callable[[], float],
+        local: Callable[[], float],
+        jitter: Callable[[], float],
+    ) -> None:
+        self.engine = engine
+        self.settings = settings
+        self.clock = clock
+        self.jitter = jitter
+        self.wall = Wall(clock, local)
+        self.lease = Lease(settings.lease)
+        self.keeper = Keeper(self.lease, clock)
+        self.nodes = Nodes(settings.lease)
+        self.hint = Hint()
+        self.reaches = Reaches(self.hint.give)
+        self.offer = Offer()
+        self.statistics = Statistics()
+        self.draining = trio.Event()
+        """Set when the node is about to leave."""
+        self.former: set[str] = set()
+        """Names under which the node was registered before, and may still be."""
+
+    async def pause(self, seconds: float) -> None:
+        """Sleep for at most so long, and for at least half of it, so that nodes spread."""
+        await trio.sleep(seconds * (1 + self.jitter()) / 2)

@@ -1,0 +1,82 @@
+"""A swap that is proposed to an engine that nodes share."""
+
+import trio
+
+from ...errors import LedgerError
+from ..proposals import Elsewhere, Lost, Repeated, Result, Swap, Won
+from .reach import Reach, Reaches
+
+
+class Proposal:
+    """A swap that waits for the engine's decision; see `proposals.Proposal`."""
+
+    def __init__(self, swap: Swap, node: str, reaches: Reaches) -> None:
+        self.swap = swap
+        self.decided: Result | None = None
+        self._node = node
+        self._seq = 0
+        self._reaches = reaches
+        self._reach: Reach | None = None
+        self._error: str | None = None
+        self._known = trio.Event()
+
+    @property
+    def done(self) -> bool:
+        """Whether it is durable by now, and carried out on every node."""
+        if self._reach is not None:
+            return self._reach.is_everywhere
+        return isinstance(self.decided, Lost)
+
+    async def decision(self) -> Result:
+        """Return what it has come to.
+
+        Raises:
+            LedgerError: that cannot be known for the moment.
+        """
+        await self._known.wait()
+        if self.decided is None:
+            assert self._error is not None, "it is decided, or has failed"
+            raise LedgerError(self._error)
+        return self.decided
+
+    async def durable(self) -> None:
+        """Return when it is decided: what an engine has decided is durable.
+
+        Raises:
+            LedgerError: that cannot be known for the moment.
+        """
+        await self.decision()
+
+    async def everywhere(self) -> Elsewhere:
+        """Return when every other node has carried it out, or is registered no more.
+
+        Of what was `Repeated`, that is the original; nothing has to be carried out of what lost.
+
+        Raises:
+            LedgerError: what was decided cannot be known for the moment.
+        """
+        match await self.decision():
+            case Lost():
+                return Elsewhere()
+            case Repeated() as first:
+                entry = first.writer, first.seq
+            case Won():
+                entry = self._node, self._seq
+        if self._reach is None:
+            self._reach = self._reaches.follow(*entry)
+        await self._reach.everywhere()
+        return self._reach
+
+    def decide(self, result: Result, seq: int) -> None:
+        """Note what it has come to; nobody is woken yet."""
+        self.decided = result
+        self._seq = seq
+
+    def fail(self, error: str) -> None:
+        """Note why nobody will know here what it has come to, and wake those who wait."""
+        self._error = error
+        self.wake()
+
+    def wake(self) -> None:
+        """Wake those who wait."""
+        self._known.set()

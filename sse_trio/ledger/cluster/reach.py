@@ -1,0 +1,113 @@
+"""How far an entry of the log has come: which nodes have carried it out, and whom they told.
+
+What counts is what was read after the commit's answer: a node that was registered by then has to
+report the entry as applied, or to be registered no more.
+"""
+
+from collections.abc import Callable, Iterable
+
+import trio
+
+from ..proposals import Elsewhere
+from .engine import Poll, Told
+
+# Seconds for which the counts of an entry are kept up to date, once it is everywhere.
+COUNTED = 60.0
+
+
+class Reach(Elsewhere):
+    """What other nodes have done about one entry."""
+
+    def __init__(self, writer: str, seq: int) -> None:
+        super().__init__()
+        self.writer = writer
+        self.seq = seq
+        self.behind: dict[str, bool] = {}
+        """Nodes that have not applied it, and whether they are leaving by themselves."""
+        self._there: set[str] = set()
+        self._told: dict[str, Told] = {}
+        self._until = 0.0
+        self._everywhere = trio.Event()
+        self._settled = trio.Event()
+
+    @property
+    def is_everywhere(self) -> bool:
+        """Whether every other node has carried it out, or is registered no more."""
+        return self._everywhere.is_set()
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether no count will change any more."""
+        return self._settled.is_set()
+
+    async def everywhere(self) -> None:
+        """Wait until it is."""
+        await self._everywhere.wait()
+
+    async def settled(self) -> None:
+        """Wait until no count will change any more."""
+        await self._settled.wait()
+
+    def observe(self, poll: Poll, told: Iterable[Told], me: str, now: float) -> None:
+        """Take in what was read, by the node `me`, after the entry was committed."""
+        present = {node.name for node in poll.nodes}
+        if not self.is_everywhere:
+            self._advance(poll, present, me, now)
+        self._told.update((each.node, each) for each in told if each.node != me)
+        self.terminated = sum(each.terminated for each in self._told.values())
+        self.acked = sum(each.acked for each in self._told.values())
+        # A node without members says nothing; what one says comes with its having applied it.
+        open_counts = (not t.settled and t.node in present for t in self._told.values())
+        if self.is_everywhere and (now >= self._until or not any(open_counts)):
+            self._settled.set()
+
+    def _advance(self, poll: Poll, present: set[str], me: str, now: float) -> None:
+        for node in poll.nodes:
+            # What it has written itself it has carried out, before anybody could ask.
+            if node.name == me == self.writer:
+                continue
+            if node.applied.get(self.writer, 0) >= self.seq:
+                self._there.add(node.name)
+                self.behind.pop(node.name, None)
+            else:
+                self.behind[node.name] = node.draining
+        for name in self.behind.keys() - present:
+            self.lapsed += not self.behind.pop(name)
+        self.nodes = len(self._there - {me})
+        if not self.behind:
+            self._until = now + COUNTED
+            self._everywhere.set()
+
+
+class Reaches:
+    """The entries that somebody follows. `followed` is called when there is another one."""
+
+    def __init__(self, followed: Callable[[], object]) -> None:
+        self._followed = followed
+        self._reaches: dict[tuple[str, int], Reach] = {}
+
+    def follow(self, writer: str, seq: int) -> Reach:
+        """Follow an entry that is committed, until no count of it will change any more."""
+        reach = self._reaches.get((writer, seq))
+        if reach is None:
+            reach = self._reaches[writer, seq] = Reach(writer, seq)
+            self._followed()
+        return reach
+
+    def followed(self) -> list[Reach]:
+        """Return those that are followed by now."""
+        return list(self._reaches.values())
+
+    def observe(self, reaches: Iterable[Reach], poll: Poll, me: str, now: float) -> None:
+        """Take in a reading that was begun after these were followed."""
+        told: dict[tuple[str, int], list[Told]] = {}
+        for each in poll.told:
+            told.setdefault((each.writer, each.seq), []).append(each)
+        for reach in reaches:
+            reach.observe(poll, told.get((reach.writer, reach.seq), ()), me, now)
+            if reach.is_settled:
+                del self._reaches[reach.writer, reach.seq]
+
+    def awaited(self) -> set[str]:
+        """Return the nodes that somebody waits for."""
+        return {name for reach in self._reaches.values() for name in reach.behind}

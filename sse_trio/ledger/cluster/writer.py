@@ -1,0 +1,194 @@
+"""The one task of a node that writes: batches, one after the other, each until it is known.
+
+Whatever was proposed while a batch was being written is the next one. If the engine fails, nobody
+knows whether it has written the batch: so the same batch is sent again, under the same number,
+until the engine says what has become of it. Nothing is drafted anew before that.
+
+What has been decided is carried out by the hub (`Swap.won`) in the step that learns of it, before
+anybody who waits is woken, and whoever has stopped waiting.
+"""
+
+import logging
+from collections.abc import Collection
+
+import attrs
+import trio
+
+from ..proposals import Swap, Won
+from .context import Context
+from .engine import Batch, Committed, EngineError, Identity, Write
+from .proposal import Proposal
+
+logger = logging.getLogger("sse_trio")
+
+# In one batch at most, so that it does not take long: rooms; and the logins that they remember,
+# which are some hundred bytes each. One room is written whatever it remembers.
+MAX_WRITES = 500
+MAX_LOGINS = 20_000
+
+# Seconds until a batch that is in doubt is sent again: at first, and at most. Half of it is jitter.
+RETRY = 0.1
+MAX_RETRY = 1.0
+
+
+@attrs.frozen
+class _Draft:
+    """A batch, and the proposals that it is made of."""
+
+    batch: Batch
+    proposals: Collection[Proposal]
+
+
+class Writer:
+    """Writes what is proposed to one node, as long as it is registered as `node`."""
+
+    def __init__(self, context: Context, node: str) -> None:
+        self.node = node
+        self.seq = 0
+        """The last batch of which everything is known, and was carried out here."""
+        self.acknowledged: dict[Identity, int] = {}
+        """By engine, the last batch that it has acknowledged."""
+        self.untold: dict[int, Collection[str]] = {}
+        """By batch, rooms of which the hub does not know that they have changed."""
+        self._context = context
+        # What waits, by room: the first ones of `MAX_WRITES` rooms are the next batch.
+        self._queue: dict[str, list[Proposal]] = {}
+        self._current: Collection[Proposal] = ()
+        self._last: dict[str, Proposal] = {}
+        self._closed: str | None = None
+        self._work = trio.Event()
+        self._progress = trio.Event()
+
+    def propose(self, swap: Swap) -> Proposal:
+        """Have a swap written with one of the next batches."""
+        proposal = Proposal(swap, self.node, self._context.reaches)
+        if self._closed is not None:
+            proposal.fail(self._closed)
+        else:
+            self._queue.setdefault(swap.room, []).append(proposal)
+            self._last[swap.room] = proposal
+            self.wake()
+        return proposal
+
+    def pending(self, room: str) -> Proposal | None:
+        """Return the room's last proposal, if that is not decided yet."""
+        return self._last.get(room)
+
+    @property
+    def undecided(self) -> int:
+        """Rooms with a proposal that is not decided yet."""
+        return len(self._last)
+
+    def wake(self) -> None:
+        """Have a batch written if there is anything to write, or the lease is to be renewed."""
+        self._work.set()
+
+    async def finished(self) -> None:
+        """Wait until everything that was proposed is decided."""
+        while self._last:
+            await self._progress.wait()
+
+    def close(self, why: str) -> None:
+        """Take no more proposals: those that are not decided fail."""
+        self._closed = why
+        for proposal in [*self._current, *(p for queue in self._queue.values() for p in queue)]:
+            proposal.fail(why)
+        self._current = ()
+        self._queue.clear()
+        self._last.clear()
+        self._note_progress()
+
+    async def run(self) -> None:
+        """Write for ever.
+
+        Raises:
+            Expelled: the node is not registered any more.
+        """
+        while True:
+            while not self._queue and not self._context.lease.is_due(self._context.clock()):
+                await self._work.wait()
+                self._work = trio.Event()
+            draft = self._draft()
+            self._current = draft.proposals
+            self._decide(draft, await self._commit(draft.batch))
+
+    def _draft(self) -> _Draft:
+        """Take the first proposal of each room, the rooms in turn, as long as there is space."""
+        proposals: list[Proposal] = []
+        writes: list[Write] = []
+        again: dict[str, list[Proposal]] = {}
+        logins = 0
+        while self._queue and len(writes) < MAX_WRITES:
+            room = next(iter(self._queue))
+            swap = self._queue[room][0].swap
+            record = None if swap.standing is None else swap.standing.record()
+            logins += 0 if record is None else len(record.logins)
+            if writes and logins > MAX_LOGINS:
+                break
+            writes.append(Write(room, swap.expected, record, swap.answer))
+            queue = self._queue.pop(room)
+            proposals.append(queue.pop(0))
+            if queue:
+                again[room] = queue
+        self._queue |= again
+        seq, now = self.seq + 1, self._context.clock()
+        renews = self._context.lease.is_due(now)
+        if renews:
+            self._context.lease.send(seq, now)
+        return _Draft(Batch(self.node, seq, writes, renews), proposals)
+
+    async def _commit(self, batch: Batch) -> Committed:
+        """Send a batch until it is known what has become of it."""
+        started = self._context.clock()
+        pause = 0.0
+        while True:
+            try:
+                committed = await self._context.engine.commit(batch)
+            except EngineError as error:
+                if not pause:
+                    self._context.statistics.in_doubt += 1
+                    logger.warning("whether a batch was written is in doubt: %s", error)
+                pause = min(2 * pause or RETRY, MAX_RETRY)
+                await self._context.pause(pause)
+            else:
+                self._context.statistics.commits += 1
+                self._context.statistics.commit_seconds += self._context.clock() - started
+                return committed
+
+    def _decide(self, draft: _Draft, committed: Committed) -> None:
+        """Carry out what was decided, and then wake everybody, in one step."""
+        seq = draft.batch.seq
+        self.acknowledged[committed.identity] = seq
+        untold = []
+        for proposal, result in zip(draft.proposals, committed.results, strict=True):
+            room = proposal.swap.room
+            proposal.decide(result, seq)
+            if self._last[room] is proposal:
+                del self._last[room]
+            if isinstance(result, Won) and not self._carry_out(proposal.swap, result):
+                untold.append(room)
+        if untold:
+            self.untold[seq] = untold
+        self.seq = seq
+        self._current = ()
+        for proposal in draft.proposals:
+            proposal.wake()
+        self._note_progress()
+        self._context.hint.give()
+
+    def _carry_out(self, swap: Swap, won: Won) -> bool:
+        """Tell the hub; False if it does not know of it now."""
+        if swap.won is None:
+            return False
+        try:
+            swap.won(won.version)
+        except Exception:
+            # It is decided, whatever is wrong here: the hub hears of it once more by the log.
+            self._context.statistics.failures += 1
+            logger.exception("a decision could not be carried out at once")
+            return False
+        return True
+
+    def _note_progress(self) -> None:
+        self._progress.set()
+        self._progress = trio.Event()

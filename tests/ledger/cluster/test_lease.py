@@ -1,0 +1,150 @@
+"""The arithmetic of leases, and that it needs no clock to be compared with another one."""
+
+import math
+
+import pytest
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from sse_trio.ledger.cluster.engine import Node
+from sse_trio.ledger.cluster.lease import Lease
+from sse_trio.ledger.cluster.nodes import Nodes
+
+LENGTH = 12.0
+
+
+@pytest.fixture
+def lease() -> Lease:
+    return Lease(LENGTH)
+
+
+def test_a_node_vouches_for_nothing_before_its_first_renewal_has_come_back(lease: Lease) -> None:
+    assert lease.is_due(0.0)
+    assert not lease.vouches(0.0)
+    lease.send(1, 0.0)
+    assert not lease.vouches(0.0)
+    assert lease.until_lapse(0.0) == 0
+    lease.apply(1)
+    assert lease.vouches(0.0)
+    assert lease.until_lapse(0.0) == 8
+
+
+def test_it_vouches_for_two_thirds_of_a_lease_and_has_another_quarter_to_hold(lease: Lease) -> None:
+    lease.send(1, 100.0)
+    lease.apply(1)
+    assert lease.vouches(107.99)
+    assert not lease.vouches(108.0)
+    assert lease.until_lapse(107.0) == 1
+    assert lease.until_lapse(109.0) == 0
+    assert lease.until_held(108.0) == 3
+    assert lease.until_held(112.0) == 0
+
+
+def test_it_counts_from_when_the_renewal_was_sent(lease: Lease) -> None:
+    lease.send(1, 100.0)
+    lease.apply(1)
+    lease.send(2, 104.0)
+    assert lease.age(107.0) == 7
+    lease.apply(2)
+    assert lease.age(107.0) == 3
+
+
+def test_a_renewal_is_due_after_a_quarter(lease: Lease) -> None:
+    lease.send(1, 100.0)
+    lease.apply(1)
+    assert not lease.is_due(102.99)
+    assert lease.is_due(103.0)
+
+
+def test_none_is_due_before_the_last_one_has_come_back(lease: Lease) -> None:
+    lease.send(5, 100.0)
+    lease.apply(4)
+    assert not lease.is_due(1000.0)
+    assert lease.age(1000.0) == math.inf
+    lease.apply(6)
+    assert lease.is_due(1000.0)
+    lease.apply(7)
+    assert lease.age(1000.0) == 900
+
+
+def test_suspended_it_vouches_only_by_a_renewal_that_is_sent_later(lease: Lease) -> None:
+    lease.send(1, 100.0)
+    lease.apply(1)
+    lease.send(2, 103.0)
+    lease.suspend()
+    assert not lease.vouches(103.0)
+    assert lease.is_due(103.0)
+    # Until when all members have to be on hold does not change by it.
+    assert lease.until_held(103.0) == 8
+    lease.apply(2)
+    assert not lease.vouches(103.0)
+    lease.send(3, 104.0)
+    assert not lease.is_due(104.0)
+    lease.apply(3)
+    assert lease.vouches(105.0)
+    assert not lease.is_due(105.0)
+
+
+class TwoClocks(RuleBasedStateMachine):
+    """X renews its lease, Y watches its beats. Nobody knows the time but this machine."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.time = 1000.0
+        self.rates = [1.0, 1.0]
+        self.offsets = [0.0, 0.0]
+        self.lease, self.others = Lease(LENGTH), Nodes(LENGTH)
+        self.seq = self.beat = 0
+        self.on_the_way: int | None = None
+        self.committed = 0
+
+    def clock(self, which: int) -> float:
+        return self.offsets[which] + self.time * self.rates[which]
+
+    @rule(
+        rates=st.tuples(st.floats(0.99, 1.01), st.floats(0.99, 1.01)),
+        offsets=st.tuples(st.floats(-1e4, 1e4), st.floats(-1e4, 1e4)),
+    )
+    @precondition(lambda self: self.seq == 0 and not len(self.others))
+    def set_clocks(self, rates: tuple[float, float], offsets: tuple[float, float]) -> None:
+        self.rates, self.offsets = list(rates), list(offsets)
+
+    @rule(seconds=st.one_of(st.floats(0, 1), st.floats(0, LENGTH / 3), st.floats(0, LENGTH * 1.2)))
+    def wait(self, seconds: float) -> None:
+        self.time += seconds
+
+    @rule()
+    @precondition(lambda self: self.on_the_way is None and self.lease.is_due(self.clock(0)))
+    def send(self) -> None:
+        self.seq += 1
+        self.lease.send(self.seq, self.clock(0))
+        self.on_the_way = self.seq
+
+    @rule()
+    @precondition(lambda self: self.on_the_way is not None)
+    def commit(self) -> None:
+        self.beat += 1
+        assert self.on_the_way is not None
+        self.committed, self.on_the_way = self.on_the_way, None
+
+    @rule()
+    def apply(self) -> None:
+        self.lease.apply(self.committed)
+
+    @rule()
+    def suspend(self) -> None:
+        self.lease.suspend()
+
+    @rule()
+    def look(self) -> None:
+        self.others.observe([Node("x", self.beat, {}, False, "", "")], self.clock(1))
+
+    @invariant()
+    def whoever_may_be_expelled_has_stopped_before(self) -> None:
+        for _, beat in self.others.silent(self.clock(1), {"x"}):
+            if beat == self.beat:
+                assert not self.lease.vouches(self.clock(0))
+                assert self.lease.until_held(self.clock(0)) == 0
+
+
+TestTwoClocks = TwoClocks.TestCase
