@@ -311,6 +311,11 @@ class Standing:
         self._forget_ended()
         return Decision(told, (session,) if stood else ())
 
+    def forget(self) -> None:
+        """Forget the oldest sessions of each kind that are more than may be remembered."""
+        self._forget_ended()
+        self._forget(ended=False, named=False)
+
     def record(self) -> Record:
         """Return the standing as it is now, unaffected by what comes after."""
         return Record(
