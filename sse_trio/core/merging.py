@@ -161,7 +161,7 @@ def _terminations(old: Iterable[Termination], new: Iterable[Termination]) -> lis
 
 
 def _text(words: dict[str, Any] | None) -> str:
-    return json.dumps(words, sort_keys=True)
+    return json.dumps(words)
 
 
 def _limit(standing: Standing) -> None:

@@ -278,7 +278,7 @@ def node(common: Room, *history: Step, after: float = 1) -> Standing:
 
 
 def test_of_two_logins_at_once_the_later_stands_and_is_of_an_epoch_of_its_own() -> None:
-    common = room().live([(("notify", "s1", None), 1)])
+    common = room().live([(("notify", "s4", None), 1)])
     earlier = node(common, ("notify", "s2", None), after=1)
     later = node(common, ("notify", "s3", None), after=3)
     merged = merge(earlier, later)
@@ -400,7 +400,8 @@ def test_what_a_later_login_is_known_by_is_kept() -> None:
     one, other = room().standing, room().standing
     one.logins["s1"] = Login(1, START, START, about={"device": "Firefox"})
     other.logins["s1"] = Login(1, START, START, about={"device": "Chrome"})
-    assert merge(one, other).logins["s1"].about == {"device": "Firefox"}
+    for merged in (merge(one, other), merge(other, one)):
+        assert merged.logins["s1"].about == {"device": "Firefox"}
     other.logins["s1"] = Login(2, START, START, about={"device": "Chrome"})
     assert merge(one, other).logins["s1"].about == {"device": "Chrome"}
 
@@ -410,3 +411,23 @@ def test_no_more_is_remembered_than_may_be() -> None:
     one = node(common, *(("join", f"a{number}") for number in range(2)))
     other = node(common, *(("join", f"b{number}") for number in range(2)))
     assert len(merge(one, other).logins) == 2
+
+
+def test_the_limits_of_two_notifies_in_one_instant_are_told_apart() -> None:
+    one, other = node(room(), ("notify", "s1", None)), node(room(), ("notify", "s1", 1))
+    assert merge(one, other).limit == merge(other, one).limit == 1
+
+
+def test_a_lost_login_as_old_as_the_oldest_that_stands_may_stand() -> None:
+    common = room(max_sessions=2)
+    full = node(common, ("notify", "s1", None), ("notify", "s2", None), ("release", "s1"))
+    assert full.floor == 1
+    merged = merge(node(common, ("notify", "s3", None)), full)
+    assert merged.names() == ["s2", "s3"]
+
+
+def test_a_lost_login_is_told_the_notify_that_came_next() -> None:
+    common = room()
+    gone_on = node(common, *(("notify", name, None) for name in ("s1", "s2", "s1", "s2")))
+    lost = merge(node(common, ("notify", "s3", None)), gone_on)
+    assert lost.superseded(lost.logins["s3"]) == Termination(2, "login", {"by": "s2"})
