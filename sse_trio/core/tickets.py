@@ -20,7 +20,8 @@ from ..errors import RemoteProtocolError
 from .messages import CloseCode, name
 from .tokens import LEEWAY, TokenKind, epoch, number, written
 
-# About 1 KiB each.
+# About 1 KiB each, and 6 KiB with the longest names. Nobody without a key can fill it: what is
+# forged is not remembered.
 REMEMBERED_TOKENS = 4096
 
 
@@ -59,13 +60,18 @@ class Tickets:
         self, authkeys: tuple[str, ...], *, lifetime: float, kind: ProofKind = TICKET
     ) -> None:
         self._kind = kind
-        self._keys = {
-            _derive(key, "kid").hex()[:16]: _derive(key, kind.purpose) for key in authkeys
-        }
+        keys = {_derive(key, "kid").hex()[:16]: _derive(key, kind.purpose) for key in authkeys}
+        self._keys = keys
         self._lifetime = lifetime
+
+        # It does not know `self`: they would keep one another, and the keys and the tokens of
+        # before a reload, until the garbage collector comes.
+        def read_untrusted(token: str) -> tuple[Ticket, float]:
+            return _ticket(kind.read_untrusted(token, keys)[1], lifetime)
+
         # An application asks about the same token with each request of a browser, and to read it
-        # takes five times as long as all else of the answer. No time changes what it claims.
-        self._claims_untrusted = functools.lru_cache(REMEMBERED_TOKENS)(self._read_untrusted)
+        # takes five times as long as all else of the answer. No time changes what it says.
+        self._read_untrusted = functools.lru_cache(REMEMBERED_TOKENS)(read_untrusted)
 
     @property
     def can_sign(self) -> bool:
@@ -94,14 +100,17 @@ class Tickets:
                 4401. Which of these it is stays untold.
         """
         try:
-            return _ticket(self._claims_untrusted(token), now, self._lifetime)
+            ticket, begins = self._read_untrusted(token)
+            if now >= ticket.expires + LEEWAY:
+                raise ValueError
         except ValueError:
             raise RemoteProtocolError(
                 f"the {self._kind.purpose} is not valid", CloseCode.BAD_TICKET
             ) from None
-
-    def _read_untrusted(self, token: str) -> dict[str, Any]:
-        return self._kind.read_untrusted(token, self._keys)[1]
+        # A ticket that is not valid yet (`nbf`) is from the future too (RFC 7519, section 4.1.5).
+        if begins > now + LEEWAY:
+            return attrs.evolve(ticket, issued=max(ticket.issued, begins))
+        return ticket
 
 
 def claims_of(ticket: Ticket, *, now: float, lifetime: float, jti: str) -> str:
@@ -118,17 +127,13 @@ def claims_of(ticket: Ticket, *, now: float, lifetime: float, jti: str) -> str:
     )
 
 
-def _ticket(claims: dict[str, Any], now: float, lifetime: float) -> Ticket:
+def _ticket(claims: dict[str, Any], lifetime: float) -> tuple[Ticket, float]:
+    """Return what a proof claims, and when it begins to be valid, in Unix seconds."""
     issued, expires, begins = (number(claims.get(claim, 0)) for claim in ("iat", "exp", "nbf"))
+    room, session = name(claims["room"], "room"), name(claims["session"], "session")
     # Rooms remember for the present lifetime, whatever it was when this was signed.
     expires = min(expires, issued + lifetime)
-    if now >= expires + LEEWAY:
-        raise ValueError
-    room, session = name(claims["room"], "room"), name(claims["session"], "session")
-    # A ticket that is not valid yet (`nbf`) is from the future too (RFC 7519, section 4.1.5).
-    if begins > now + LEEWAY:
-        issued = max(issued, begins)
-    return Ticket(room, session, epoch(claims["epoch"]), issued, expires)
+    return Ticket(room, session, epoch(claims["epoch"]), issued, expires), begins
 
 
 def _derive(authkey: str, label: str) -> bytes:

@@ -10,7 +10,7 @@ import functools
 import hashlib
 import hmac
 import json
-import math
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -116,7 +116,10 @@ def number(value: object) -> float:
     Raises:
         ValueError: it is something else.
     """
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError
+    # Neither infinite nor NaN, nor an integer that cannot be added to a float.
+    if not 0 <= value <= sys.float_info.max:
         raise ValueError
     return value
 

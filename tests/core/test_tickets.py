@@ -2,11 +2,14 @@
 
 import base64
 import contextlib
+import gc
 import json
 import math
 import string
+import weakref
 from collections.abc import Callable
 from typing import Any
+from weakref import WeakValueDictionary
 
 import attrs
 import jwt
@@ -28,7 +31,7 @@ from .. import strategies
 TYPE, AUDIENCE = tickets.TICKET.type, tickets.TICKET.audience
 
 NOW = 1_812_345_678
-LIFETIME = 3600
+LIFETIME = 3600.0
 TICKET = Ticket("u1", "s1", 7)
 TICKETS = Tickets(("a key", "an older key"), lifetime=LIFETIME)
 TOKEN = TICKETS.mint(TICKET, now=NOW, jti="j1") or ""
@@ -203,7 +206,7 @@ def test_a_date_may_have_a_fraction(seconds: float) -> None:
     refused(token, ends + LEEWAY)
 
 
-@pytest.mark.parametrize("expires", [2**63, 10**400, 1e300], ids=["2**63", "10**400", "1e300"])
+@pytest.mark.parametrize("expires", [2**63, 1e300], ids=["2**63", "1e300"])
 def test_no_ticket_outlives_what_the_rooms_remember(expires: float) -> None:
     """Also where the lifetime has been made shorter since it was signed."""
     token = sign(exp=expires)
@@ -222,44 +225,91 @@ def test_the_systems_clock_has_no_say(now: float, in_whole_seconds: bool) -> Non
 # -- rotation ---------------------------------------------------------------------------
 
 
-@pytest.fixture
-def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The tokens that were read, and not known from an earlier time."""
-    reads: list[str] = []
-    read_untrusted = ProofKind.read_untrusted
-
-    def counted(kind: ProofKind, token: str, keys: Any) -> Any:
-        reads.append(token)
-        return read_untrusted(kind, token, keys)
-
-    monkeypatch.setattr(ProofKind, "read_untrusted", counted)
-    return reads
+class Claims(dict[str, Any]):
+    """To which there can be a weak reference."""
 
 
-def test_what_was_read_before_is_judged_by_the_time_again(reads: list[str]) -> None:
-    kept = Tickets(("a key",), lifetime=LIFETIME)
-    for now in (NOW, NOW + 1, NOW + LIFETIME + LEEWAY - 1):
-        assert kept.verify_untrusted(TOKEN, now=now) == TICKET
-    assert reads == [TOKEN]
+@attrs.frozen
+class Counted(ProofKind):
+    """A kind whose proofs are the numbers of sessions."""
+
+    reads: list[str] = attrs.field(factory=list)
+    """Those that were read, and not known from an earlier time."""
+    kept: WeakValueDictionary[str, Claims] = attrs.field(factory=WeakValueDictionary)
+    """What they claim, if anybody still has it."""
+
+    def read_untrusted(self, token: str, keys: Any) -> tuple[str, dict[str, Any]]:
+        self.reads.append(token)
+        claims = self.kept[token] = Claims(CLAIMS, session=int(token))
+        return KID, claims
+
+
+def counted() -> Counted:
+    return Counted(**attrs.asdict(TICKET_KIND, recurse=False))
+
+
+def test_what_was_read_before_is_judged_by_the_time_again() -> None:
+    kind = counted()
+    kept = Tickets(("a key",), lifetime=LIFETIME, kind=kind)
+    for now in (NOW, NOW + LIFETIME + LEEWAY - 1, NOW - LIFETIME, NOW):
+        assert kept.verify_untrusted("1", now=now) == Ticket("u1", "1", 7)
     with pytest.raises(RemoteProtocolError):
-        kept.verify_untrusted(TOKEN, now=NOW + LIFETIME + LEEWAY)
+        kept.verify_untrusted("1", now=NOW + LIFETIME + LEEWAY)
+    assert kind.reads == ["1"]
+
+
+def test_what_was_read_before_may_begin_later() -> None:
+    token = sign(nbf=NOW + 600)
+    for _ in range(2):
+        assert verify(token, NOW).issued == NOW + 600
+        assert verify(token, NOW + 600).issued == NOW
+
+
+def test_what_was_read_with_one_key_is_unknown_with_another() -> None:
+    assert verify(TOKEN) == TICKET
     with pytest.raises(RemoteProtocolError):
         Tickets(("another key",), lifetime=LIFETIME).verify_untrusted(TOKEN, now=NOW)
 
 
-def test_only_so_many_are_kept_and_those_used_last(
-    reads: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(tickets, "REMEMBERED_TOKENS", 2)
+def test_only_so_many_are_kept_and_those_used_last() -> None:
+    kind = counted()
+    kept = Tickets(("a key",), lifetime=LIFETIME, kind=kind)
+
+    def read_of(*asked: str) -> list[str]:
+        """Return which of those that are asked about were read."""
+        kind.reads.clear()
+        for token in asked:
+            with contextlib.suppress(RemoteProtocolError):
+                kept.verify_untrusted(token, now=NOW)
+        return list(kind.reads)
+
+    many = [str(number) for number in range(tickets.REMEMBERED_TOKENS)]
+    assert read_of(*many) == many
+    # A forgery pushes none of them out.
+    forged = [f"forged {number}" for number in range(3)]
+    assert read_of(*forged, *many[1:], many[0]) == forged
+    assert read_of("-1", many[0], many[1]) == ["-1", many[1]]
+
+
+def test_what_a_reload_replaces_goes_at_once() -> None:
+    """The old keys, and thousands of tokens: not when the garbage collector comes."""
     kept = Tickets(("a key",), lifetime=LIFETIME)
-    signed = [kept.mint(TICKET, now=NOW, jti=str(n)) or "" for n in range(3)]
-    for token in (signed[0], signed[1], signed[0], signed[2], "forged"):
-        with contextlib.suppress(RemoteProtocolError):
-            kept.verify_untrusted(token, now=NOW)
-    assert reads == [signed[0], signed[1], signed[2], "forged"]
-    for token in (signed[0], signed[2], signed[1]):
-        kept.verify_untrusted(token, now=NOW)
-    assert reads[4:] == [signed[1]]
+    assert kept.verify_untrusted(TOKEN, now=NOW) == TICKET
+    gone = weakref.ref(kept)
+    gc.disable()
+    try:
+        del kept
+        assert gone() is None
+    finally:
+        gc.enable()
+
+
+def test_of_what_was_read_only_the_login_is_kept() -> None:
+    """What else a minter claims is nobody's, and takes several times as much as its text."""
+    kind = counted()
+    Tickets(("a key",), lifetime=LIFETIME, kind=kind).verify_untrusted("1", now=NOW)
+    assert kind.reads == ["1"]
+    assert not kind.kept
 
 
 def test_a_forged_signature_is_found_before_anything_is_decoded(
@@ -428,8 +478,9 @@ def test_a_claim_of_the_wrong_type_is_refused(claim: str, values: list[Any]) -> 
 
 @pytest.mark.parametrize("claim", ["exp", "iat", "nbf"])
 def test_a_date_beyond_every_float_is_infinite(claim: str) -> None:
-    text = json.dumps(CLAIMS | {claim: "?"}).replace('"?"', "1e400")
-    refused(resigned(HEADER, text.encode()))
+    text = json.dumps(CLAIMS | {claim: "?"})
+    for digits in ("1e400", f"1{'0' * 400}"):
+        refused(resigned(HEADER, text.replace('"?"', digits).encode()))
 
 
 @pytest.mark.parametrize("epoch", [0, 1, MAX_EPOCH - 1, MAX_EPOCH])
