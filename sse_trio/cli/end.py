@@ -44,7 +44,7 @@ def run(options: argparse.Namespace, stdin: TextIO | None = None) -> int:
     return DONE
 
 
-def _wanted(arguments: Iterable[str], stdin: TextIO) -> Iterator[str]:
+def _wanted(arguments: Iterable[str], stdin: TextIO | None) -> Iterator[str]:
     for argument in arguments:
         if argument == "-":
             yield from map(fingerprint, terminal.lines(stdin))

@@ -50,7 +50,7 @@ def run(options: argparse.Namespace, stdin: TextIO | None = None) -> int:
     return DONE
 
 
-def _sender(stdin: TextIO) -> str:
+def _sender(stdin: TextIO | None) -> str:
     found = terminal.lines(stdin)
     if len(found) != 1:
         raise ConfigError("standard input must have one line: the session that stays")

@@ -41,12 +41,14 @@ def text(argument: str) -> str:
     return argument
 
 
-def lines(stream: TextIO) -> list[str]:
+def lines(stream: TextIO | None) -> list[str]:
     """Return the lines that are not blank, without what ends them.
 
     Raises:
-        ConfigError: they are not UTF-8.
+        ConfigError: they are not UTF-8, or there is no stream: it was closed (``<&-``).
     """
+    if stream is None:
+        raise ConfigError("standard input is closed")
     try:
         found = stream.read()
         found.encode()

@@ -14,7 +14,7 @@ import pytest
 import trio
 
 import sse_trio
-from sse_trio.cli import check, end, main
+from sse_trio.cli import check, end, main, terminal
 from sse_trio.core.messages import Joined
 from sse_trio.errors import ConfigError, SseTrioError
 from sse_trio.roster import fingerprint
@@ -168,6 +168,12 @@ def test_what_is_not_utf_8_is_not_repeated(several: Live) -> None:
     ):
         with pytest.raises(ConfigError, match=r"^standard input must be UTF-8$"):
             check.run(asking(several), stream)
+
+
+def test_a_standard_input_that_is_closed_is_not_read() -> None:
+    """Python has None for it then."""
+    with pytest.raises(ConfigError, match=r"^standard input is closed$"):
+        terminal.lines(None)
 
 
 @pytest.mark.parametrize(

@@ -202,6 +202,7 @@ UNUSUAL = {
     "a length with a sign": post().replace(b"Content-Length: ", b"Content-Length: +"),
     "a list of lengths": post().replace(b"Content-Length: 54", b"Content-Length: 54, 54"),
     "an id": post(b"Idempotency-Key: once"),
+    "an id twice": post(b"Idempotency-Key: once", b"Idempotency-Key: once"),
     "an empty id": post(b"idempotency-key: "),
     "an id, without a space": post(b"Idempotency-Key:once"),
     "chunks": post(b"Transfer-Encoding: chunked"),

@@ -124,6 +124,7 @@ usual = st.sampled_from(
         notify(room="u1", sender="s2", id="once"),
         notify(room="u1", sender="s3", id="once"),
         notify(b'Idempotency-Key: "once"', room="u1", sender="s2"),
+        notify(b"Idempotency-Key: a", b"idempotency-key: a", room="u1", sender="s2"),
         notify(room="ü" * 10, detail={"a": 1}),
         notify(b"traceparent: 00-1", b"Authorization: Bearer " + KEY.encode(), room=7),
         notify(room="u1", wait=0.5),
