@@ -10,11 +10,16 @@ import itertools
 import math
 from collections import OrderedDict
 from collections.abc import Container, Iterator
+from typing import Final
 
 from ..config import Config
 from .logins import Record
 from .standing import Standing
 from .tokens import LEEWAY
+
+# How often at most, in a `ticket_lifetime`, the ledger is told of a room for nothing but its being
+# used. So after a restart it may have been used later than its record says, by a part like that.
+NOTES_A_LIFETIME: Final = 30
 
 
 class Kind(enum.Enum):
@@ -59,6 +64,16 @@ class Standings:
     def reload(self, config: Config) -> None:
         """Take over another configuration; each room does when it is next asked for."""
         self._config = config
+
+    @property
+    def _kept(self) -> float:
+        """Seconds for which a room is kept that is not touched.
+
+        As long as a ticket may still be good on a clock that is behind, though it was signed when
+        the ledger was not told of the room's use.
+        """
+        lifetime = self._config.ticket_lifetime
+        return lifetime + lifetime / NOTES_A_LIFETIME + LEEWAY
 
     def get(self, room: str) -> Standing | None:
         """Return the room's standing, if there is one."""
@@ -106,8 +121,7 @@ class Standings:
             looks = min(len(rooms), most)
             while looks > 0 and (first := next(iter(rooms.items()), None)):
                 room, oldest = first
-                # As long as a ticket may still be good on a clock that is behind.
-                expired = now - oldest.touched > self._config.ticket_lifetime + LEEWAY
+                expired = now - oldest.touched > self._kept
                 enough = not expired and len(rooms) <= bound
                 if room == keep or enough:
                     break

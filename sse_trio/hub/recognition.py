@@ -17,16 +17,13 @@ from ..core.logins import Record
 from ..core.notify import Answer
 from ..core.questions import LoginQuery
 from ..core.standing import Standing
-from ..core.standings import Standings
+from ..core.standings import NOTES_A_LIFETIME, Standings
 from ..core.tickets import TOKEN, Ticket, Tickets, claims_of
 from ..core.verdict import UNKNOWN, Verdict, verdict_of
 from ..errors import RemoteProtocolError
 from ..ledger import Ledger, Proposal, Swap
 from ..ledger.proposals import Version
 from ..roster import Roster
-
-# How often at most, in a `ticket_lifetime`, a room is noted for nothing but its being used.
-NOTES_A_LIFETIME = 30
 
 Decided = Callable[[Standing], object]
 """Called with a room's new standing, in the step that has learned of the decision."""
@@ -183,8 +180,11 @@ class Recognition:
         if standing := self._standings.get(room):
             now = self._wall()
             standing.see(session, now)
-            if now - standing.noted > self._lifetime / NOTES_A_LIFETIME:
-                self.note(room)
+            self._note_use(room, standing, now)
+
+    def _note_use(self, room: str, standing: Standing, now: float) -> None:
+        if now - standing.noted > self._lifetime / NOTES_A_LIFETIME:
+            self.note(room)
 
     def mint(self, login: Ticket, now: float) -> tuple[str, str] | tuple[None, None]:
         """Sign a login's ticket and its token as of `now`; None without a key."""
@@ -207,6 +207,9 @@ class Recognition:
     def ticket(self, room: str, session: str) -> str | None:
         """Sign a ticket of the session's login; None without a key."""
         self.touch(room)
+        if standing := self.known(room):
+            # A fresh ticket outlives what the ledger has been told of the room's use.
+            self._note_use(room, standing, standing.touched)
         return self.prove(self.draft(room), room, session)[0]
 
     def prove(

@@ -7,10 +7,13 @@ from hypothesis import strategies as st
 
 from sse_trio.config import Config
 from sse_trio.core.standing import Standing
-from sse_trio.core.standings import Standings
+from sse_trio.core.standings import NOTES_A_LIFETIME, Standings
 from sse_trio.core.tokens import LEEWAY
 
 from .test_standing import LIFETIME, live, room_for, standings, touch
+
+# Seconds for which a room is remembered that is not used.
+KEPT = LIFETIME + LIFETIME / NOTES_A_LIFETIME + LEEWAY
 
 
 def named(rooms: Standings, room: str, now: float, *, over: bool = False) -> None:
@@ -62,10 +65,10 @@ def test_another_configuration_holds_for_what_is_forgotten() -> None:
     named(rooms, "u1", 0)
     for room in ("u2", "u3"):
         assert use(rooms, room, 1) == []
-    rooms.reload(Config(max_remembered_rooms=1, ticket_lifetime=9))
+    rooms.reload(Config(max_remembered_rooms=1, ticket_lifetime=15))
     assert use(rooms, "u3", 1) == ["u2"]
-    assert list(rooms.forget(9 + LEEWAY)) == []
-    assert list(rooms.forget(9 + LEEWAY + 0.5)) == ["u1"]
+    assert list(rooms.forget(15.5 + LEEWAY)) == []
+    assert list(rooms.forget(15.6 + LEEWAY)) == ["u1"]
 
 
 def test_fewer_sessions_end_nobody_before_the_next_login() -> None:
@@ -90,8 +93,8 @@ def test_a_room_is_forgotten_when_no_ticket_can_be_good_any_more() -> None:
     rooms = standings()
     touch(rooms, "u1", 0)
     touch(rooms, "u2", 1)
-    assert list(rooms.forget(LIFETIME + LEEWAY)) == []
-    assert list(rooms.forget(LIFETIME + LEEWAY + 0.5)) == ["u1"]
+    assert list(rooms.forget(KEPT)) == []
+    assert list(rooms.forget(KEPT + 0.5)) == ["u1"]
     assert list(rooms) == ["u2"]
 
 
@@ -99,14 +102,14 @@ def test_a_living_room_is_as_if_touched() -> None:
     alive = {"u1"}
     rooms = standings(alive=alive)
     kept = touch(rooms, "u1", 0)
-    touch(rooms, "u2", 150)
-    assert list(rooms.forget(151)) == ["u1"]
-    assert (kept.touched, list(rooms)) == (151, ["u2", "u1"])
+    touch(rooms, "u2", KEPT)
+    assert list(rooms.forget(KEPT + 1)) == ["u1"]
+    assert (kept.touched, list(rooms)) == (KEPT + 1, ["u2", "u1"])
     assert rooms.get("u1") is kept
     alive.clear()
     # It counts from when it was last found alive.
-    assert list(rooms.forget(281)) == ["u2"]
-    assert list(rooms.forget(281.5)) == ["u1"]
+    assert list(rooms.forget(2 * KEPT + 1)) == ["u2"]
+    assert list(rooms.forget(2 * KEPT + 1.5)) == ["u1"]
     assert len(rooms) == 0
 
 
@@ -172,7 +175,7 @@ def test_a_room_where_somebody_stands_who_was_named_is_not_dropped_for_number() 
     }
     assert len(rooms) == len(list(rooms)) == 9
     # Age is another thing.
-    assert len(list(rooms.forget(LIFETIME + LEEWAY + 1))) == 9
+    assert len(list(rooms.forget(KEPT + 1))) == 9
     assert list(rooms) == []
 
 
@@ -250,7 +253,7 @@ def test_memory_is_bounded_and_the_living_are_never_forgotten(
         assert room in kept
         assert len(rooms) == len(kept) <= limit + len(living)
         assert living & known.keys() <= set(kept)
-        assert all(now - touched[one] <= LIFETIME + LEEWAY for one in set(kept) - living)
+        assert all(now - touched[one] <= KEPT for one in set(kept) - living)
     for each in living & known.keys():
         assert rooms.get(each) is known[each]
 

@@ -1,5 +1,6 @@
 """The hub is asked: who stands, who has ended, by whom; and to ask changes nothing."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import attrs
@@ -8,10 +9,15 @@ import trio
 from trio.testing import MockClock
 
 import sse_trio
+from sse_trio.core.logins import Record
+from sse_trio.core.notify import Answer
+from sse_trio.core.standings import NOTES_A_LIFETIME
 from sse_trio.core.tokens import LEEWAY
 from sse_trio.core.verdict import UNKNOWN
 from sse_trio.hub.hub import Hub
 from sse_trio.hub.member import Member
+from sse_trio.ledger import Swap
+from sse_trio.ledger.proposals import Done
 
 from .fakes import FakePeer
 
@@ -171,6 +177,54 @@ async def test_what_is_given_out_is_known_for_as_long_as_it_is_valid(
         for _ in hub.recognition.sweep():
             pass
     assert hub.check(token=token).active
+
+
+class Written(sse_trio.MemoryLedger):
+    """Keeps what each room was when it was proposed, as a file does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.records: dict[str, Record] = {}
+
+    def propose(self, swap: Swap) -> Done:
+        assert swap.standing is not None
+        self.records[swap.room] = swap.standing.record()
+        return super().propose(swap)
+
+    async def load(self) -> tuple[Iterable[tuple[str, Record]], Iterable[Answer]]:
+        _, answers = await super().load()
+        return list(self.records.items()), answers
+
+
+@pytest.mark.parametrize("how", ["renewed", "ticket"])
+async def test_a_restart_forgets_no_room_before_what_was_given_out_lapses(
+    nursery: trio.Nursery, autojump_clock: MockClock, how: str
+) -> None:
+    """The ledger hears of a room's use only now and then."""
+    ledger = Written()
+    hub = await opened(nursery, ledger, max_sessions=2)
+    for sender in ("s0", "s1"):
+        await hub.notify("u1", sender=sender)
+    await hub.release("u1", "s0")
+    # The second is so soon after the first that the ledger is not told of it.
+    for seconds in (LIFETIME / 2, LIFETIME / NOTES_A_LIFETIME - 0.001):
+        await trio.sleep(seconds)
+        if how == "renewed":
+            assert hub.check("u1", "s1", renew=True).token is not None
+        else:
+            assert hub.ticket("u1", "s1") is not None
+    again = sse_trio.MemoryLedger()
+    hub = await opened(nursery, again, max_sessions=2)
+    hub.restore(*await ledger.load())
+    await trio.sleep(LIFETIME + LEEWAY - 0.001)
+    for _ in hub.recognition.sweep():
+        pass
+    assert hub.check("u1", "s1").active
+    assert hub.check("u1", "s0").known
+    await trio.sleep(0.01)
+    for _ in hub.recognition.sweep():
+        pass
+    assert not hub.check("u1", "s1").known
 
 
 async def test_a_login_is_renewed_as_what_it_is(
