@@ -200,13 +200,17 @@ class Standing:
                 return session
         return None
 
+    def knows(self, session: str, login: Login) -> bool:
+        """Whether the room has exactly this login of a session."""
+        return self.logins.get(session) == login
+
     def admit(self, session: str, login: Login) -> bool:
         """Note that a session that stands was seen; False if the room knew its `login` already.
 
         A login above the room's epoch means that the room has lost its memory: it is
         lifted to that login, which ends older ones as its notify did.
         """
-        if self.logins.get(session) == login:
+        if self.knows(session, login):
             return False
         self._remember(session, login)
         if login.epoch > self.epoch:

@@ -46,12 +46,14 @@ class Standings:
     """The standing of every room.
 
     `alive` holds the rooms that have members: those are never forgotten. `now` is Unix
-    seconds throughout.
+    seconds throughout. If it `is_cache`, what is forgotten can be read again: then every group is
+    limited in number.
     """
 
-    def __init__(self, config: Config, *, alive: Container[str]) -> None:
+    def __init__(self, config: Config, *, alive: Container[str], is_cache: bool = False) -> None:
         self._config = config
         self._alive = alive
+        self._is_cache = is_cache
         # In each group the room that was untouched for longest comes first.
         self._kinds = {kind: OrderedDict[str, Standing]() for kind in Kind}
 
@@ -97,6 +99,11 @@ class Standings:
                 break
         self._kinds[_kind(standing)][room] = standing
 
+    def drop(self, room: str) -> None:
+        """Forget a room, if there is such a room."""
+        for rooms in self._kinds.values():
+            rooms.pop(room, None)
+
     def touch(self, room: str, now: float) -> None:
         """Make the room the most recently used one, if there is such a room."""
         if standing := self.get(room):
@@ -117,7 +124,8 @@ class Standings:
         than `keep`, nor than it is asked to, and looks at no more than `most` of each kind.
         """
         for kind, rooms in self._kinds.items():
-            bound = math.inf if kind is Kind.HELD else self._config.max_remembered_rooms
+            is_limited = self._is_cache or kind is not Kind.HELD
+            bound = self._config.max_remembered_rooms if is_limited else math.inf
             looks = min(len(rooms), most)
             while looks > 0 and (first := next(iter(rooms.items()), None)):
                 room, oldest = first

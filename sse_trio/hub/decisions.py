@@ -18,7 +18,7 @@ from ..core.notify import Answer, Notify, Release
 from ..core.standing import Standing
 from ..errors import Conflict, Draining, LedgerError, LimitReached, LoginEnded
 from ..ledger import Proposal
-from ..ledger.proposals import DONE
+from ..ledger.proposals import DONE, Repeated, Won
 from .audit import IN_PROCESS, Audit
 from .drafts import Draft
 from .idempotency import Answers
@@ -135,6 +135,8 @@ class Decisions:
         """
         if self._draining.is_set() or wanted.room in self._busy:
             return None
+        if not self._recognition.knows(wanted.room):
+            return None
         accepted = Accepted(wanted, caller)
         try:
             self._propose(accepted)
@@ -151,6 +153,8 @@ class Decisions:
         try:
             with self.within_ledger_timeout():
                 outcome = await self._carry_through(accepted)
+                if not accepted.proposal.done:
+                    outcome.elsewhere = await accepted.proposal.everywhere()
         except (Draining, Conflict, LimitReached, LedgerError) as refusal:
             self._count(accepted.wanted, _RESULTS[type(refusal)])
             if isinstance(refusal, LimitReached):
@@ -169,7 +173,8 @@ class Decisions:
         try:
             if not accepted.is_proposed:
                 self._refuse_while_draining()
-                self._propose(accepted)
+                await self._propose_when_known(accepted)
+            await self._decided(accepted)
             await accepted.proposal.durable()
             assert accepted.outcome is not None, "what is durable has been decided"
             accepted.outcome.durable = True
@@ -177,11 +182,56 @@ class Decisions:
             self._end_turn(room)
         return accepted.outcome
 
+    async def _propose_when_known(self, accepted: Accepted) -> None:
+        """Propose it when the room is known."""
+        room, cache = accepted.wanted.room, self._recognition.cache
+        if cache is None:
+            self._propose(accepted)
+            return
+        if not cache.knows(room):
+            await cache.read([room])
+        try:
+            self._propose(accepted)
+        except LimitReached:
+            # What is cached may be older than what others have decided by now.
+            await cache.read([room])
+            self._propose(accepted)
+
+    async def _decided(self, accepted: Accepted) -> None:
+        """Wait until it is decided; draft it anew as often as others were faster.
+
+        Raises:
+            Conflict, LimitReached: by what is known then, it is refused.
+            LedgerError: what it has come to cannot be known for the moment.
+        """
+        proposal = accepted.proposal
+        while not isinstance(result := proposal.decided or await proposal.decision(), Won):
+            if isinstance(result, Repeated):
+                assert isinstance(accepted.wanted, Notify), "a release has no id"
+                accepted.outcome = self._answers.repeat(accepted.wanted, result.answer)
+                accepted.outcome.proposal = proposal
+                accepted.is_repeated = True
+                return
+            assert self._recognition.cache is not None, "one process has no rivals"
+            self._recognition.cache.lose(accepted.wanted.room, result.current)
+            self._propose(accepted)
+            proposal = accepted.proposal
+
     def begin(self, wanted: Notify | Release, caller: str = IN_PROCESS) -> Accepted:
-        """Propose what has been checked, in this step, whoever has the turn."""
+        """Propose what has been checked, in this step, whoever has the turn.
+
+        If that does not decide it, a task of the hub sees to it.
+        """
         accepted = Accepted(wanted, caller)
         self._propose(accepted)
+        if accepted.proposal.decided is None:
+            self._spawn(self._see_through, accepted)
         return accepted
+
+    async def _see_through(self, accepted: Accepted) -> None:
+        with contextlib.suppress(Conflict, LimitReached, LedgerError):
+            with self.within_ledger_timeout():
+                await self._decided(accepted)
 
     def _propose(self, accepted: Accepted) -> None:
         """Draft and propose it, unless its `id` is a repetition.
@@ -196,6 +246,7 @@ class Decisions:
         if repeated := self._answers.get(wanted):
             accepted.is_repeated = True
             answer, accepted.outcome = repeated
+            accepted.proposal = accepted.outcome.proposal
             if not accepted.outcome.durable:
                 # That has failed; it is tried again.
                 accepted.proposal = self._recognition.note(wanted.room, answer)
@@ -207,8 +258,8 @@ class Decisions:
                 wanted.room, draft.standing, decided, answer
             )
         accepted.is_proposed = True
-        if accepted.outcome is not None:
-            accepted.outcome.durable = accepted.proposal.done
+        if accepted.outcome is not None and accepted.proposal.done:
+            accepted.outcome.durable = True
 
     def _carry_out(
         self, accepted: Accepted, draft: Draft, answer: Answer | None, _: Standing
@@ -217,6 +268,7 @@ class Decisions:
         started = self._clock()
         ending = self._membership.carry_out(draft)
         accepted.outcome = outcome = ending.outcome
+        outcome.proposal = accepted.proposal
         if accepted.on_decision is not None:
             accepted.on_decision(outcome.epoch)
         # A short fan-out is over before anything awaits. A long one goes on in the hub's

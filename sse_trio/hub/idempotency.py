@@ -58,15 +58,28 @@ class Answers:
         entry = self._recent.get(wanted.id, self._clock())
         if entry is None:
             return None
-        answer = entry.answer
+        self._check(wanted, entry.answer)
+        entry.outcome = entry.outcome or self._outcome(entry.answer)
+        return entry.answer, entry.outcome
+
+    def repeat(self, wanted: Notify, answer: Answer) -> Outcome:
+        """Return what a notify with the same id came to on another node, and keep it.
+
+        Raises:
+            Conflict: as `get` does.
+        """
+        self._check(wanted, answer)
+        outcome = self._outcome(answer)
+        self._recent.put(answer.id, _Entry(answer, outcome), self._clock())
+        return outcome
+
+    def _check(self, wanted: Notify, answer: Answer) -> None:
         if (answer.room, answer.asked, answer.end) != (wanted.room, wanted.sender, wanted.end):
             raise Conflict("this id was used for another room, another sender or another end")
         if answer.sender is not None:
             login = Ticket(answer.room, answer.sender, answer.epoch, answer.at)
             if self._recognition.stands(login) is False:
                 raise LoginEnded("the login that this id has announced has ended since")
-        entry.outcome = entry.outcome or self._outcome(answer)
-        return answer, entry.outcome
 
     def of(self, draft: Draft) -> Answer | None:
         """Return what a notify with an id would come to, for the ledger."""

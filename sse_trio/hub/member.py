@@ -8,7 +8,9 @@ from typing import Protocol
 import attrs
 import trio
 
-from ..ledger import Proposal
+from ..core.tickets import Ticket
+from ..ledger import Commit, Proposal
+from ..ledger.proposals import DONE, NOWHERE, Elsewhere
 from .letters import Letter
 
 CancelAfter = Callable[[float], AbstractContextManager[object]]
@@ -65,10 +67,12 @@ class Outcome:
     """The same login's proof for the application, which no page ever sees."""
     _ended: Collection[str] = attrs.field(default=(), repr=False)
     """The sessions that have ended by it."""
-    terminated: int = 0
-    """Members that were sent the termination."""
-    acked: int = 0
-    """Of those, the ones that acknowledged it or closed."""
+    _terminated: int = 0
+    _acked: int = 0
+    elsewhere: Elsewhere = attrs.field(default=NOWHERE, repr=False)
+    """What other nodes have done about it."""
+    proposal: Proposal = attrs.field(default=DONE, repr=False)
+    """Where several nodes share a ledger: how far it has come."""
     durable: bool = attrs.field(default=False, repr=False)
     """Whether the ledger has it."""
     told: trio.Event = attrs.field(factory=trio.Event, repr=False)
@@ -85,6 +89,31 @@ class Outcome:
         return tuple(self._ended)
 
     @property
+    def terminated(self) -> int:
+        """Members that were sent the termination, on all nodes."""
+        return self._terminated + self.elsewhere.terminated
+
+    @property
+    def acked(self) -> int:
+        """Of those, the ones that acknowledged it or closed."""
+        return self._acked + self.elsewhere.acked
+
+    @property
+    def finished(self) -> bool:
+        """Whether the counts of this node will not change any more."""
+        return self._unfinished == 0
+
+    @property
+    def nodes(self) -> int:
+        """How many other nodes have carried it out."""
+        return self.elsewhere.nodes
+
+    @property
+    def lapsed(self) -> int:
+        """How many other nodes were expelled instead: they admit and vouch for nobody."""
+        return self.elsewhere.lapsed
+
+    @property
     def pending(self) -> int:
         """Members that were sent the termination, and neither acknowledged nor closed."""
         return self.terminated - self.acked
@@ -97,6 +126,7 @@ class Outcome:
         """
         with self._cancel_after(timeout):
             await self._all_finished.wait()
+            await self.elsewhere.settled()
         return self.pending == 0
 
     def note_ended(self, sessions: Iterable[str]) -> None:
@@ -106,7 +136,7 @@ class Outcome:
 
     def note_sent(self, count: int) -> None:
         """Note that so many more members were sent the termination."""
-        self.terminated += count
+        self._terminated += count
         self._unfinished += count
 
     def note_all_sent(self) -> None:
@@ -116,13 +146,20 @@ class Outcome:
 
     def note_finished(self, *, acked: bool) -> None:
         """Note that one of them acknowledged, or was cut."""
-        self.acked += acked
+        self._acked += acked
         self._unfinished -= 1
         self._wake_if_finished()
 
     def _wake_if_finished(self) -> None:
         if self._unfinished == 0:
             self._all_finished.set()
+
+
+@attrs.frozen(eq=False)
+class Unmeasured:
+    """A join whose room has to be read, or written, before it is known whether it stands."""
+
+    ticket: Ticket | None = attrs.field(repr=False)
 
 
 @attrs.define(eq=False, weakref_slot=False)
@@ -136,8 +173,8 @@ class Member:
     room: str = attrs.field(default="", repr=False)
     session: str = attrs.field(default="", repr=False)
     next_beat: float = 0.0
-    admission: Proposal | None = attrs.field(default=None, repr=False)
-    """What has to be durable before the member is told that it has joined."""
+    admission: Commit | Unmeasured | None = attrs.field(default=None, repr=False)
+    """What has to come before the member is told that it has joined."""
     outcome: Outcome | None = None
     """Of what has ended it."""
 

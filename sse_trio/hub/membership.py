@@ -27,11 +27,11 @@ from ..core.rooms import Rooms
 from ..core.standing import Standing
 from ..core.tickets import Ticket
 from ..errors import RemoteProtocolError
-from ..ledger import Ledger
+from ..ledger import Ledger, Proposal
 from .audit import LoginByTicket
 from .drafts import Draft, draft
 from .letters import Letter
-from .member import Ending, Member, Outcome, Peer, State
+from .member import Ending, Member, Outcome, Peer, State, Unmeasured
 from .places import Places
 from .recognition import Recognition
 from .statistics import Counters, Statistics
@@ -311,27 +311,24 @@ class Membership:
         """Admit a member, or terminate it: it is registered first, then compared with the standing.
 
         `tell_joined` tells it that it is admitted: at once, or when `member.admission` is durable.
+        If that is not known yet, because the room has to be read or written, the member is left
+        `Unmeasured`.
         """
         member.room, member.session, member.state = room, session, State.JOINED
         self.rooms.join(room, session, member)
         draft = self.recognition.draft(room)
         login = draft.login(session, ticket)
+        is_shared = self.recognition.cache is not None
+        if is_shared and not (self.recognition.knows(room) and draft.knows(session, login)):
+            member.admission = Unmeasured(ticket)
+            return
         if termination := draft.superseded(login):
-            self.counters.joins["superseded"] += 1
-            self.rooms.leave(room, member)
-            member.state = State.SUPERSEDED
-            deque(self._tell([member], Outcome(room, termination.epoch), termination), maxlen=0)
+            self._supersede(member, termination)
             return
-        if self.rooms.size(room) > self._config.max_connections_per_room:
-            self.counters.joins["too_many"] += 1
-            self.refuse(member, CloseCode.TOO_MANY, "too many connections in this room")
+        if self._refuse_too_many(member):
             return
-        self.counters.joins["joined"] += 1
         self._admit(draft, room, session, login, member.address)
-        member.next_beat = self._timers.now() + first_delay(
-            self._config.heartbeat_interval, self._jitter
-        )
-        self._schedule_beat(member)
+        self._begin(member)
         # A ticket will prove the same again. Where none is needed, a crash must not forget; but
         # nobody is kept out because of a disk that fails.
         ledger = self.recognition.ledger
@@ -339,6 +336,76 @@ class Membership:
             member.admission = ledger.pending(room)
         if member.admission is None:
             self.tell_joined(member)
+
+    def admit_together(self, room: str, members: Iterable[Member]) -> Proposal | None:
+        """Admit or terminate the unmeasured among these members of one room, which is known.
+
+        Those whose login the room has to be told are admitted when what is returned is decided. A
+        login that lifts the room goes alone: others may stay unmeasured, for the next time.
+        """
+        draft, cached = self.recognition.draft(room), self.recognition.cached(room)
+        # Without a login, if it is another member's of the same session.
+        news: list[tuple[Member, Login | None]] = []
+        before: set[str] | None = None
+        for member in members:
+            admission = member.admission
+            if member.state is not State.JOINED or not isinstance(admission, Unmeasured):
+                continue
+            login = draft.login(member.session, admission.ticket)
+            lifts = login.epoch > draft.epoch
+            if before is not None or (lifts and news):
+                continue
+            if termination := draft.superseded(login):
+                self._supersede(member, termination)
+            elif self._refuse_too_many(member):
+                pass
+            elif cached is not None and cached.knows(member.session, login):
+                self._welcome(member)
+            else:
+                before = draft.standing_sessions() if lifts else None
+                news.append((member, login if draft.admit(member.session, login) else None))
+        if not news:
+            return None
+        return self.recognition.propose(room, draft, partial(self._admit_news, news, before))
+
+    def _admit_news(
+        self, news: list[tuple[Member, Login | None]], before: set[str] | None, standing: Standing
+    ) -> None:
+        """Admit members whose login the room knows from now on."""
+        for member, login in news:
+            room, session = member.room, member.session
+            if login is not None:
+                self._note_admitted(room, session, login, member.address, before, standing)
+            if member.state is State.JOINED:
+                self._welcome(member)
+
+    def _welcome(self, member: Member) -> None:
+        """Tell a member that it has joined, and send it heartbeats from now on."""
+        self._begin(member)
+        self.tell_joined(member)
+
+    def _begin(self, member: Member) -> None:
+        self.counters.joins["joined"] += 1
+        member.next_beat = self._timers.now() + first_delay(
+            self._config.heartbeat_interval, self._jitter
+        )
+        self._schedule_beat(member)
+
+    def _refuse_too_many(self, member: Member) -> bool:
+        """Refuse a member, if its room has too many; return whether it has."""
+        if self.rooms.size(member.room) <= self._config.max_connections_per_room:
+            return False
+        self.counters.joins["too_many"] += 1
+        self.refuse(member, CloseCode.TOO_MANY, "too many connections in this room")
+        return True
+
+    def _supersede(self, member: Member, termination: Termination) -> None:
+        """Terminate a member whose login has ended already."""
+        self.counters.joins["superseded"] += 1
+        self.rooms.leave(member.room, member)
+        member.state = State.SUPERSEDED
+        outcome = Outcome(member.room, termination.epoch)
+        deque(self._tell([member], outcome, termination), maxlen=0)
 
     def recall(self, ticket: Ticket) -> bool:
         """Admit a login that its ticket proves, without a member; False if it has ended."""

@@ -21,9 +21,10 @@ from ..core.standings import NOTES_A_LIFETIME, Standings
 from ..core.tickets import TOKEN, Ticket, Tickets, claims_of
 from ..core.verdict import UNKNOWN, Verdict, verdict_of
 from ..errors import RemoteProtocolError
-from ..ledger import Ledger, Proposal, Swap
+from ..ledger import Ledger, Proposal, SharedLedger, Swap
 from ..ledger.proposals import Version
 from ..roster import Roster
+from .cache import Cache
 
 Decided = Callable[[Standing], object]
 """Called with a room's new standing, in the step that has learned of the decision."""
@@ -72,7 +73,11 @@ class Recognition:
     ) -> None:
         self.ledger = ledger
         self._wall = wall
-        self._standings = Standings(config, alive=_Needed(alive, ledger))
+        shared = ledger if isinstance(ledger, SharedLedger) else None
+        needed = _Needed(alive, ledger)
+        self._standings = Standings(config, alive=needed, is_cache=shared is not None)
+        self.cache = Cache(shared, self._standings, wall=wall) if shared else None
+        """Where several nodes share the ledger: what this one has read of it."""
         self.reload(config)
 
     def __len__(self) -> int:
@@ -83,6 +88,8 @@ class Recognition:
         """Take over a configuration: its keys, limits and lifetimes."""
         self._lifetime = config.ticket_lifetime
         self._standings.reload(config)
+        if self.cache is not None:
+            self.cache.reload(config)
         self._tickets = Tickets(config.authkey, lifetime=self._lifetime)
         self._tokens = Tickets(config.authkey, lifetime=self._lifetime, kind=TOKEN)
 
@@ -91,8 +98,16 @@ class Recognition:
         for room, record in records:
             self._standings.restore(room, record)
 
+    def knows(self, room: str) -> bool:
+        """Whether what is in memory of a room is all that there is, and true at this moment."""
+        return self.cache is None or self.cache.knows(room)
+
     def known(self, room: str) -> Standing | None:
-        """Return the room's standing, if anything is known of the room."""
+        """Return the room's standing, if anything is known of the room, and may be relied on."""
+        return self._standings.get(room) if self.cache is None or self.cache.vouches else None
+
+    def cached(self, room: str) -> Standing | None:
+        """Return the room's standing as it was last known."""
         return self._standings.get(room)
 
     def draft(self, room: str) -> Standing:
@@ -110,10 +125,13 @@ class Recognition:
         won = partial(self._won, room, draft, decided)
         return self.ledger.propose(Swap(room, draft, draft.version, answer, won))
 
-    def _won(self, room: str, draft: Standing, decided: Decided, version: Version | None) -> None:
+    def _keep(self, room: str, draft: Standing, version: Version | None) -> None:
         draft.version = version
         draft.noted = draft.touched
         self._standings.put(room, draft)
+
+    def _won(self, room: str, draft: Standing, decided: Decided, version: Version | None) -> None:
+        self._keep(room, draft, version)
         # At most two of a kind a call keep the cost of a join constant, and still forget faster
         # than rooms can come.
         now = draft.touched
@@ -126,7 +144,7 @@ class Recognition:
 
         A session that has only joined under this name is no proof.
         """
-        standing = self._standings.get(login.room)
+        standing = self.known(login.room)
         if standing is None:
             return None
         if standing.superseded(standing.login(login.session, login, now=self._wall())):
@@ -136,7 +154,7 @@ class Recognition:
 
     def view(self, room: str) -> View:
         """Return who stands in a room, and what ends those that it does not know."""
-        standing = self._standings.get(room)
+        standing = self.known(room)
         if standing is None:
             return View()
         return View(
@@ -165,11 +183,11 @@ class Recognition:
 
     def _note_looked_at(self, room: str, now: float) -> None:
         standing = self._standings.get(room)
-        if standing is None:
+        if standing is not None:
+            if standing.touched == now:
+                self._refresh(room, standing)
+        elif self.cache is None:
             self.ledger.propose(Swap(room, None))
-        elif standing.touched == now:
-            standing.noted = now
-            self.ledger.propose(Swap(room, standing, standing.version))
 
     def see(self, room: str, session: str) -> None:
         """Note that the session was seen now.
@@ -184,7 +202,13 @@ class Recognition:
 
     def _note_use(self, room: str, standing: Standing, now: float) -> None:
         if now - standing.noted > self._lifetime / NOTES_A_LIFETIME:
-            self.note(room)
+            self._refresh(room, standing)
+
+    def _refresh(self, room: str, standing: Standing) -> None:
+        """Have the ledger hear that a room is in use."""
+        standing.noted = standing.touched
+        draft = self.draft(room)
+        self.ledger.propose(Swap(room, draft, draft.version, won=partial(self._keep, room, draft)))
 
     def mint(self, login: Ticket, now: float) -> tuple[str, str] | tuple[None, None]:
         """Sign a login's ticket and its token as of `now`; None without a key."""
@@ -224,7 +248,7 @@ class Recognition:
 
     def sessions(self, room: str, present: Container[str]) -> Roster:
         """Return who stands in a room, changing nothing; whoever is `present` is there now."""
-        standing = self._standings.get(room)
+        standing = self.known(room)
         if standing is None:
             return Roster(room=room, epoch=0, floor=0, sessions=())
         sessions = standing.sessions(self._wall(), present=present)
@@ -234,7 +258,7 @@ class Recognition:
 
     def who_stands(self, room: str) -> tuple[list[str], int]:
         """Return the names of those who stand in a room, the newest first; and its floor."""
-        standing = self._standings.get(room)
+        standing = self.known(room)
         return ([], 0) if standing is None else (standing.names(), standing.floor)
 
     def judge_untrusted(self, query: LoginQuery) -> Verdict:
@@ -268,7 +292,7 @@ class Recognition:
         nobody's standing. With `seen`, a session that stands counts as seen now. With `renew`,
         it does too, and the verdict has a fresh ticket and token.
         """
-        standing = self._standings.get(room)
+        standing = self.known(room)
         if standing is None:
             return UNKNOWN
         now = self._wall()

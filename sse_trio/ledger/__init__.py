@@ -5,15 +5,16 @@ proposed to the ledger, and a notify is answered only when that is durable. A le
 what it remembers once, before anybody joins.
 """
 
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from ..config import Config
 from ..core.logins import Record
 from ..core.notify import Answer
 from .memory import MemoryLedger
-from .proposals import Commit, LocalProposal, Proposal, Swap
+from .cluster.changes import Changes
+from .proposals import Commit, LocalProposal, Proposal, Swap, Versioned
 from .sqlite import SqliteLedger
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "LocalProposal",
     "MemoryLedger",
     "Proposal",
+    "SharedLedger",
     "SqliteLedger",
     "Swap",
     "open_ledger",
@@ -54,6 +56,49 @@ class Ledger(Protocol):
 
     def pending(self, room: str) -> Proposal | None:
         """Return what the room's last change is still waiting for; None if it is durable."""
+        ...
+
+
+@runtime_checkable
+class SharedLedger(Ledger, Protocol):
+    """A ledger that other nodes write too, so that memory is only a cache of it."""
+
+    @property
+    def vouches(self) -> bool:
+        """Whether what was read of a room may be relied on at this moment: the lease is valid."""
+        ...
+
+    @property
+    def until_held(self) -> float:
+        """Seconds that are left, after a lapse, until every member has to be on hold."""
+        ...
+
+    def wall(self) -> float:
+        """Return the time that all nodes share, in Unix seconds."""
+        ...
+
+    async def read(self, rooms: Collection[str]) -> Mapping[str, Versioned]:
+        """Read these rooms; those that there are not are left out.
+
+        Raises:
+            LedgerError: they cannot be read, or what was read does not count.
+        """
+        ...
+
+    async def lapsed(self) -> None:
+        """Return when the node vouches no more: members are to be put on hold."""
+        ...
+
+    async def restored(self) -> None:
+        """Return when the node vouches again."""
+        ...
+
+    def changes(self) -> AsyncIterator[Changes]:
+        """Yield what other nodes have changed, for ever, once the last changes are applied."""
+        ...
+
+    async def drain(self) -> None:
+        """Let others see that the node is about to leave."""
         ...
 
 

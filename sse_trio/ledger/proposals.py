@@ -110,6 +110,10 @@ class Elsewhere:
         await trio.lowlevel.checkpoint()
 
 
+# Where there are no other nodes.
+NOWHERE: Final = Elsewhere()
+
+
 class Commit(Protocol):
     """Something that becomes durable. To be cancelled while waiting for that does not undo it."""
 
@@ -168,7 +172,7 @@ class LocalProposal:
     async def everywhere(self) -> Elsewhere:
         """Return at once, after a checkpoint: there are no other nodes."""
         await trio.lowlevel.checkpoint()
-        return Elsewhere()
+        return NOWHERE
 
 
 class Done(LocalProposal):

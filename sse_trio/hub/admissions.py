@@ -1,0 +1,79 @@
+"""Joins that cannot be answered from memory, where several nodes share a ledger.
+
+Such a member is in its room already, so that a notify finds it. Here its room is read, and its
+login is written if the room did not know it. All that wait for one room at one moment are admitted
+together.
+"""
+
+import trio
+
+from ..core.messages import CloseCode
+from ..errors import LedgerError
+from ..ledger.proposals import Lost
+from .cache import Cache
+from .member import Member, State, Unmeasured
+from .membership import Membership
+from .timers import Timers
+
+# Seconds until the ledger is asked again after it has failed.
+RETRY = 0.25
+
+
+class Admissions:
+    """Admits the members of one node whose rooms it does not know."""
+
+    def __init__(self, membership: Membership, cache: Cache, timers: Timers) -> None:
+        self._membership = membership
+        self._cache = cache
+        self._timers = timers
+        self._waiting: dict[str, list[Member]] = {}
+
+    async def admit(self, member: Member, patience: float) -> None:
+        """Admit a member, or terminate it; or turn it away, if that cannot be known in time.
+
+        Those that come while others of the room are being admitted are admitted with the next
+        ones, and wait for at most twice `patience` seconds.
+        """
+        room = member.room
+        if room in self._waiting:
+            self._waiting[room].append(member)
+            return
+        waiting = self._waiting[room] = [member]
+        try:
+            while waiting:
+                with self._timers.cancel_after(patience) as patient:
+                    await self._admit_all(room, waiting)
+                if patient.is_over:
+                    self._turn_away(waiting)
+        finally:
+            del self._waiting[room]
+
+    async def _admit_all(self, room: str, waiting: list[Member]) -> None:
+        """Admit those that wait, until nobody does."""
+        while waiting:
+            try:
+                if not self._cache.knows(room):
+                    await self._cache.shared.restored()
+                    await self._cache.read([room])
+                await self._admit_some(room, waiting)
+            except LedgerError:
+                await trio.sleep(RETRY)
+
+    async def _admit_some(self, room: str, waiting: list[Member]) -> None:
+        proposal = self._membership.admit_together(room, waiting)
+        if proposal is not None and isinstance(result := await proposal.decision(), Lost):
+            self._cache.lose(room, result.current)
+        waiting[:] = [member for member in waiting if is_waiting(member)]
+
+    def _turn_away(self, waiting: list[Member]) -> None:
+        for member in waiting:
+            if is_waiting(member):
+                self._membership.refuse(
+                    member, CloseCode.TRY_AGAIN_LATER, "this node cannot know for the moment"
+                )
+        waiting.clear()
+
+
+def is_waiting(member: Member) -> bool:
+    """Whether a member is still to be admitted."""
+    return member.state is State.JOINED and isinstance(member.admission, Unmeasured)

@@ -1,0 +1,117 @@
+"""The rooms that this node has read, where several nodes share a ledger.
+
+Unknown is not empty here: what memory has of a room is all that there is only if the room was
+read, and is true only as long as the node's lease is valid. Of two versions the newer one is kept,
+in whichever order they come.
+"""
+
+from collections.abc import Callable, Collection, Iterable
+
+from ..config import Config
+from ..core.merging import merge
+from ..core.standing import Standing
+from ..core.standings import Standings
+from ..errors import LedgerError
+from ..ledger import SharedLedger
+from ..ledger.proposals import Versioned
+
+
+class _Reading:
+    """Rooms that are being read, and those of them that others have changed meanwhile."""
+
+    def __init__(self, rooms: Iterable[str]) -> None:
+        self.rooms = set(rooms)
+        self.stale: set[str] = set()
+
+
+class Cache:
+    """Puts what is read into `standings`. `wall` is Unix time in seconds."""
+
+    def __init__(
+        self, shared: SharedLedger, standings: Standings, *, wall: Callable[[], float]
+    ) -> None:
+        self.shared = shared
+        self._standings = standings
+        self._wall = wall
+        self._readings: set[_Reading] = set()
+
+    def reload(self, config: Config) -> None:
+        """Take over another configuration."""
+        self._config = config
+
+    @property
+    def vouches(self) -> bool:
+        """Whether what is cached is true at this very moment."""
+        return self.shared.vouches
+
+    def knows(self, room: str) -> bool:
+        """Whether a room is cached, and what is cached is true."""
+        return self.shared.vouches and self._standings.get(room) is not None
+
+    async def read(self, rooms: Collection[str]) -> None:
+        """Read these rooms, whatever is cached of them.
+
+        Raises:
+            LedgerError: they cannot be read, or the node may vouch for nothing at present.
+        """
+        wanted = set(rooms)
+        while wanted:
+            if not self.shared.vouches:
+                raise LedgerError("this node cannot vouch for anything at present")
+            reading = _Reading(wanted)
+            self._readings.add(reading)
+            try:
+                found = await self.shared.read(reading.rooms)
+            finally:
+                self._readings.remove(reading)
+            for room in reading.rooms - reading.stale:
+                self.learn(room, found.get(room))
+            # What came with the log since may be newer than what was read, and is not given twice.
+            wanted = reading.stale
+
+    def learn(self, room: str, found: Versioned | None) -> None:
+        """Take in what was read of a room, unless it is older than what is cached."""
+        cached = self._standings.get(room)
+        if found is None:
+            if cached is None:
+                self._standings.put(room, Standing(self._config, touched=self._wall()))
+        elif cached is None or cached.version is None:
+            self._replace(room, found)
+        elif cached.version.count < found.version.count:
+            self._replace(room, found)
+
+    def lose(self, room: str, current: Versioned | None) -> None:
+        """Take in how a room is, because a swap has lost: it is not as was cached."""
+        cached = self._standings.get(room)
+        if current is None:
+            # The room was forgotten. With what is cached it can be made anew.
+            if cached is not None:
+                cached.version = None
+        elif cached and cached.version and cached.version.count > current.version.count:
+            # The engine has lost what it had: nobody is to come back by that.
+            merged = merge(cached, Standing.restore(self._config, current.record))
+            merged.version = current.version
+            self._standings.put(room, merged)
+        else:
+            self._replace(room, current)
+
+    def note_changed(self, rooms: Collection[str]) -> None:
+        """Note that others have changed these rooms: what is being read of them is too old."""
+        for reading in self._readings:
+            reading.stale |= reading.rooms.intersection(rooms)
+
+    def drop(self, room: str) -> None:
+        """Forget what is cached of a room."""
+        self._standings.drop(room)
+
+    def drop_all(self) -> None:
+        """Forget everything; what is being read is too old."""
+        for room in list(self._standings):
+            self._standings.drop(room)
+        for reading in self._readings:
+            reading.stale |= reading.rooms
+
+    def _replace(self, room: str, found: Versioned) -> None:
+        standing = Standing.restore(self._config, found.record)
+        standing.version = found.version
+        self._standings.put(room, standing)
