@@ -6,8 +6,8 @@ does not show them, and no error quotes them.
 """
 
 import contextlib
+import json
 import logging
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -33,6 +33,7 @@ from .fields import (
     to_networks,
     to_origins,
 )
+from .ledger_url import MEMORY, is_shared, path_of, to_ledger, without_secrets
 from .sources import ARGUMENT, DEFAULT, ENVIRONMENT, FILE, PREFIX, Danger, Value, gather
 
 logger = logging.getLogger("sse_trio")
@@ -42,10 +43,6 @@ ENVIRONMENT_KEY = f"{PREFIX}AUTHKEY"
 # `sse-trio serve` remembers over a restart; a program that embeds the server says where.
 COMMAND_LEDGER = "sqlite:///sse-trio.db"
 
-# As SQLAlchemy writes it: what comes after the third slash is the path. (SQLite would take
-# a path that begins with a colon for a database in memory.)
-_LEDGER = re.compile(r"sqlite:///([^:\x00][^\x00]*)")
-
 # Bytes. Of random printable characters, 16 hold some 100 bits: more than anybody can try.
 SHORT_KEY = 16
 
@@ -53,14 +50,13 @@ SHORT_KEY = 16
 _TICKETS_MESSAGE = 512
 
 
-def _to_ledger(value: object) -> str:
-    if not isinstance(value, str) or not (value == "memory:" or _LEDGER.fullmatch(value)):
-        raise ConfigError(
-            'ledger must be "memory:", "sqlite:///relative/path" or "sqlite:////absolute/path"'
-        )
-    if value.rpartition("/")[2] in ("", ".", ".."):
-        raise ConfigError("ledger must name a file, not a folder")
-    return value
+# Seconds, where one process has its ledger for itself and where several nodes share one: there a
+# notify may have to wait until the lease of a node that has died is over.
+_LEDGER_TIMEOUT, _SHARED_LEDGER_TIMEOUT = 5, 10
+
+
+def _ledger_timeout(config: "Config") -> float:
+    return _SHARED_LEDGER_TIMEOUT if config.is_shared else _LEDGER_TIMEOUT
 
 
 @attrs.frozen(kw_only=True)
@@ -101,11 +97,13 @@ class Config:
         metadata=describe("`Origin`s whose pages may connect; any if left out", Text.LIST),
     )
     ledger: str = attrs.field(
-        default="memory:",
-        converter=_to_ledger,
+        default=MEMORY,
+        converter=to_ledger,
+        repr=lambda ledger: json.dumps(without_secrets(ledger), ensure_ascii=False),
         metadata=describe(
-            "where terminations are remembered: `memory:`, or a file, which is "
-            f"the command's default, `{COMMAND_LEDGER}`",
+            "where terminations are remembered: `memory:`; a file, which is "
+            f"the command's default, `{COMMAND_LEDGER}`; or a database that several nodes share, "
+            "`postgresql://user@host/database`",
             Text.PLAIN,
             needs_restart=True,
         ),
@@ -143,13 +141,52 @@ class Config:
         75, "an idle HTTP connection is kept (nginx 75, Node 5, Apache 5)", low=0.05, high=3600
     )
     ledger_timeout: float = number(
-        5, "a notify waits for the ledger; then it is answered 503", low=0.05, high=3600
+        attrs.Factory(_ledger_timeout, takes_self=True),
+        "a notify waits for the ledger; then it is answered 503. With `postgresql:` the default "
+        f"is {_SHARED_LEDGER_TIMEOUT}",
+        low=0.05,
+        high=3600,
+    )
+    lease: float = number(
+        6,
+        "with `postgresql:`, a node that has not been heard from for so long is expelled",
+        low=2,
+        high=60,
+        needs_restart=True,
+    )
+    on_lost_engine: Literal["hold", "cut", "carry-on"] = choice(
+        "hold",
+        "cut",
+        "carry-on",
+        about="with `postgresql:`, what becomes of members while it cannot be reached: `hold`: "
+        "they are told to wait; `cut`: closed with 1013; `carry-on`: nothing, which breaks the "
+        "promise",
+    )
+    hold: float = number(
+        30, "members are on hold; then they are closed with 1013", low=0.05, high=3600
+    )
+    join_patience: float = number(
+        10,
+        "a join waits while the server cannot know; then it is closed with 1013",
+        low=0.05,
+        high=3600,
     )
     linger: float = number(
         5, "a closing peer is given to acknowledge or close", low=0.05, high=3600
     )
     shutdown_grace: float = number(
         10, "from the first signal until whatever is left is cancelled", low=0.05, high=3600
+    )
+    lame_duck: float = number(
+        0,
+        "from the first signal, `/readyz` is 503 and the server accepts as before",
+        low=0,
+        high=1800,
+    )
+    drain_rate: int = count(
+        2000,
+        "members that a shutdown closes in a second, so that all do not come back at once",
+        unit="1/s",
     )
 
     max_sessions: int = count(1, "logins of one room that stand at once", high=1000)
@@ -259,6 +296,19 @@ class Config:
                 'where join is "ticket": a ticket takes some 400'
             )
 
+        if self.lame_duck >= self.shutdown_grace:
+            raise ConfigError(
+                f"lame_duck ({self.lame_duck:g} s) must be shorter than "
+                f"shutdown_grace ({self.shutdown_grace:g} s): members are closed in what is left"
+            )
+        needed = 1.2 * self.lease + 2
+        if self.is_shared and self.ledger_timeout < needed:
+            raise ConfigError(
+                f"ledger_timeout ({self.ledger_timeout:g} s) must be at least {needed:g} s where "
+                f"the ledger is shared and lease is {self.lease:g} s: "
+                "a notify may have to wait until a node is expelled"
+            )
+
         if self.internal == Tcp(self.ipaddr, self.port) and self.port:
             raise ConfigError(
                 f"internal ({self.internal}) must be another address than ipaddr and port"
@@ -286,8 +336,12 @@ class Config:
     @property
     def ledger_path(self) -> Path | None:
         """The ledger's file, if it is one."""
-        found = _LEDGER.fullmatch(self.ledger)
-        return Path(found[1]) if found else None
+        return path_of(self.ledger)
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether the ledger is a database that several nodes share."""
+        return is_shared(self.ledger)
 
     @classmethod
     def load(
@@ -315,8 +369,11 @@ class Config:
     def reloaded(self, wanted: "Config") -> "Reload":
         """Return what a running server makes of a new configuration.
 
-        It keeps the values of the keys that need a restart. Those go together with whatever the
-        others are: no rule of `Config` is about both.
+        It keeps the values of the keys that need a restart.
+
+        Raises:
+            ConfigError: the new values do not go together with those that are kept: a
+                `ledger_timeout` with `ledger` and `lease`.
         """
         differ = [key for key in FIELDS if getattr(self, key.name) != getattr(wanted, key.name)]
         changed = tuple(key.name for key in differ if not key.metadata["needs_restart"])

@@ -83,7 +83,7 @@ def describe(
 
 
 def number(
-    default: float | None,
+    default: Any,
     about: str,
     *,
     low: float,
@@ -93,7 +93,10 @@ def number(
     optional: bool = False,
     needs_restart: bool = False,
 ) -> Any:
-    """Declare a number from `low` to `high`; with `optional`, or null."""
+    """Declare a number from `low` to `high`; with `optional`, or null.
+
+    `default` may be an `attrs.Factory` that makes it of the keys before this one.
+    """
 
     def check(_: object, attribute: "attrs.Attribute[Any]", value: object) -> None:
         if value is None and optional:

@@ -22,6 +22,7 @@ from . import strategies
 
 WHOLE = {
     "port": (0, 65535),
+    "drain_rate": (1, 10**9),
     "max_sessions": (1, 1000),
     "max_connections": (1, 10**9),
     "max_connections_per_room": (1, 10**6),
@@ -44,23 +45,28 @@ SECONDS = {
     "ledger_timeout": (0.05, 3600),
     "linger": (0.05, 3600),
     "shutdown_grace": (0.05, 3600),
+    "lame_duck": (0, 1800),
+    "lease": (2, 60),
+    "hold": (0.05, 3600),
+    "join_patience": (0.05, 3600),
     "ticket_lifetime": (1, 10 * 366 * 86400),
 }
 NUMBERS = WHOLE | SECONDS
 REST = {
     *("ipaddr", "authkey", "join", "origins", "ledger", "at_limit"),
     *("max_connections_per_address", "trusted_proxies", "metrics"),
-    *("internal", "token_cookie", "audit"),
+    *("internal", "token_cookie", "audit", "on_lost_engine"),
 }
 
 # Bytes of a Unix socket's path: sun_path without its NUL.
 LONGEST = 107 if sys.platform == "linux" else 103
 
 # What makes room for an edge of the other: the timeout has to be the longer one, more
-# sessions have to be remembered than stand, and each has a page.
+# sessions have to be remembered than stand, each has a page, and members are closed after all.
 BESIDE: dict[str, dict[str, Any]] = {
     "heartbeat_interval": {"heartbeat_timeout": 86400},
     "heartbeat_timeout": {"heartbeat_interval": 0.05},
+    "lame_duck": {"shutdown_grace": 3600},
     "max_sessions": {"max_remembered_sessions": 65536, "max_connections_per_room": 1000},
 }
 
@@ -120,8 +126,14 @@ def test_the_defaults_are_those_of_the_documentation() -> None:
         "request_timeout": 10,
         "keep_alive": 75,
         "ledger_timeout": 5,
+        "lease": 6,
+        "on_lost_engine": "hold",
+        "hold": 30,
+        "join_patience": 10,
         "linger": 5,
         "shutdown_grace": 10,
+        "lame_duck": 0,
+        "drain_rate": 2000,
         "max_sessions": 1,
         "at_limit": "end-oldest",
         "max_connections": 100_000,
@@ -237,6 +249,43 @@ def test_more_sessions_are_remembered_than_stand(stand: int) -> None:
     assert config(max_sessions=stand, **edge).max_sessions == stand
 
 
+def test_members_are_closed_after_the_lame_duck() -> None:
+    for grace in (3, 2.9):
+        with pytest.raises(ConfigError, match=r"^lame_duck \(3 s\) must be shorter than") as why:
+            config(lame_duck=3, shutdown_grace=grace)
+        assert f"shutdown_grace ({grace} s)" in str(why.value)
+    assert config(lame_duck=3, shutdown_grace=3.1).lame_duck == 3
+
+
+SHARED = "postgresql://hub@db.example/sse_trio"
+
+
+@pytest.mark.parametrize(("lease", "needed"), [(2, 4.4), (6, 9.2), (60, 74)])
+def test_a_notify_may_wait_for_the_lease_of_a_node_that_has_died(
+    lease: float, needed: float
+) -> None:
+    with pytest.raises(
+        ConfigError, match=rf"^ledger_timeout \({needed - 0.01:g} s\) must be at least {needed} s"
+    ) as why:
+        config(ledger=SHARED, lease=lease, ledger_timeout=needed - 0.01)
+    assert f"lease is {lease} s" in str(why.value)
+    assert config(ledger=SHARED, lease=lease, ledger_timeout=needed).lease == lease
+    assert config(lease=lease, ledger_timeout=0.05).lease == lease
+
+
+def test_a_shared_ledger_has_a_longer_timeout_by_default(tmp_path: Path) -> None:
+    assert config(ledger=SHARED).ledger_timeout == 10
+    assert Config.load(write(tmp_path, json.dumps({"ledger": SHARED}))).ledger_timeout == 10
+    assert config(ledger=COMMAND_LEDGER).ledger_timeout == 5
+
+
+def test_a_reload_does_not_bring_together_what_does_not_go_together() -> None:
+    running = config(ledger=SHARED)
+    with pytest.raises(ConfigError, match=r"^ledger_timeout \(5 s\)"):
+        running.reloaded(config())
+    assert running.reloaded(config(ledger_timeout=9.2)).changed == ("ledger_timeout",)
+
+
 def test_each_session_that_may_stand_has_room_for_a_page() -> None:
     with pytest.raises(
         ConfigError, match=r"^max_connections_per_room \(2\) .* at least"
@@ -283,6 +332,19 @@ def test_a_message_has_room_for_a_ticket() -> None:
         ("ledger", "memory:", "memory:"),
         ("ledger", "sqlite:///sse-trio.db", "sqlite:///sse-trio.db"),
         ("ledger", "sqlite:////var/lib/x.db", "sqlite:////var/lib/x.db"),
+        *(
+            ("ledger", url, url)
+            for url in (
+                "postgresql://",
+                SHARED,
+                "postgresql:///sse_trio?service=sse-trio",
+                "postgresql://hub:s%3Aecret@[::1]:5432,b:5433/db?target_session_attrs=read-write",
+                "postgresql://%2Frun%2Fpostgresql",
+            )
+        ),
+        ("on_lost_engine", "hold", "hold"),
+        ("on_lost_engine", "cut", "cut"),
+        ("on_lost_engine", "carry-on", "carry-on"),
         ("at_limit", "end-oldest", "end-oldest"),
         ("at_limit", "refuse-new", "refuse-new"),
         ("trusted_proxies", [], ()),
@@ -377,7 +439,28 @@ def test_takes(key: str, value: object, taken: object) -> None:
                 # SQLite would take these for a database in memory.
                 *("sqlite:///:memory:", "sqlite:///:", "sqlite::memory:"),
             ],
-            'must be "memory:", "sqlite:///relative/path" or "sqlite:////absolute/path"',
+            (
+                'must be "memory:", "sqlite:///relative/path", "sqlite:////absolute/path" or '
+                '"postgresql://user@host/database"'
+            ),
+        ),
+        (
+            "ledger",
+            [
+                *("postgresql", "postgresql:", "postgresql:/", "postgres://h/d", "PostgreSQL://h"),
+                # Here it would be uncertain what is the password.
+                *("postgresql://u:p@q@h/d", "postgresql://u:p/q@h/d", "postgresql://u:p?q@h/d"),
+                *("postgresql://u:p#q@h/d", "postgresql://h/d#x", "postgresql://h/a/b"),
+                *("postgresql://u:p", "postgresql://u:p/d", "postgresql://h/d?x=a@b"),
+                *("postgresql://h/a b", "postgresql://h/d\n", "postgresql://ü@h/d"),
+                *("postgresql://u:\x7f@h/d", "postgresql://h/d@e"),
+            ],
+            '"postgresql://user@host/database"',
+        ),
+        (
+            "on_lost_engine",
+            ["", "Hold", "carry_on", None, True],
+            'must be "hold" or "cut" or "carry-on"',
         ),
         ("trusted_proxies", [7, True, {}, [7], None], "must be a string or a list of strings"),
         (
@@ -428,6 +511,7 @@ def test_refuses(key: str, values: list[object], why: str) -> None:
         ("sqlite:///data/x.db", Path("data/x.db")),
         ("sqlite:////var/lib/sse-trio/x.db", Path("/var/lib/sse-trio/x.db")),
         ("sqlite:///memory:", Path("memory:")),
+        ("postgresql://h/x.db", None),
         ("sqlite:///a b?c#é:memory:", Path("a b?c#é:memory:")),
     ],
 )
@@ -435,6 +519,32 @@ def test_the_ledgers_path_is_all_that_comes_after_the_third_slash(
     ledger: str, path: Path | None
 ) -> None:
     assert config(ledger=ledger).ledger_path == path
+
+
+@pytest.mark.parametrize(
+    ("ledger", "shown"),
+    [
+        ("memory:", "memory:"),
+        ("sqlite:///a:b@c?d", "sqlite:///a:b@c?d"),
+        ("postgresql://", "postgresql://"),
+        (SHARED, SHARED),
+        ("postgresql://hub:secret@h:1,i/db", "postgresql://hub:***@h:1,i/db"),
+        ("postgresql://:secret@h", "postgresql://:***@h"),
+        ("postgresql://@h/", "postgresql://@h/"),
+        ("postgresql://h/db?user=hub&password=secret", "postgresql://h/db?***"),
+    ],
+)
+def test_a_password_is_not_shown(ledger: str, shown: str) -> None:
+    told = repr(config(ledger=ledger))
+    assert f'ledger="{shown}"' in told
+    assert "secret" not in told
+    assert config(ledger=ledger).ledger == ledger
+
+
+def test_several_nodes_share_a_database_alone() -> None:
+    assert config(ledger=SHARED).is_shared
+    assert not config().is_shared
+    assert not config(ledger=COMMAND_LEDGER).is_shared
 
 
 def test_the_commands_ledger_is_a_file() -> None:
@@ -478,6 +588,7 @@ NEEDS_RESTART = {
     "internal": "127.0.0.1:9000",
     "heartbeat_interval": 1,
     "heartbeat_timeout": 100,
+    "lease": 9,
     "audit": "log",
 }
 TAKEN_AT_ONCE = {
@@ -490,6 +601,11 @@ TAKEN_AT_ONCE = {
     "ledger_timeout": 1,
     "linger": 1,
     "shutdown_grace": 1,
+    "lame_duck": 1,
+    "drain_rate": 99,
+    "on_lost_engine": "cut",
+    "hold": 1,
+    "join_patience": 1,
     "max_sessions": 2,
     "at_limit": "refuse-new",
     "max_connections": 99,

@@ -16,7 +16,17 @@ ROOT = Path(sse_trio.__file__).parent
 
 # Each may import itself and whatever stands before it.
 LAYERS = (
-    {"errors", "roster", "strict_json", "origins", "fields", "sources", "config", "browser"},
+    {
+        "errors",
+        "roster",
+        "strict_json",
+        "origins",
+        "fields",
+        "sources",
+        "ledger_url",
+        "config",
+        "browser",
+    },
     {"core"},
     {"ledger"},
     {"hub"},

@@ -6,6 +6,8 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import attrs
+
 from ..config import FIELDS, Loaded
 from ..sources import DEFAULT
 from . import configuration, terminal
@@ -39,9 +41,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _values(loaded: Loaded) -> list[str]:
     return [
-        f"{key.name} = "
-        + (_json(getattr(loaded.config, key.name)) if key.repr else "(hidden)")
-        + f"  # {loaded.place(key.name)}"
+        f"{key.name} = {_shown(key, getattr(loaded.config, key.name))}  # {loaded.place(key.name)}"
         for key in FIELDS
     ]
 
@@ -49,6 +49,12 @@ def _values(loaded: Loaded) -> list[str]:
 def _places(loaded: Loaded) -> list[str]:
     places = {key.name: loaded.place(key.name) for key in FIELDS}
     return [f"{key}: {place}" for key, place in places.items() if place != DEFAULT]
+
+
+def _shown(key: "attrs.Attribute[Any]", value: Any) -> str:
+    if not key.repr:
+        return "(hidden)"
+    return key.repr(value) if callable(key.repr) else _json(value)
 
 
 def _json(value: Any) -> str:

@@ -12,6 +12,7 @@ from typing import Protocol, runtime_checkable
 from ..config import Config
 from ..core.logins import Record
 from ..core.notify import Answer
+from ..errors import LedgerError
 from .memory import MemoryLedger
 from .cluster.changes import Changes
 from .proposals import Commit, LocalProposal, Proposal, Swap, Versioned
@@ -110,4 +111,6 @@ def open_ledger(config: Config) -> AbstractAsyncContextManager[Ledger]:
     """
     if path := config.ledger_path:
         return SqliteLedger.open(path)
+    if config.is_shared:
+        raise LedgerError("this version cannot open a ledger that several nodes share")
     return nullcontext(MemoryLedger())

@@ -44,6 +44,14 @@ def test_the_configuration_is_shown_without_the_key(
     } <= set(lines)
 
 
+def test_the_ledgers_password_is_not_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    configure(**SAFE, ledger="postgresql://hub:hunter2@db/x")
+    assert main(["config", "--config", "config.json"]) == 0
+    out, _ = capsys.readouterr()
+    assert 'ledger = "postgresql://hub:***@db/x"  # config.json' in out.splitlines()
+    assert "hunter2" not in out
+
+
 def test_a_configuration_that_is_fine(capsys: pytest.CaptureFixture[str]) -> None:
     configure(**SAFE)
     assert main(["config", "--check", "--config", "config.json"]) == 0
