@@ -24,7 +24,7 @@ from trio_websocket import (
 )
 
 from .core.messages import (
-    SUBPROTOCOL,
+    SUBPROTOCOLS,
     CloseCode,
     Join,
     ServerMessage,
@@ -51,9 +51,13 @@ ABNORMAL = 1006
 class ClientMember:
     """One membership; an asynchronous iterator over what the server sends.
 
-    Yields `Joined`, `Heartbeat`, `Terminate` and `Error` of `sse_trio.core.messages`.
+    Yields `Joined`, `Heartbeat`, `Hold`, `Terminate` and `Error` of `sse_trio.core.messages`.
     The server takes a member that does not iterate for longer than its
     `heartbeat_timeout` for dead.
+
+    After a `Hold` the server cannot know whether this login stands. Claim nothing, and go on with
+    the iteration: there are no heartbeats until it yields `Joined` again, or `Terminate`, or
+    raises `MemberClosed`.
     """
 
     def __init__(self, websocket: WebSocketConnection) -> None:
@@ -195,7 +199,7 @@ async def _converse(
                     cast(trio.SocketStream, _Lossy(stream, lost=patience.cancel)),
                     host,
                     resource,
-                    subprotocols=[SUBPROTOCOL],
+                    subprotocols=SUBPROTOCOLS,
                 )
             established = True
             task_status.started(websocket)

@@ -20,7 +20,8 @@ from wsproto.events import AcceptConnection, BytesMessage, Event, Ping, TextMess
 
 import sse_trio
 from sse_trio.client import CONNECT_SECONDS, DISCONNECT_SECONDS
-from sse_trio.core.messages import Error, Heartbeat, Joined, Terminate
+from sse_trio.core.messages import Error, Heartbeat, Hold, Joined, Terminate
+from sse_trio.hub.timers import in_slices
 
 from .support import Start
 
@@ -82,6 +83,36 @@ async def test_a_termination_is_acknowledged_and_the_iteration_ends(start: Start
         assert await outcome.acknowledged(timeout=5)
     assert events == [Joined("u1", "s1", 0, 25), Terminate("u1", 1, "login", {"device": "phone"})]
     assert (outcome.terminated, outcome.acked) == (1, 1)
+
+
+async def test_a_hold(start: Start, autojump_clock: MockClock) -> None:
+    """The application sees when it begins and when it is over; the connection stays."""
+    hub = await start(heartbeat_interval=10, heartbeat_timeout=15)
+    async with sse_trio.open_member(url(hub), room="u1", session="s1") as member:
+        assert isinstance(await anext(member), Joined)
+        await in_slices(hub.holding.hold())
+        assert await anext(member) == Hold()
+        with trio.move_on_after(100) as silence:
+            await anext(member)
+        assert silence.cancelled_caught
+        await in_slices(hub.holding.resume())
+        assert await anext(member) == Joined("u1", "s1", 0, 10)
+        assert isinstance(await anext(member), Heartbeat)
+        await in_slices(hub.holding.hold())
+        await hub.notify("u1", sender="s2")
+        assert [event async for event in member] == [Hold(), Terminate("u1", 1, "login", None)]
+
+
+async def test_a_hold_that_takes_too_long(start: Start) -> None:
+    hub = await start()
+    async with sse_trio.open_member(url(hub), room="u1", session="s1") as member:
+        assert isinstance(await anext(member), Joined)
+        await in_slices(hub.holding.hold())
+        await in_slices(hub.holding.cut())
+        assert await anext(member) == Hold()
+        with pytest.raises(sse_trio.MemberClosed) as closed:
+            await anext(member)
+    assert (closed.value.code, closed.value.reconnect) == (1013, True)
 
 
 async def test_a_superseded_login_is_told_at_the_door(start: Start) -> None:

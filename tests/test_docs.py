@@ -373,6 +373,7 @@ SAMPLES: list[messages.ClientMessage | messages.ServerMessage] = [
     messages.Heartbeat(1),
     messages.Joined("u1", "s1", 1, 25),
     messages.Terminate("u1", 1, "login", None),
+    messages.Hold(),
     messages.Error(4400, "why"),
 ]
 

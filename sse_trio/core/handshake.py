@@ -11,7 +11,7 @@ import h11
 from ..config import Config
 from ..origins import normalise
 from .headers import Headers, RequestHeaders
-from .messages import SUBPROTOCOL
+from .messages import SUBPROTOCOLS, understands_hold
 from .problems import Problem
 
 # RFC 9110, section 7.8: who sends Upgrade names it in Connection.
@@ -26,6 +26,11 @@ class Upgrade:
 
     accept: bytes
     subprotocol: str | None
+
+    @property
+    def holds(self) -> bool:
+        """Whether the client understands `Hold`."""
+        return understands_hold(self.subprotocol)
 
     @property
     def headers(self) -> Headers:
@@ -61,7 +66,7 @@ def read_handshake(
     offered = headers.tokens(b"sec-websocket-protocol")
     return Upgrade(
         accept=handshake_accept(key),
-        subprotocol=SUBPROTOCOL if SUBPROTOCOL.encode() in offered else None,
+        subprotocol=next((known for known in SUBPROTOCOLS if known.encode() in offered), None),
     )
 
 

@@ -8,14 +8,16 @@ are ignored, so that either side can grow; an unknown ``type`` is an error.
 import enum
 import re
 from types import NoneType
-from typing import Any
+from typing import Any, get_args
 
 import attrs
 
 from .. import strict_json
 from ..errors import RemoteProtocolError
 
-SUBPROTOCOL = "sse-trio.v1"
+# The newest first. A client offers all that it knows; the server takes the newest that it knows.
+_HOLDS = "sse-trio.v1.1"
+SUBPROTOCOLS = (_HOLDS, "sse-trio.v1")
 
 MAX_NAME = 256
 
@@ -23,6 +25,11 @@ MAX_NAME = 256
 ANSWER_INTERVAL = 1.0
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+
+def understands_hold(subprotocol: str | None) -> bool:
+    """Whether a client that speaks this subprotocol knows what a `Hold` is."""
+    return subprotocol == _HOLDS
 
 
 class CloseCode(enum.IntEnum):
@@ -120,6 +127,14 @@ class Terminate:
 
 
 @attrs.frozen
+class Hold:
+    """Server: it cannot know for the moment. Claim nothing, and stay connected.
+
+    Then comes `Joined` again, or `Terminate`, or the close.
+    """
+
+
+@attrs.frozen
 class Error:
     """Server: why the connection is about to be closed with `code`."""
 
@@ -128,7 +143,7 @@ class Error:
 
 
 ClientMessage = Join | Terminated | Heartbeat
-ServerMessage = Joined | Heartbeat | Terminate | Error
+ServerMessage = Joined | Heartbeat | Terminate | Hold | Error
 
 _TYPES: dict[type, str] = {
     Join: "join",
@@ -136,6 +151,7 @@ _TYPES: dict[type, str] = {
     Heartbeat: "heartbeat",
     Joined: "joined",
     Terminate: "terminate",
+    Hold: "hold",
     Error: "error",
 }
 
@@ -198,7 +214,7 @@ def parse_from_server(text: str) -> ServerMessage:
     try:
         members = _object(text)
         kind = next((c for c, t in _TYPES.items() if t == members.get("type")), None)
-        if kind not in (Joined, Heartbeat, Terminate, Error):
+        if kind is None or kind not in get_args(ServerMessage):
             raise ValueError("unknown type of message")
         known = attrs.fields_dict(kind)
         message: ServerMessage = kind(**{n: v for n, v in members.items() if n in known})

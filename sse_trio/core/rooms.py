@@ -32,6 +32,10 @@ class Rooms(Generic[M]):
     def __contains__(self, room: object) -> bool:
         return room in self._rooms
 
+    def names(self) -> list[str]:
+        """Return the rooms that have a member."""
+        return list(self._rooms)
+
     def size(self, room: str) -> int:
         """How many members `room` has."""
         return len(self._rooms.get(room, ()))

@@ -149,6 +149,18 @@ class Standing:
         # The room was lifted by a ticket: nobody is left who knows the notify's words.
         return Termination(self.epoch, "login")
 
+    def ended_since(self, session: str, measured: int) -> Termination | None:
+        """Return what has ended a session that stood at the epoch `measured`; None if it stands.
+
+        A session that the room has forgotten was ended by the next notify, if there was one.
+        """
+        login = self.logins.get(session)
+        if login is None:
+            if self.epoch <= measured:
+                return None
+            login = Login(measured, 0.0, 0.0, named=False, ended=measured + 1)
+        return self.superseded(login)
+
     def stands(self, session: str) -> bool:
         """Whether the room knows the session, and nothing has ended it."""
         login = self.logins.get(session)

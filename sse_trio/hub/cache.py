@@ -34,30 +34,31 @@ class Cache:
         self._standings = standings
         self._wall = wall
         self._readings: set[_Reading] = set()
+        self.asserted: dict[str, Standing] = {}
+        """What this node knew when the engine has lost commits: it is to be written again."""
 
     def reload(self, config: Config) -> None:
         """Take over another configuration."""
         self._config = config
+        self._carries_on = config.on_lost_engine == "carry-on"
 
     @property
     def vouches(self) -> bool:
-        """Whether what is cached is true at this very moment."""
-        return self.shared.vouches
+        """Whether what is cached is true at this very moment, or is to be taken for true."""
+        return self.shared.vouches or self._carries_on
 
     def knows(self, room: str) -> bool:
         """Whether a room is cached, and what is cached is true."""
-        return self.shared.vouches and self._standings.get(room) is not None
+        return self.vouches and self._standings.get(room) is not None
 
     async def read(self, rooms: Collection[str]) -> None:
         """Read these rooms, whatever is cached of them.
 
         Raises:
-            LedgerError: they cannot be read, or the node may vouch for nothing at present.
+            LedgerError: they cannot be read.
         """
         wanted = set(rooms)
         while wanted:
-            if not self.shared.vouches:
-                raise LedgerError("this node cannot vouch for anything at present")
             reading = _Reading(wanted)
             self._readings.add(reading)
             try:
@@ -74,7 +75,8 @@ class Cache:
         cached = self._standings.get(room)
         if found is None:
             if cached is None:
-                self._standings.put(room, Standing(self._config, touched=self._wall()))
+                empty = Standing(self._config, touched=self._wall())
+                self._standings.put(room, self.asserted.get(room, empty))
         elif cached is None or cached.version is None:
             self._replace(room, found)
         elif cached.version.count < found.version.count:
@@ -87,11 +89,6 @@ class Cache:
             # The room was forgotten. With what is cached it can be made anew.
             if cached is not None:
                 cached.version = None
-        elif cached and cached.version and cached.version.count > current.version.count:
-            # The engine has lost what it had: nobody is to come back by that.
-            merged = merge(cached, Standing.restore(self._config, current.record))
-            merged.version = current.version
-            self._standings.put(room, merged)
         else:
             self._replace(room, current)
 
@@ -104,14 +101,24 @@ class Cache:
         """Forget what is cached of a room."""
         self._standings.drop(room)
 
-    def drop_all(self) -> None:
-        """Forget everything; what is being read is too old."""
+    def drop_all(self, *, lost: bool = False) -> None:
+        """Forget everything; what is being read is too old.
+
+        If the engine has `lost` commits, what was known is remembered as `asserted`.
+        """
         for room in list(self._standings):
+            standing = self._standings.get(room)
+            if lost and standing is not None and standing.version is not None:
+                standing.version = None
+                self.asserted[room] = standing
             self._standings.drop(room)
         for reading in self._readings:
             reading.stale |= reading.rooms
 
     def _replace(self, room: str, found: Versioned) -> None:
         standing = Standing.restore(self._config, found.record)
+        if known := self.asserted.get(room):
+            # Nobody is to come back by what the engine has lost.
+            standing = merge(known, standing)
         standing.version = found.version
         self._standings.put(room, standing)

@@ -188,6 +188,8 @@ class Decisions:
         if cache is None:
             self._propose(accepted)
             return
+        if not cache.vouches:
+            raise LedgerError("this node cannot know for the moment")
         if not cache.knows(room):
             await cache.read([room])
         try:

@@ -29,13 +29,16 @@ from ..core.questions import LoginQuery
 from ..core.tickets import Ticket
 from ..core.verdict import Verdict
 from ..errors import LedgerError, LocalProtocolError
-from ..ledger import Ledger
+from ..ledger import Ledger, SharedLedger
 from ..roster import Roster
+from .admissions import Admissions
 from .audit import IN_PROCESS, Audit, LoginByTicket, Sink
+from .cluster import Cluster
 from .decisions import Decisions, Follower, OnDecision
+from .holding import Holding
 from .idempotency import Answers
 from .limited_log import LimitedLog
-from .member import Member, Outcome, Spawn
+from .member import Member, Outcome, Spawn, Unmeasured
 from .membership import Membership
 from .recognition import View
 from .statistics import Statistics
@@ -65,6 +68,8 @@ class Hub:
         jitter: Callable[[], float] = random.random,
         audit: Sink | None = None,
     ) -> None:
+        if isinstance(ledger, SharedLedger):
+            wall = ledger.wall
         self.config = config
         self.clock = trio.lowlevel.current_clock().current_time
         """`trio.current_time`, which looks for it anew each time and takes twice as long."""
@@ -86,6 +91,7 @@ class Hub:
             began_by_ticket=self._note_login_by_ticket,
             failed=self.limited_log.failed,
         )
+        self.holding = Holding(self.membership, self.timers)
         self.recognition = self.membership.recognition
         self.counters = self.membership.counters
         self.audit = Audit(audit, wall=wall, failed=self._note_audit_failure)
@@ -94,6 +100,13 @@ class Hub:
         self.store: Any = None
         """The store of `sse_trio.auth`, which all its authorities share. The hub only keeps it."""
         self._answers = Answers(self.recognition, clock=self.clock, wall=wall)
+        self._admissions: Admissions | None = None
+        self._cluster: Cluster | None = None
+        if cache := self.recognition.cache:
+            self._admissions = Admissions(self.membership, cache, self.timers)
+            self._cluster = Cluster(
+                self.membership, cache, self.holding, spawn, lambda: self.config
+            )
         self.decisions = Decisions(
             config,
             self.membership,
@@ -362,7 +375,10 @@ class Hub:
 
         If the ledger fails, the member is told all the same: nobody is kept out because of it.
         """
-        if member.admission is not None:
+        if isinstance(member.admission, Unmeasured):
+            assert self._admissions is not None, "only what is shared has to be read"
+            await self._admissions.admit(member, self.config.join_patience)
+        elif member.admission is not None:
             with contextlib.suppress(LedgerError), self.decisions.within_ledger_timeout():
                 await member.admission.durable()
             self.membership.tell_joined(member)
@@ -383,6 +399,11 @@ class Hub:
         where others may have a turn.
         """
         await self.timers.run(read_arrived, self.membership.run_due)
+
+    async def run_cluster(self) -> None:
+        """Do what this node of several does because of the others, for ever, if there can be any."""
+        if self._cluster is not None:
+            await self._cluster.run()
 
     def _log_pause(self, seconds: float) -> None:
         # Shorter pauses are usual on a busy machine.

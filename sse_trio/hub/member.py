@@ -172,6 +172,10 @@ class Member:
     state: State = State.ARRIVING
     room: str = attrs.field(default="", repr=False)
     session: str = attrs.field(default="", repr=False)
+    holds: bool = False
+    """Whether the peer understands `Hold`."""
+    held: bool = False
+    """Whether it was told `Hold`, and not `Joined` again since."""
     next_beat: float = 0.0
     admission: Commit | Unmeasured | None = attrs.field(default=None, repr=False)
     """What has to come before the member is told that it has joined."""

@@ -77,6 +77,8 @@ class Membership:
         self.rooms: Rooms[Member] = Rooms()
         self.recognition = Recognition(config, ledger, wall=wall, alive=self.rooms)
         self.places = Places()
+        # By which epoch a room's members were measured, where other nodes decide too.
+        self._measured: dict[str, int] = {}
         # Once the server shuts down: the last moment for any WebSocket to close.
         self._last_moment = math.inf
 
@@ -117,7 +119,9 @@ class Membership:
             draft.decision.ended,
             cancel_after=self._timers.cancel_after,
         )
-        return self._end(draft.spared, draft.termination, outcome)
+        ending = self._end(draft.spared, draft.termination, outcome)
+        self._note_measured(room, draft.standing)
+        return ending
 
     def _end(self, spared: Container[str], termination: Termination, outcome: Outcome) -> Ending:
         """Take all but the spared sessions' members out of the room; they are to be told."""
@@ -177,10 +181,13 @@ class Membership:
         self._config = config
         self.recognition.reload(config)
 
-    def arrive(self, peer: Peer, address: str) -> Member:
-        """Register a WebSocket whose handshake is done; it may be refused at once."""
+    def arrive(self, peer: Peer, address: str, *, holds: bool = False) -> Member:
+        """Register a WebSocket whose handshake is done; it may be refused at once.
+
+        `holds` is whether the peer understands `Hold`.
+        """
         now = self._timers.now()
-        member = Member(peer, address, heard=now)
+        member = Member(peer, address, heard=now, holds=holds)
         self.places.take(member)
         self._timers.schedule(member, now + self._config.join_timeout)
         limit = self._config.max_connections_per_address
@@ -288,14 +295,16 @@ class Membership:
     def _answer_heartbeat(self, member: Member) -> None:
         """Send the next heartbeat now: the page asks whether its connection lives.
 
-        If one has just been sent, that was the answer: a flood of questions causes no more.
+        If one has just been sent, that was the answer: a flood of questions causes no more. A
+        member on hold is told that again.
         """
         now = self._timers.now()
         interval = self._config.heartbeat_interval
         is_due = now >= member.next_beat - interval + messages.ANSWER_INTERVAL
-        if is_due and member.admission is None:
+        if is_due and (member.held or member.admission is None):
             member.next_beat = now + interval
-            self._offer(member, messages.Heartbeat(self._time()))
+            beat = messages.Heartbeat(self._time())
+            self.offer(member, Letter(messages.Hold() if member.held else beat))
 
     def _join(self, member: Member, join: messages.Join) -> None:
         if join.ticket is not None:
@@ -328,7 +337,7 @@ class Membership:
         if self._refuse_too_many(member):
             return
         self._admit(draft, room, session, login, member.address)
-        self._begin(member)
+        self._note_joined(member)
         # A ticket will prove the same again. Where none is needed, a crash must not forget; but
         # nobody is kept out because of a disk that fails.
         ledger = self.recognition.ledger
@@ -381,15 +390,15 @@ class Membership:
 
     def _welcome(self, member: Member) -> None:
         """Tell a member that it has joined, and send it heartbeats from now on."""
-        self._begin(member)
-        self.tell_joined(member)
+        if self.recognition.knows(member.room):
+            self._note_joined(member)
+            self.tell_joined(member)
 
-    def _begin(self, member: Member) -> None:
+    def _note_joined(self, member: Member) -> None:
         self.counters.joins["joined"] += 1
-        member.next_beat = self._timers.now() + first_delay(
-            self._config.heartbeat_interval, self._jitter
-        )
-        self._schedule_beat(member)
+        self.begin_beats(member)
+        if self.recognition.cache is not None and member.room not in self._measured:
+            self._measured[member.room] = self.recognition.view(member.room).epoch
 
     def _refuse_too_many(self, member: Member) -> bool:
         """Refuse a member, if its room has too many; return whether it has."""
@@ -406,6 +415,41 @@ class Membership:
         member.state = State.SUPERSEDED
         outcome = Outcome(member.room, termination.epoch)
         deque(self._tell([member], outcome, termination), maxlen=0)
+
+    def catch_up(self, room: str) -> list[Ending]:
+        """End the members that do not stand by what is known now, which others have decided.
+
+        The caller has them told. Those that are not measured yet are left to be admitted.
+        """
+        standing = self.recognition.cached(room)
+        if standing is None:
+            return []
+        measured = self._measured.get(room, standing.epoch)
+        endings: dict[int, Ending] = {}
+        for member in self.rooms.members(room):
+            if isinstance(member.admission, Unmeasured):
+                continue
+            if (termination := standing.ended_since(member.session, measured)) is None:
+                continue
+            self.rooms.leave(room, member)
+            member.state = State.SUPERSEDED
+            if termination.epoch not in endings:
+                outcome = Outcome(room, termination.epoch, cancel_after=self._timers.cancel_after)
+                members: list[Member] = []
+                telling = self._tell(members, outcome, termination)
+                endings[termination.epoch] = Ending(outcome, members, telling)
+            endings[termination.epoch].members.append(member)
+        self._note_measured(room, standing)
+        return list(endings.values())
+
+    def _note_measured(self, room: str, standing: Standing) -> None:
+        """Note the epoch by which the members of a room were measured, where others decide too."""
+        if self.recognition.cache is None:
+            return
+        if room in self.rooms:
+            self._measured[room] = standing.epoch
+        else:
+            self._measured.pop(room, None)
 
     def recall(self, ticket: Ticket) -> bool:
         """Admit a login that its ticket proves, without a member; False if it has ended."""
@@ -452,19 +496,29 @@ class Membership:
             )
 
     def tell_joined(self, member: Member) -> None:
-        """Tell a member that it is admitted, unless it has been ended since."""
+        """Tell a member that it is admitted, unless it has been ended or put on hold since."""
         member.admission = None
-        if member.state is State.JOINED:
+        if member.state is State.JOINED and not member.held and self.recognition.vouches:
             epoch = self.recognition.view(member.room).epoch
             interval = self._config.heartbeat_interval
-            self._offer(member, messages.Joined(member.room, member.session, epoch, interval))
+            joined = messages.Joined(member.room, member.session, epoch, interval)
+            self.offer(member, Letter(joined))
 
-    def _offer(self, member: Member, message: messages.ServerMessage) -> None:
-        if not member.peer.offer(Letter(message)):
+    def begin_beats(self, member: Member) -> None:
+        """Set when a member gets its first heartbeat."""
+        delay = first_delay(self._config.heartbeat_interval, self._jitter)
+        member.next_beat = self._timers.now() + delay
+        self._schedule_beat(member)
+
+    def offer(self, member: Member, letter: Letter) -> None:
+        """Send a message to a member, or close it if it reads too slowly."""
+        if not member.peer.offer(letter):
             self._close_slow(member)
 
     def _leave_room(self, member: Member) -> None:
         self.rooms.leave(member.room, member)
+        if member.room not in self.rooms:
+            self._measured.pop(member.room, None)
         try:
             self.recognition.see(member.room, member.session)
         except Exception as error:  # noqa: BLE001
@@ -525,6 +579,8 @@ class Membership:
         for member in members:
             if member.state is not State.JOINED:
                 self._due(member)
+            elif member.held:
+                pass  # since this turn of the timers has begun
             elif now >= (silent := member.heard + patience):
                 self.counters.dead_peers += 1
                 self.refuse(member, CloseCode.TIMED_OUT, "no sign of life")

@@ -102,9 +102,14 @@ class Recognition:
         """Whether what is in memory of a room is all that there is, and true at this moment."""
         return self.cache is None or self.cache.knows(room)
 
+    @property
+    def vouches(self) -> bool:
+        """Whether it may be said of anybody that they stand."""
+        return self.cache is None or self.cache.vouches
+
     def known(self, room: str) -> Standing | None:
         """Return the room's standing, if anything is known of the room, and may be relied on."""
-        return self._standings.get(room) if self.cache is None or self.cache.vouches else None
+        return self._standings.get(room) if self.vouches else None
 
     def cached(self, room: str) -> Standing | None:
         """Return the room's standing as it was last known."""

@@ -19,6 +19,7 @@ from .proposals import Commit, LocalProposal, Proposal, Swap, Versioned
 from .sqlite import SqliteLedger
 
 __all__ = [
+    "Changes",
     "Commit",
     "Ledger",
     "LocalProposal",

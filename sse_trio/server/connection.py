@@ -185,7 +185,7 @@ class Connection(HasDeadline):
             self.cut()  # it does not read the answers to its earlier requests
         else:
             self._leave()
-            start_conversation(self._server, self.transport, address, b"")
+            start_conversation(self._server, self.transport, address, b"", holds=upgrade.holds)
 
     def _answer(
         self, wanted: Notify | Release | routes.Question, data: bytes, address: str

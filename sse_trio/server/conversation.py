@@ -21,11 +21,12 @@ READ = 1024
 
 
 def start_conversation(
-    server: Server, transport: Transport, address: str, data: bytes
+    server: Server, transport: Transport, address: str, data: bytes, *, holds: bool
 ) -> "Conversation":
     """Have a connection speak WebSocket from now on: it is parked, and its member has yet to join.
 
-    `data` is what the client sent right behind its handshake.
+    `data` is what the client sent right behind its handshake; `holds` is whether it understands
+    `Hold`.
     """
     hub, parking, config = server.hub, server.parking, server.config
     websocket = WebSocket(
@@ -36,7 +37,7 @@ def start_conversation(
         timers=hub.timers,
         max_message=config.max_message,
     )
-    member = hub.membership.arrive(websocket, address)
+    member = hub.membership.arrive(websocket, address, holds=holds)
     conversation = Conversation(transport, server, websocket, member)
     parking.park(conversation)
     if data:

@@ -294,7 +294,13 @@ class Exchange:
             return
         # What the client sent right behind its handshake is its first message.
         self._is_over = False
-        start_conversation(self._server, self._transport, self._address, self._left_over())
+        start_conversation(
+            self._server,
+            self._transport,
+            self._address,
+            self._left_over(),
+            holds=upgrade.holds,
+        )
         if self._hub.draining.is_set():
             # The drain waits for this task, and may not wait for further WebSockets any more.
             await self._hub.membership.places.emptied()

@@ -63,6 +63,7 @@ async def serve(
                 parking = server.parking
                 timers.start_soon(parking.run)
                 timers.start_soon(hub.run_timers, parking.read_pending)
+                timers.start_soon(hub.run_cluster)
                 try:
                     async with trio.open_nursery() as plumbing:
                         _start_listening(server, public, internal, plumbing.start_soon)

@@ -10,7 +10,7 @@ import rjsmin
 from playwright.sync_api import Page
 
 import sse_trio.browser
-from sse_trio.core.messages import SUBPROTOCOL, CloseCode
+from sse_trio.core.messages import SUBPROTOCOLS, CloseCode
 
 from .conftest import StartHub
 from .pages import EVENTS, guarded, wait_for
@@ -65,7 +65,7 @@ def test_it_uses_no_way_into_the_page_that_a_policy_would_have_to_allow() -> Non
 
 
 def test_the_protocol_is_the_hubs() -> None:
-    assert f'SUBPROTOCOL = "{SUBPROTOCOL}"' in SOURCE
+    assert f'SUBPROTOCOL = "{SUBPROTOCOLS[-1]}"' in SOURCE
     assert f"TERMINATED = {CloseCode.TERMINATED};" in SOURCE
     (refused,) = re.findall(r"REFUSED = \[([\d, ]+)\]", SOURCE)
     final = {int(code) for code in CloseCode if not code.reconnect} - {4001}

@@ -14,6 +14,7 @@ from sse_trio.core.messages import (
     CloseCode,
     Error,
     Heartbeat,
+    Hold,
     Join,
     Joined,
     ServerMessage,
@@ -53,6 +54,7 @@ server_messages: st.SearchStrategy[ServerMessage] = (
         detail=st.none() | strategies.details,
         reconnect=st.just(False),
     )
+    | st.just(Hold())
     | st.builds(Error, code=st.sampled_from(CloseCode).map(int), message=strategies.printable)
 )
 
@@ -88,6 +90,7 @@ def test_a_client_reads_what_the_server_writes(message: ServerMessage) -> None:
             Terminate("u1", 8, "", {"on": 1}),
             '{"type":"terminate","room":"u1","epoch":8,"reason":"","detail":{"on":1},"reconnect":false}',
         ),
+        (Hold(), '{"type":"hold"}'),
         (Error(CloseCode.MALFORMED, "why"), '{"type":"error","code":4400,"message":"why"}'),
     ],
 )

@@ -874,6 +874,11 @@ def test_the_ways_to_ask_for_a_websocket(request_: bytes) -> None:
         (["sse-trio.v1"], "sse-trio.v1"),
         (["chat, sse-trio.v1 ,x"], "sse-trio.v1"),
         (["chat", "sse-trio.v1"], "sse-trio.v1"),
+        (["sse-trio.v1.1"], "sse-trio.v1.1"),
+        # The newest that both know, in whatever order they are offered.
+        (["sse-trio.v1.1, sse-trio.v1"], "sse-trio.v1.1"),
+        (["sse-trio.v1", "sse-trio.v1.2", "sse-trio.v1.1"], "sse-trio.v1.1"),
+        (["sse-trio.v1.2, sse-trio.v1"], "sse-trio.v1"),
         ([], None),
         ([""], None),
         (["chat"], None),
@@ -887,6 +892,7 @@ def test_the_subprotocol_is_chosen_if_it_was_offered(
 ) -> None:
     outcome = ask(handshake(*(f"Sec-WebSocket-Protocol: {value}" for value in offered)))
     assert outcome == Upgrade(ACCEPT, chosen)
+    assert outcome.holds is (chosen == "sse-trio.v1.1")
     told = [value for name, value in outcome.headers if name == b"Sec-WebSocket-Protocol"]
     assert told == ([chosen.encode()] if chosen else [])
 

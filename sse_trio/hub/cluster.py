@@ -1,0 +1,177 @@
+"""What this node of several does because of the others: it follows them, and holds when it cannot.
+
+What another node has decided comes with the log: the rooms are read, whoever does not stand any
+more is told, and only then others count on it. If the lease lapses, or entries of the log were
+missed, nobody here may claim to have joined: the members are put on hold, until their rooms are
+read anew.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from itertools import islice
+
+import trio
+
+from ..config import Config
+from ..errors import LedgerError
+from ..ledger import Changes
+from ..ledger.proposals import Lost
+from .cache import Cache
+from .holding import Holding
+from .member import Ending, Outcome, Spawn
+from .membership import Membership
+from .timers import in_slices
+
+# Rooms that are read, and looked at, together.
+AT_ONCE = 1000
+
+# Seconds until the ledger is asked again after it has failed.
+RETRY = 0.25
+
+# Seconds over which members are closed that have been on hold for too long.
+CLOSING = 30.0
+
+
+class Cluster:
+    """One node's part in a cluster. `config` returns the configuration as it is now."""
+
+    def __init__(
+        self,
+        membership: Membership,
+        cache: Cache,
+        holding: Holding,
+        spawn: Spawn,
+        config: Callable[[], Config],
+    ) -> None:
+        self._membership = membership
+        self._recognition = membership.recognition
+        self._cache = cache
+        self._holding = holding
+        self._spawn = spawn
+        self._config = config
+        # Whether every member is to be measured anew before it is told that it has joined.
+        self._is_stale = False
+
+    async def run(self) -> None:
+        """Follow the other nodes, and hold when that cannot be, for ever."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._follow)
+            nursery.start_soon(self._keep_hold)
+
+    # -- what others have decided -------------------------------------------------------
+
+    async def _follow(self) -> None:
+        async for changes in self._cache.shared.changes():
+            if changes.resync:
+                await self._resync(changes)
+            else:
+                changes.applied(await self._apply(changes))
+
+    async def _apply(self, changes: Changes) -> Mapping[tuple[str, int, str], Outcome]:
+        """Carry out what others have decided; return what has come of it, by entry and room."""
+        told: dict[tuple[str, int, str], Outcome] = {}
+        changed = {room for entry in changes.entries for room in entry.rooms}
+        self._cache.note_changed(changed)
+        joined = [room for room in changed if room in self._membership.rooms]
+        for room in changed.difference(joined):
+            self._cache.drop(room)
+        for rooms in _slices(joined):
+            for ending in await self._catch_up(rooms):
+                room, epoch = ending.outcome.room, ending.outcome.epoch
+                # A release leaves the epoch as it was.
+                by = [entry for entry in changes.entries if entry.rooms.get(room, -1) >= epoch]
+                entry = by[0] if by else changes.entries[-1]
+                told[entry.writer, entry.seq, room] = ending.outcome
+        return told
+
+    async def _catch_up(self, rooms: Collection[str]) -> list[Ending]:
+        """Read rooms, and tell the members that do not stand any more; until that succeeds."""
+        while True:
+            try:
+                await self._cache.read(rooms)
+            except LedgerError:
+                await trio.sleep(RETRY)
+            else:
+                break
+        endings = [ending for room in rooms for ending in self._membership.catch_up(room)]
+        for ending in endings:
+            await in_slices(ending.telling)
+            ending.outcome.told.set()
+        return endings
+
+    # -- what cannot be known -----------------------------------------------------------
+
+    async def _resync(self, changes: Changes) -> None:
+        """Drop everything: entries of the log were missed, so that nothing cached may be true."""
+        self._cache.drop_all(lost=changes.lost)
+        self._is_stale = True
+        if not self._carries_on:
+            await in_slices(self._holding.hold())
+        changes.applied()
+
+    async def _keep_hold(self) -> None:
+        """Put the members on hold when the lease lapses, and end that when it is valid again."""
+        while True:
+            await self._cache.shared.lapsed()
+            if not self._carries_on:
+                await in_slices(self._holding.hold())
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._close_slowly)
+                await self._restored()
+                nursery.cancel_scope.cancel()
+            await in_slices(self._holding.resume())
+
+    async def _restored(self) -> None:
+        """Wait until this node vouches again, and every member was measured."""
+        while True:
+            await self._cache.shared.restored()
+            if not self._is_stale:
+                return
+            self._is_stale = False
+            for rooms in _slices(self._membership.rooms.names()):
+                await self._catch_up(rooms)
+            if self._cache.asserted:
+                self._spawn(self._assert_again)
+
+    async def _close_slowly(self) -> None:
+        """Close the members that have been on hold for too long, some after some."""
+        config = self._config()
+        if config.on_lost_engine == "carry-on":
+            return
+        if config.on_lost_engine == "hold":
+            await trio.sleep(config.hold)
+        pause = CLOSING / max(1, self._membership.rooms.population)
+        for count in self._holding.cut():
+            await trio.sleep(count * pause)
+
+    async def _assert_again(self) -> None:
+        """Write again what the engine has lost."""
+        asserted = self._cache.asserted
+        for rooms in _slices(list(asserted)):
+            await self._catch_up(rooms)
+            async with trio.open_nursery() as nursery:
+                for room in rooms:
+                    nursery.start_soon(self._assert_room, room)
+
+    async def _assert_room(self, room: str) -> None:
+        asserted = self._cache.asserted
+        while room in asserted:
+            draft = self._recognition.draft(room)
+            proposal = self._recognition.propose(room, draft, lambda _: asserted.pop(room, None))
+            try:
+                result = await proposal.decision()
+            except LedgerError:
+                await trio.sleep(RETRY)
+            else:
+                if isinstance(result, Lost):
+                    self._cache.lose(room, result.current)
+
+    @property
+    def _carries_on(self) -> bool:
+        return self._config().on_lost_engine == "carry-on"
+
+
+def _slices(rooms: Iterable[str]) -> Iterator[list[str]]:
+    """Yield the rooms in lists of at most `AT_ONCE`."""
+    left = iter(rooms)
+    while some := list(islice(left, AT_ONCE)):
+        yield some
