@@ -11,7 +11,6 @@ from ..config import Config
 from ..core.merging import merge
 from ..core.standing import Standing
 from ..core.standings import Standings
-from ..errors import LedgerError
 from ..ledger import SharedLedger
 from ..ledger.proposals import Versioned
 
@@ -77,9 +76,7 @@ class Cache:
             if cached is None:
                 empty = Standing(self._config, touched=self._wall())
                 self._standings.put(room, self.asserted.get(room, empty))
-        elif cached is None or cached.version is None:
-            self._replace(room, found)
-        elif cached.version.count < found.version.count:
+        elif cached is None or cached.version is None or cached.version.count < found.version.count:
             self._replace(room, found)
 
     def lose(self, room: str, current: Versioned | None) -> None:

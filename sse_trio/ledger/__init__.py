@@ -13,8 +13,8 @@ from ..config import Config
 from ..core.logins import Record
 from ..core.notify import Answer
 from ..errors import LedgerError
-from .memory import MemoryLedger
 from .cluster.changes import Changes
+from .memory import MemoryLedger
 from .proposals import Commit, LocalProposal, Proposal, Swap, Versioned
 from .sqlite import SqliteLedger
 
