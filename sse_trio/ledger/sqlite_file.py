@@ -6,22 +6,18 @@ Each has a lock, which every use of it holds, and the close too.
 """
 
 import contextlib
-import functools
-import json
 import sqlite3
 import threading
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-import attrs
-
-from .. import strict_json
-from ..core.logins import RELEASED, Login, Record, Termination
-from ..core.notify import LAST_JOINED, REMEMBERED_SECONDS, Answer
+from ..core.logins import Record
+from ..core.notify import REMEMBERED_SECONDS, Answer
 from ..errors import LedgerError
 from . import files
-from .checks import KEY, SESSION, a_name, a_number, a_whole, an_object, check_key, check_session
+from .checks import KEY, SESSION, check_key, check_session
+from .rows import DAMAGE, forget_texts, from_answer, from_record, to_answer, to_record
 
 T = TypeVar("T")
 
@@ -113,10 +109,7 @@ _KEYS = f"SELECT {KEY} FROM keys ORDER BY kid"  # noqa: S608
 FAULTS = (sqlite3.Error, UnicodeDecodeError)
 
 # Raised while a row is read that no server can have written.
-_DAMAGE = (sqlite3.Error, ValueError, TypeError, AttributeError, RecursionError)
-
-# Texts of terminations that are cached while rooms are read: most rooms have the same few.
-_TEXTS = 1024
+_DAMAGE = (sqlite3.Error, *DAMAGE)
 
 _PUT_STANDING = "INSERT OR REPLACE INTO standings VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _DROP_STANDING = "DELETE FROM standings WHERE room = ?"
@@ -220,15 +213,15 @@ class LedgerFile:
                     raise sqlite3.DatabaseError
                 self._read("sessions", _SESSIONS, check_session, [])
                 self._read("keys", _KEYS, check_key, [])
-                self._read("standings", _STANDINGS, _to_record, self._rooms)
-                self._read("answers", _ANSWERS, _to_answer, answers)
+                self._read("standings", _STANDINGS, to_record, self._rooms)
+                self._read("answers", _ANSWERS, to_answer, answers)
             except _DAMAGE as error:
                 raise self._unreadable(error, type(error).__name__) from None
             else:
                 return self._rooms, answers
             finally:
                 self._rooms = []
-                _to_terminations.cache_clear()
+                forget_texts()
 
     def _read(self, table: str, sql: str, convert: Callable[..., T], found: list[T]) -> None:
         rows = self._reader.execute(sql)
@@ -289,8 +282,8 @@ class LedgerFile:
                 if record is None:
                     self._db.execute(_DROP_STANDING, (room,))
                 else:
-                    self._db.execute(_PUT_STANDING, _from_record(room, record))
-            self._db.executemany(_PUT_ANSWER, map(_from_answer, answers))
+                    self._db.execute(_PUT_STANDING, from_record(room, record))
+            self._db.executemany(_PUT_ANSWER, map(from_answer, answers))
             if answers:
                 newest = max(answer.at for answer in answers)
                 self._db.execute(_DROP_ANSWERS, (newest - REMEMBERED_SECONDS,))
@@ -329,117 +322,3 @@ def words(error: Exception) -> str:
 
 def _connect(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(path, timeout=PATIENCE, isolation_level=None, check_same_thread=False)
-
-
-def _from_record(room: str, record: Record) -> tuple[Any, ...]:
-    logins = {
-        session: attrs.astuple(login, recurse=False) for session, login in record.logins.items()
-    }
-    terminations = [attrs.astuple(t, recurse=False) for t in record.terminations]
-    return (
-        room,
-        record.epoch,
-        record.floor,
-        record.touched,
-        record.notified,
-        strict_json.dumps(logins),
-        strict_json.dumps(terminations),
-        record.forgotten,
-        record.limit,
-    )
-
-
-def _to_record(
-    room: str,
-    epoch: int,
-    floor: int,
-    touched: float,
-    notified: float,
-    logins: str,
-    ends: str,
-    forgotten: int,
-    places: int | None,
-) -> tuple[str, Record]:
-    sessions, end = _decode(logins)
-    if end != len(logins) or a_whole(floor) > a_whole(epoch):
-        raise ValueError
-    # -1 means that no ended session is forgotten.
-    if forgotten != -1:
-        a_whole(forgotten)
-    if places is not None and a_whole(places) < 1:
-        raise ValueError
-    return a_name(room), Record(
-        epoch,
-        floor,
-        {a_name(session): _to_login(*login) for session, login in sessions.items()},
-        _to_terminations(ends),
-        a_number(touched),
-        a_number(notified),
-        forgotten,
-        places,
-    )
-
-
-def _parts(value: Login | Termination) -> tuple[Any, ...]:
-    return attrs.astuple(value, recurse=False)
-
-
-# `json.loads` without its set-up, which takes as long as decoding a small record.
-_decode = json.JSONDecoder().raw_decode
-
-
-def _to_login(
-    epoch: int,
-    since: float,
-    seen: float,
-    named: bool,
-    ended: int | None,
-    about: dict[str, Any] | None = None,
-) -> Login:
-    if named is not True and named is not False:
-        raise TypeError
-    if ended is not None and ended != RELEASED:
-        a_whole(ended)
-    if about is not None:
-        an_object(about)
-    return Login(a_whole(epoch), a_number(since), a_number(seen), named, ended, about)
-
-
-@functools.lru_cache(_TEXTS)
-def _to_terminations(text: str) -> tuple[Termination, ...]:
-    return tuple(_to_termination(*parts) for parts in json.loads(text))
-
-
-def _to_termination(epoch: int, reason: str, detail: dict[str, Any] | None) -> Termination:
-    if not isinstance(reason, str):
-        raise TypeError
-    # It could not be sent if it held a lone surrogate.
-    reason.encode()
-    if detail is not None:
-        an_object(detail)
-    return Termination(a_whole(epoch), reason, detail)
-
-
-def _from_answer(answer: Answer) -> tuple[Any, ...]:
-    members = attrs.asdict(answer)
-    if answer.asked is LAST_JOINED:
-        del members["asked"]
-    return members.pop("id"), members.pop("at"), strict_json.dumps(members)
-
-
-def _to_answer(id: str, at: float, answer: str) -> Answer:
-    members = {"asked": LAST_JOINED, "end": [], "ended": [], **json.loads(answer)}
-    if type(members["end"]) is not list or type(members["ended"]) is not list:
-        raise TypeError
-    found = Answer(id=id, at=a_number(at), **members)
-    for session in (found.asked, found.sender, *found.end, *found.ended):
-        if session is not None and session is not LAST_JOINED:
-            a_name(session)
-    if type(id) is not str or not id:
-        raise ValueError
-    return attrs.evolve(
-        found,
-        room=a_name(found.room),
-        epoch=a_whole(found.epoch),
-        terminated=a_whole(found.terminated),
-    )

@@ -1,0 +1,196 @@
+"""What a ledger stores of a room and of an answer: texts and numbers, for a file or a database.
+
+SQLite has a column for each part of a record. PostgreSQL has the whole of it in one text, a JSON
+object with the same parts. What is read is checked, and raises one of `DAMAGE`.
+"""
+
+import functools
+import json
+from typing import Any
+
+import attrs
+
+from .. import strict_json
+from ..core.logins import RELEASED, Login, Record, Termination
+from ..core.notify import LAST_JOINED, Answer
+from .checks import a_name, a_number, a_whole, an_object
+
+# Raised while something is read that no server can have written.
+DAMAGE = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
+
+# Texts of terminations that are cached while rooms are read: most rooms have the same few.
+_TEXTS = 1024
+
+
+def from_record(room: str, record: Record) -> tuple[Any, ...]:
+    """Return the columns of SQLite."""
+    return (
+        room,
+        record.epoch,
+        record.floor,
+        record.touched,
+        record.notified,
+        strict_json.dumps(_from_logins(record)),
+        strict_json.dumps(_from_terminations(record)),
+        record.forgotten,
+        record.limit,
+    )
+
+
+def to_record(
+    room: str,
+    epoch: int,
+    floor: int,
+    touched: float,
+    notified: float,
+    logins: str,
+    ends: str,
+    forgotten: int,
+    places: int | None,
+) -> tuple[str, Record]:
+    """Read the columns of SQLite."""
+    sessions, end = _decode(logins)
+    if end != len(logins):
+        raise ValueError
+    terminations = _to_terminations(ends)
+    return a_name(room), _record(
+        epoch, floor, touched, notified, sessions, terminations, forgotten, places
+    )
+
+
+def record_to_text(record: Record) -> str:
+    """Return the whole of a record as a JSON object."""
+    return strict_json.dumps(
+        {
+            "epoch": record.epoch,
+            "floor": record.floor,
+            "touched": record.touched,
+            "notified": record.notified,
+            "logins": _from_logins(record),
+            "terminations": _from_terminations(record),
+            "forgotten": record.forgotten,
+            "limit": record.limit,
+        }
+    )
+
+
+def record_from_text(text: str) -> Record:
+    """Read a record; members that a newer version has added are ignored."""
+    found = json.loads(text)
+    return _record(
+        found["epoch"],
+        found["floor"],
+        found["touched"],
+        found["notified"],
+        found["logins"],
+        tuple(_to_termination(*parts) for parts in found["terminations"]),
+        found["forgotten"],
+        found["limit"],
+    )
+
+
+def _from_logins(record: Record) -> dict[str, tuple[Any, ...]]:
+    return {
+        session: attrs.astuple(login, recurse=False) for session, login in record.logins.items()
+    }
+
+
+def _from_terminations(record: Record) -> list[tuple[Any, ...]]:
+    return [attrs.astuple(each, recurse=False) for each in record.terminations]
+
+
+def _record(
+    epoch: int,
+    floor: int,
+    touched: float,
+    notified: float,
+    sessions: dict[str, list[Any]],
+    terminations: tuple[Termination, ...],
+    forgotten: int,
+    places: int | None,
+) -> Record:
+    if a_whole(floor) > a_whole(epoch):
+        raise ValueError
+    # -1 means that no ended session is forgotten.
+    if forgotten != -1:
+        a_whole(forgotten)
+    if places is not None and a_whole(places) < 1:
+        raise ValueError
+    return Record(
+        epoch,
+        floor,
+        {a_name(session): _to_login(*login) for session, login in sessions.items()},
+        terminations,
+        a_number(touched),
+        a_number(notified),
+        forgotten,
+        places,
+    )
+
+
+# `json.loads` without its set-up, which takes as long as decoding a small record.
+_decode = json.JSONDecoder().raw_decode
+
+
+def _to_login(
+    epoch: int,
+    since: float,
+    seen: float,
+    named: bool,
+    ended: int | None,
+    about: dict[str, Any] | None = None,
+) -> Login:
+    if named is not True and named is not False:
+        raise TypeError
+    if ended is not None and ended != RELEASED:
+        a_whole(ended)
+    if about is not None:
+        an_object(about)
+    return Login(a_whole(epoch), a_number(since), a_number(seen), named, ended, about)
+
+
+@functools.lru_cache(_TEXTS)
+def _to_terminations(text: str) -> tuple[Termination, ...]:
+    return tuple(_to_termination(*parts) for parts in json.loads(text))
+
+
+def forget_texts() -> None:
+    """Let go of what was cached while rooms were read."""
+    _to_terminations.cache_clear()
+
+
+def _to_termination(epoch: int, reason: str, detail: dict[str, Any] | None) -> Termination:
+    if not isinstance(reason, str):
+        raise TypeError
+    # It could not be sent if it held a lone surrogate.
+    reason.encode()
+    if detail is not None:
+        an_object(detail)
+    return Termination(a_whole(epoch), reason, detail)
+
+
+def from_answer(answer: Answer) -> tuple[str, float, str]:
+    """Return its id, its time, and the rest as a JSON object."""
+    members = attrs.asdict(answer)
+    if answer.asked is LAST_JOINED:
+        del members["asked"]
+    return members.pop("id"), members.pop("at"), strict_json.dumps(members)
+
+
+def to_answer(id: str, at: float, answer: str) -> Answer:
+    """Read what `from_answer` has returned."""
+    members = {"asked": LAST_JOINED, "end": [], "ended": [], **json.loads(answer)}
+    if type(members["end"]) is not list or type(members["ended"]) is not list:
+        raise TypeError
+    found = Answer(id=id, at=a_number(at), **members)
+    for session in (found.asked, found.sender, *found.end, *found.ended):
+        if session is not None and session is not LAST_JOINED:
+            a_name(session)
+    if type(id) is not str or not id:
+        raise ValueError
+    return attrs.evolve(
+        found,
+        room=a_name(found.room),
+        epoch=a_whole(found.epoch),
+        terminated=a_whole(found.terminated),
+    )
