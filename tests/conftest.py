@@ -1,8 +1,8 @@
 """Fixtures that start a real server on a port of the system's choice, and processes.
 
 And what runs where: tests that need a browser that takes long to start stay in one worker of
-pytest-xdist, and so do those of a file that share a browser or the demo. All others go wherever
-there is room.
+pytest-xdist, and so do those of a file that share a browser or the demo, and all that need
+PostgreSQL. All others go wherever there is room.
 """
 
 import os
@@ -17,6 +17,7 @@ from hypothesis import settings
 import sse_trio
 from sse_trio.ledger import Ledger
 
+from .postgres import postgres as postgres
 from .processes import run as run
 from .processes import serve as serve
 from .support import KEY, Start
@@ -61,9 +62,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     here = Path(__file__).parent
     for item in items:
         file = item.path.relative_to(here).as_posix()
-        is_sharing = not SHARED.isdisjoint(getattr(item, "fixturenames", ()))
+        names = getattr(item, "fixturenames", ())
+        chosen = item.callspec.params if hasattr(item, "callspec") else {}
+        is_sharing = not SHARED.isdisjoint(names)
+        if "postgres" in names or chosen.get("cluster") == "postgres":
+            item.add_marker(pytest.mark.xdist_group("postgres"))
+            item.add_marker(pytest.mark.slow)
         if is_sharing:
-            chosen = item.callspec.params if hasattr(item, "callspec") else {}
             item.add_marker(pytest.mark.xdist_group(chosen.get("browser", file)))
         if is_sharing or file in SLOW:
             item.add_marker(pytest.mark.slow)

@@ -62,7 +62,7 @@ def won(result: Result) -> Version:
 
 
 async def join(cluster: Cluster, name: str) -> Member:
-    engine = cluster.engine()
+    engine = await cluster.engine()
     await engine.register(name, address="10.0.0.1:8080", software="1.0")
     return Member(engine, name)
 
@@ -349,7 +349,7 @@ async def test_who_registers_begins_behind_the_last_entries(cluster: Cluster) ->
     a = await join(cluster, "a")
     await a.make("u1")
     await a.make("u2")
-    registered = await cluster.engine().register("b", address="", software="")
+    registered = await (await cluster.engine()).register("b", address="", software="")
     assert dict(registered.position) == {"a": 2}
     assert registered.identity == (await a.engine.poll({}, [], "a")).identity
 

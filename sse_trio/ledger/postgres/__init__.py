@@ -1,0 +1,37 @@
+"""The engine of a cluster in PostgreSQL: what several nodes share.
+
+Everything is in the schema `sse_trio` of a database, and every call is one call of a function
+there. It needs PostgreSQL 14 or newer, and psycopg 3: the extra `postgres`, which is imported
+only when such an engine is opened.
+"""
+
+import contextlib
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
+
+from ...errors import LedgerError
+
+if TYPE_CHECKING:
+    from .engine import PostgresEngine
+
+__all__ = ["open_engine"]
+
+
+@contextlib.asynccontextmanager
+async def open_engine(url: str, *, feed_url: str | None = None) -> AsyncIterator["PostgresEngine"]:
+    """Open the database, and bring it to the present version.
+
+    `feed_url` is another way to the same database, past a pooler that carries no notifications.
+
+    Raises:
+        LedgerError: psycopg is not installed, or the database cannot be reached, is too old, is of
+            a newer version, or may not be written; the message says what to do.
+    """
+    try:
+        from .engine import PostgresEngine
+    except ImportError as error:
+        raise LedgerError(
+            f'a ledger in PostgreSQL needs psycopg: pip install "sse-trio[postgres]" ({error})'
+        ) from None
+    async with PostgresEngine.open(url, feed_url=feed_url) as engine:
+        yield engine

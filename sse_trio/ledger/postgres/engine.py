@@ -1,0 +1,283 @@
+"""The database, as one node has it.
+
+Three connections: one commits, one reads the log and is told when there is something in it, one
+reads rooms. So a commit that waits for its standby keeps nobody from reading.
+"""
+
+import contextlib
+import json
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from typing import Any, LiteralString
+
+import psycopg
+import trio
+from psycopg import sql
+
+from ...errors import LedgerError
+from ..cluster.engine import (
+    MAX_ENTRIES,
+    Batch,
+    Committed,
+    EngineError,
+    Entry,
+    Identity,
+    Node,
+    Poll,
+    Registered,
+    Told,
+)
+from ..proposals import Lost, Repeated, Result, Version, Versioned, Won
+from ..rows import DAMAGE, from_answer, record_from_text, record_to_text, to_answer
+from .line import Connection, Line, connect, words
+from .schema import prepare
+from .settings import Settings
+
+Row = tuple[Any, ...]
+
+# Rows that one call deletes at most: so each of them is short.
+_TRIMMED = 10_000
+
+# Seconds for making the schema.
+_PREPARING = 60.0
+
+_COMMIT = (
+    "SELECT won, won_counts, others, wall, identity FROM sse_trio.commit(%s, %s, %s, %s::text[], "
+    "%s::bigint[], %s::text[], %s::bigint[], %s::text[], %s::bigint[], %s::float8[], %s::text[], "
+    "%s::float8[], %s::text[])"
+)
+_HINT = b"SELECT pg_notify('sse_trio', '')"
+_REGISTER = "SELECT sse_trio.register(%s, %s, %s), sse_trio.identity(), sse_trio.wall()"
+_POLL = (
+    "SELECT entries, nodes, told, wall, identity "
+    "FROM sse_trio.poll(%s::jsonb, %s::bigint[], %s, %s)"
+)
+_READ = "SELECT these, identity FROM sse_trio.read(%s::text[])"
+_REPORT = (
+    "SELECT sse_trio.report(%s, %s::jsonb, %s::text[], %s::bigint[], %s::text[], %s::bigint[], "
+    "%s::bigint[], %s::boolean[])"
+)
+
+
+class PostgresEngine:
+    """Calls of the database's functions; made by :meth:`open`."""
+
+    def __init__(self, settings: Settings, feed: Settings) -> None:
+        self._settings = settings
+        self._node: str | None = None
+        self._writer = Line(settings.parameters(commits=True))
+        self._feed = Line(feed.parameters(), self._listen)
+        self._reader = Line(settings.parameters())
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def open(
+        cls, url: str, *, feed_url: str | None = None, **settings: Any
+    ) -> AsyncIterator["PostgresEngine"]:
+        """Make the schema if there is none, and close the connections at the end.
+
+        Raises:
+            LedgerError: the database cannot be used; the message says what to do.
+        """
+        chosen = Settings(url, **settings)
+        engine = cls(chosen, Settings(feed_url or url, **settings))
+        await engine._prepare(chosen)
+        try:
+            yield engine
+        finally:
+            for line in (engine._writer, engine._feed, engine._reader):
+                line.drop()
+
+    async def _prepare(self, settings: Settings) -> None:
+        def make() -> None:
+            with contextlib.closing(connect(settings.parameters())) as connection:
+                prepare(connection)
+
+        try:
+            with trio.fail_after(_PREPARING):
+                await trio.to_thread.run_sync(make, abandon_on_cancel=True)
+        except psycopg.Error as error:
+            raise LedgerError(f"cannot open the ledger's database: {words(error)}") from None
+        except EngineError as error:
+            raise LedgerError(f"cannot open the ledger: {error}") from None
+        except trio.TooSlowError:
+            raise LedgerError("cannot open the ledger's database: it takes too long") from None
+
+    def _listen(self, connection: Connection) -> None:
+        """Ask for the hints that others give, and for the reports about this node's batches."""
+        if "options" not in connection.info.get_parameters():
+            return  # the pooler would give them to whoever uses the connection then
+        channels = ["sse_trio"]
+        if self._node is not None:
+            channels += _first(connection, "SELECT sse_trio.channel(%s)", self._node)
+        for channel in channels:
+            connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
+
+    async def register(self, node: str, *, address: str, software: str) -> Registered:
+        """See `Engine.register`."""
+        row = await self._ask(self._writer, _REGISTER, node, address, software)
+        self._node = node
+        # It listens for this node when it is made anew.
+        self._feed.drop()
+        return Registered(json.loads(row[0]), _identity(row[1]), row[2])
+
+    async def commit(self, batch: Batch) -> Committed:
+        """See `Engine.commit`."""
+
+        def write(connection: Connection) -> Committed:
+            with _checked():
+                return _committed(batch, _first(connection, _COMMIT, *_parameters(batch)))
+
+        # Apart from the commit, and after it: inside, a notification holds a lock that all
+        # databases of the server share, until the disk and the standby have the transaction.
+        hint = _HINT if batch.writes else None
+        return await self._writer.call(write, self._settings.committing, hint)
+
+    async def poll(self, position: Mapping[str, int], told: Collection[int], node: str) -> Poll:
+        """See `Engine.poll`."""
+        known = json.dumps(dict(position))
+        row = await self._ask(self._feed, _POLL, known, list(told), node, MAX_ENTRIES)
+        entries, nodes, counts = (json.loads(part) if part else [] for part in row[:3])
+        return Poll(
+            [Entry(w, n, dict(zip(rooms, epochs, strict=True))) for w, n, rooms, epochs in entries],
+            [Node(*parts) for parts in nodes],
+            [Told(*parts) for parts in counts],
+            _identity(row[4]),
+            row[3],
+        )
+
+    async def anchored(self, position: Mapping[str, int]) -> bool:
+        """See `Engine.anchored`."""
+        known = json.dumps(dict(position))
+        row = await self._ask(self._feed, "SELECT sse_trio.anchored(%s::jsonb)", known)
+        return bool(row[0])
+
+    async def hinted(self) -> None:
+        """See `Engine.hinted`. It returns, too, when its connection is lost."""
+        await self._feed.heard()
+
+    async def report(self, node: str, applied: Mapping[str, int], told: Sequence[Told]) -> None:
+        """See `Engine.report`."""
+        await self._ask(
+            self._feed,
+            _REPORT,
+            node,
+            json.dumps(dict(applied)),
+            [each.writer for each in told],
+            [each.seq for each in told],
+            [each.node for each in told],
+            [each.terminated for each in told],
+            [each.acked for each in told],
+            [each.settled for each in told],
+        )
+
+    async def read(self, rooms: Collection[str]) -> tuple[Mapping[str, Versioned], Identity]:
+        """See `Engine.read`."""
+
+        def read(connection: Connection) -> tuple[Mapping[str, Versioned], Identity]:
+            row = _first(connection, _READ, list(rooms))
+            found = json.loads(row[0]) if row[0] else {}
+            with _checked():
+                return {room: _versioned(found[room]) for room in found}, _identity(row[1])
+
+        return await self._reader.call(read, self._settings.patience)
+
+    async def expel(self, node: str, beat: int) -> bool:
+        """See `Engine.expel`."""
+        row = await self._ask(self._feed, "SELECT sse_trio.expel(%s, %s)", node, beat)
+        return bool(row[0])
+
+    async def set_draining(self, node: str) -> None:
+        """See `Engine.set_draining`."""
+        change: LiteralString = "UPDATE sse_trio.nodes SET draining = true WHERE node = %s"
+        await self._ask(self._writer, change, node)
+
+    async def deregister(self, node: str) -> None:
+        """See `Engine.deregister`."""
+        await self._ask(self._writer, "DELETE FROM sse_trio.nodes WHERE node = %s", node)
+
+    async def overdue(self, before: float, limit: int) -> Mapping[str, Version]:
+        """See `Engine.overdue`."""
+        row = await self._ask(self._reader, "SELECT sse_trio.overdue(%s, %s)", before, limit)
+        found = json.loads(row[0]) if row[0] else []
+        return {room: Version(*version) for room, *version in found}
+
+    async def trim(self, before: float) -> None:
+        """See `Engine.trim`. If another node is at it, it is left to that one."""
+        more = True
+        while more:
+            row = await self._ask(self._reader, "SELECT sse_trio.trim(%s, %s)", before, _TRIMMED)
+            more = row[0]
+
+    async def _ask(self, line: Line, statement: LiteralString, *parameters: Any) -> Row:
+        return await line.call(
+            lambda connection: _first(connection, statement, *parameters), self._settings.patience
+        )
+
+
+def _first(connection: Connection, statement: LiteralString, *parameters: Any) -> Row:
+    """Return the first row of a statement's result; nothing if it has none."""
+    cursor = connection.execute(statement, parameters)
+    return (cursor.description and cursor.fetchone()) or ()
+
+
+@contextlib.contextmanager
+def _checked() -> Iterator[None]:
+    """Say of what no node can have written that it is damaged."""
+    try:
+        yield
+    except DAMAGE as error:
+        # The error's own text may quote what is stored.
+        raise EngineError(f"the database is damaged ({type(error).__name__})") from None
+
+
+def _parameters(batch: Batch) -> Row:
+    """Return what the function `commit` takes: a column for each part of the writes."""
+    writes = batch.writes
+    answers = [None if w.answer is None else from_answer(w.answer) for w in writes]
+    return (
+        batch.writer,
+        batch.seq,
+        batch.renews,
+        [w.room for w in writes],
+        [w.expected and w.expected.count for w in writes],
+        [w.expected and w.expected.writer for w in writes],
+        [w.expected and w.expected.seq for w in writes],
+        [None if w.record is None else record_to_text(w.record) for w in writes],
+        [-1 if w.record is None else w.record.epoch for w in writes],
+        [None if w.record is None else float(w.record.touched) for w in writes],
+        [a and a[0] for a in answers],
+        [a and float(a[1]) for a in answers],
+        [a and a[2] for a in answers],
+    )
+
+
+def _committed(batch: Batch, row: Row) -> Committed:
+    won, counts, others, wall, identity = row
+    count_of = dict(zip(won, counts, strict=True))
+    told = json.loads(others) if others else {}
+
+    def result(room: str) -> Result:
+        if room not in count_of:
+            return _other(told[room])
+        count = count_of[room]
+        return Won(None if count is None else Version(count, batch.writer, batch.seq))
+
+    return Committed([result(w.room) for w in batch.writes], _identity(identity), wall)
+
+
+def _other(parts: list[Any] | None) -> Result:
+    """Read what the function `commit` says of a write that has not won."""
+    if parts is None or len(parts) == 4:
+        return Lost(None if parts is None else _versioned(parts))
+    *answer, writer, seq = parts
+    return Repeated(to_answer(*answer), writer, seq)
+
+
+def _versioned(parts: list[Any]) -> Versioned:
+    count, writer, seq, text = parts
+    return Versioned(Version(count, writer, seq), record_from_text(text))
+
+
+def _identity(parts: list[str]) -> Identity:
+    system, timeline = parts
+    return Identity(system, int(timeline, 16))

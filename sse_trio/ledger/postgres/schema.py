@@ -1,0 +1,101 @@
+"""The schema of the database: brought to the present version, by one node at a time.
+
+A newer schema says how old a node may be that still uses it: so nodes of two versions can run
+beside each other while they are replaced one by one.
+"""
+
+import logging
+from collections.abc import Sequence
+from importlib import resources
+from typing import LiteralString
+
+from ...errors import LedgerError
+from .line import Connection
+
+logger = logging.getLogger("sse_trio")
+
+# Each brings a database from the version of its index to the next.
+MIGRATIONS: Sequence[str] = ("schema.sql",)
+
+OLDEST_SERVER = 14
+
+# Held by who migrates ("sseT").
+_LOCK = 0x73736554
+
+_EXISTS = "SELECT to_regclass('sse_trio.cluster') IS NOT NULL"
+_VERSION = "SELECT schema, min_version FROM sse_trio.cluster"
+
+# In a failover, what was acknowledged may be gone: each with its reason.
+_RISKS: Sequence[tuple[LiteralString, str]] = (
+    (
+        "SELECT current_setting('synchronous_commit') IN ('off', 'local')",
+        "synchronous_commit does not wait for the disk or the standby",
+    ),
+    (
+        """
+        SELECT current_setting('synchronous_standby_names') = ''
+            AND EXISTS (SELECT FROM pg_stat_replication)
+        """,
+        "it has standbys, and synchronous_standby_names is empty",
+    ),
+    ("SELECT current_setting('fsync') = 'off'", "fsync is off"),
+)
+
+
+def prepare(connection: Connection) -> None:
+    """Make the schema, or bring it to the present version; warn of what breaks the promise.
+
+    Raises:
+        LedgerError: the server is too old, or the schema of a newer version.
+        psycopg.Error: it cannot be written.
+    """
+    _check_server(connection)
+    if _version(connection) < len(MIGRATIONS):
+        with connection.transaction():
+            connection.execute("SET LOCAL statement_timeout = 0")
+            connection.execute("SET LOCAL lock_timeout = 0")
+            connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+            _migrate(connection, _version(connection))
+    for question, risk in _RISKS:
+        if connection.execute(question).fetchone() == (True,):
+            logger.warning("the ledger's database may lose what it has acknowledged: %s", risk)
+
+
+def _check_server(connection: Connection) -> None:
+    if connection.info.server_version < OLDEST_SERVER * 10_000:
+        raise LedgerError(f"the ledger needs PostgreSQL {OLDEST_SERVER} or newer")
+    if connection.info.parameter_status("server_encoding") != "UTF8":
+        raise LedgerError("the ledger needs a database in UTF8: create one with ENCODING 'UTF8'")
+
+
+def _version(connection: Connection) -> int:
+    """Return the version of the schema, 0 if there is none."""
+    if connection.execute(_EXISTS).fetchone() != (True,):
+        return 0
+    row = connection.execute(_VERSION).fetchone()
+    if row is None:
+        raise LedgerError("the ledger's database is damaged: its table cluster is empty")
+    version: int
+    oldest: int
+    version, oldest = row
+    if oldest > len(MIGRATIONS):
+        raise LedgerError(
+            f"the ledger's database is of version {version}, which needs {oldest}, and this "
+            f"sse_trio knows only {len(MIGRATIONS)}: use a newer sse_trio, or another database"
+        )
+    return version
+
+
+def _migrate(connection: Connection, version: int) -> None:
+    if connection.execute("SELECT to_regnamespace('sse_trio') IS NULL").fetchone() == (True,):
+        # It may have been made for a user who must not make one.
+        connection.execute("CREATE SCHEMA sse_trio")
+    for name in MIGRATIONS[version:]:
+        # Without parameters, it may be several statements.
+        connection.execute(resources.files(__package__).joinpath(name).read_bytes())
+    if version == 0:
+        connection.execute(
+            "INSERT INTO sse_trio.cluster (schema, min_version) VALUES (%s, 1)", (len(MIGRATIONS),)
+        )
+    else:
+        connection.execute("UPDATE sse_trio.cluster SET schema = %s", (len(MIGRATIONS),))

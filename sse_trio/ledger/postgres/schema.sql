@@ -1,0 +1,421 @@
+-- Version 1 of what nodes share. What has been released is never changed: it is somebody's
+-- database. A later version is a file of its own, which begins where this one ends.
+--
+-- Names are compared by their bytes, whatever the database's own order is: so every node and every
+-- plan takes locks in the same order. `text` cannot hold U+0000, and no name may have it; where a
+-- room's record holds one, JSON has escaped it, so a record is `text` and never `jsonb`.
+
+CREATE TABLE sse_trio.cluster (
+    one_row boolean PRIMARY KEY DEFAULT true CHECK (one_row),
+    incarnation uuid NOT NULL DEFAULT gen_random_uuid(),
+    schema integer NOT NULL,        -- the number of the last file that was run
+    min_version integer NOT NULL    -- the oldest that a node may know, and still take part
+);
+
+CREATE TABLE sse_trio.rooms (
+    room text COLLATE "C" PRIMARY KEY,
+    count bigint NOT NULL,          -- its version is (count, writer, seq)
+    writer text COLLATE "C" NOT NULL,
+    seq bigint NOT NULL,
+    touched double precision NOT NULL, -- Unix seconds
+    -- Indexed in the place of `touched`: it seldom changes, so that most updates touch no index.
+    day bigint NOT NULL GENERATED ALWAYS AS (floor(touched / 86400)) STORED,
+    record text NOT NULL            -- JSON
+) WITH (fillfactor = 80);
+CREATE INDEX rooms_by_day ON sse_trio.rooms (day);
+
+-- Rooms by name, not by a row each: a batch is one entry. Time alone trims it.
+CREATE TABLE sse_trio.log (
+    writer text COLLATE "C" NOT NULL,
+    seq bigint NOT NULL,
+    at double precision NOT NULL,   -- the engine's clock, in Unix seconds
+    rooms text[] COLLATE "C" NOT NULL,
+    epochs bigint[] NOT NULL,       -- -1: the room was forgotten
+    counts bigint[] NOT NULL,       -- NULL: the room was forgotten
+    PRIMARY KEY (writer, seq)
+) WITH (fillfactor = 60);
+
+CREATE TABLE sse_trio.answers (
+    id text COLLATE "C" PRIMARY KEY,
+    at double precision NOT NULL,
+    answer text NOT NULL,           -- JSON
+    writer text COLLATE "C" NOT NULL,
+    seq bigint NOT NULL
+);
+
+CREATE TABLE sse_trio.nodes (
+    node text COLLATE "C" PRIMARY KEY,
+    beat bigint NOT NULL DEFAULT 0,
+    applied jsonb NOT NULL DEFAULT '{}',
+    draining boolean NOT NULL DEFAULT false,
+    address text NOT NULL,
+    software text NOT NULL
+) WITH (fillfactor = 20);
+
+-- Not in the write-ahead log: after a crash, what was told is not known.
+CREATE UNLOGGED TABLE sse_trio.told (
+    writer text COLLATE "C" NOT NULL,
+    seq bigint NOT NULL,
+    node text COLLATE "C" NOT NULL,
+    terminated bigint NOT NULL,
+    acked bigint NOT NULL,
+    settled boolean NOT NULL,
+    at double precision NOT NULL,
+    PRIMARY KEY (writer, seq, node)
+);
+
+CREATE FUNCTION sse_trio.wall() RETURNS double precision
+LANGUAGE sql VOLATILE AS $$ SELECT extract(epoch FROM clock_timestamp())::double precision $$;
+
+-- Which engine this is: asked with every call, for behind a pooler it may change between two. On a
+-- standby this raises an error.
+CREATE FUNCTION sse_trio.identity() RETURNS text[]
+LANGUAGE sql VOLATILE AS $$
+    SELECT ARRAY[
+        (SELECT system_identifier::text FROM pg_control_system()),
+        substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8)
+    ]
+$$;
+
+-- Where a node listens for reports about its own entries.
+CREATE FUNCTION sse_trio.channel(node text) RETURNS text
+LANGUAGE sql IMMUTABLE AS $$ SELECT 'sse_trio.' || md5(node) $$;
+
+-- The writers that the log has entries of, by a look for each and not for each entry.
+CREATE FUNCTION sse_trio.writers() RETURNS TABLE (writer text)
+LANGUAGE sql STABLE AS $$
+    WITH RECURSIVE found (writer) AS (
+        SELECT min(l.writer) FROM sse_trio.log l
+        UNION ALL
+        SELECT (SELECT min(l.writer) FROM sse_trio.log l WHERE l.writer > f.writer)
+            FROM found f WHERE f.writer IS NOT NULL
+    )
+    SELECT f.writer FROM found f WHERE f.writer IS NOT NULL
+$$;
+
+CREATE FUNCTION sse_trio.register(me text, address text, software text, OUT known text)
+LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+    INSERT INTO sse_trio.nodes (node, address, software) VALUES (me, address, software)
+        ON CONFLICT DO NOTHING;
+    IF NOT FOUND OR EXISTS (SELECT FROM sse_trio.log l WHERE l.writer = me) THEN
+        RAISE EXCEPTION 'the name of a node was used before' USING ERRCODE = 'SS002';
+    END IF;
+    SELECT coalesce(json_object_agg(w.writer, l.seq), '{}') INTO known
+        FROM sse_trio.writers() w
+        CROSS JOIN LATERAL (SELECT max(seq) AS seq FROM sse_trio.log WHERE writer = w.writer) l;
+END $$;
+
+-- A batch: one transaction, in one call. It compares versions, and knows no rule about sessions.
+--
+-- No two of them deadlock, because each waits for locks in one order only, and what it waits for
+-- is held only by those that are further on:
+--   1. the log's entry, held by nobody but an earlier attempt at the same batch;
+--   2. the node's own row, which somebody may be removing: who does, holds nothing else;
+--   3. rooms that there are, by name;
+--   4. rooms that it makes, by name. It waits for who makes or removes the same one. Who makes it
+--      is in step 4 too, or beyond; who removes it is beyond step 5, and waits for nothing;
+--   5. answers, by id.
+-- `trim` holds old answers and entries, and waits for nobody.
+CREATE FUNCTION sse_trio.commit(
+    me text,
+    number bigint,
+    renews boolean,
+    names text[],               -- for each write: its room;
+    old_counts bigint[],        -- the expected version, NULL if there must be no such room;
+    old_writers text[],
+    old_seqs bigint[],
+    records text[],             -- the new record, NULL to forget the room;
+    new_epochs bigint[],
+    new_touched double precision[],
+    ids text[],                 -- the answer, NULL if there is none
+    ats double precision[],
+    texts text[],
+    OUT won text[],             -- the rooms that have won,
+    OUT won_counts bigint[],    -- each with its count, NULL if it was forgotten
+    OUT others text,            -- JSON, for each of the others, what it is told; NULL if all won
+    OUT wall double precision,
+    OUT identity text[]
+)
+LANGUAGE plpgsql VOLATILE
+-- The same plans at every size of the tables: from the keys.
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+AS $$
+DECLARE
+    winners bigint[];   -- places in the batch
+    made bigint[];
+    answered bigint[];
+    repeated bigint[] := '{}';
+BEGIN
+    wall := sse_trio.wall();
+    INSERT INTO sse_trio.log VALUES (me, number, wall, '{}', '{}', '{}') ON CONFLICT DO NOTHING;
+    IF NOT FOUND THEN
+        -- This batch was written before. That something is written again makes this transaction
+        -- wait for the standby: the first may be visible here, and its standby still without it.
+        UPDATE sse_trio.log l SET at = l.at WHERE l.writer = me AND l.seq = number
+            RETURNING l.rooms, l.counts INTO won, won_counts;
+        IF NOT FOUND THEN
+            RAISE EXCEPTION 'an entry of the log was trimmed' USING ERRCODE = 'serialization_failure';
+        END IF;
+    ELSE
+        -- Who is removing this row waits until this transaction is over, or this one for that.
+        IF renews THEN
+            UPDATE sse_trio.nodes SET beat = beat + 1 WHERE node = me;
+        ELSE
+            PERFORM FROM sse_trio.nodes WHERE node = me FOR KEY SHARE;
+        END IF;
+        IF NOT FOUND THEN
+            RAISE EXCEPTION 'expelled' USING ERRCODE = 'SS001';
+        END IF;
+
+        winners := ARRAY(
+            SELECT w.place
+            FROM (
+                SELECT r.room, r.count, r.writer, r.seq FROM sse_trio.rooms r
+                WHERE r.room = ANY (names) ORDER BY r.room FOR UPDATE
+            ) r
+            JOIN unnest(names, old_counts, old_writers, old_seqs)
+                WITH ORDINALITY w (room, count, writer, seq, place) ON w.room = r.room
+            WHERE (w.count, w.writer, w.seq) = (r.count, r.writer, r.seq)
+        );
+
+        IF array_position(old_counts, NULL) IS NOT NULL THEN
+            WITH made AS (
+                INSERT INTO sse_trio.rooms AS r (room, count, writer, seq, touched, record)
+                SELECT w.room, (wall * 1e6)::bigint, me, number,
+                    coalesce(w.touched, 0), coalesce(w.record, '')
+                FROM unnest(names, old_counts, new_touched, records) w (room, count, touched, record)
+                WHERE w.count IS NULL
+                ORDER BY w.room COLLATE "C"
+                ON CONFLICT DO NOTHING
+                RETURNING r.room
+            )
+            SELECT coalesce(array_agg(w.place), '{}') INTO made
+            FROM made m JOIN unnest(names) WITH ORDINALITY w (room, place) ON w.room = m.room;
+            winners := winners || made;
+        END IF;
+
+        answered := ARRAY(
+            SELECT w.place FROM unnest(ids) WITH ORDINALITY w (id, place)
+            WHERE w.id IS NOT NULL AND w.place = ANY (winners)
+        );
+        IF answered <> '{}' THEN
+            WITH kept AS (
+                INSERT INTO sse_trio.answers AS a (id, at, answer, writer, seq)
+                SELECT w.id, w.at, w.answer, me, number
+                FROM unnest(ids, ats, texts) WITH ORDINALITY w (id, at, answer, place)
+                WHERE w.place = ANY (answered)
+                ORDER BY w.id COLLATE "C", w.place
+                ON CONFLICT DO NOTHING
+                RETURNING a.id
+            ), firsts AS (
+                SELECT min(w.place) AS place
+                FROM unnest(ids) WITH ORDINALITY w (id, place) JOIN kept k ON k.id = w.id
+                WHERE w.place = ANY (answered) GROUP BY w.id
+            )
+            SELECT coalesce(array_agg(p.place), '{}') INTO repeated
+            FROM unnest(answered) p (place) WHERE p.place NOT IN (SELECT f.place FROM firsts f);
+            winners := ARRAY(
+                SELECT p.place FROM unnest(winners) p (place) WHERE p.place <> ALL (repeated)
+            );
+        END IF;
+
+        UPDATE sse_trio.rooms r
+        SET count = r.count + 1, writer = me, seq = number, touched = w.touched, record = w.record
+        FROM unnest(names, old_counts, new_touched, records)
+            WITH ORDINALITY w (room, count, touched, record, place)
+        WHERE r.room = w.room AND w.place = ANY (winners)
+            AND w.count IS NOT NULL AND w.record IS NOT NULL;
+
+        IF repeated <> '{}' OR array_position(records, NULL) IS NOT NULL THEN
+            DELETE FROM sse_trio.rooms r
+            USING unnest(names, records) WITH ORDINALITY w (room, record, place)
+            WHERE r.room = w.room AND (
+                w.place = ANY (winners) AND w.record IS NULL
+                OR w.place = ANY (repeated) AND w.place = ANY (made)
+            );
+        END IF;
+
+        UPDATE sse_trio.log l
+        SET rooms = w.rooms, epochs = w.epochs, counts = w.counts
+        FROM (
+            SELECT coalesce(array_agg(w.room), '{}') AS rooms,
+                coalesce(array_agg(w.epoch), '{}') AS epochs,
+                coalesce(array_agg(
+                    CASE WHEN w.epoch >= 0 THEN coalesce(w.count + 1, (wall * 1e6)::bigint) END
+                ), '{}') AS counts
+            FROM unnest(names, new_epochs, old_counts)
+                WITH ORDINALITY w (room, epoch, count, place)
+            WHERE w.place = ANY (winners)
+        ) w
+        WHERE l.writer = me AND l.seq = number
+        RETURNING l.rooms, l.counts INTO won, won_counts;
+    END IF;
+
+    IF cardinality(won) < cardinality(names) THEN
+        SELECT json_object_agg(w.room, CASE
+                WHEN a.id IS NOT NULL THEN json_build_array(a.id, a.at, a.answer, a.writer, a.seq)
+                WHEN r.room IS NOT NULL THEN json_build_array(r.count, r.writer, r.seq, r.record)
+            END) INTO others
+        FROM unnest(names, ids) w (room, id)
+        LEFT JOIN sse_trio.answers a ON a.id = w.id
+        LEFT JOIN sse_trio.rooms r ON r.room = w.room
+        WHERE w.room <> ALL (won);
+    END IF;
+    identity := sse_trio.identity();
+END $$;
+
+CREATE FUNCTION sse_trio.poll(
+    known jsonb,
+    numbers bigint[],
+    me text,
+    most integer,
+    OUT entries text,
+    OUT nodes text,
+    OUT told text,
+    OUT wall double precision,
+    OUT identity text[]
+)
+LANGUAGE plpgsql STABLE  -- STABLE: all of it in one snapshot
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off
+AS $$
+BEGIN
+    SELECT json_agg(json_build_array(e.writer, e.seq, e.rooms, e.epochs)) INTO entries
+    FROM (
+        SELECT w.writer, l.seq, l.rooms, l.epochs
+        FROM sse_trio.writers() w
+        CROSS JOIN LATERAL (
+            SELECT l.seq, l.rooms, l.epochs FROM sse_trio.log l
+            WHERE l.writer = w.writer
+                AND l.seq > coalesce((known ->> w.writer)::bigint, 0)
+            ORDER BY l.seq LIMIT most
+        ) l
+        ORDER BY w.writer COLLATE "C", l.seq LIMIT most
+    ) e;
+    SELECT json_agg(
+        json_build_array(n.node, n.beat, n.applied, n.draining, n.address, n.software)
+        ORDER BY n.node
+    ) INTO nodes FROM sse_trio.nodes n;
+    IF numbers <> '{}' THEN
+        SELECT json_agg(
+            json_build_array(t.writer, t.seq, t.node, t.terminated, t.acked, t.settled)
+            ORDER BY t.seq, t.node
+        ) INTO told FROM sse_trio.told t WHERE t.writer = me AND t.seq = ANY (numbers);
+    END IF;
+    wall := sse_trio.wall();
+    identity := sse_trio.identity();
+END $$;
+
+CREATE FUNCTION sse_trio.anchored(known jsonb) RETURNS boolean
+LANGUAGE sql STABLE AS $$
+    SELECT NOT EXISTS (
+        SELECT FROM jsonb_each_text(known) p
+        WHERE p.value::bigint > 0 AND NOT EXISTS (
+            SELECT FROM sse_trio.log l WHERE l.writer = p.key AND l.seq = p.value::bigint
+        )
+    )
+$$;
+
+CREATE FUNCTION sse_trio.report(
+    me text,
+    new_applied jsonb,
+    writers text[],
+    seqs bigint[],
+    about text[],
+    terminated bigint[],
+    acked bigint[],
+    settled boolean[]
+) RETURNS void
+LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    old_applied jsonb;
+BEGIN
+    -- Who is in a hurry waits for what others have applied, and a crash only delays it.
+    PERFORM set_config('synchronous_commit', 'off', true);
+    SELECT n.applied INTO old_applied FROM sse_trio.nodes n WHERE n.node = me FOR NO KEY UPDATE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'expelled' USING ERRCODE = 'SS001';
+    END IF;
+    UPDATE sse_trio.nodes SET applied = new_applied WHERE node = me;
+    INSERT INTO sse_trio.told
+        SELECT w.*, sse_trio.wall()
+        FROM unnest(writers, seqs, about, terminated, acked, settled) w
+        ON CONFLICT (writer, seq, node) DO UPDATE SET
+            terminated = excluded.terminated,
+            acked = excluded.acked,
+            settled = excluded.settled,
+            at = excluded.at;
+    -- Nothing is waited for at this commit, so the lock that a notification takes is a short one.
+    PERFORM pg_notify(sse_trio.channel(w.writer), '') FROM (
+        SELECT n.key FROM jsonb_each(new_applied) n
+            WHERE old_applied -> n.key IS DISTINCT FROM n.value
+        UNION
+        SELECT unnest(writers)
+    ) w (writer)
+    WHERE w.writer <> me;
+END $$;
+
+CREATE FUNCTION sse_trio.read(names text[], OUT these text, OUT identity text[])
+LANGUAGE plpgsql STABLE
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off
+AS $$
+BEGIN
+    SELECT json_object_agg(r.room, json_build_array(r.count, r.writer, r.seq, r.record)) INTO these
+        FROM sse_trio.rooms r WHERE r.room = ANY (names);
+    identity := sse_trio.identity();
+END $$;
+
+CREATE FUNCTION sse_trio.expel(name text, seen bigint) RETURNS boolean
+LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+    DELETE FROM sse_trio.nodes n WHERE n.node = name AND n.beat = seen;
+    RETURN NOT EXISTS (SELECT FROM sse_trio.nodes n WHERE n.node = name);
+END $$;
+
+CREATE FUNCTION sse_trio.overdue(before double precision, most integer) RETURNS text
+LANGUAGE sql STABLE AS $$
+    SELECT json_agg(json_build_array(r.room, r.count, r.writer, r.seq)) FROM (
+        SELECT r.room, r.count, r.writer, r.seq FROM sse_trio.rooms r
+        WHERE r.day <= floor(before / 86400) AND r.touched < before
+        ORDER BY r.day, r.touched, r.room LIMIT most
+    ) r
+$$;
+
+-- At most so many rows of each kind; whether there are more. One node at a time.
+CREATE FUNCTION sse_trio.trim(before double precision, most integer) RETURNS boolean
+LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    old tid[];
+    more boolean := false;
+BEGIN
+    IF NOT pg_try_advisory_xact_lock(hashtext('sse_trio.trim')) THEN
+        RETURN false;
+    END IF;
+    old := ARRAY(
+        SELECT a.ctid FROM sse_trio.answers a WHERE a.at < before
+        LIMIT most FOR UPDATE SKIP LOCKED
+    );
+    DELETE FROM sse_trio.answers WHERE ctid = ANY (old);
+    more := more OR cardinality(old) = most;
+    old := ARRAY(
+        SELECT l.ctid FROM sse_trio.log l
+        WHERE l.at < before AND NOT (
+            l.seq = (SELECT max(m.seq) FROM sse_trio.log m WHERE m.writer = l.writer)
+            AND EXISTS (SELECT FROM sse_trio.nodes n WHERE n.node = l.writer)
+        )
+        LIMIT most FOR UPDATE OF l SKIP LOCKED
+    );
+    DELETE FROM sse_trio.log WHERE ctid = ANY (old);
+    more := more OR cardinality(old) = most;
+    old := ARRAY(
+        SELECT t.ctid FROM sse_trio.told t WHERE t.at < before
+        LIMIT most FOR UPDATE SKIP LOCKED
+    );
+    DELETE FROM sse_trio.told WHERE ctid = ANY (old);
+    RETURN more OR cardinality(old) = most;
+END $$;

@@ -1,0 +1,155 @@
+"""A real PostgreSQL for tests: started in a directory of its own, on a free port, and ended again.
+
+It refuses to run as root, so then it runs as the user `postgres`. Where there is none, tests that
+need one are skipped; with CI in the environment, they fail.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+import psycopg
+import pytest
+
+from .proxies import free_port
+
+DEADLINE = 60
+
+# Of the role `app`, which must show its password. All others are trusted.
+PASSWORD = "Hkn:Yh/u7 6'2$yh\\di<4"
+
+_HBA = """\
+host all app 127.0.0.1/32 scram-sha-256
+local all all trust
+host all all 127.0.0.1/32 trust
+"""
+
+
+def directory_of_programs() -> Path | None:
+    """Find the programs of a server."""
+    candidates = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+    if pg_config := shutil.which("pg_config"):
+        found = subprocess.run([pg_config, "--bindir"], capture_output=True, text=True, check=True)
+        candidates.insert(0, Path(found.stdout.strip()))
+    return next((path for path in candidates if (path / "initdb").exists()), None)
+
+
+@attrs.define(eq=False)
+class Server:
+    """A server, running or not."""
+
+    programs: Path
+    directory: Path
+    port: int = attrs.Factory(free_port)
+    settings: Mapping[str, object] = {}
+    _process: subprocess.Popen[bytes] | None = None
+
+    def url(self, database: str = "postgres", *, port: int | None = None) -> str:
+        return f"postgresql://postgres@127.0.0.1:{port or self.port}/{database}"
+
+    def connect(self, database: str = "postgres") -> psycopg.Connection[tuple[Any, ...]]:
+        return psycopg.connect(self.url(database), autocommit=True)
+
+    def create(self, database: str) -> str:
+        """Make a database; return its URL."""
+        with self.connect() as connection:
+            connection.execute(f'CREATE DATABASE "{database}" OWNER app'.encode())
+        return self.url(database)
+
+    def make(self) -> None:
+        self._run("initdb", "--pgdata", "data", "--encoding=UTF8", "--no-locale", "--no-sync")
+        (self.directory / "data/pg_hba.conf").write_text(_HBA)
+
+    def start(self) -> None:
+        settings = {
+            "listen_addresses": "127.0.0.1",
+            "port": self.port,
+            "unix_socket_directories": self.directory,
+            "max_connections": 200,
+            **self.settings,
+        }
+        arguments = [part for item in settings.items() for part in ("-c", "{}={}".format(*item))]
+        with (self.directory / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [self.programs / "postgres", "-D", "data", *arguments],
+                **self._as_user(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        self._wait()
+        with self.connect() as connection:
+            if connection.execute("SELECT FROM pg_roles WHERE rolname = 'app'").fetchone() is None:
+                role = psycopg.sql.SQL("CREATE ROLE app LOGIN PASSWORD {}").format(PASSWORD)
+                connection.execute(role)
+
+    def stop(self, how: signal.Signals = signal.SIGINT) -> None:
+        """End it: quickly, or with SIGQUIT as if it had crashed."""
+        if self._process is not None:
+            self._process.send_signal(how)
+            self._process.wait(DEADLINE)
+            self._process = None
+
+    def log(self) -> str:
+        return (self.directory / "log").read_text()
+
+    def _wait(self) -> None:
+        assert self._process is not None
+        deadline = time.monotonic() + DEADLINE
+        while True:
+            try:
+                return self.connect().close()
+            except psycopg.OperationalError:
+                assert self._process.poll() is None, self.log()
+                assert time.monotonic() < deadline, self.log()
+                time.sleep(0.02)
+
+    def _run(self, program: str, *arguments: str) -> None:
+        subprocess.run(
+            [self.programs / program, *arguments],
+            **self._as_user(),
+            check=True,
+            capture_output=True,
+        )
+
+    def _as_user(self) -> dict[str, Any]:
+        if os.getuid() != 0:
+            return {"cwd": self.directory}
+        return {
+            "cwd": self.directory,
+            "user": "postgres",
+            "group": "postgres",
+            "extra_groups": [],
+        }
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    """A server with default settings, so with every commit on the disk."""
+    programs = directory_of_programs()
+    if programs is None:
+        reason = "no PostgreSQL here: apt-get install postgresql"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    # Not below a directory that only root may enter.
+    directory = Path(tempfile.mkdtemp(prefix="sse-trio-postgres-", dir="/tmp"))
+    try:
+        if os.getuid() == 0:
+            shutil.chown(directory, "postgres", "postgres")
+        server = Server(programs, directory)
+        server.make()
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop(signal.SIGQUIT)
+    finally:
+        shutil.rmtree(directory)
