@@ -171,10 +171,14 @@ def _to_termination(epoch: int, reason: str, detail: dict[str, Any] | None) -> T
 
 def from_answer(answer: Answer) -> tuple[str, float, str]:
     """Return its id, its time, and the rest as a JSON object."""
-    members = attrs.asdict(answer)
+    members = {
+        field.name: getattr(answer, field.name)
+        for field in attrs.fields(Answer)
+        if field.name not in ("id", "at")
+    }
     if answer.asked is LAST_JOINED:
         del members["asked"]
-    return members.pop("id"), members.pop("at"), strict_json.dumps(members)
+    return answer.id, answer.at, strict_json.dumps(members)
 
 
 def to_answer(id: str, at: float, answer: str) -> Answer:

@@ -29,9 +29,9 @@ CREATE TABLE sse_trio.log (
     writer text COLLATE "C" NOT NULL,
     seq bigint NOT NULL,
     at double precision NOT NULL,   -- the engine's clock, in Unix seconds
+    -- Those that have won. Each room that is new begins to count with `at`, in microseconds.
     rooms text[] COLLATE "C" NOT NULL,
     epochs bigint[] NOT NULL,       -- -1: the room was forgotten
-    counts bigint[] NOT NULL,       -- NULL: the room was forgotten
     PRIMARY KEY (writer, seq)
 ) WITH (fillfactor = 60);
 
@@ -70,12 +70,13 @@ LANGUAGE sql VOLATILE AS $$ SELECT extract(epoch FROM clock_timestamp())::double
 -- Which engine this is: asked with every call, for behind a pooler it may change between two. On a
 -- standby this raises an error.
 CREATE FUNCTION sse_trio.identity() RETURNS text[]
-LANGUAGE sql VOLATILE AS $$
-    SELECT ARRAY[
-        (SELECT system_identifier::text FROM pg_control_system()),
+LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+    RETURN ARRAY[
+        (pg_control_system()).system_identifier::text,
         substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8)
-    ]
-$$;
+    ];
+END $$;
 
 -- Where a node listens for reports about its own entries.
 CREATE FUNCTION sse_trio.channel(node text) RETURNS text
@@ -106,6 +107,20 @@ BEGIN
         CROSS JOIN LATERAL (SELECT max(seq) AS seq FROM sse_trio.log WHERE writer = w.writer) l;
 END $$;
 
+-- The writes of a batch: a column for each part, in JSON.
+CREATE TYPE sse_trio.writes AS (
+    rooms text[],
+    counts bigint[],            -- the expected version, NULL if there must be no such room
+    writers text[],
+    seqs bigint[],
+    records text[],             -- the new record, NULL to forget the room
+    epochs bigint[],
+    touched double precision[],
+    ids text[],                 -- the answer, NULL if there is none
+    ats double precision[],
+    answers text[]
+);
+
 -- A batch: one transaction, in one call. It compares versions, and knows no rule about sessions.
 --
 -- No two of them deadlock, because each waits for locks in one order only, and what it waits for
@@ -121,46 +136,56 @@ CREATE FUNCTION sse_trio.commit(
     me text,
     number bigint,
     renews boolean,
-    names text[],               -- for each write: its room;
-    old_counts bigint[],        -- the expected version, NULL if there must be no such room;
-    old_writers text[],
-    old_seqs bigint[],
-    records text[],             -- the new record, NULL to forget the room;
-    new_epochs bigint[],
-    new_touched double precision[],
-    ids text[],                 -- the answer, NULL if there is none
-    ats double precision[],
-    texts text[],
-    OUT won text[],             -- the rooms that have won,
-    OUT won_counts bigint[],    -- each with its count, NULL if it was forgotten
+    writes json,                -- as `sse_trio.writes`
+    OUT won text[],             -- the rooms that have won
+    OUT first bigint,           -- the count of those of them that are new
     OUT others text,            -- JSON, for each of the others, what it is told; NULL if all won
     OUT wall double precision,
     OUT identity text[]
 )
 LANGUAGE plpgsql VOLATILE
--- The same plans at every size of the tables: from the keys.
+-- The same plans at every size of the tables: from the keys. What is switched off counts as dear
+-- where there is no other way, and to compile what seems dear takes longer than all the rest.
 SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off
+SET jit = off
 SET enable_hashjoin = off
 SET enable_mergejoin = off
 AS $$
 DECLARE
-    winners bigint[];   -- places in the batch
-    made bigint[];
-    answered bigint[];
-    repeated bigint[] := '{}';
+    names text[];
+    old_counts bigint[];
+    old_writers text[];
+    old_seqs bigint[];
+    records text[];
+    new_epochs bigint[];
+    new_touched double precision[];
+    ids text[];
+    ats double precision[];
+    texts text[];
+    -- By the place of a write in the batch: whether it wins, as far as is known; and whether its
+    -- id, if it has one, was not taken.
+    wins boolean[];
+    firsts boolean[];
+    rows bigint;
 BEGIN
     wall := sse_trio.wall();
-    INSERT INTO sse_trio.log VALUES (me, number, wall, '{}', '{}', '{}') ON CONFLICT DO NOTHING;
+    SELECT * INTO names, old_counts, old_writers, old_seqs, records, new_epochs, new_touched,
+        ids, ats, texts
+        FROM json_populate_record(NULL::sse_trio.writes, writes);
+    -- As if all of them were to win, which is the rule.
+    INSERT INTO sse_trio.log VALUES (me, number, wall, names, new_epochs) ON CONFLICT DO NOTHING;
     IF NOT FOUND THEN
         -- This batch was written before. That something is written again makes this transaction
         -- wait for the standby: the first may be visible here, and its standby still without it.
         UPDATE sse_trio.log l SET at = l.at WHERE l.writer = me AND l.seq = number
-            RETURNING l.rooms, l.counts INTO won, won_counts;
+            RETURNING l.rooms, (l.at * 1e6)::bigint INTO won, first;
         IF NOT FOUND THEN
             RAISE EXCEPTION 'an entry of the log was trimmed' USING ERRCODE = 'serialization_failure';
         END IF;
     ELSE
+        won := names;
+        first := (wall * 1e6)::bigint;
         -- Who is removing this row waits until this transaction is over, or this one for that.
         IF renews THEN
             UPDATE sse_trio.nodes SET beat = beat + 1 WHERE node = me;
@@ -171,88 +196,106 @@ BEGIN
             RAISE EXCEPTION 'expelled' USING ERRCODE = 'SS001';
         END IF;
 
-        winners := ARRAY(
-            SELECT w.place
+        wins := ARRAY(
+            SELECT CASE WHEN w.count IS NULL THEN r.count IS NULL
+                ELSE coalesce((w.count, w.writer, w.seq) = (r.count, r.writer, r.seq), false) END
             FROM (
-                SELECT r.room, r.count, r.writer, r.seq FROM sse_trio.rooms r
-                WHERE r.room = ANY (names) ORDER BY r.room FOR UPDATE
-            ) r
-            JOIN unnest(names, old_counts, old_writers, old_seqs)
-                WITH ORDINALITY w (room, count, writer, seq, place) ON w.room = r.room
-            WHERE (w.count, w.writer, w.seq) = (r.count, r.writer, r.seq)
+                SELECT * FROM unnest(names, old_counts, old_writers, old_seqs)
+                    WITH ORDINALITY w (room, count, writer, seq, place)
+                ORDER BY w.room COLLATE "C"
+            ) w
+            LEFT JOIN LATERAL (
+                SELECT r.count, r.writer, r.seq FROM sse_trio.rooms r
+                WHERE r.room = w.room FOR UPDATE
+            ) r ON true
+            ORDER BY w.place
         );
 
         IF array_position(old_counts, NULL) IS NOT NULL THEN
-            WITH made AS (
-                INSERT INTO sse_trio.rooms AS r (room, count, writer, seq, touched, record)
-                SELECT w.room, (wall * 1e6)::bigint, me, number,
-                    coalesce(w.touched, 0), coalesce(w.record, '')
-                FROM unnest(names, old_counts, new_touched, records) w (room, count, touched, record)
-                WHERE w.count IS NULL
+            INSERT INTO sse_trio.rooms (room, count, writer, seq, touched, record)
+                SELECT w.room, first, me, number, coalesce(w.touched, 0), coalesce(w.record, '')
+                FROM unnest(names, old_counts, new_touched, records)
+                    WITH ORDINALITY w (room, count, touched, record, place)
+                WHERE w.count IS NULL AND wins[w.place]
                 ORDER BY w.room COLLATE "C"
-                ON CONFLICT DO NOTHING
-                RETURNING r.room
-            )
-            SELECT coalesce(array_agg(w.place), '{}') INTO made
-            FROM made m JOIN unnest(names) WITH ORDINALITY w (room, place) ON w.room = m.room;
-            winners := winners || made;
+                ON CONFLICT DO NOTHING;
+            GET DIAGNOSTICS rows = ROW_COUNT;
+            IF rows < cardinality(old_counts) - cardinality(array_remove(old_counts, NULL)) THEN
+                -- Some are there by now, or have been all the time.
+                wins := ARRAY(
+                    SELECT CASE WHEN w.count IS NULL THEN r.room IS NOT NULL ELSE w.wins END
+                    FROM unnest(names, old_counts, wins)
+                        WITH ORDINALITY w (room, count, wins, place)
+                    LEFT JOIN LATERAL (
+                        SELECT r.room FROM sse_trio.rooms r
+                        WHERE r.room = w.room AND r.writer = me AND r.seq = number LIMIT 1
+                    ) r ON true
+                    ORDER BY w.place
+                );
+            END IF;
         END IF;
 
-        answered := ARRAY(
-            SELECT w.place FROM unnest(ids) WITH ORDINALITY w (id, place)
-            WHERE w.id IS NOT NULL AND w.place = ANY (winners)
-        );
-        IF answered <> '{}' THEN
-            WITH kept AS (
-                INSERT INTO sse_trio.answers AS a (id, at, answer, writer, seq)
+        IF cardinality(array_remove(ids, NULL)) > 0 THEN
+            INSERT INTO sse_trio.answers (id, at, answer, writer, seq)
                 SELECT w.id, w.at, w.answer, me, number
                 FROM unnest(ids, ats, texts) WITH ORDINALITY w (id, at, answer, place)
-                WHERE w.place = ANY (answered)
+                WHERE w.id IS NOT NULL AND wins[w.place]
                 ORDER BY w.id COLLATE "C", w.place
-                ON CONFLICT DO NOTHING
-                RETURNING a.id
-            ), firsts AS (
-                SELECT min(w.place) AS place
-                FROM unnest(ids) WITH ORDINALITY w (id, place) JOIN kept k ON k.id = w.id
-                WHERE w.place = ANY (answered) GROUP BY w.id
-            )
-            SELECT coalesce(array_agg(p.place), '{}') INTO repeated
-            FROM unnest(answered) p (place) WHERE p.place NOT IN (SELECT f.place FROM firsts f);
-            winners := ARRAY(
-                SELECT p.place FROM unnest(winners) p (place) WHERE p.place <> ALL (repeated)
-            );
+                ON CONFLICT DO NOTHING;
+            GET DIAGNOSTICS rows = ROW_COUNT;
+            IF rows < cardinality(array_remove(ids, NULL)) THEN
+                -- Some have lost already; or an id was taken: by another batch, or by an earlier
+                -- write of this one. Nothing of that swap is to remain.
+                firsts := ARRAY(
+                    SELECT w.id IS NULL OR a.id IS NOT NULL AND w.place = w.first
+                    FROM (
+                        SELECT id, place, min(place) FILTER (WHERE wins[place])
+                            OVER (PARTITION BY id) AS first
+                        FROM unnest(ids) WITH ORDINALITY w (id, place)
+                    ) w
+                    LEFT JOIN LATERAL (
+                        SELECT a.id FROM sse_trio.answers a
+                        WHERE a.id = w.id AND a.writer = me AND a.seq = number LIMIT 1
+                    ) a ON true
+                    ORDER BY w.place
+                );
+                DELETE FROM sse_trio.rooms r
+                    USING unnest(names, old_counts) WITH ORDINALITY w (room, count, place)
+                    WHERE r.room = w.room AND w.count IS NULL
+                        AND wins[w.place] AND NOT firsts[w.place];
+                wins := ARRAY(
+                    SELECT a AND b FROM unnest(wins, firsts) WITH ORDINALITY w (a, b, place)
+                    ORDER BY w.place
+                );
+            END IF;
         END IF;
 
-        UPDATE sse_trio.rooms r
-        SET count = r.count + 1, writer = me, seq = number, touched = w.touched, record = w.record
-        FROM unnest(names, old_counts, new_touched, records)
-            WITH ORDINALITY w (room, count, touched, record, place)
-        WHERE r.room = w.room AND w.place = ANY (winners)
-            AND w.count IS NOT NULL AND w.record IS NOT NULL;
-
-        IF repeated <> '{}' OR array_position(records, NULL) IS NOT NULL THEN
+        IF cardinality(array_remove(old_counts, NULL)) > 0 THEN
+            UPDATE sse_trio.rooms r
+                SET count = r.count + 1, writer = me, seq = number,
+                    touched = w.touched, record = w.record
+                FROM unnest(names, old_counts, new_touched, records)
+                    WITH ORDINALITY w (room, count, touched, record, place)
+                WHERE r.room = w.room AND wins[w.place]
+                    AND w.count IS NOT NULL AND w.record IS NOT NULL;
+        END IF;
+        IF array_position(records, NULL) IS NOT NULL THEN
             DELETE FROM sse_trio.rooms r
-            USING unnest(names, records) WITH ORDINALITY w (room, record, place)
-            WHERE r.room = w.room AND (
-                w.place = ANY (winners) AND w.record IS NULL
-                OR w.place = ANY (repeated) AND w.place = ANY (made)
-            );
+                USING unnest(names, records) WITH ORDINALITY w (room, record, place)
+                WHERE r.room = w.room AND wins[w.place] AND w.record IS NULL;
         END IF;
 
-        UPDATE sse_trio.log l
-        SET rooms = w.rooms, epochs = w.epochs, counts = w.counts
-        FROM (
-            SELECT coalesce(array_agg(w.room), '{}') AS rooms,
-                coalesce(array_agg(w.epoch), '{}') AS epochs,
-                coalesce(array_agg(
-                    CASE WHEN w.epoch >= 0 THEN coalesce(w.count + 1, (wall * 1e6)::bigint) END
-                ), '{}') AS counts
-            FROM unnest(names, new_epochs, old_counts)
-                WITH ORDINALITY w (room, epoch, count, place)
-            WHERE w.place = ANY (winners)
-        ) w
-        WHERE l.writer = me AND l.seq = number
-        RETURNING l.rooms, l.counts INTO won, won_counts;
+        IF false = ANY (wins) THEN
+            UPDATE sse_trio.log l
+                SET rooms = coalesce(w.rooms, '{}'), epochs = coalesce(w.epochs, '{}')
+                FROM (
+                    SELECT array_agg(w.room) AS rooms, array_agg(w.epoch) AS epochs
+                    FROM unnest(names, new_epochs) WITH ORDINALITY w (room, epoch, place)
+                    WHERE wins[w.place]
+                ) w
+                WHERE l.writer = me AND l.seq = number
+                RETURNING l.rooms INTO won;
+        END IF;
     END IF;
 
     IF cardinality(won) < cardinality(names) THEN
@@ -282,6 +325,7 @@ CREATE FUNCTION sse_trio.poll(
 LANGUAGE plpgsql STABLE  -- STABLE: all of it in one snapshot
 SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off
+SET jit = off
 AS $$
 BEGIN
     SELECT json_agg(json_build_array(e.writer, e.seq, e.rooms, e.epochs)) INTO entries
@@ -363,6 +407,7 @@ CREATE FUNCTION sse_trio.read(names text[], OUT these text, OUT identity text[])
 LANGUAGE plpgsql STABLE
 SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off
+SET jit = off
 AS $$
 BEGIN
     SELECT json_object_agg(r.room, json_build_array(r.count, r.writer, r.seq, r.record)) INTO these
