@@ -163,7 +163,7 @@ class MemoryDatabase:
             self._rooms.pop(write.room, None)
             self._highest = max(self._highest, old)
             return None
-        count = old + 1 if old else max(int(now * 1e6), self._highest + 1)
+        count = old + 1 if old else max(round(now * 1e6), self._highest + 1)
         version = Version(count, batch.writer, batch.seq)
         self._rooms[write.room] = Versioned(version, write.record)
         return version
