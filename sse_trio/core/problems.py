@@ -31,6 +31,7 @@ STATUSES: Final = {
     "coding-not-implemented": 501,
     "draining": 503,
     "loading": 503,
+    "not-current": 503,
     "not-durable": 503,
 }
 """Every kind of problem, and its status."""
@@ -101,6 +102,11 @@ DRAINING: Final = Problem(
 )
 LOADING: Final = Problem(
     "loading", "the server is still reading its ledger", ((b"Retry-After", b"5"),)
+)
+NOT_CURRENT: Final = Problem(
+    "not-current",
+    "this node cannot know for the moment who stands; ask another, or try again",
+    ((b"Retry-After", b"1"),),
 )
 UNDURABLE: Final = Problem(
     "not-durable",

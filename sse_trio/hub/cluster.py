@@ -7,11 +7,13 @@ read anew.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from functools import partial
 from itertools import islice
 
 import trio
 
 from ..config import Config
+from ..core.standing import Standing
 from ..errors import LedgerError
 from ..ledger import Changes
 from ..ledger.proposals import Lost
@@ -156,7 +158,7 @@ class Cluster:
         asserted = self._cache.asserted
         while room in asserted:
             draft = self._recognition.draft(room)
-            proposal = self._recognition.propose(room, draft, lambda _: asserted.pop(room, None))
+            proposal = self._recognition.propose(room, draft, partial(self._note_asserted, room))
             try:
                 result = await proposal.decision()
             except LedgerError:
@@ -164,6 +166,9 @@ class Cluster:
             else:
                 if isinstance(result, Lost):
                     self._cache.lose(room, result.current)
+
+    def _note_asserted(self, room: str, _: Standing) -> None:
+        self._cache.asserted.pop(room, None)
 
     @property
     def _carries_on(self) -> bool:

@@ -231,9 +231,9 @@ class Decisions:
         return accepted
 
     async def _see_through(self, accepted: Accepted) -> None:
-        with contextlib.suppress(Conflict, LimitReached, LedgerError):
-            with self.within_ledger_timeout():
-                await self._decided(accepted)
+        nobody_is_told = contextlib.suppress(Conflict, LimitReached, LedgerError)
+        with nobody_is_told, self.within_ledger_timeout():
+            await self._decided(accepted)
 
     def _propose(self, accepted: Accepted) -> None:
         """Draft and propose it, unless its `id` is a repetition.
@@ -265,7 +265,7 @@ class Decisions:
 
     def _carry_out(
         self, accepted: Accepted, draft: Draft, answer: Answer | None, _: Standing
-    ) -> None:
+    ) -> Outcome:
         """Tell the first members that it ends, in the step that has learned of the decision."""
         started = self._clock()
         ending = self._membership.carry_out(draft)
@@ -289,6 +289,7 @@ class Decisions:
             self.tell_followers(wanted.room, {*outcome.ended, *named} - stand)
         if answer is not None:
             self._answers.put(answer, ending)
+        return outcome
 
     @contextlib.contextmanager
     def within_ledger_timeout(self) -> Iterator[None]:

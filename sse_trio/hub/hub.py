@@ -401,7 +401,7 @@ class Hub:
         await self.timers.run(read_arrived, self.membership.run_due)
 
     async def run_cluster(self) -> None:
-        """Do what this node of several does because of the others, for ever, if there can be any."""
+        """Do what this node does because of others, for ever, if several share the ledger."""
         if self._cluster is not None:
             await self._cluster.run()
 

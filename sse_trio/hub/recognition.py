@@ -25,8 +25,9 @@ from ..ledger import Ledger, Proposal, SharedLedger, Swap
 from ..ledger.proposals import Version
 from ..roster import Roster
 from .cache import Cache
+from .member import Outcome
 
-Decided = Callable[[Standing], object]
+Decided = Callable[[Standing], Outcome | None]
 """Called with a room's new standing, in the step that has learned of the decision."""
 
 
@@ -135,14 +136,16 @@ class Recognition:
         draft.noted = draft.touched
         self._standings.put(room, draft)
 
-    def _won(self, room: str, draft: Standing, decided: Decided, version: Version | None) -> None:
+    def _won(
+        self, room: str, draft: Standing, decided: Decided, version: Version | None
+    ) -> Outcome | None:
         self._keep(room, draft, version)
         # At most two of a kind a call keep the cost of a join constant, and still forget faster
         # than rooms can come.
         now = draft.touched
         for looked_at in self._standings.forget(now, keep=room, most=2):
             self._note_looked_at(looked_at, now)
-        decided(draft)
+        return decided(draft)
 
     def stands(self, login: Ticket) -> bool | None:
         """Whether a login stands; None if the room does not know it.
@@ -281,6 +284,15 @@ class Recognition:
         except RemoteProtocolError:
             return UNKNOWN
         return self.check(login.room, login.session, login, seen=True, renew=query.renew)
+
+    def room_of(self, query: LoginQuery) -> str | None:
+        """Return the room that a query is about; None if its token is not valid."""
+        if query.token is None:
+            return query.room
+        try:
+            return self._tokens.verify_untrusted(query.token, now=self._wall()).room
+        except RemoteProtocolError:
+            return None
 
     def check(
         self,

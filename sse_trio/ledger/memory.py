@@ -44,7 +44,7 @@ class MemoryLedger:
             self._answers[answer.id] = answer
             while len(self._answers) > REMEMBERED_NOTIFIES:
                 del self._answers[next(iter(self._answers))]
-        swap.won(None)
+        swap.carry_out()
         return DONE
 
     def pending(self, _: str) -> None:

@@ -68,8 +68,23 @@ Result = Won | Lost | Repeated
 WON: Final = Won(None)
 
 
-def _nothing(_: Version | None) -> None:
-    pass
+class Counts(Protocol):
+    """Whom this node has told about an entry. It changes until it is finished."""
+
+    @property
+    def terminated(self) -> int:
+        """Members that were sent the termination."""
+        ...
+
+    @property
+    def acked(self) -> int:
+        """Of those, the ones that acknowledged it or closed."""
+        ...
+
+    @property
+    def finished(self) -> bool:
+        """Whether neither will change any more."""
+        ...
 
 
 @attrs.frozen(eq=False)
@@ -83,9 +98,14 @@ class Swap:
     """None: the room is new to the engine; or there are no versions, where one process decides."""
     answer: Answer | None = attrs.field(default=None, repr=False)
     """It becomes durable together with the standing."""
-    won: Callable[[Version | None], object] = attrs.field(default=_nothing, repr=False)
+    won: Callable[[Version | None], Counts | None] | None = attrs.field(default=None, repr=False)
     """Called with the new version in the step that learns of the decision, whoever waits for it:
-    it makes the draft the room's standing, and tells the members."""
+    it makes the draft the room's standing, tells the members, and may say how many."""
+
+    def carry_out(self) -> None:
+        """Call `won`: for a ledger that one process writes, which decides when it is proposed."""
+        if self.won is not None:
+            self.won(None)
 
 
 class Elsewhere:

@@ -223,7 +223,7 @@ class SqliteLedger:
         if swap.answer is not None:
             self._next.answers[swap.answer.id] = swap.answer
         self._proposed.set()
-        swap.won(None)
+        swap.carry_out()
         return self._next
 
     def change(self, thing: Hashable, sql: str, *parameters: Any, last: bool = False) -> Group:

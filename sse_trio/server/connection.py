@@ -23,6 +23,7 @@ from .exchange import READ, Exchange
 from .replies import Reply, usual_answer
 from .routes.announcements import announced, undurable
 from .routes.checks import CHECKS_AT_ONCE
+from .routes.reading import Question, read, unread
 from .server import Server
 from .transport import Transport
 
@@ -166,11 +167,13 @@ class Connection(HasDeadline):
                 case Upgrade():
                     self._upgrade(wanted, address)
                     return
+                case Check() if len(wanted.queries) > CHECKS_AT_ONCE:
+                    pass
+                case Check() | Sessions() | Verify() if unread(self._hub, wanted):
+                    pass
                 case Verify():
                     self._answer(wanted, data, address)
                     return
-                case Check() if len(wanted.queries) > CHECKS_AT_ONCE:
-                    pass
                 case Notify() | Release() | Check() | Sessions() if not self._server.is_guessing(
                     address
                 ):
@@ -187,9 +190,7 @@ class Connection(HasDeadline):
             self._leave()
             start_conversation(self._server, self.transport, address, b"", holds=upgrade.holds)
 
-    def _answer(
-        self, wanted: Notify | Release | routes.Question, data: bytes, address: str
-    ) -> None:
+    def _answer(self, wanted: Notify | Release | Question, data: bytes, address: str) -> None:
         """Answer in this step, if there is nothing to wait for; otherwise, have a task answer."""
         try:
             if isinstance(wanted, Notify | Release):
@@ -232,13 +233,14 @@ class Connection(HasDeadline):
             outcome = accepted.finished or await self._hub.decisions.finish(accepted)
             if accepted.wanted.wait:
                 await outcome.acknowledged(accepted.wanted.wait)
+            problem = await read(self._hub, Sessions(outcome.room))
         except LedgerError:
             self._exchange(data, answer=undurable(self._hub))
         except BaseException:
             self.transport.close()
             raise
         else:
-            answer = announced(self._hub, outcome)
+            answer = problem or announced(self._hub, outcome)
             await self._finish(usual_answer(answer, close=self._hub.draining.is_set()))
 
     async def _finish(self, answer: bytes) -> None:

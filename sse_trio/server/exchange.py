@@ -26,6 +26,7 @@ from .replies import Reply, fields
 from .routes.announcements import announce
 from .routes.checks import check_many
 from .routes.pages import render
+from .routes.reading import read
 from .server import Server
 from .transport import Transport
 
@@ -232,9 +233,11 @@ class Exchange:
                 return problems.DRAINING if self._hub.draining.is_set() else problems.LOADING
             case Notify() | Release():
                 return await announce(self._hub, outcome, self._address)
-            case Check():
-                return await check_many(self._hub, outcome, self._server.give_way)
-            case Sessions() | Verify():
+            case Check() | Sessions() | Verify():
+                if problem := await read(self._hub, outcome):
+                    return problem
+                if isinstance(outcome, Check):
+                    return await check_many(self._hub, outcome, self._server.give_way)
                 return routes.answer(self._hub, outcome)
             case Upgrade():
                 self._hub.counters.refused_handshakes["draining"] += 1

@@ -149,7 +149,7 @@ class HeldLedger:
         record = None if swap.standing is None else swap.standing.record()
         note = Note(swap.room, record, swap.answer)
         self.held.append(note)
-        swap.won(None)
+        swap.carry_out()
         return note
 
     def pending(self, room: str) -> Note | None:
@@ -196,9 +196,9 @@ class SlowLedger(MemoryLedger):
         self.commits: dict[str, SlowCommit] = {}
 
     def propose(self, swap: Swap) -> Any:
-        kept = attrs.evolve(swap, won=lambda _: None)
+        kept = attrs.evolve(swap, won=None)
         self.commits[swap.room] = SlowCommit(self, swap.room, partial(super().propose, kept))
-        swap.won(None)
+        swap.carry_out()
         return self.commits[swap.room]
 
     def pending(self, room: str) -> Any:

@@ -13,7 +13,7 @@ from sse_trio.hub.member import Member, State
 from sse_trio.hub.timers import Timers, slot_width
 
 from ..support import KEY
-from .fakes import FakePeer, HeldLedger, membership_at
+from .fakes import FakePeer, HeldLedger, decide, membership_at
 
 CONFIG = sse_trio.Config(
     authkey=KEY, heartbeat_interval=25, heartbeat_timeout=60, join_timeout=5, linger=5
@@ -84,7 +84,7 @@ def test_whoever_does_not_is_closed_at_that_moment() -> None:
 def test_who_has_not_joined_or_has_ended_is_not_told() -> None:
     world = World(2)
     world.arrive(holds=True)
-    ending = world.membership.decide(Notify(room="u1", sender="s0"))
+    ending = decide(world.membership, Notify(room="u1", sender="s0"))
     assert sum(world.holding.hold()) == 3
     assert world.got("hold") == [1, 0, 0]
     sum(ending.telling)
@@ -132,7 +132,7 @@ def test_who_is_on_hold_can_ask_whether_the_connection_lives() -> None:
 def test_who_is_on_hold_is_terminated_as_always() -> None:
     world = World(2)
     sum(world.holding.hold())
-    sum(world.membership.decide(Notify(room="u1", sender="s0")).telling)
+    sum(decide(world.membership, Notify(room="u1", sender="s0")).telling)
     assert world.got("terminate") == [0, 1]
     world.membership.hear(world.members[1], ['{"type":"terminated","epoch":1}'])
     assert world.closes() == [[], [4001]]
@@ -154,7 +154,7 @@ def test_afterwards_each_is_told_that_it_has_joined_and_its_beats_begin_anew() -
     world = World(2)
     world.wait(13)
     sum(world.holding.hold())
-    sum(world.membership.decide(Notify(room="u1", sender="s0")).telling)
+    sum(decide(world.membership, Notify(room="u1", sender="s0")).telling)
     world.wait(100)
     assert sum(world.holding.resume()) == 1
     joined = {"type": "joined", "room": "u1", "session": "s0", "heartbeat": 25}

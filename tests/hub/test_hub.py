@@ -443,7 +443,7 @@ async def test_what_a_ledger_says_is_not_logged(
 ) -> None:
     class Talkative(sse_trio.MemoryLedger):
         def propose(self, swap: Swap) -> Any:
-            swap.won(None)
+            swap.carry_out()
             return Refusal(swap.room)
 
     config = sse_trio.Config(port=0, authkey=KEY)

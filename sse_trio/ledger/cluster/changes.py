@@ -1,38 +1,19 @@
 """What the hub has to carry out because other nodes have decided it: one piece at a time."""
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from typing import Protocol
 
 import attrs
 import trio
 
+from ..proposals import Counts
 from .engine import Entry
 
 # Seconds until the hub is given once more what it has not applied.
 AGAIN = 1.0
 
 
-class Counts(Protocol):
-    """Whom this node has told about an entry. It changes until it is finished."""
-
-    @property
-    def terminated(self) -> int:
-        """Members that were sent the termination."""
-        ...
-
-    @property
-    def acked(self) -> int:
-        """Of those, the ones that acknowledged it or closed."""
-        ...
-
-    @property
-    def finished(self) -> bool:
-        """Whether neither will change any more."""
-        ...
-
-
-AllCounts = Mapping[tuple[str, int], Counts]
-"""By writer and number of an entry."""
+AllCounts = Mapping[tuple[str, int, str], Counts]
+"""By writer and number of an entry, and by room."""
 
 
 @attrs.frozen(eq=False)
@@ -55,7 +36,7 @@ class Changes:
     )
 
     def applied(self, told: AllCounts | None = None) -> None:
-        """Say that it is done, and whom it was told, by entry. Only then others count on it.
+        """Say that it is done, and whom it was told. Only then others count on it.
 
         The counts are looked at, and passed on, until they are finished. Called twice, or when the
         node has been expelled meanwhile, it does nothing.

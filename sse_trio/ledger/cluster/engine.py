@@ -90,10 +90,11 @@ class Node:
 
 @attrs.frozen
 class Told:
-    """What a node has done about an entry of the log: whom it told to log out, and who answered."""
+    """What a node has done about one room of an entry: whom it told to log out, who answered."""
 
     writer: str
     seq: int
+    room: str = attrs.field(repr=False)
     node: str
     terminated: int
     acked: int

@@ -15,7 +15,8 @@ from collections.abc import Mapping
 import attrs
 import trio
 
-from .changes import AllCounts, Changes, Counts
+from ..proposals import Counts
+from .changes import AllCounts, Changes
 from .context import Context
 from .engine import MAX_ENTRIES, EngineError, Entry, Expelled, Identity, Poll, Registered, Told
 from .writer import MAX_RETRY, Writer
@@ -72,8 +73,8 @@ class Feed:
         self._reported: Mapping[str, int] = {}
         self._reported_at = -math.inf
         # Whom the hub has told, as long as that may change, and what the engine knows of it.
-        self._counts: dict[tuple[str, int], Counts] = {}
-        self._known_counts: dict[tuple[str, int], Told] = {}
+        self._counts: dict[tuple[str, int, str], Counts] = {}
+        self._known_counts: dict[tuple[str, int, str], Told] = {}
         # Writers that are not registered any more: since when, by the engine's clock.
         self._gone: dict[str, float] = {}
         # When the log was read that was given, and that was applied, to its end.
@@ -140,11 +141,13 @@ class Feed:
     async def _report(self) -> None:
         """Say how far the log is applied, and whom the hub has told, if that has changed."""
         me, applied = self._me, self._applied
+        self._counts |= self._writer.counts
+        self._writer.counts = {}
         told = [
-            Told(*entry, me, counts.terminated, counts.acked, counts.finished)
-            for entry, counts in self._counts.items()
+            Told(*change, me, counts.terminated, counts.acked, counts.finished)
+            for change, counts in self._counts.items()
         ]
-        told = [t for t in told if t != self._known_counts.get((t.writer, t.seq))]
+        told = [t for t in told if t != self._known_counts.get((t.writer, t.seq, t.room))]
         # Hardly anybody waits for a node to have read what it has written itself.
         own = {me: applied.get(me, 0)}
         is_news = told or {**self._reported, **own} != {**applied, **own}
@@ -155,10 +158,11 @@ class Feed:
         await self._engine.report(me, applied, told)
         self._reported = applied
         for each in told:
-            self._known_counts[each.writer, each.seq] = each
+            change = each.writer, each.seq, each.room
+            self._known_counts[change] = each
             if each.settled:
-                del self._counts[each.writer, each.seq]
-                del self._known_counts[each.writer, each.seq]
+                del self._counts[change]
+                del self._known_counts[change]
 
     async def _verify(self, identity: Identity) -> None:
         """See that another engine has everything that was read, or acknowledged."""

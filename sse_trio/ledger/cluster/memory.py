@@ -47,7 +47,7 @@ class Snapshot:
     log: Mapping[tuple[str, int], Transaction] = attrs.field(repr=False)
     answers: Mapping[str, Repeated] = attrs.field(repr=False)
     nodes: Mapping[str, Node]
-    told: Mapping[tuple[str, int, str], tuple[float, Told]]
+    told: Mapping[tuple[str, int, str, str], tuple[float, Told]]
     committed: int
     highest: int
 
@@ -67,7 +67,7 @@ class MemoryDatabase:
         self._log: dict[tuple[str, int], Transaction] = {}
         self._answers: dict[str, Repeated] = {}
         self._nodes: dict[str, Node] = {}
-        self._told: dict[tuple[str, int, str], tuple[float, Told]] = {}
+        self._told: dict[tuple[str, int, str, str], tuple[float, Told]] = {}
         # The highest count of a room that was forgotten: virtual time may stand still meanwhile.
         self._highest = 0
 
@@ -180,7 +180,7 @@ class MemoryDatabase:
         """See `Engine.poll`."""
         news = sorted(key for key in self._log if key[1] > position.get(key[0], 0))
         counts = (
-            each for (writer, seq, _), (_, each) in sorted(self._told.items())
+            each for (writer, seq, _, _), (_, each) in sorted(self._told.items())
             if writer == node and seq in told
         )  # fmt: skip
         return Poll(
@@ -201,7 +201,7 @@ class MemoryDatabase:
             raise Expelled
         self._nodes[node] = attrs.evolve(self._nodes[node], applied=dict(applied))
         for each in told:
-            self._told[each.writer, each.seq, each.node] = (self.clock(), each)
+            self._told[each.writer, each.seq, each.room, each.node] = (self.clock(), each)
         self._tell()
 
     def read(self, rooms: Collection[str]) -> tuple[Mapping[str, Versioned], Identity]:

@@ -63,7 +63,7 @@ class Proposal:
             case Won():
                 entry = self._node, self._seq
         if self._reach is None:
-            self._reach = self._reaches.follow(*entry)
+            self._reach = self._reaches.follow(*entry, self.swap.room)
         await self._reach.everywhere()
         return self._reach
 

@@ -1,4 +1,4 @@
-"""How far an entry of the log has come: which nodes have carried it out, and whom they told.
+"""How far the change of a room has come: which nodes have carried it out, and whom they told.
 
 What counts is what was read after the commit's answer: a node that was registered by then has to
 report the entry as applied, or to be registered no more.
@@ -16,12 +16,13 @@ COUNTED = 60.0
 
 
 class Reach(Elsewhere):
-    """What other nodes have done about one entry."""
+    """What other nodes have done about one room of an entry."""
 
-    def __init__(self, writer: str, seq: int) -> None:
+    def __init__(self, writer: str, seq: int, room: str) -> None:
         super().__init__()
         self.writer = writer
         self.seq = seq
+        self.room = room
         self.behind: dict[str, bool] = {}
         """Nodes that have not applied it, and whether they are leaving by themselves."""
         self._there: set[str] = set()
@@ -84,13 +85,13 @@ class Reaches:
 
     def __init__(self, followed: Callable[[], object]) -> None:
         self._followed = followed
-        self._reaches: dict[tuple[str, int], Reach] = {}
+        self._reaches: dict[tuple[str, int, str], Reach] = {}
 
-    def follow(self, writer: str, seq: int) -> Reach:
-        """Follow an entry that is committed, until no count of it will change any more."""
-        reach = self._reaches.get((writer, seq))
+    def follow(self, writer: str, seq: int, room: str) -> Reach:
+        """Follow a change that is committed, until no count of it will change any more."""
+        reach = self._reaches.get((writer, seq, room))
         if reach is None:
-            reach = self._reaches[writer, seq] = Reach(writer, seq)
+            reach = self._reaches[writer, seq, room] = Reach(writer, seq, room)
             self._followed()
         return reach
 
@@ -100,13 +101,14 @@ class Reaches:
 
     def observe(self, reaches: Iterable[Reach], poll: Poll, me: str, now: float) -> None:
         """Take in a reading that was begun after these were followed."""
-        told: dict[tuple[str, int], list[Told]] = {}
+        told: dict[tuple[str, int, str], list[Told]] = {}
         for each in poll.told:
-            told.setdefault((each.writer, each.seq), []).append(each)
+            told.setdefault((each.writer, each.seq, each.room), []).append(each)
         for reach in reaches:
-            reach.observe(poll, told.get((reach.writer, reach.seq), ()), me, now)
+            change = reach.writer, reach.seq, reach.room
+            reach.observe(poll, told.get(change, ()), me, now)
             if reach.is_settled:
-                del self._reaches[reach.writer, reach.seq]
+                del self._reaches[change]
 
     def awaited(self) -> set[str]:
         """Return the nodes that somebody waits for."""

@@ -14,7 +14,7 @@ from collections.abc import Collection
 import attrs
 import trio
 
-from ..proposals import Swap, Won
+from ..proposals import Counts, Swap, Won
 from .context import Context
 from .engine import Batch, Committed, EngineError, Identity, Write
 from .proposal import Proposal
@@ -50,6 +50,8 @@ class Writer:
         """By engine, the last batch that it has acknowledged."""
         self.untold: dict[int, Collection[str]] = {}
         """By batch, rooms of which the hub does not know that they have changed."""
+        self.counts: dict[tuple[str, int, str], Counts] = {}
+        """Whom this node itself has told of what it has changed, until somebody takes it."""
         self._context = context
         # What waits, by room: the first ones of `MAX_WRITES` rooms are the next batch.
         self._queue: dict[str, list[Proposal]] = {}
@@ -165,7 +167,7 @@ class Writer:
             proposal.decide(result, seq)
             if self._last[room] is proposal:
                 del self._last[room]
-            if isinstance(result, Won) and not self._carry_out(proposal.swap, result):
+            if isinstance(result, Won) and not self._carry_out(proposal.swap, seq, result):
                 untold.append(room)
         if untold:
             self.untold[seq] = untold
@@ -176,17 +178,19 @@ class Writer:
         self._note_progress()
         self._context.hint.give()
 
-    def _carry_out(self, swap: Swap, won: Won) -> bool:
+    def _carry_out(self, swap: Swap, seq: int, won: Won) -> bool:
         """Tell the hub; False if it does not know of it now."""
         if swap.won is None:
             return False
         try:
-            swap.won(won.version)
+            counts = swap.won(won.version)
         except Exception:
             # It is decided, whatever is wrong here: the hub hears of it once more by the log.
             self._context.statistics.failures += 1
             logger.exception("a decision could not be carried out at once")
             return False
+        if counts is not None and (counts.terminated or not counts.finished):
+            self.counts[self.node, seq, swap.room] = counts
         return True
 
     def _note_progress(self) -> None:

@@ -51,8 +51,8 @@ _POLL = (
 )
 _READ = "SELECT these, identity FROM sse_trio.read(%s::text[])"
 _REPORT = (
-    "SELECT sse_trio.report(%s, %s::jsonb, %s::text[], %s::bigint[], %s::text[], %s::bigint[], "
-    "%s::bigint[], %s::boolean[])"
+    "SELECT sse_trio.report(%s, %s::jsonb, %s::text[], %s::bigint[], %s::text[], %s::text[], "
+    "%s::bigint[], %s::bigint[], %s::boolean[])"
 )
 
 
@@ -162,6 +162,7 @@ class PostgresEngine:
             json.dumps(dict(applied)),
             [each.writer for each in told],
             [each.seq for each in told],
+            [each.room for each in told],
             [each.node for each in told],
             [each.terminated for each in told],
             [each.acked for each in told],

@@ -56,12 +56,13 @@ CREATE TABLE sse_trio.nodes (
 CREATE UNLOGGED TABLE sse_trio.told (
     writer text COLLATE "C" NOT NULL,
     seq bigint NOT NULL,
+    room text COLLATE "C" NOT NULL,
     node text COLLATE "C" NOT NULL,
     terminated bigint NOT NULL,
     acked bigint NOT NULL,
     settled boolean NOT NULL,
     at double precision NOT NULL,
-    PRIMARY KEY (writer, seq, node)
+    PRIMARY KEY (writer, seq, room, node)
 );
 
 CREATE FUNCTION sse_trio.wall() RETURNS double precision
@@ -346,8 +347,8 @@ BEGIN
     ) INTO nodes FROM sse_trio.nodes n;
     IF numbers <> '{}' THEN
         SELECT json_agg(
-            json_build_array(t.writer, t.seq, t.node, t.terminated, t.acked, t.settled)
-            ORDER BY t.seq, t.node
+            json_build_array(t.writer, t.seq, t.room, t.node, t.terminated, t.acked, t.settled)
+            ORDER BY t.seq, t.room, t.node
         ) INTO told FROM sse_trio.told t WHERE t.writer = me AND t.seq = ANY (numbers);
     END IF;
     wall := sse_trio.wall();
@@ -369,6 +370,7 @@ CREATE FUNCTION sse_trio.report(
     new_applied jsonb,
     writers text[],
     seqs bigint[],
+    rooms text[],
     about text[],
     terminated bigint[],
     acked bigint[],
@@ -387,8 +389,8 @@ BEGIN
     UPDATE sse_trio.nodes SET applied = new_applied WHERE node = me;
     INSERT INTO sse_trio.told
         SELECT w.*, sse_trio.wall()
-        FROM unnest(writers, seqs, about, terminated, acked, settled) w
-        ON CONFLICT (writer, seq, node) DO UPDATE SET
+        FROM unnest(writers, seqs, rooms, about, terminated, acked, settled) w
+        ON CONFLICT (writer, seq, room, node) DO UPDATE SET
             terminated = excluded.terminated,
             acked = excluded.acked,
             settled = excluded.settled,

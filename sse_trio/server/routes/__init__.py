@@ -5,10 +5,8 @@ from ...core.questions import Check, Sessions, Verify
 from ...hub.hub import Hub
 from ..replies import Reply
 from .checks import check, verify
+from .reading import Question
 from .sessions import sessions
-
-Question = Check | Sessions | Verify
-"""A request that is answered from memory."""
 
 
 def answer(hub: Hub, asked: Question) -> Reply | Problem:

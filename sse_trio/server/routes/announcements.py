@@ -3,11 +3,13 @@
 from ...core import problems
 from ...core.notify import Notify, Release
 from ...core.problems import Problem
+from ...core.questions import Sessions
 from ...errors import Conflict, Draining, LedgerError, LimitReached
 from ...hub.hub import Hub
 from ...hub.member import Outcome
 from ...strict_json import dumps, dumps_texts
 from ..replies import JSON, Reply
+from .reading import read
 
 
 async def announce(hub: Hub, wanted: Notify | Release, address: str) -> Reply | Problem:
@@ -24,7 +26,7 @@ async def announce(hub: Hub, wanted: Notify | Release, address: str) -> Reply | 
         return undurable(hub)
     if wanted.wait:
         await outcome.acknowledged(wanted.wait)
-    return announced(hub, outcome)
+    return await read(hub, Sessions(outcome.room)) or announced(hub, outcome)
 
 
 def undurable(hub: Hub) -> Problem:
@@ -44,10 +46,13 @@ def announced(hub: Hub, outcome: Outcome) -> Reply:
     # Both are base64url and dots. By hand, this takes a third of the time.
     ticket = "" if outcome.ticket is None else f',"ticket":"{outcome.ticket}"'
     token = "" if outcome.token is None else f',"token":"{outcome.token}"'
+    nodes = ""
+    if hub.recognition.cache is not None:
+        nodes = f',"nodes":{outcome.nodes},"lapsed":{outcome.lapsed}'
     text = (
         f'{{"room":{dumps(outcome.room)},"epoch":{outcome.epoch:d},'
         f'"terminated":{outcome.terminated},"acked":{outcome.acked},"pending":{outcome.pending},'
         f'"floor":{floor:d},"standing":{dumps_texts(standing)},"ended":{dumps_texts(outcome.ended)}'
-        f"{ticket}{token}}}"
+        f"{nodes}{ticket}{token}}}"
     )
     return Reply(200, JSON, text.encode())

@@ -394,19 +394,25 @@ async def test_an_entry_that_the_engine_does_not_have_is_noticed(cluster: Cluste
 
 async def test_counts_are_told_to_who_asks(cluster: Cluster) -> None:
     a, b, c = [await join(cluster, name) for name in "abc"]
-    told = Told("a", 1, "b", terminated=3, acked=1, settled=False)
-    await b.engine.report("b", {"a": 1}, [told, attrs.evolve(told, seq=2)])
+    told = Told("a", 1, "u1", "b", terminated=3, acked=1, settled=False)
+    await b.engine.report(
+        "b", {"a": 1}, [told, attrs.evolve(told, seq=2), attrs.evolve(told, room="u2")]
+    )
     await c.engine.report(
-        "c", {"a": 1}, [attrs.evolve(told, node="c"), Told("b", 1, "c", 1, 1, True)]
+        "c", {"a": 1}, [attrs.evolve(told, node="c"), Told("b", 1, "u1", "c", 1, 1, True)]
     )
     settled = attrs.evolve(told, acked=3, settled=True)
     await b.engine.report("b", {"a": 2}, [settled])
-    assert (await a.engine.poll({}, [1], "a")).told == [settled, attrs.evolve(told, node="c")]
+    assert (await a.engine.poll({}, [1], "a")).told == [
+        settled,
+        attrs.evolve(told, node="c"),
+        attrs.evolve(told, room="u2"),
+    ]
     assert (await a.engine.poll({}, [2], "a")).told == [attrs.evolve(told, seq=2)]
     assert (await a.engine.poll({}, [], "a")).told == []
     wall = (await a.commit()).wall
     await a.engine.trim(wall - 3600)
-    assert len((await a.engine.poll({}, [1, 2], "a")).told) == 3
+    assert len((await a.engine.poll({}, [1, 2], "a")).told) == 4
     await a.engine.trim(wall + 3600)
     assert (await a.engine.poll({}, [1, 2], "a")).told == []
 

@@ -1,0 +1,41 @@
+"""Where several nodes share the ledger: what has to be read before a question can be answered."""
+
+from ...core import problems
+from ...core.problems import Problem
+from ...core.questions import Check, LoginQuery, Sessions, Verify
+from ...errors import LedgerError
+from ...hub.hub import Hub
+
+Question = Check | Sessions | Verify
+"""A request that is answered from memory."""
+
+
+def unread(hub: Hub, asked: Question) -> list[str]:
+    """Return the rooms that have to be read before a question can be answered."""
+    recognition = hub.recognition
+    if recognition.cache is None:
+        return []
+    match asked:
+        case Check():
+            rooms = [recognition.room_of(query) for query in asked.queries]
+        case Sessions():
+            rooms = [asked.room]
+        case Verify():
+            token = asked.token
+            rooms = [] if token is None else [recognition.room_of(LoginQuery(token=token))]
+    return [room for room in rooms if room is not None and not recognition.knows(room)]
+
+
+async def read(hub: Hub, asked: Question) -> Problem | None:
+    """Read what a question is about, if need be; return why it cannot be answered now."""
+    cache, rooms = hub.recognition.cache, unread(hub, asked)
+    if cache is None or not rooms:
+        return None
+    if not cache.vouches:
+        return problems.NOT_CURRENT
+    try:
+        with hub.decisions.within_ledger_timeout():
+            await cache.read(rooms)
+    except LedgerError:
+        return problems.NOT_CURRENT
+    return None

@@ -1,0 +1,67 @@
+"""Several hubs over one engine: the promise holds on all of them."""
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from .world import World
+
+
+@pytest.fixture
+def world(nursery: trio.Nursery, autojump_clock: MockClock) -> World:
+    return World(nursery)
+
+
+async def test_a_login_at_one_node_ends_those_at_another(world: World) -> None:
+    a, b = await world.start(), await world.start()
+    old, other = b.come(room="u1", session="old"), b.come(room="u2", session="other")
+    await trio.sleep(1)
+    assert old.is_joined
+    outcome = await a.hub.notify("u1", sender="new")
+    assert outcome.epoch == 1
+    assert old.is_terminated
+    assert not other.is_ended
+    assert (outcome.terminated, outcome.acked, outcome.pending) == (1, 0, 1)
+    assert (outcome.nodes, outcome.lapsed) == (1, 0)
+    b.acknowledge(old)
+    assert await outcome.acknowledged(5)
+    assert (outcome.terminated, outcome.acked, outcome.pending) == (1, 1, 0)
+
+
+async def test_whoever_comes_late_to_any_node_is_told(world: World) -> None:
+    a, b = await world.start(), await world.start()
+    first = await a.hub.notify("u1", sender="old")
+    second = await b.hub.notify("u1", sender="new")
+    assert (first.epoch, second.epoch) == (1, 2)
+    for each in (a, b):
+        late, late_by_ticket = each.come(room="u1", session="old"), each.come(ticket=first.ticket)
+        new = each.come(ticket=second.ticket)
+        await trio.sleep(1)
+        assert late.is_terminated
+        assert late_by_ticket.is_terminated
+        assert new.is_joined
+
+
+async def test_an_id_has_one_effect_on_any_node(world: World) -> None:
+    a, b = await world.start(), await world.start()
+    first = await a.hub.notify("u1", sender="s1", id="x")
+    again = await b.hub.notify("u1", sender="s1", id="x")
+    assert first.epoch == again.epoch == 1
+    assert (await b.hub.notify("u1", sender="s2")).epoch == 2
+
+
+async def test_rivals_have_one_order(world: World) -> None:
+    nodes = [await world.start() for _ in range(3)]
+    epochs: list[int] = []
+
+    async def notify(number: int) -> None:
+        outcome = await nodes[number % 3].hub.notify("u1", sender=f"s{number}")
+        epochs.append(outcome.epoch)
+
+    async with trio.open_nursery() as rivals:
+        for number in range(60):
+            rivals.start_soon(notify, number)
+    assert sorted(epochs) == list(range(1, 61))
+    for each in nodes:
+        await each.hub.recognition.cache.read(["u1"])
+    assert len({tuple(each.hub.who_stands("u1")[0]) for each in nodes}) == 1
