@@ -64,10 +64,12 @@ class Server:
         return self.url(database)
 
     def make(self) -> None:
+        if os.getuid() == 0:
+            shutil.chown(self.directory, "postgres", "postgres")
         self._run("initdb", "--pgdata", "data", "--encoding=UTF8", "--no-locale", "--no-sync")
         (self.directory / "data/pg_hba.conf").write_text(_HBA)
 
-    def start(self) -> None:
+    def start(self, *, is_standby: bool = False) -> None:
         settings = {
             "listen_addresses": "127.0.0.1",
             "port": self.port,
@@ -85,6 +87,8 @@ class Server:
                 stderr=log,
             )
         self._wait()
+        if is_standby:
+            return
         with self.connect() as connection:
             if connection.execute("SELECT FROM pg_roles WHERE rolname = 'app'").fetchone() is None:
                 role = psycopg.sql.SQL("CREATE ROLE app LOGIN PASSWORD {}").format(PASSWORD)
@@ -142,8 +146,6 @@ def postgres() -> Iterator[Server]:
     # Not below a directory that only root may enter.
     directory = Path(tempfile.mkdtemp(prefix="sse-trio-postgres-", dir="/tmp"))
     try:
-        if os.getuid() == 0:
-            shutil.chown(directory, "postgres", "postgres")
         server = Server(programs, directory)
         server.make()
         server.start()

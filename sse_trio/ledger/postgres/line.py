@@ -6,6 +6,7 @@ no state that anybody has to repair. What was begun at the database goes on ther
 """
 
 import contextlib
+import select
 import socket
 import threading
 from collections.abc import Callable, Mapping
@@ -84,10 +85,20 @@ class Link:
         self._posted = True
 
     def _drain(self, connection: Connection) -> None:
-        if self._posted:
-            self._posted = False
-            while connection.pgconn.get_result() is not None:
-                pass
+        """Take in what has come of a posted statement."""
+        if not self._posted:
+            return
+        self._posted = False
+        pgconn = connection.pgconn
+        arrives = select.poll()
+        arrives.register(self.socket, select.POLLIN)
+        while True:
+            # To wait in `get_result` would keep all other threads from running.
+            while pgconn.is_busy():
+                arrives.poll()
+                pgconn.consume_input()
+            if pgconn.get_result() is None:
+                return
 
     def listen(self) -> None:
         """Take in what has arrived, without waiting.

@@ -22,7 +22,14 @@ OLDEST_SERVER = 14
 # Held by who migrates ("sseT").
 _LOCK = 0x73736554
 
-_EXISTS = "SELECT to_regclass('sse_trio.cluster') IS NOT NULL"
+# Asked of the catalog itself: functions like `to_regclass` may remember what was so before a lock.
+_HAS_SCHEMA = "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = 'sse_trio')"
+_HAS_TABLES = """
+    SELECT EXISTS (
+        SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE n.nspname = 'sse_trio' AND c.relname = 'cluster'
+    )
+"""
 _VERSION = "SELECT schema, min_version FROM sse_trio.cluster"
 
 # In a failover, what was acknowledged may be gone: each with its reason.
@@ -70,7 +77,7 @@ def _check_server(connection: Connection) -> None:
 
 def _version(connection: Connection) -> int:
     """Return the version of the schema, 0 if there is none."""
-    if connection.execute(_EXISTS).fetchone() != (True,):
+    if connection.execute(_HAS_TABLES).fetchone() != (True,):
         return 0
     row = connection.execute(_VERSION).fetchone()
     if row is None:
@@ -87,7 +94,7 @@ def _version(connection: Connection) -> int:
 
 
 def _migrate(connection: Connection, version: int) -> None:
-    if connection.execute("SELECT to_regnamespace('sse_trio') IS NULL").fetchone() == (True,):
+    if connection.execute(_HAS_SCHEMA).fetchone() != (True,):
         # It may have been made for a user who must not make one.
         connection.execute("CREATE SCHEMA sse_trio")
     for name in MIGRATIONS[version:]:

@@ -1,0 +1,62 @@
+"""What stands between a node and its database: it loses answers, or takes no options."""
+
+import contextlib
+import struct
+from collections.abc import AsyncIterator
+from functools import partial
+
+import attrs
+import trio
+
+# A message of PostgreSQL's protocol: https://www.postgresql.org/docs/current/protocol-message-formats.html
+_FIELDS = b"SFATAL\0VFATAL\0C08P01\0Munsupported startup parameter: options\0\0"
+_REFUSAL = b"E" + struct.pack("!i", len(_FIELDS) + 4) + _FIELDS
+
+
+@attrs.define(eq=False)
+class Proxy:
+    """Passes on what both sides say, until told otherwise."""
+
+    target: int
+    cuts: bool = False
+    """Whether the next answer of the server is lost, and its connection with it."""
+    refuses_options: bool = False
+    """Whether it is like a pooler."""
+    port: int = 0
+    _sending: trio.Lock = attrs.Factory(trio.Lock)
+
+    async def serve(self, client: trio.SocketStream) -> None:
+        async with client, await trio.open_tcp_stream("127.0.0.1", self.target) as server:
+            with contextlib.suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._ask, client, server, nursery.cancel_scope)
+                    async for data in server:
+                        if self.cuts:
+                            self.cuts = False
+                            break
+                        async with self._sending:
+                            await client.send_all(data)
+                    nursery.cancel_scope.cancel()
+
+    async def _ask(
+        self, client: trio.SocketStream, server: trio.SocketStream, scope: trio.CancelScope
+    ) -> None:
+        async for data in client:
+            if self.refuses_options and b"\0options\0" in data:
+                async with self._sending:
+                    await client.send_all(_REFUSAL)
+                break
+            await server.send_all(data)
+        scope.cancel()
+
+
+@contextlib.asynccontextmanager
+async def proxied(target: int) -> AsyncIterator[Proxy]:
+    """Run a proxy to a port of this machine."""
+    proxy = Proxy(target)
+    async with trio.open_nursery() as nursery:
+        serve = partial(trio.serve_tcp, proxy.serve, 0, host="127.0.0.1")
+        listeners = await nursery.start(serve)
+        proxy.port = listeners[0].socket.getsockname()[1]
+        yield proxy
+        nursery.cancel_scope.cancel()
