@@ -49,7 +49,7 @@ export interface TerminatedDetail {
   detail: Record<string, unknown> | null;
 }
 
-/** Not connected. `delay`: seconds until the next attempt; null while the page is put away. */
+/** Not connected, or the hub cannot know for the moment. `delay`: seconds until the next attempt; null where there is none: the page is put away, or the hub has asked to wait. */
 export interface OfflineDetail {
   code: number | null;
   message: string;

@@ -21,7 +21,7 @@
  * - There is one deadline at a time. What is done when it passes depends on the state alone.
  */
 
-const SUBPROTOCOL = "sse-trio.v1";
+const SUBPROTOCOLS = ["sse-trio.v1.1", "sse-trio.v1"];
 
 /** The close code of a termination. */
 const TERMINATED = 4001;
@@ -75,6 +75,7 @@ export class SessionGuard extends EventTarget {
   #link; // an AbortController of the connection, from asking for a ticket on
   #tabs; // the tabs that share the connection
   #asleep = false; // the page is put away: frozen, or in the back/forward cache
+  #held = false; // offline by the hub's word: it cannot know for the moment, and is still connected
 
   constructor({url, room, ticket, session, share = false, timeout = 10, minDelay = 1, maxDelay = 30}) {
     super();
@@ -188,7 +189,8 @@ export class SessionGuard extends EventTarget {
     if (left > 0) this.#arm(left);
     else if (this.#state === "refused") this.#open();
     else if (this.#following) this.#missLeader();
-    else if (this.#state === "offline") this.#connect();
+    else if (this.#held && !this.#awaitingAnswer) this.#ask();
+    else if (this.#state === "offline" && !this.#held) this.#connect();
     else this.#lose(null, "nothing was heard in time");
   }
 
@@ -200,17 +202,28 @@ export class SessionGuard extends EventTarget {
     if (!this.#live || this.#asleep) return;
     this.#tick();
     const soon = this.#options.timeout / 2;
-    if (!this.#mayAsk || this.#state !== "joined" || this.#left <= 1000 * soon) return;
-    if (this.#left > 2000 * this.#admission.heartbeat - JUST_NOW) return;
+    if (!this.#mayAsk || !(this.#held || this.#state === "joined") || this.#left <= 1000 * soon) return;
+    if (this.#left > 1000 * this.#patience - JUST_NOW) return;
+    this.#ask();
+  }
+
+  #ask() {
     this.#awaitingAnswer = true;
-    this.#expect(soon);
+    this.#expect(this.#options.timeout / 2);
     if (this.#following) this.#tabs.requestCheck();
     else this.#send({type: "heartbeat"});
   }
 
+  /** After how many seconds of silence something is wrong, or, on hold, it is time to ask. */
+  get #patience() {
+    return 2 * (this.#admission?.heartbeat ?? this.#options.timeout);
+  }
+
   /** The tab that leads has been silent: ask it first, and then replace it; at once if somebody looks at this tab. */
   #missLeader() {
-    if (this.#state === "joined" && !this.#awaitingAnswer) {
+    if (this.#held && !this.#awaitingAnswer) {
+      this.#ask();
+    } else if (this.#state === "joined" && !this.#awaitingAnswer) {
       this.#hear({type: "offline", code: null, message: "nothing was heard in time", delay: 0});
       this.#tabs?.ask();
     } else {
@@ -238,7 +251,7 @@ export class SessionGuard extends EventTarget {
     if (!share || !this.#room || !this.#session || !navigator.locks || !globalThis.BroadcastChannel) return false;
     try {
       this.#tabs = new Tabs(JSON.stringify(["sse-trio", url, this.#room, this.#session]), {
-        lead: () => (this.#connected ? this.#tabs.post(this.#admission) : this.#connect()),
+        lead: () => (this.#connected ? this.#tabs.post(this.#held ? {type: "hold"} : this.#admission) : this.#connect()),
         follow: () => {
           this.#link?.abort();
           this.#hear({type: "connecting"});
@@ -260,13 +273,14 @@ export class SessionGuard extends EventTarget {
 
   #close() {
     clearTimeout(this.#timer);
+    this.#held = false;
     this.#link?.abort();
     this.#tabs?.close();
     this.#tabs = undefined;
   }
 
   get #connected() {
-    return this.#state === "joined" && this.#link?.signal.aborted === false;
+    return (this.#held || this.#state === "joined") && this.#link?.signal.aborted === false;
   }
 
   get #following() {
@@ -298,7 +312,7 @@ export class SessionGuard extends EventTarget {
 
     let socket;
     try {
-      socket = new WebSocket(url, SUBPROTOCOL);
+      socket = new WebSocket(url, SUBPROTOCOLS);
     } catch (error) {
       return this.#refuse(null, String(error)); // ws: on a page of https:
     }
@@ -320,7 +334,7 @@ export class SessionGuard extends EventTarget {
           // A page that has been joined belongs to a login, and now there is another one.
           if (this.#admission) this.#say({type: "terminate", reason: "login"});
           else this.#refuse(null, OTHER_TICKET);
-        } else if (["joined", "heartbeat", "terminate"].includes(message.type)) {
+        } else if (["joined", "heartbeat", "hold", "terminate"].includes(message.type)) {
           if (message.type === "terminate") this.#send({type: "terminated", epoch: message.epoch});
           this.#say(message);
         }
@@ -331,7 +345,7 @@ export class SessionGuard extends EventTarget {
         if (code === TERMINATED) this.#say({type: "terminate", reason});
         else if (REFUSED.includes(code) && !isOlderHub) this.#refuse(code, complaint ?? reason);
         // That an attempt fails which was given up has been said.
-        else if (this.#state !== "offline") this.#lose(code, complaint ?? reason);
+        else if (this.#held || this.#state !== "offline") this.#lose(code, complaint ?? reason);
       },
     };
     for (const type in listeners) socket.addEventListener(type, listeners[type], {signal});
@@ -379,6 +393,8 @@ export class SessionGuard extends EventTarget {
 
   #hear({type, ...detail}) {
     this.#awaitingAnswer = false;
+    const wasHeld = this.#held;
+    if (type !== "heartbeat") this.#held = type === "hold";
     switch (type) {
       case "connecting":
         this.#state = "connecting";
@@ -389,14 +405,14 @@ export class SessionGuard extends EventTarget {
         this.#room = detail.room;
         this.#session = detail.session;
         this.#state = "joined";
-        this.#expect(2 * this.#admission.heartbeat);
+        this.#expect(this.#patience);
         this.#dispatch(type, detail);
         break;
       case "heartbeat":
         // From a tab that leads, and whose word that it has joined was not heard.
         if (this.#state !== "joined") return this.#tabs?.ask();
         this.#attempt = 0;
-        this.#expect(2 * this.#admission.heartbeat);
+        this.#expect(this.#patience);
         this.#dispatch(type, detail);
         break;
       case "offline":
@@ -404,6 +420,11 @@ export class SessionGuard extends EventTarget {
         if (detail.code === MALFORMED) this.#mayAsk = false;
         if (!this.#asleep) this.#expect(detail.delay + (this.#following ? this.#leaderTimeout : 0));
         this.#dispatch(type, detail);
+        break;
+      case "hold":
+        this.#state = "offline";
+        this.#expect(this.#patience + (this.#following ? this.#leaderTimeout : 0));
+        if (!wasHeld) this.#dispatch("offline", {code: null, message: "the hub cannot know for the moment", delay: null});
         break;
       case "terminate": {
         const {room = null, epoch = null, reason, detail: more = null} = detail;
