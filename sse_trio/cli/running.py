@@ -21,7 +21,8 @@ logger = logging.getLogger("sse_trio")
 class Server(Protocol):
     """What runs until it is told to drain."""
 
-    draining: trio.Event
+    leaving: trio.Event
+    """Set when it was told so."""
 
     def drain(self) -> object:
         """Shut down gracefully."""
@@ -68,14 +69,14 @@ async def run(
     async def handle_signals() -> None:
         async for signum in signals:
             name = signal.Signals(signum).name
-            is_draining = server is not None and server.draining.is_set()
+            is_leaving = server is not None and server.leaving.is_set()
             has_hung_up = is_on_terminal and not os.isatty(terminal)
-            if is_draining and signum == signal.SIGHUP:
+            if is_leaving and signum == signal.SIGHUP:
                 logger.info("%s: draining already", name)
             elif signum == signal.SIGHUP and reload is not None and not has_hung_up:
                 # It reads files, which may take long; other signals have to be handled meanwhile.
                 listening.start_soon(reload_in_turn)
-            elif server is None or is_draining:
+            elif server is None or is_leaving:
                 logger.warning("%s: stopping now", name)
                 serving.cancel()
             else:

@@ -36,9 +36,9 @@ class Demo:
     """Who can sign in."""
 
     @property
-    def draining(self) -> trio.Event:
+    def leaving(self) -> trio.Event:
         """Set when it has begun to end."""
-        return self.hub.draining
+        return self.hub.leaving
 
     def drain(self) -> None:
         """End it gracefully."""

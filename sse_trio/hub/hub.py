@@ -5,6 +5,7 @@ cannot change a decision.
 """
 
 import contextlib
+import math
 import random
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -42,7 +43,7 @@ from .member import Member, Outcome, Spawn, Unmeasured
 from .membership import Membership
 from .recognition import View
 from .statistics import Statistics
-from .timers import Timers, in_slices, slot_width
+from .timers import Timers, in_slices, paced, slot_width
 
 # Seconds between two searches for what has been remembered long enough.
 SWEEP = 60
@@ -79,7 +80,10 @@ class Hub:
         """Where the server listens for internal requests, if `Config.internal` is set."""
         self.loading = False
         """Whether the ledger is still being read: nobody can be admitted or ended yet."""
+        self.leaving = trio.Event()
+        """Set when the shutdown has begun: the server is not ready any more."""
         self.draining = trio.Event()
+        """Set when it admits nobody any more, and accepts no notify."""
         self.limited_log = LimitedLog(self.clock)
         self.timers = Timers(clock=self.clock, width=slot_width(config), late=self._log_pause)
         self.membership = Membership(
@@ -361,8 +365,16 @@ class Hub:
     def drain(self) -> None:
         """Shut down gracefully.
 
-        `serve` returns within `shutdown_grace` seconds, and what the ledger needs to close.
+        For `lame_duck` seconds, the server is not ready any more, and accepts as before. `serve`
+        returns within `shutdown_grace` seconds from now, and what the ledger needs to close.
         """
+        self.leaving.set()
+        if not self.config.lame_duck:
+            self.stop_accepting()
+
+    def stop_accepting(self) -> None:
+        """Admit nobody any more, and accept no notify: what comes after the `lame_duck` seconds."""
+        self.leaving.set()
         self.membership.draining = True
         self.draining.set()
 
@@ -425,9 +437,17 @@ class Hub:
                     # The other followers are swept all the same.
                     self.limited_log.failed("sweeping the records of a follower", error)
 
-    async def close_all_websockets(self) -> None:
-        """Close every WebSocket with 1001."""
-        await in_slices(self.membership.close_all_websockets())
+    async def close_all_websockets(self, *, by: float) -> None:
+        """Close every WebSocket with 1001, at the `drain_rate`.
+
+        It is faster where otherwise the last ones would not have all of `linger` left until `by`,
+        by Trio's clock.
+        """
+        count = len(self.membership.places.taken)
+        left = by - trio.current_time() - self.config.linger
+        seconds = max(0, min(count / self.config.drain_rate, left))
+        rate = count / seconds if seconds else math.inf
+        await paced(self.membership.close_all_websockets(seconds), rate=rate)
 
 
 @contextlib.contextmanager

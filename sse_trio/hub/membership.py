@@ -619,10 +619,13 @@ class Membership:
         silent = member.heard + self._config.heartbeat_timeout
         self._timers.schedule(member, min(member.next_beat, silent))
 
-    def close_all_websockets(self) -> Generator[int, None, None]:
-        """Close every WebSocket with 1001; yield 1 after each."""
+    def close_all_websockets(self, seconds: float = 0) -> Generator[int, None, None]:
+        """Close every WebSocket with 1001; yield 1 after each.
+
+        The caller takes so many `seconds` for it.
+        """
         self.draining = True
-        self._last_moment = self._timers.now() + self._config.linger
+        self._last_moment = self._timers.now() + seconds + self._config.linger
         for member in list(self.places.taken):
             if member.state in (State.ARRIVING, State.JOINED):
                 self.close(member, CloseCode.GOING_AWAY, "the server is shutting down")

@@ -199,6 +199,22 @@ class Timers:
             due = self._wheel.next_due()
 
 
+async def paced(work: Iterable[int], *, rate: float) -> None:
+    """Run `work` to its end, so many things a second, and let others have turns in between.
+
+    `work` yields how many it has done. What it does at once is `SLICE` things or a twentieth of a
+    second's, whichever is less.
+    """
+    began = trio.current_time()
+    done = since = 0
+    for count in work:
+        done += count
+        since += count
+        if since >= min(SLICE, rate / 20):
+            since = 0
+            await trio.sleep_until(began + done / rate)
+
+
 async def in_slices(work: Iterable[int], *, after: Callable[[], object] = lambda: None) -> None:
     """Run `work` to its end, and let others have a turn after every `SLICE` things.
 

@@ -72,16 +72,18 @@ async def serve(
                         except Exception as error:  # noqa: BLE001
                             # Raised again outside the nurseries, which would wrap it in a group.
                             failure = error
+                            began = trio.current_time()
                         else:
                             timers.start_soon(hub.sweep)
-                            await _serve_until_drained(hub, task_status)
+                            began = await _serve_until_drained(hub, task_status)
                         plumbing.cancel_scope.cancel()
                 finally:
                     # However it ends, whoever still holds the hub is told so.
-                    hub.drain()
-                connections.cancel_scope.deadline = trio.current_time() + hub.config.shutdown_grace
+                    hub.stop_accepting()
+                last_moment = began + hub.config.shutdown_grace
+                connections.cancel_scope.deadline = last_moment
                 server.end_idle()
-                await hub.close_all_websockets()
+                await hub.close_all_websockets(by=last_moment)
                 await hub.decisions.finished()
                 await parking.emptied()
                 await hub.membership.places.emptied()
@@ -106,14 +108,21 @@ async def _load(hub: Hub) -> None:
     hub.loading = False
 
 
-async def _serve_until_drained(hub: Hub, task_status: trio.TaskStatus[Hub]) -> None:
-    """Report that the server is ready, and wait until it drains."""
+async def _serve_until_drained(hub: Hub, task_status: trio.TaskStatus[Hub]) -> float:
+    """Report that the server is ready, and wait until it drains; return when that was asked for."""
     logger.info("listening on %s port %s", hub.config.ipaddr, hub.port)
     if hub.internal:
         logger.info("internal requests on %s", hub.internal)
     task_status.started(hub)
-    await hub.draining.wait()
+    await hub.leaving.wait()
+    began = trio.current_time()
+    if not hub.draining.is_set():
+        logger.info("not ready any more, and closing in %g s", hub.config.lame_duck)
+        with trio.move_on_after(hub.config.lame_duck):
+            await hub.draining.wait()
+        hub.stop_accepting()
     logger.info("draining: %d open WebSockets", hub.statistics().connections)
+    return began
 
 
 def _start_listening(

@@ -19,18 +19,18 @@ class Fake:
     """A server that is ready when it is told to be, and counts how often it was reloaded."""
 
     ready: trio.Event = attrs.Factory(trio.Event)
-    draining: trio.Event = attrs.Factory(trio.Event)
+    leaving: trio.Event = attrs.Factory(trio.Event)
     started: list["Fake"] = attrs.Factory(list)
     reloaded: list["Fake"] = attrs.Factory(list)
     may_reload: trio.Event = attrs.Factory(trio.Event)
 
     def drain(self) -> None:
-        self.draining.set()
+        self.leaving.set()
 
     async def serve(self, *, task_status: trio.TaskStatus["Fake"]) -> None:
         await self.ready.wait()
         task_status.started(self)
-        await self.draining.wait()
+        await self.leaving.wait()
 
     async def reload(self, server: "Fake") -> None:
         self.reloaded.append(server)
@@ -68,7 +68,7 @@ async def test_a_hangup_reloads_and_no_more() -> None:
         for count in (1, 2):
             await send(signal.SIGHUP)
             assert server.reloaded == [server] * count
-            assert not server.draining.is_set()
+            assert not server.leaving.is_set()
         await send(signal.SIGTERM)
     assert statuses == [0]
 
@@ -97,7 +97,7 @@ async def test_one_reload_comes_after_the_other_and_holds_up_no_other_signal() -
             await send(signal.SIGHUP)
         assert len(server.reloaded) == 1
         await send(signal.SIGTERM)
-        assert server.draining.is_set()
+        assert server.leaving.is_set()
     assert len(server.reloaded) == 1
 
 
@@ -108,7 +108,7 @@ async def test_without_anything_to_reload_a_hangup_drains() -> None:
         nursery.start_soon(partial(server.run, reloads=False))
         await wait_all_tasks_blocked()
         await send(signal.SIGHUP)
-        assert server.draining.is_set()
+        assert server.leaving.is_set()
 
 
 async def test_a_terminal_that_closes_drains() -> None:
@@ -120,8 +120,8 @@ async def test_a_terminal_that_closes_drains() -> None:
         nursery.start_soon(partial(server.run, terminal=slave))
         await wait_all_tasks_blocked()
         await send(signal.SIGHUP)
-        assert (len(server.reloaded), server.draining.is_set()) == (1, False)
+        assert (len(server.reloaded), server.leaving.is_set()) == (1, False)
         os.close(master)
         await send(signal.SIGHUP)
-        assert (len(server.reloaded), server.draining.is_set()) == (1, True)
+        assert (len(server.reloaded), server.leaving.is_set()) == (1, True)
     os.close(slave)

@@ -1,7 +1,6 @@
 """A hold: who is told what, while the server cannot know who stands and afterwards."""
 
 from collections.abc import Callable, Generator
-from typing import Any
 
 import pytest
 
@@ -13,7 +12,7 @@ from sse_trio.hub.member import Member, State
 from sse_trio.hub.timers import Timers, slot_width
 
 from ..support import KEY
-from .fakes import FakePeer, HeldLedger, decide, membership_at
+from .fakes import FakePeer, Note, decide, membership_at
 
 CONFIG = sse_trio.Config(
     authkey=KEY, heartbeat_interval=25, heartbeat_timeout=60, join_timeout=5, linger=5
@@ -298,11 +297,10 @@ def test_who_reads_too_slowly_to_be_told_is_closed() -> None:
 
 
 def test_who_waits_for_the_ledger_has_joined_when_both_are_done() -> None:
-    ledger: Any = HeldLedger()
     for resumed_first in (False, True):
         world = World(1)
         [member] = world.members
-        member.admission = ledger.note("u1", None)
+        member.admission = Note("u1", None, None)
         sum(world.holding.hold())
         world.ask()
         assert world.got("hold") == [2]

@@ -48,7 +48,7 @@ async def test_a_handshake_that_is_answered_when_the_drain_is_over_ends_in_order
                 # As `serve` ends.
                 hub.drain()
                 server.end_idle()
-                await hub.close_all_websockets()
+                await hub.close_all_websockets(by=trio.current_time())
                 await server.parking.emptied()
                 await hub.membership.places.emptied()
                 begin = trio.current_time()

@@ -83,7 +83,7 @@ def render(page: Page, hub: Hub) -> Reply:
         case "/healthz":
             return Reply(200, TEXT, b"alive\n")
         case "/readyz":
-            if hub.draining.is_set():
+            if hub.leaving.is_set():
                 return Reply(503, TEXT, b"shutting down\n")
             if hub.loading:
                 return Reply(503, TEXT, b"reading the ledger\n")
