@@ -154,9 +154,8 @@ class Feed:
         is_due = self._clock() - self._reported_at >= POLL and self._reported != applied
         if not is_news and not is_due:
             return
-        self._reported_at = self._clock()
         await self._engine.report(me, applied, told)
-        self._reported = applied
+        self._reported, self._reported_at = applied, self._clock()
         for each in told:
             change = each.writer, each.seq, each.room
             self._known_counts[change] = each

@@ -43,10 +43,12 @@ class Keeper:
 
     async def lapsed(self) -> None:
         """Return when the node vouches no more."""
+        self.look()
         await self._lapsed.wait()
 
     async def restored(self) -> None:
         """Return when the node vouches again."""
+        self.look()
         await self._restored.wait()
 
     def apply(self, seq: int) -> None:

@@ -216,6 +216,7 @@ async def test_a_missing_entry_is_a_resync(autojump_clock: MockClock, db: Memory
         b.engine.delays.clear()
         b.is_stuck = False
         await b.ledger.restored()
+        await trio.sleep(2 * POLL)
         assert applied(db, "b", "a") > seq
         assert b.ledger.statistics().resyncs == 1
         assert b.ledger.node == "b"
@@ -271,7 +272,7 @@ async def test_positions_of_writers_that_are_gone_are_forgotten_when_their_entri
     async with node(db, "a") as a:
         async with node(db, "b") as b:
             await b.ledger.propose(swap()).everywhere()
-        await trio.sleep(KEPT / 2)
+        await trio.sleep(KEPT / 4)
         assert "b" in a.engine.of("poll")[-1][0]
         await trio.sleep(KEPT)
         assert "b" not in a.engine.of("poll")[-1][0]

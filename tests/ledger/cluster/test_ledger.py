@@ -90,6 +90,7 @@ async def test_a_renewal_that_was_in_doubt_counts_from_its_first_attempt(
     async with node(db) as a:
         a.engine.deaf.add("commit")
         await a.ledger.lapsed()
+        await trio.sleep(3)
         a.engine.deaf.clear()
         # What was written seconds ago restores nothing: another one has to be sent.
         sent = len({batch.seq for batch in a.engine.of("commit")})
@@ -120,9 +121,7 @@ async def test_the_clock_is_compared_whenever_it_vouches(
             nursery.start_soon(wait)
             await wait_all_tasks_blocked()
             await ledger.restored()
-            await ledger.lapsed()
             assert woken.is_set()
-            await ledger.restored()
 
 
 async def test_a_node_whose_clock_is_wrong_is_not_ready(
@@ -131,7 +130,8 @@ async def test_a_node_whose_clock_is_wrong_is_not_ready(
     off = 0.0
     async with node(db, local=lambda: wall() + off) as a:
         assert a.ledger.wall() == pytest.approx(wall(), abs=0.01)
-        for off, is_ready in ((4.9, True), (-4.9, True), (5.1, False), (-5.1, False)):
+        for seconds, is_ready in ((4.9, True), (-4.9, True), (5.1, False), (-5.1, False)):
+            off = seconds
             assert a.ledger.ready is is_ready
             assert a.ledger.vouches
 
@@ -220,6 +220,7 @@ async def test_the_expelled_registers_anew_and_knows_nothing(
         resync.applied()
         b.is_stuck = False
         await b.ledger.restored()
+        await trio.sleep(1)
         assert db.snapshot().nodes["b2"].applied["a"] >= 1
         assert b.ledger.statistics().registrations == 2
         # What it was given under its earlier name is no concern any more.
@@ -356,12 +357,12 @@ async def test_the_hub_hears_of_a_loss_though_it_is_expelled_before(
 async def test_rooms_that_nobody_uses_are_forgotten_and_the_hubs_hear_of_it(
     autojump_clock: MockClock, db: MemoryDatabase
 ) -> None:
-    async with node(db, "a", ticket_lifetime=500) as a, node(db, "b", ticket_lifetime=500) as b:
+    async with node(db, "a", ticket_lifetime=70) as a, node(db, "b", ticket_lifetime=70) as b:
         for n in range(1001):
             a.ledger.propose(swap(f"u{n}"))
         await trio.sleep(1)
         a.ledger.propose(Swap("used", standing(touched=START + 1e9)))
-        await trio.sleep(500 + 2 * CHORES)
+        await trio.sleep(70 + 2 * CHORES)
         assert stored(db).keys() == {"used"}
         for each in (a, b):
             rooms = [e.rooms for changes in each.got for e in changes.entries]
