@@ -5,14 +5,15 @@ proposed to the ledger, and a notify is answered only when that is durable. A le
 what it remembers once, before anybody joins.
 """
 
+import socket
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping
-from contextlib import AbstractAsyncContextManager, nullcontext
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from importlib.metadata import version
 from typing import Protocol, runtime_checkable
 
 from ..config import Config
 from ..core.logins import Record
 from ..core.notify import Answer
-from ..errors import LedgerError
 from .cluster.changes import Changes
 from .memory import MemoryLedger
 from .proposals import Commit, LocalProposal, Proposal, Swap, Versioned
@@ -113,5 +114,22 @@ def open_ledger(config: Config) -> AbstractAsyncContextManager[Ledger]:
     if path := config.ledger_path:
         return SqliteLedger.open(path)
     if config.is_shared:
-        raise LedgerError("this version cannot open a ledger that several nodes share")
+        return _open_shared(config)
     return nullcontext(MemoryLedger())
+
+
+@asynccontextmanager
+async def _open_shared(config: Config) -> AsyncIterator[Ledger]:
+    # What one process alone needs does not import this.
+    from .cluster.context import Settings
+    from .cluster.ledger import ClusterLedger
+    from .postgres import open_engine
+
+    settings = Settings(
+        lease=config.lease,
+        ticket_lifetime=config.ticket_lifetime,
+        address=f"{socket.gethostname()}:{config.port}",
+        software=f"sse_trio {version('sse-trio')}",
+    )
+    async with open_engine(config.ledger) as engine, ClusterLedger.open(engine, settings) as ledger:
+        yield ledger

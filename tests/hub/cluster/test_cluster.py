@@ -63,5 +63,5 @@ async def test_rivals_have_one_order(world: World) -> None:
             rivals.start_soon(notify, number)
     assert sorted(epochs) == list(range(1, 61))
     for each in nodes:
-        await each.hub.recognition.cache.read(["u1"])
+        await each.read("u1")
     assert len({tuple(each.hub.who_stands("u1")[0]) for each in nodes}) == 1

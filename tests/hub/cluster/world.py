@@ -10,7 +10,7 @@ import attrs
 import trio
 
 from sse_trio import Config, Hub
-from sse_trio.hub.member import Member
+from sse_trio.hub.member import Member, Spawn
 from sse_trio.ledger.cluster.context import Settings
 from sse_trio.ledger.cluster.engine import Engine
 from sse_trio.ledger.cluster.ledger import ClusterLedger
@@ -56,8 +56,9 @@ class Node:
     hub: Hub
     ledger: ClusterLedger
     scope: trio.CancelScope
+    spawn: Spawn
 
-    def come(self, *, holds: bool = True, **join: str) -> Tab:
+    def come(self, *, holds: bool = True, **join: str | None) -> Tab:
         peer = FakePeer()
         member = self.hub.membership.arrive(peer, "192.0.2.1", holds=holds)
         self.hub.membership.hear(member, [json.dumps({"type": "join", **join})])
@@ -66,7 +67,10 @@ class Node:
             self.spawn(self.hub.admit, member)
         return tab
 
-    spawn: Any = None
+    async def read(self, room: str) -> None:
+        """Read a room, whatever is cached of it."""
+        assert self.hub.recognition.cache is not None
+        await self.hub.recognition.cache.read([room])
 
     def acknowledge(self, tab: Tab) -> None:
         (told,) = tab.peer.got("terminate")
@@ -79,9 +83,8 @@ async def node(
     nursery: trio.Nursery, engine: Engine, *, lease: float = 6.0, **settings: Any
 ) -> AsyncIterator[Node]:
     """Run a hub over an engine."""
-    config = Config(
-        **{"port": 0, "authkey": KEY, "ledger": "postgresql://test", "lease": lease} | settings
-    )
+    usual: dict[str, Any] = {"port": 0, "authkey": KEY, "ledger": "postgresql://test/test"}
+    config = Config(**usual | settings, lease=lease)
     async with (
         ClusterLedger.open(
             engine,

@@ -224,7 +224,7 @@ async def test_the_expelled_registers_anew_and_knows_nothing(
         assert db.snapshot().nodes["b2"].applied["a"] >= 1
         assert b.ledger.statistics().registrations == 2
         # What it was given under its earlier name is no concern any more.
-        b.got[0].applied({("a", 1): Count()})
+        b.got[0].applied({("a", 1, "u1"): Count()})
 
 
 async def test_what_waits_to_be_everywhere_outlasts_a_registration(

@@ -158,7 +158,7 @@ async def test_a_server_that_has_crashed_is_found_again_with_all_but_the_counts(
     a = await join(cluster, "a")
     version = await a.make("u1")
     before = await a.engine.poll({}, [1], "a")
-    await a.engine.report("a", {"a": 1}, [Told("a", 1, "a", 1, 1, True)])
+    await a.engine.report("a", {"a": 1}, [Told("a", 1, "u1", "a", 1, 1, True)])
     cluster.server.stop(signal.SIGQUIT)
     try:
         for _ in range(2):
@@ -249,7 +249,7 @@ async def test_a_report_is_hinted_at_to_who_waits_for_it(cluster: PostgresCluste
         await b.engine.report("b", {"a": 1, "b": 1}, [])
         await b.engine.report("b", {"a": 1, "b": 1, "c": 1}, [])
         await c.engine.hinted()
-        await b.engine.report("b", {"a": 1, "b": 1, "c": 1}, [Told("a", 1, "b", 1, 1, True)])
+        await b.engine.report("b", {"a": 1, "b": 1, "c": 1}, [Told("a", 1, "u1", "b", 1, 1, True)])
         await a.engine.hinted()
     for member in (a, c):
         with trio.move_on_after(0) as nothing:
