@@ -132,15 +132,15 @@ class Node:
     engine: Faulty
     ledger: ClusterLedger
     got: list[Changes] = attrs.Factory(list)
-    counts: dict[tuple[str, int], Count] = attrs.Factory(dict)
+    counts: dict[tuple[str, int, str], Count] = attrs.Factory(dict)
     is_stuck: bool = False
 
     async def apply(self) -> None:
         async for changes in self.ledger.changes():
             self.got.append(changes)
             if not self.is_stuck:
-                entries = [(entry.writer, entry.seq) for entry in changes.entries]
-                changes.applied({e: self.counts[e] for e in entries if e in self.counts})
+                changed = [(e.writer, e.seq, room) for e in changes.entries for room in e.rooms]
+                changes.applied({c: self.counts[c] for c in changed if c in self.counts})
 
     @property
     def entries(self) -> list[tuple[str, int]]:

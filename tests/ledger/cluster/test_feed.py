@@ -10,6 +10,7 @@ from trio.testing import MockClock
 from sse_trio.ledger.cluster.engine import Entry
 from sse_trio.ledger.cluster.feed import POLL, STALE
 from sse_trio.ledger.cluster.memory import MemoryDatabase
+from sse_trio.ledger.cluster.reach import COUNTED
 from sse_trio.ledger.cluster.registration import KEPT
 from sse_trio.ledger.proposals import Won
 
@@ -147,11 +148,15 @@ async def test_who_told_whom_is_summed_until_nothing_changes(
 ) -> None:
     async with node(db, "a") as a, node(db, "b") as b, node(db, "c") as c, node(db, "d"):
         proposal = a.ledger.propose(swap())
-        entry = ("a", a.engine.of("commit")[-1].seq + 1)
+        entry = ("a", a.engine.of("commit")[-1].seq + 1, "u1")
         b.counts[entry] = Count(3, 1, finished=False)
         c.counts[entry] = Count(2, 2)
+        # Another room in the same batch is another matter.
+        other = a.ledger.propose(swap("u2"))
+        b.counts[*entry[:2], "u2"] = Count(7, 7)
         reached = await proposal.everywhere()
         assert reached.nodes == 3
+        assert (await other.everywhere()).terminated == 7
         assert (reached.terminated, reached.acked) == (5, 3)
         with trio.move_on_after(1) as waited:
             await reached.settled()
@@ -175,7 +180,7 @@ async def test_counts_of_a_node_that_has_died_do_not_change_any_more(
 ) -> None:
     async with node(db, "a") as a, node(db, "b") as b:
         proposal = a.ledger.propose(swap())
-        entry = ("a", a.engine.of("commit")[-1].seq + 1)
+        entry = ("a", a.engine.of("commit")[-1].seq + 1, "u1")
         b.counts[entry] = Count(3, 1, finished=False)
         reached = await proposal.everywhere()
         db.deregister("b")
@@ -183,12 +188,40 @@ async def test_counts_of_a_node_that_has_died_do_not_change_any_more(
         assert (reached.terminated, reached.acked, reached.lapsed) == (3, 1, 0)
 
 
+async def test_nobody_waits_for_ever_for_counts(
+    autojump_clock: MockClock, db: MemoryDatabase
+) -> None:
+    async with node(db, "a") as a, node(db, "b") as b:
+        proposal = a.ledger.propose(swap())
+        entry = ("a", a.engine.of("commit")[-1].seq + 1, "u1")
+        b.counts[entry] = Count(3, 1, finished=False)
+        reached = await proposal.everywhere()
+        with trio.move_on_after(COUNTED - 1) as waited:
+            await reached.settled()
+        assert waited.cancelled_caught
+        await reached.settled()
+        assert (reached.terminated, reached.acked) == (3, 1)
+
+
+async def test_a_node_does_not_expel_itself(autojump_clock: MockClock, db: MemoryDatabase) -> None:
+    async with node(db, "a") as a, node(db, "b") as b:
+        b.is_stuck = True
+        await a.ledger.propose(swap(answer=answer("x"))).decision()
+        again = b.ledger.propose(swap(answer=answer("x")))
+        with trio.move_on_after(10) as waited:
+            await again.everywhere()
+        assert waited.cancelled_caught
+        assert b.engine.of("expel") == []
+        b.is_stuck = False
+        assert (await again.everywhere()).nodes == 1
+
+
 async def test_what_the_engine_forgets_of_a_report_is_reported_again(
     autojump_clock: MockClock, db: MemoryDatabase
 ) -> None:
     async with node(db, "a") as a, node(db, "b") as b:
         proposal = a.ledger.propose(swap())
-        entry = ("a", a.engine.of("commit")[-1].seq + 1)
+        entry = ("a", a.engine.of("commit")[-1].seq + 1, "u1")
         b.counts[entry] = Count(3, 1, finished=False)
         await proposal.everywhere()
         db.report("b", {}, [])

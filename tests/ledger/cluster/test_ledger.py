@@ -312,6 +312,20 @@ async def test_a_lost_commit_is_noticed_by_its_writer_before_it_has_read_it(
         assert a.ledger.node == "a2"
 
 
+async def test_and_at_once_before_it_writes_again(
+    autojump_clock: MockClock, db: MemoryDatabase
+) -> None:
+    async with node(db) as a:
+        await trio.sleep(0.5)
+        before = db.snapshot()
+        a.engine.delays["poll"] = 0.5
+        await trio.sleep(0.2)
+        await a.ledger.propose(swap("u1")).decision()
+        db.fail_over(before)
+        await trio.sleep(0.6)
+        assert a.ledger.statistics().losses == 1
+
+
 async def test_a_gap_in_what_the_node_wrote_itself_is_a_loss(
     autojump_clock: MockClock, db: MemoryDatabase
 ) -> None:
