@@ -173,8 +173,8 @@ class ClusterLedger:
         return self._context.keeper.until_held
 
     async def load(self) -> tuple[tuple[()], tuple[()]]:
-        """Return nothing: rooms are read when somebody needs them."""
-        await trio.lowlevel.checkpoint()
+        """Return nothing, as soon as the node vouches: rooms are read when somebody needs them."""
+        await self.restored()
         return (), ()
 
     def propose(self, swap: Swap) -> Proposal:
