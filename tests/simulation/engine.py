@@ -1,0 +1,253 @@
+"""A hostile engine: what lies between the nodes and the database that they share.
+
+Each call is a message there and a message back. Either takes a time that is drawn, so answers
+overtake one another. A message may get lost; then the node gets an error after a while, and does
+not know whether what it has written was. A node can be cut off in either direction; the database
+can restart, be away, fail over, and lose its last commits by that.
+
+It does not show an old primary that takes commits beside the new one: fencing is the engine's.
+"""
+
+import enum
+from collections import deque
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
+from random import Random
+from typing import Any, TypeVar
+
+import attrs
+import outcome
+import trio
+
+from sse_trio.ledger.cluster.engine import (
+    Batch,
+    Committed,
+    EngineError,
+    Identity,
+    Poll,
+    Registered,
+    Told,
+)
+from sse_trio.ledger.cluster.memory import MemoryDatabase, Snapshot, Transaction
+from sse_trio.ledger.proposals import Version, Versioned
+
+from .clocks import Process, Simulation
+
+T = TypeVar("T")
+
+# How many of the last commits a failover can lose.
+MAX_LOST = 8
+
+
+class Way(enum.Flag):
+    """In which direction messages get through."""
+
+    NONE = 0
+    THERE = enum.auto()
+    BACK = enum.auto()
+    BOTH = THERE | BACK
+
+
+@attrs.frozen
+class Weather:
+    """How bad the network is. Times are seconds."""
+
+    fastest: float = 0.0002
+    usual: float = 0.003
+    slowest: float = 0.3
+    slow: float = 0.02
+    """How many of the messages take up to the slowest time."""
+    lost: float = 0.0
+    """How many get lost."""
+    patience: float = 2.0
+    """After which time a node is told that its connection is broken, at the latest."""
+
+
+@attrs.define(eq=False)
+class Sea:
+    """The network around one database. All that is drawn is drawn from `random`."""
+
+    simulation: Simulation
+    database: MemoryDatabase
+    random: Random
+    weather: Weather = Weather()
+    engines: list["HostileEngine"] = attrs.Factory(list)
+    away: bool = False
+    on_commit: Callable[[Transaction], object] = lambda _: None
+    on_report: Callable[[str, Mapping[str, int]], object] = lambda *_: None
+    on_expel: Callable[[str], object] = lambda _: None
+    _before: deque[Snapshot] = attrs.field(factory=lambda: deque(maxlen=MAX_LOST))
+
+    def delay(self) -> float:
+        """Draw how long a message takes."""
+        weather = self.weather
+        if self.random.random() < weather.slow:
+            return self.random.uniform(weather.usual, weather.slowest)
+        return self.random.uniform(weather.fastest, weather.usual)
+
+    def is_lost(self) -> bool:
+        """Draw whether a message gets lost."""
+        return self.random.random() < self.weather.lost
+
+    def commit(self, batch: Batch) -> Committed:
+        before = self.database.snapshot()
+        committed = self.database.commit(batch)
+        if self.database.committed > before.committed:
+            self._before.append(before)
+            assert self.database.history is not None
+            self.on_commit(self.database.history[-1])
+            self.hint()
+        return committed
+
+    def report(self, node: str, applied: Mapping[str, int], told: Sequence[Told]) -> None:
+        self.database.report(node, applied, told)
+        self.on_report(node, applied)
+        self.hint()
+
+    def expel(self, node: str, beat: int) -> bool:
+        is_gone = self.database.expel(node, beat)
+        if is_gone:
+            self.on_expel(node)
+        return is_gone
+
+    def hint(self) -> None:
+        """Have every node that listens hear, some time later or never."""
+        for engine in self.engines:
+            if not self.is_lost():
+                self.simulation.after(self.delay(), engine.hear)
+
+    def restart(self) -> None:
+        """Break all connections: what was on its way there is not done."""
+        for engine in self.engines:
+            engine.break_off()
+
+    def fail_over(self, lose: int = 0) -> list[Transaction]:
+        """Become another engine, without the last few commits; return those."""
+        self.restart()
+        if not lose or not self._before:
+            self.database.fail_over()
+            return []
+        lose = min(lose, len(self._before))
+        lost = self.database.fail_over(self._before[-lose])
+        for _ in range(lose):
+            self._before.pop()
+        return lost
+
+
+class _Call:
+    """One exchange of a node with the database."""
+
+    def __init__(self) -> None:
+        self.is_broken = False
+        self.answer: outcome.Outcome[Any] | None = None
+        self.answered = trio.Event()
+
+    def give(self, answer: outcome.Outcome[Any]) -> None:
+        if self.answer is None:
+            self.answer = answer
+            self.answered.set()
+
+
+class HostileEngine:
+    """The database, as one node has it, over a bad network."""
+
+    def __init__(self, sea: Sea) -> None:
+        self.way = Way.BOTH
+        self.process: Process | None = None
+        """Set before anything is called."""
+        self._sea = sea
+        self._database = sea.database
+        self._calls: set[_Call] = set()
+        self._heard = trio.Event()
+        sea.engines.append(self)
+
+    def leave(self) -> None:
+        """Be as if there was no node any more: it was killed."""
+        self.way = Way.NONE
+        self._sea.engines.remove(self)
+
+    def hear(self) -> None:
+        """Have the node hear a hint."""
+        if Way.BACK in self.way:
+            self._send(self._heard.set)
+
+    def break_off(self) -> None:
+        """Have all calls fail that are under way."""
+        for call in list(self._calls):
+            call.is_broken = True
+            self._fail(call, "the connection was broken")
+
+    async def _call(self, do: Callable[[], T]) -> T:
+        sea, call = self._sea, _Call()
+        self._calls.add(call)
+        if sea.away:
+            sea.simulation.after(sea.delay(), partial(self._fail, call, "there is no engine"))
+        else:
+            sea.simulation.after(sea.delay(), partial(self._arrive, call, do))
+            late = sea.weather.patience * sea.random.uniform(0.5, 1.0)
+            sea.simulation.after(late, partial(self._fail, call, "no answer"))
+        try:
+            await call.answered.wait()
+        finally:
+            self._calls.discard(call)
+        assert call.answer is not None
+        return call.answer.unwrap()  # type: ignore[no-any-return]
+
+    def _arrive(self, call: _Call, do: Callable[[], T]) -> None:
+        """Carry out a call at the database, unless it does not get there."""
+        sea = self._sea
+        if call.is_broken or sea.away or Way.THERE not in self.way or sea.is_lost():
+            return
+        answer = outcome.capture(do)
+        if not sea.is_lost():
+            sea.simulation.after(sea.delay(), partial(self._return, call, answer))
+
+    def _return(self, call: _Call, answer: outcome.Outcome[T]) -> None:
+        if Way.BACK in self.way:
+            self._send(partial(call.give, answer))
+
+    def _fail(self, call: _Call, why: str) -> None:
+        if call in self._calls:
+            self._send(partial(call.give, outcome.Error(EngineError(why))))
+
+    def _send(self, step: Callable[[], object]) -> None:
+        if self.process is not None:
+            self.process.send(step)
+
+    async def register(self, node: str, *, address: str, software: str) -> Registered:
+        do = partial(self._database.register, node, address=address, software=software)
+        return await self._call(do)
+
+    async def commit(self, batch: Batch) -> Committed:
+        return await self._call(partial(self._sea.commit, batch))
+
+    async def poll(self, position: Mapping[str, int], told: Collection[int], node: str) -> Poll:
+        return await self._call(partial(self._database.poll, dict(position), list(told), node))
+
+    async def anchored(self, position: Mapping[str, int]) -> bool:
+        return await self._call(partial(self._database.anchored, dict(position)))
+
+    async def hinted(self) -> None:
+        await self._heard.wait()
+        self._heard = trio.Event()
+
+    async def report(self, node: str, applied: Mapping[str, int], told: Sequence[Told]) -> None:
+        await self._call(partial(self._sea.report, node, dict(applied), list(told)))
+
+    async def read(self, rooms: Collection[str]) -> tuple[Mapping[str, Versioned], Identity]:
+        return await self._call(partial(self._database.read, list(rooms)))
+
+    async def expel(self, node: str, beat: int) -> bool:
+        return await self._call(partial(self._sea.expel, node, beat))
+
+    async def set_draining(self, node: str) -> None:
+        await self._call(partial(self._database.set_draining, node))
+
+    async def deregister(self, node: str) -> None:
+        await self._call(partial(self._database.deregister, node))
+
+    async def overdue(self, before: float, limit: int) -> Mapping[str, Version]:
+        return await self._call(partial(self._database.overdue, before, limit))
+
+    async def trim(self, before: float) -> None:
+        await self._call(partial(self._database.trim, before))
