@@ -164,10 +164,14 @@ class Simulation:
         return EPOCH + self.now
 
     def start(
-        self, main: Callable[[], Awaitable[object]], clock: SimulatedClock | None = None
+        self,
+        main: Callable[[], Awaitable[object]],
+        clock: SimulatedClock | None = None,
+        made: Callable[[Process], object] = lambda _: None,
     ) -> Process:
-        """Start a process, which runs in this step until it waits."""
+        """Start a process, which runs in this step until it waits; `made` is called before."""
         process = Process(self, main, clock or SimulatedClock(lambda: self.now))
+        made(process)
         self.processes.append(process)
         self._advance(process)
         return process

@@ -75,7 +75,8 @@ class Sea:
     away: bool = False
     on_commit: Callable[[Transaction], object] = lambda _: None
     on_report: Callable[[str, Mapping[str, int]], object] = lambda *_: None
-    on_expel: Callable[[str], object] = lambda _: None
+    on_removal: Callable[[str], object] = lambda _: None
+    on_register: Callable[[str], object] = lambda _: None
     _before: deque[Snapshot] = attrs.field(factory=lambda: deque(maxlen=MAX_LOST))
 
     def delay(self) -> float:
@@ -104,11 +105,20 @@ class Sea:
         self.on_report(node, applied)
         self.hint()
 
+    def register(self, node: str, *, address: str, software: str) -> Registered:
+        registered = self.database.register(node, address=address, software=software)
+        self.on_register(node)
+        return registered
+
     def expel(self, node: str, beat: int) -> bool:
         is_gone = self.database.expel(node, beat)
         if is_gone:
-            self.on_expel(node)
+            self.on_removal(node)
         return is_gone
+
+    def deregister(self, node: str) -> None:
+        self.database.deregister(node)
+        self.on_removal(node)
 
     def hint(self) -> None:
         """Have every node that listens hear, some time later or never."""
@@ -215,7 +225,7 @@ class HostileEngine:
             self.process.send(step)
 
     async def register(self, node: str, *, address: str, software: str) -> Registered:
-        do = partial(self._database.register, node, address=address, software=software)
+        do = partial(self._sea.register, node, address=address, software=software)
         return await self._call(do)
 
     async def commit(self, batch: Batch) -> Committed:
@@ -244,7 +254,7 @@ class HostileEngine:
         await self._call(partial(self._database.set_draining, node))
 
     async def deregister(self, node: str) -> None:
-        await self._call(partial(self._database.deregister, node))
+        await self._call(partial(self._sea.deregister, node))
 
     async def overdue(self, before: float, limit: int) -> Mapping[str, Version]:
         return await self._call(partial(self._database.overdue, before, limit))
