@@ -15,7 +15,6 @@ import math
 from collections.abc import Awaitable, Callable
 from itertools import count
 from threading import Lock, Thread
-from typing import Any
 
 import attrs
 import trio
@@ -65,8 +64,11 @@ class SimulatedClock(trio.abc.Clock):
         return EPOCH + self.offset + self.current_time()
 
     def when(self, reading: float) -> float:
-        """Return the simulated time at which it shows this."""
-        return reading / self.rate
+        """Return the simulated time from which it shows this."""
+        time = reading / self.rate
+        while time * self.rate < reading:
+            time = math.nextafter(time, math.inf)
+        return time
 
     def deadline_to_sleep_time(self, deadline: float) -> float:
         # What a process has sent to itself is noticed when it has looked once.
@@ -123,7 +125,7 @@ class Process:
     @property
     def wakes(self) -> float:
         """When it has something to do; infinity if it waits for others, or is stopped."""
-        return math.inf if self.ended or self.stopped else self._wakes
+        return math.inf if self.stopped else self._wakes
 
     def advance(self) -> None:
         """Let it run until all of its tasks wait."""
@@ -143,20 +145,14 @@ class Process:
         self.send(self._scope.cancel)
 
 
-@attrs.define(order=True)
-class _Event:
-    time: float
-    number: int
-    happen: Callable[[], Any] = attrs.field(order=False)
-
-
 class Simulation:
     """What happens, in the order of time. `now` is seconds since the beginning."""
 
     def __init__(self) -> None:
         self.now = 0.0
         self.processes: list[Process] = []
-        self._events: list[_Event] = []
+        # The number tells two of one time apart: the earlier one happens first.
+        self._events: list[tuple[float, int, Callable[[], object]]] = []
         self._numbers = count()
 
     def unix(self) -> float:
@@ -185,21 +181,22 @@ class Simulation:
 
     def after(self, seconds: float, happen: Callable[[], object]) -> None:
         """Have something happen, in the simulator itself."""
-        event = _Event(self.now + seconds, next(self._numbers), happen)
-        heapq.heappush(self._events, event)
+        heapq.heappush(self._events, (self.now + seconds, next(self._numbers), happen))
 
     def run(self, seconds: float) -> None:
         """Let time pass. What a process raises is raised here."""
         end = self.now + seconds
         while True:
-            process = min(self.processes, key=lambda each: each.wakes, default=None)
-            wakes = math.inf if process is None else process.wakes
-            happens = self._events[0].time if self._events else math.inf
+            wakes, process = math.inf, None
+            for each in self.processes:
+                if each.wakes < wakes:
+                    wakes, process = each.wakes, each
+            happens = self._events[0][0] if self._events else math.inf
             if min(wakes, happens) > end:
                 break
             self.now = max(self.now, min(wakes, happens))
             if happens <= wakes:
-                heapq.heappop(self._events).happen()
+                heapq.heappop(self._events)[2]()
             else:
                 assert process is not None
                 self._advance(process)

@@ -66,13 +66,46 @@ def _encode(message: ServerMessage) -> bytes:
     return encode(message).encode()
 
 
+class _Sum:
+    """What was told about one entry, in all its rooms."""
+
+    def __init__(self, counts: list[Any]) -> None:
+        self._counts = counts
+
+    @property
+    def terminated(self) -> int:
+        return sum(each.terminated for each in self._counts)
+
+    @property
+    def acked(self) -> int:
+        return sum(each.acked for each in self._counts)
+
+    @property
+    def finished(self) -> bool:
+        return all(each.finished for each in self._counts)
+
+
+class Ledger(ClusterLedger):
+    """Takes what the hub tells by entry and room."""
+
+    async def changes(self) -> Any:
+        async for changes in super().changes():
+            yield attrs.evolve(changes, applied=partial(self._applied, changes))
+
+    def _applied(self, changes: Any, _: Any, told: Any) -> None:
+        entries = {key[:2] for key in told}
+        changes.applied(
+            {entry: _Sum([told[key] for key in told if key[:2] == entry]) for entry in entries}
+        )
+
+
 @attrs.frozen
 class Makers:
     """Of what a node is made: a test gives it something broken here."""
 
     hub: Callable[..., Hub] = Hub
     engine: Callable[[Sea], HostileEngine] = HostileEngine
-    ledger: type[ClusterLedger] = ClusterLedger
+    ledger: type[ClusterLedger] = Ledger
     holds: bool | None = None
     """What the server takes its pages for: None, what they are."""
 
@@ -248,8 +281,10 @@ class Node:
             outcome = await self.hub.notify(room, sender=sender, id=id)
         except LimitReached:
             self.note(Answered(cluster.now, number, None))
-        except (LedgerError, Draining, Conflict):
+        except (LedgerError, Draining):
             self.note(Failed(cluster.now, number))
+        except Conflict:
+            self.note(Failed(cluster.now, number, is_conflict=True))
         else:
             vouching = frozenset(node.name for node in cluster.nodes if node.vouches)
             self.note(Answered(cluster.now, number, outcome.epoch, vouching))

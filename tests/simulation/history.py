@@ -43,10 +43,12 @@ class Answered:
 
 @attrs.frozen
 class Failed:
-    """It was answered that it is not known what came of it."""
+    """It was answered that it is not known what came of it; or that it cannot be."""
 
     time: float
     number: int
+    is_conflict: bool = False
+    """Its id was used for something else, or its login has ended since."""
 
 
 @attrs.frozen

@@ -92,6 +92,9 @@ def epochs_grow(history: History) -> Iterator[str]:
         at, record = committed
         event = history.events[at]
         assert isinstance(event, Committed)
+        if called.id is not None and at < notify.called_at:
+            # Its id says that it is a repetition.
+            continue
         if called.sender is not None:
             login = record.logins.get(called.sender)
             if login is None or not login.holds or login.epoch != answered.epoch:
@@ -188,7 +191,7 @@ def answers_come_in_time(history: History) -> Iterator[str]:
     killed = {event.node: event.time for _, event in history.of(Killed)}
     drained = {event.node: event.time for _, event in history.of(Drained)}
     answered = {one.called.number: one.answered.time for one in history.notifies()}
-    failed = {event.number: event.time for _, event in history.of(Failed)}
+    failed = {event.number: event for _, event in history.of(Failed)}
     patience = history.lease * PATIENCE + MORE
     last = history.events[-1].time if history.events else 0.0
     for called in (event for event in history.events if type(event).__name__ == "Called"):
@@ -202,7 +205,8 @@ def answers_come_in_time(history: History) -> Iterator[str]:
         if is_hindered or is_gone or until > last:
             continue
         if number in failed:
-            yield f"{called} failed, and nothing was in its way"
+            if not failed[number].is_conflict:
+                yield f"{called} failed, and nothing was in its way"
         elif answered.get(number, until + 1) > until:
             yield f"{called} was not answered in time"
     for at, settled in history.of(Settled):
