@@ -22,6 +22,9 @@ import trio
 EPOCH = 1.7e9
 """Unix seconds at the beginning of the simulation."""
 
+READING = 1e-8
+"""Seconds that it takes to look at a clock."""
+
 # Real seconds that a process may think: it hangs, then.
 _PATIENCE = 60.0
 
@@ -38,8 +41,8 @@ class Baton:
     def give(self) -> None:
         self._lock.release()
 
-    def take(self) -> None:
-        assert self._lock.acquire(timeout=_PATIENCE), "a simulated process hangs"
+    def take(self, patience: float = -1) -> None:
+        assert self._lock.acquire(timeout=patience), "a simulated process hangs"
 
 
 class SimulatedClock(trio.abc.Clock):
@@ -130,7 +133,7 @@ class Process:
     def advance(self) -> None:
         """Let it run until all of its tasks wait."""
         self._mine.give()
-        self._theirs.take()
+        self._theirs.take(_PATIENCE)
         if self.ended:
             self._thread.join()
 
@@ -154,6 +157,11 @@ class Simulation:
         # The number tells two of one time apart: the earlier one happens first.
         self._events: list[tuple[float, int, Callable[[], object]]] = []
         self._numbers = count()
+
+    def read(self) -> float:
+        """Return the time for a process, which takes time too: so whoever spins comes to an end."""
+        self.now += READING
+        return self.now
 
     def unix(self) -> float:
         """Return the true time, in Unix seconds."""
@@ -200,7 +208,7 @@ class Simulation:
             else:
                 assert process is not None
                 self._advance(process)
-        self.now = end
+        self.now = max(self.now, end)
 
     def close(self) -> None:
         """End all processes, whatever state they are in."""

@@ -6,7 +6,7 @@ drained and cut off; the engine can restart, be away, fail over, and lose commit
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from itertools import count
 from random import Random
@@ -23,11 +23,11 @@ from sse_trio.hub.letters import Letter
 from sse_trio.hub.member import Member, State
 from sse_trio.ledger.cluster.context import Settings
 from sse_trio.ledger.cluster.ledger import ClusterLedger
-from sse_trio.ledger.cluster.memory import MemoryDatabase, Transaction
+from sse_trio.ledger.cluster.memory import Transaction
 
 from ..support import KEY
 from .clocks import Process, SimulatedClock, Simulation
-from .engine import HostileEngine, Sea, Way, Weather
+from .engine import Database, HostileEngine, Sea, Way, Weather
 from .history import (
     Answered,
     Called,
@@ -106,6 +106,7 @@ class Makers:
     hub: Callable[..., Hub] = Hub
     engine: Callable[[Sea], HostileEngine] = HostileEngine
     ledger: type[ClusterLedger] = Ledger
+    database: type[Database] = Database
     holds: bool | None = None
     """What the server takes its pages for: None, what they are."""
 
@@ -291,6 +292,18 @@ class Node:
             if outcome.ticket is not None and not self.dead:
                 cluster.tickets.append(outcome.ticket)
 
+    def release(self, room: str, session: str) -> None:
+        """Have a session log out."""
+        self.process.send(partial(self._begin_release, room, session))
+
+    def _begin_release(self, room: str, session: str) -> None:
+        if self.ready:
+            self.nursery.start_soon(self._release, room, session)
+
+    async def _release(self, room: str, session: str) -> None:
+        with suppress(LedgerError, Draining):
+            await self.hub.release(room, session)
+
     def ask(self, room: str, session: str) -> None:
         self.process.send(partial(self._ask, room, session))
 
@@ -343,11 +356,11 @@ class Cluster:
         self.nodes: list[Node] = []
         self.tickets: list[str] = []
         self.numbers = count(1)
-        database = MemoryDatabase(self.simulation.unix, keep_history=True)
+        database = makers.database(self.simulation.unix, keep_history=True)
         self.sea = Sea(self.simulation, database, random, weather)
         self.sea.on_commit = self._note_commit
         self.sea.on_report = lambda name, applied: self._note(Reported(self.now, name, applied))
-        self.sea.on_removal = lambda name: self._note(Removed(self.now, name))
+        self.sea.on_removal = lambda *removed: self._note(Removed(self.now, *removed))
         self.sea.on_register = lambda name: self._note(Registered(self.now, name))
         if weather.lost:
             self._note(Fault(0.0, 1e9))
@@ -372,7 +385,7 @@ class Cluster:
     def add_node(self) -> Node:
         """Start a node, with a clock that is a bit fast or slow, and off."""
         clock = SimulatedClock(
-            lambda: self.now,
+            self.simulation.read,
             rate=self.random.uniform(0.99, 1.01),
             offset=self.random.uniform(-20, 20),
         )
@@ -400,6 +413,11 @@ class Cluster:
         self.sea.away = True
         self.simulation.after(seconds, lambda: setattr(self.sea, "away", False))
 
+    def trim(self) -> None:
+        """Delete all of the log that may be deleted, whoever has not read it."""
+        self.fault(0.0)
+        self.sea.database.trim_log()
+
     def fail_over(self, lose: int) -> None:
         """Have another engine, which may not have the last commits."""
         self.fault(1.0)
@@ -407,7 +425,8 @@ class Cluster:
             self._note(Lost(self.now, lost.entry.writer, lost.entry.seq))
 
     def settle(self, seconds: float) -> None:
-        """Let everything come to rest, and note how it is then."""
+        """Have no more faults, let everything come to rest, and note how it is then."""
+        self.sea.weather = attrs.evolve(self.sea.weather, lost=0.0)
         self.simulation.run(seconds)
         stored, _ = self.sea.database.read(self.history.rooms())
         versions = {room: versioned.version for room, versioned in stored.items()}

@@ -39,6 +39,16 @@ T = TypeVar("T")
 MAX_LOST = 8
 
 
+class Database(MemoryDatabase):
+    """The database, as an operator has it too."""
+
+    def trim_log(self) -> None:
+        """Delete all of the log that may be deleted, whoever has not read it."""
+        answers = self._answers
+        self.trim(self.clock())
+        self._answers = answers
+
+
 class Way(enum.Flag):
     """In which direction messages get through."""
 
@@ -68,14 +78,15 @@ class Sea:
     """The network around one database. All that is drawn is drawn from `random`."""
 
     simulation: Simulation
-    database: MemoryDatabase
+    database: Database
     random: Random
     weather: Weather = Weather()
     engines: list["HostileEngine"] = attrs.Factory(list)
     away: bool = False
     on_commit: Callable[[Transaction], object] = lambda _: None
     on_report: Callable[[str, Mapping[str, int]], object] = lambda *_: None
-    on_removal: Callable[[str], object] = lambda _: None
+    on_removal: Callable[[str, bool], object] = lambda *_: None
+    """Called with a node's name, and whether it was expelled."""
     on_register: Callable[[str], object] = lambda _: None
     _before: deque[Snapshot] = attrs.field(factory=lambda: deque(maxlen=MAX_LOST))
 
@@ -113,12 +124,12 @@ class Sea:
     def expel(self, node: str, beat: int) -> bool:
         is_gone = self.database.expel(node, beat)
         if is_gone:
-            self.on_removal(node)
+            self.on_removal(node, True)
         return is_gone
 
     def deregister(self, node: str) -> None:
         self.database.deregister(node)
-        self.on_removal(node)
+        self.on_removal(node, False)
 
     def hint(self) -> None:
         """Have every node that listens hear, some time later or never."""

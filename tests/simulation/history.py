@@ -106,6 +106,7 @@ class Removed:
 
     time: float
     name: str
+    was_expelled: bool = False
 
 
 @attrs.frozen

@@ -173,10 +173,13 @@ def what_is_reported_is_applied(history: History) -> Iterator[str]:
 
 
 def who_is_removed_is_silent(history: History) -> Iterator[str]:
-    """7: Once a node is removed from the register, it admits and vouches for nobody."""
+    """7: Once a node is removed from the register, it vouches for nobody, and writes nothing."""
     registered: dict[str, set[str]] = {}
     for event in history.events:
-        if isinstance(event, Registered):
+        if isinstance(event, Committed):
+            if event.writer not in registered.get(node_of(event.writer), ()):
+                yield f"{event} is of a node that is not registered"
+        elif isinstance(event, Registered):
             registered.setdefault(node_of(event.name), set()).add(event.name)
         elif isinstance(event, Removed):
             registered.setdefault(node_of(event.name), set()).discard(event.name)
@@ -245,9 +248,11 @@ def a_drain_loses_nothing(history: History) -> Iterator[str]:
         committed = history.record_of(notify)
         if notify.called.node in drained and not lost and committed is None:
             yield f"{notify.called} was answered, and is lost"
+    names = {node_of(event.name): event.name for _, event in history.of(Registered)}
     for at, removed in history.of(Removed):
         node = node_of(removed.name)
-        if drained.get(node, at) < at:
+        is_last = names.get(node) == removed.name and not removed.was_expelled
+        if is_last and drained.get(node, at) < at:
             for said in history.joined(at):
                 if said.node == node:
                     yield f"{said} is joined, and its node has left"

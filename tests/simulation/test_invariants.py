@@ -87,7 +87,7 @@ def test_a_good_history_breaks_no_rule() -> None:
         ("nobody_outlives_an_answer", [*JOINS, *LOGIN, *ANSWER]),
         ("nobody_outlives_an_answer", [*GOOD, said("b", 3, "s1", "joined")]),
         ("nobody_outlives_an_answer", [*GOOD, said("b", 3, "s1", "yes")]),
-        ("nobody_outlives_an_answer", [*JOINS, Called(1.0, "a", 1, "u1", "s2"), *TOLD[1:0],
+        ("nobody_outlives_an_answer", [*JOINS, Called(1.0, "a", 1, "u1", "s2"),
                                        Answered(2.0, 1, 1, BOTH)]),
         ("whoever_is_told_has_ended", [*JOINS, said("b", 1, "s1", "terminate")]),
         ("whoever_is_told_has_ended", [*GOOD, said("a", 2, "s2", "terminate", proof=1)]),
@@ -104,6 +104,8 @@ def test_a_good_history_breaks_no_rule() -> None:
         ("places_are_kept", [*JOINS, Called(1.0, "a", 1, "u1", "s2"), Answered(2.0, 1, None)]),
         ("what_is_reported_is_applied", [*JOINS, *LOGIN, TOLD[1], TOLD[0], *ANSWER]),
         ("who_is_removed_is_silent", [*GOOD, Removed(3.0, "b.1"), said("b", 3, "s2", "yes")]),
+        ("who_is_removed_is_silent", [*GOOD, Removed(3.0, "b.1"),
+                                      committed("b.1", 2, record(2, {"s1": 2}, {"s2": 2}))]),
         ("answers_come_in_time", [*JOINS, *LOGIN, *TOLD, Reported(12.0, "b.1", {}), Answered(12.0, 1, 1)]),
         ("answers_come_in_time", [*JOINS, LOGIN[0], Failed(2.0, 1), Reported(12.0, "b.1", {})]),
         ("answers_come_in_time", [*GOOD, Settled(3.0, {"u1": 2}, {"b": {"u1": 1}})]),
@@ -144,6 +146,8 @@ def test_a_rule_is_broken_alone(rule: str, events: list[Event]) -> None:
         [*GOOD, Removed(3.0, "b.1"), Registered(3.0, "b.2"), said("b", 3, "s2", "yes")],
         # It left its members first.
         [*GOOD, Drained(3.0, "a"), said("a", 2, "s2", "closed"), Removed(4.0, "a.1")],
+        # It was expelled, and so on hold.
+        [*GOOD, Drained(3.0, "a"), Removed(4.0, "a.1", was_expelled=True)],
         # It was said again.
         [*GOOD, Lost(3.0, "a.1", 1), committed("b.1", 2, record(1, {"s2": 1}, {"s1": 1})),
          Settled(9.0, {"u1": 1}, {})],

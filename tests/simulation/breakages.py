@@ -1,0 +1,240 @@
+"""Eleven ways to build a cluster wrongly. The simulation has to find each of them.
+
+Each is handed to the nodes in the place of what it breaks: a ledger, a hub, or a database.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import attrs
+import trio
+
+from sse_trio import LedgerError
+from sse_trio.hub.admissions import Admissions
+from sse_trio.hub.decisions import Accepted, Decisions
+from sse_trio.hub.hub import Hub
+from sse_trio.hub.member import Member, State, Unmeasured
+from sse_trio.ledger.cluster.engine import Batch, Committed, EngineError, Node, Poll
+from sse_trio.ledger.cluster.feed import Feed
+from sse_trio.ledger.cluster.lease import Lease
+from sse_trio.ledger.cluster.memory import Transaction
+from sse_trio.ledger.cluster.proposal import Proposal
+from sse_trio.ledger.cluster.reach import Reach, Reaches
+from sse_trio.ledger.cluster.registration import Registration
+from sse_trio.ledger.cluster.writer import Writer
+from sse_trio.ledger.proposals import Lost, Swap
+
+from .cluster import Ledger, Makers
+from .engine import Database
+
+
+def become(thing: Any, kind: type) -> None:
+    """Make a thing one of a kind that behaves differently."""
+    thing.__class__ = kind
+
+
+class BrokenParts(Ledger):
+    """A ledger, some parts of whose nodes are of another kind."""
+
+    writer: type[Writer] = Writer
+    feed: type[Feed] = Feed
+    lease: type[Lease] = Lease
+    reaches: type[Reaches] = Reaches
+
+    def __init__(self, context: Any, registration: Registration, new_name: Any) -> None:
+        become(context.lease, self.lease)
+        become(context.reaches, self.reaches)
+        super().__init__(context, registration, new_name)
+
+    @property
+    def _registration(self) -> Registration:
+        return self._now
+
+    @_registration.setter
+    def _registration(self, registration: Registration) -> None:
+        become(registration.writer, self.writer)
+        become(registration.feed, self.feed)
+        self._now = registration
+
+
+class ReportsBeforeApplying(Ledger):
+    """Lets others count on what its hub has only begun to carry out."""
+
+    async def changes(self) -> Any:
+        async for changes in super().changes():
+            changes.applied({})
+            # The hub's own turn comes when it has read the rooms.
+            yield attrs.evolve(changes, applied=lambda *_: None)
+
+
+class _Unregistered(Admissions):
+    """Reads a room for a member that is not in it, and judges it by that."""
+
+    async def admit(self, member: Member, patience: float) -> None:
+        rooms, room = self._membership.rooms, member.room
+        rooms.leave(room, member)
+        try:
+            await self._cache.read([room])
+            standing = self._membership.recognition.draft(room)
+            await trio.sleep(0.05)
+        except LedgerError:
+            rooms.join(room, member.session, member)
+            await super().admit(member, patience)
+            return
+        rooms.join(room, member.session, member)
+        admission = member.admission
+        assert isinstance(admission, Unmeasured)
+        login = standing.login(member.session, admission.ticket)
+        if member.session in standing.logins and not standing.superseded(login):
+            if member.state is State.JOINED:
+                self._membership.tell_joined(member)
+        else:
+            await super().admit(member, patience)
+
+
+class MeasuresBeforeRegistering(Hub):
+    """Judges a member before a notify could find it."""
+
+    def __init__(self, *given: Any, **more: Any) -> None:
+        super().__init__(*given, **more)
+        assert self._admissions is not None
+        become(self._admissions, _Unregistered)
+
+
+class VouchesWithoutLease(Ledger):
+    """Takes what is cached for true, whatever the lease says."""
+
+    vouches = True  # type: ignore[assignment]
+
+
+class _FromTheReply(Lease):
+    """Counts from when the renewal came back."""
+
+    __slots__ = ()
+
+    def apply(self, seq: int) -> None:
+        if self._sent is not None and self._sent[0] <= seq:
+            self._sent = self._sent[0], self._sent[1] + self.length
+        super().apply(seq)
+
+
+class CountsTheLeaseFromTheReply(BrokenParts):
+    """Believes in its lease for longer than others do."""
+
+    lease = _FromTheReply
+
+
+class _Reuses(Writer):
+    """Takes a batch that is in doubt for not written, and its number for free."""
+
+    is_in_doubt = False
+
+    async def _commit(self, batch: Batch) -> Committed:
+        try:
+            return await self._context.engine.commit(batch)
+        except EngineError:
+            self.is_in_doubt = True
+            identity = next(iter(self.acknowledged))
+            return Committed([Lost(None)] * len(batch.writes), identity, 0.0)
+
+    def _decide(self, draft: Any, committed: Committed) -> None:
+        before = dict(self.acknowledged)
+        super()._decide(draft, committed)
+        if self.is_in_doubt:
+            self.is_in_doubt = False
+            self.seq -= 1
+            self.acknowledged = before
+
+
+class ReusesNumbers(BrokenParts):
+    """Writes something else under a number that is in doubt."""
+
+    writer = _Reuses
+
+
+class Unfenced(Database):
+    """Takes swaps of nodes that have been expelled."""
+
+    def _write(self, batch: Batch) -> Transaction:
+        if batch.writer in self._nodes:
+            return super()._write(batch)
+        self._nodes[batch.writer] = Node(batch.writer, 0, {}, False, "", "")
+        try:
+            return super()._write(batch)
+        finally:
+            del self._nodes[batch.writer]
+
+
+class _ReadTooEarly(Reaches):
+    """Counts a reading of the nodes for what was committed while it was under way."""
+
+    def observe(self, reaches: Iterable[Reach], poll: Poll, me: str, now: float) -> None:
+        super().observe(self.followed(), poll, me, now)
+
+
+class ReadsNodesBeforeTheCommit(BrokenParts):
+    """Does not wait for a node that has registered meanwhile."""
+
+    reaches = _ReadTooEarly
+
+
+class _Gapless(Feed):
+    """Takes the log as it comes."""
+
+    def _take(self, poll: Poll, asked: float) -> None:
+        first = dict(self._given)
+        for entry in poll.entries:
+            if entry.writer != self._me and entry.seq > first.get(entry.writer, 0) + 1:
+                first[entry.writer] = entry.seq - 1
+                break
+        self._given = first
+        super()._take(poll, asked)
+
+
+class IgnoresGaps(BrokenParts):
+    """Does not notice that entries of the log are missing."""
+
+    feed = _Gapless
+
+
+class TellsBeforeTheDecision(Ledger):
+    """Has the members told as soon as something is proposed."""
+
+    def propose(self, swap: Swap) -> Proposal:
+        if swap.won is not None:
+            swap.won(swap.expected)
+        return super().propose(swap)
+
+
+class _Hasty(Decisions):
+    """Refuses by what is cached."""
+
+    async def _propose_when_known(self, accepted: Accepted) -> None:
+        room, cache = accepted.wanted.room, self._recognition.cache
+        if cache is not None and self._recognition.cached(room) is not None:
+            self._propose(accepted)
+        else:
+            await super()._propose_when_known(accepted)
+
+
+class RefusesFromTheCache(Hub):
+    """Says that a room is full though it may not be any more."""
+
+    def __init__(self, *given: Any, **more: Any) -> None:
+        super().__init__(*given, **more)
+        become(self.decisions, _Hasty)
+
+
+BREAKAGES: dict[str, Makers] = {
+    "report before apply": Makers(ledger=ReportsBeforeApplying),
+    "measure before register": Makers(hub=MeasuresBeforeRegistering),
+    "a cached join without the lease check": Makers(ledger=VouchesWithoutLease),
+    "the lease counted from the reply": Makers(ledger=CountsTheLeaseFromTheReply),
+    "a number reused when in doubt": Makers(ledger=ReusesNumbers),
+    "a swap without the fencing line": Makers(database=Unfenced),
+    "hold for clients that do not understand it": Makers(holds=True),
+    "nodes read before the commit": Makers(ledger=ReadsNodesBeforeTheCommit),
+    "no gap check": Makers(ledger=IgnoresGaps),
+    "told before the decision": Makers(ledger=TellsBeforeTheDecision),
+    "a 409 from the cache": Makers(hub=RefusesFromTheCache),
+}
