@@ -16,7 +16,7 @@ from sse_trio.hub.hub import Hub
 from sse_trio.hub.member import Member, State, Unmeasured
 from sse_trio.ledger.cluster.engine import Batch, Committed, EngineError, Node, Poll
 from sse_trio.ledger.cluster.feed import Feed
-from sse_trio.ledger.cluster.lease import Lease
+from sse_trio.ledger.cluster.keeper import Keeper
 from sse_trio.ledger.cluster.memory import Transaction
 from sse_trio.ledger.cluster.proposal import Proposal
 from sse_trio.ledger.cluster.reach import Reach, Reaches
@@ -38,11 +38,11 @@ class BrokenParts(Ledger):
 
     writer: type[Writer] = Writer
     feed: type[Feed] = Feed
-    lease: type[Lease] = Lease
+    keeper: type[Keeper] = Keeper
     reaches: type[Reaches] = Reaches
 
     def __init__(self, context: Any, registration: Registration, new_name: Any) -> None:
-        become(context.lease, self.lease)
+        become(context.keeper, self.keeper)
         become(context.reaches, self.reaches)
         super().__init__(context, registration, new_name)
 
@@ -104,24 +104,23 @@ class MeasuresBeforeRegistering(Hub):
 class VouchesWithoutLease(Ledger):
     """Takes what is cached for true, whatever the lease says."""
 
-    vouches = True  # type: ignore[assignment]
+    vouches = True
 
 
-class _FromTheReply(Lease):
+class _FromTheReply(Keeper):
     """Counts from when the renewal came back."""
 
-    __slots__ = ()
-
     def apply(self, seq: int) -> None:
-        if self._sent is not None and self._sent[0] <= seq:
-            self._sent = self._sent[0], self._sent[1] + self.length
+        sent = self._lease._sent
+        if sent is not None and sent[0] <= seq:
+            self._lease._sent = sent[0], self._clock()
         super().apply(seq)
 
 
 class CountsTheLeaseFromTheReply(BrokenParts):
     """Believes in its lease for longer than others do."""
 
-    lease = _FromTheReply
+    keeper = _FromTheReply
 
 
 class _Reuses(Writer):

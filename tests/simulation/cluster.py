@@ -326,6 +326,11 @@ class Node:
     def _go_on(self) -> None:
         self.process.stopped = self.dead
 
+    def mend(self) -> None:
+        """Let all messages through, unless it is dead."""
+        if not self.dead:
+            self.engine.way = Way.BOTH
+
     def kill(self) -> None:
         if not self.dead:
             self.note(Killed(self.cluster.now, self.name))
@@ -404,7 +409,7 @@ class Cluster:
         """Let messages through in this way only."""
         self.fault(seconds)
         node.engine.way = way
-        self.simulation.after(seconds, lambda: node.dead or setattr(node.engine, "way", Way.BOTH))
+        self.simulation.after(seconds, node.mend)
 
     def be_away(self, seconds: float) -> None:
         """Have no engine for a while."""

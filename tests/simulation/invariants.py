@@ -6,13 +6,13 @@ Each yields what is wrong, in words; nothing if the rule was kept.
 from collections.abc import Callable, Iterator
 
 from .history import (
+    Called,
     Committed,
     Drained,
     Failed,
     Fault,
     History,
     Killed,
-    Lost,
     Notify,
     Registered,
     Removed,
@@ -183,35 +183,41 @@ def who_is_removed_is_silent(history: History) -> Iterator[str]:
             registered.setdefault(node_of(event.name), set()).add(event.name)
         elif isinstance(event, Removed):
             registered.setdefault(node_of(event.name), set()).discard(event.name)
-        elif isinstance(event, Said) and event.what in ADMITTING:
-            if not registered.get(event.node):
+        elif isinstance(event, Said):
+            if event.what in ADMITTING and not registered.get(event.node):
                 yield f"{event}, and the node is not registered"
 
 
 def answers_come_in_time(history: History) -> Iterator[str]:
-    """8: While the database is reached, a notify is answered; after all faults, all agree."""
-    faults = [fault for _, fault in history.of(Fault)]
-    killed = {event.node: event.time for _, event in history.of(Killed)}
-    drained = {event.node: event.time for _, event in history.of(Drained)}
+    """8: While the database is reached, a notify is answered."""
+    gone: dict[str, float] = {}
+    for event in history.events:
+        if isinstance(event, Killed | Drained):
+            gone.setdefault(event.node, event.time)
     answered = {one.called.number: one.answered.time for one in history.notifies()}
     failed = {event.number: event for _, event in history.of(Failed)}
-    patience = history.lease * PATIENCE + MORE
     last = history.events[-1].time if history.events else 0.0
-    for called in (event for event in history.events if type(event).__name__ == "Called"):
-        until = called.time + patience  # type: ignore[union-attr]
-        node, number = called.node, called.number  # type: ignore[union-attr]
-        is_hindered = any(
-            fault.node in (None, node) and fault.time <= until and fault.until >= called.time
-            for fault in faults
-        )
-        is_gone = min(killed.get(node, until), drained.get(node, until)) < until
-        if is_hindered or is_gone or until > last:
+    for _, called in history.of(Called):
+        until = called.time + history.lease * PATIENCE + MORE
+        is_gone = gone.get(called.node, until) < until
+        if is_gone or until > last or _is_hindered(history, called, until):
             continue
-        if number in failed:
-            if not failed[number].is_conflict:
+        if failure := failed.get(called.number):
+            if not failure.is_conflict:
                 yield f"{called} failed, and nothing was in its way"
-        elif answered.get(number, until + 1) > until:
+        elif answered.get(called.number, until + 1) > until:
             yield f"{called} was not answered in time"
+
+
+def _is_hindered(history: History, called: Called, until: float) -> bool:
+    return any(
+        fault.node in (None, called.node) and fault.time <= until and fault.until >= called.time
+        for _, fault in history.of(Fault)
+    )
+
+
+def all_agree_in_the_end(history: History) -> Iterator[str]:
+    """8, too: when all faults are over, what is cached is true, and nobody is on hold."""
     for at, settled in history.of(Settled):
         for node, rooms in settled.cached.items():
             for room, version in rooms.items():
@@ -318,6 +324,7 @@ RULES: tuple[Rule, ...] = (
     what_is_reported_is_applied,
     who_is_removed_is_silent,
     answers_come_in_time,
+    all_agree_in_the_end,
     rooms_with_members_stay,
     joined_is_remembered,
     a_drain_loses_nothing,
@@ -333,6 +340,3 @@ def violations(history: History) -> Iterator[str]:
     for rule in RULES:
         for wrong in rule(history):
             yield f"{rule.__name__}: {wrong}"
-
-
-__all__ = ["RULES", "Lost", "violations"]

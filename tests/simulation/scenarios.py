@@ -1,6 +1,9 @@
 """Random scenarios: browsers and applications at any node, and everything that can go wrong."""
 
+from collections.abc import Callable
+from functools import partial
 from random import Random
+from typing import Literal
 
 import attrs
 from hypothesis import Phase, given, settings
@@ -32,28 +35,118 @@ class Scenario:
     faults: float = 0.2
     """How many of the steps are a fault."""
     max_sessions: int = 1
+    at_limit: Literal["end-oldest", "refuse-new"] = "end-oldest"
     lossy: bool = False
     """Whether commits may be lost by a failover, and messages by the network."""
+    slow: float = 0.02
+    """How many of the messages are slow."""
+    story: Callable[[Cluster], object] | None = None
+    """What happens, in the place of random steps."""
 
     def run(self, makers: Makers = Makers()) -> History:  # noqa: B008
         """Run it, and return what was seen."""
         random = Random(self.seed)
-        config = attrs.evolve(CONFIG, max_sessions=self.max_sessions)
-        if self.max_sessions > 1 and random.random() < 0.5:
-            config = attrs.evolve(config, at_limit="refuse-new")
-        weather = Weather(lost=random.choice([0.0, 0.02]) if self.lossy else 0.0, patience=0.9)
-        with simulated(random, self.nodes, config=config, weather=weather, makers=makers) as cluster:
-            actor = _Actor(cluster, self)
-            for _ in range(self.steps):
-                actor.step()
-                cluster.simulation.run(random.uniform(0, PAUSE) ** 2)
-            cluster.simulation.run(LEASE)
+        config = attrs.evolve(CONFIG, max_sessions=self.max_sessions, at_limit=self.at_limit)
+        lost = random.choice([0.0, 0.02]) if self.lossy else 0.0
+        weather = Weather(lost=lost, slow=self.slow, patience=0.9)
+        with simulated(
+            random, self.nodes, config=config, weather=weather, makers=makers
+        ) as cluster:
+            if self.story is None:
+                self._improvise(cluster)
+            else:
+                self.story(cluster)
             cluster.settle(REST)
             return cluster.history
+
+    def _improvise(self, cluster: Cluster) -> None:
+        actor = _Actor(cluster, self)
+        for _ in range(self.steps):
+            actor.step()
+            cluster.simulation.run(cluster.random.uniform(0, PAUSE) ** 2)
+        cluster.simulation.run(LEASE)
 
 
 _DEEDS = (*("join", "notify") * 2, "ticket", "release", "repeat", "leave", "ask")
 _FAULTS = ("stop", "stop", "cut", "cut", "kill", "drain", "away", "restart", "trim", "failover")
+
+
+def a_renewal_that_comes_back_late(cluster: Cluster) -> None:
+    """A node hears late that its lease was renewed, and then nothing any more; nor do its pages."""
+    random, wait = cluster.random, cluster.simulation.run
+    there, here = cluster.nodes[:2]
+    here.join("u1", "s1", None, holds=True)
+    wait(random.uniform(1.0, 1.5))
+    cluster.fault(2.0)
+    here.engine.way = Way.THERE
+    wait(random.uniform(0.4, 0.9))
+    here.engine.way = Way.BOTH
+    wait(random.uniform(0.1, 1.0))
+    cluster.cut(here, Way.NONE, 2 * LEASE)
+    there.notify("u1", "s2", None)
+    wait(2 * LEASE)
+
+
+def a_node_that_comes_meanwhile(cluster: Cluster) -> None:
+    """A node registers, and a page joins there, while another node's commit is under way."""
+    random, wait = cluster.random, cluster.simulation.run
+    there = cluster.nodes[0]
+    # So slow a network is one.
+    cluster.fault(60.0)
+    for number in range(4):
+        room = f"u{number}"
+        there.join(room, "s1", None, holds=True)
+        wait(0.5)
+        node = cluster.add_node()
+        for _ in range(3):
+            wait(random.uniform(0.05, 0.3))
+            node.join(room, "s1", None, holds=True)
+        wait(random.uniform(0.0, 0.3))
+        there.notify(room, "s2", None)
+        wait(1.0)
+
+
+def a_room_that_is_free_again(cluster: Cluster) -> None:
+    """A node is cut off, and does not hear that a full room is empty."""
+    random, wait = cluster.random, cluster.simulation.run
+    there, here = cluster.nodes[:2]
+    there.notify("u1", "s1", None)
+    wait(1.0)
+    here.join("u1", "s1", None, holds=True)
+    wait(random.uniform(0.5, 1.0))
+    cluster.cut(here, Way.NONE, LEASE)
+    there.notify("u1", None, None)
+    wait(random.uniform(0.05, 0.5))
+    here.notify("u1", "s2", None)
+    wait(2 * LEASE)
+
+
+def a_batch_in_doubt(cluster: Cluster) -> None:
+    """A node does not hear that its batch was written, and has more to write of the same room."""
+    random, wait = cluster.random, cluster.simulation.run
+    here = cluster.nodes[0]
+    here.join("u1", "s1", None, holds=True)
+    wait(1.0)
+    cluster.cut(here, Way.THERE, 0.3)
+    here.notify("u1", "s2", None)
+    wait(random.uniform(0.01, 0.2))
+    here.join("u1", "s3", None, holds=True)
+    wait(2 * LEASE)
+
+
+def a_log_that_is_trimmed(cluster: Cluster) -> None:
+    """Entries of the log are deleted before a node has read them."""
+    wait = cluster.simulation.run
+    there, here = cluster.nodes[:2]
+    here.join("u1", "s1", None, holds=True)
+    wait(1.5)
+    cluster.cut(here, Way.NONE, 1.0)
+    there.notify("u1", "s2", None)
+    wait(0.1)
+    there.notify("u2", "s2", None)
+    wait(0.8)
+    cluster.trim()
+    wait(2 * LEASE)
 
 
 class _Actor:
@@ -80,8 +173,7 @@ class _Actor:
             case "notify":
                 self._notify(node, room)
             case "repeat" if self._ids:
-                room, sender, id = draw.choice(self._ids)
-                node.notify(room, sender, id)
+                node.notify(*draw.choice(self._ids))
             case "release":
                 node.release(room, draw.choice(SESSIONS))
             case "leave" if node.pages:
@@ -92,10 +184,10 @@ class _Actor:
     def _notify(self, node: Node, room: str) -> None:
         draw = self._random
         sender = draw.choice([*SESSIONS, *SESSIONS, None])
-        id = f"i{len(self._ids)}" if draw.random() < 0.5 else None
-        node.notify(room, sender, id)
-        if id is not None:
-            self._ids.append((room, sender, id))
+        name = f"i{len(self._ids)}" if draw.random() < 0.5 else None
+        node.notify(room, sender, name)
+        if name is not None:
+            self._ids.append((room, sender, name))
         if draw.random() < 0.4:
             # A rival, at once.
             self._node().notify(room, draw.choice(SESSIONS), None)
@@ -135,6 +227,15 @@ class _Actor:
         return self._random.uniform(0.1, 2 * LEASE)
 
 
+KINDS: tuple[Callable[[int], Scenario], ...] = (
+    Scenario,
+    partial(Scenario, faults=0.3, nodes=2),
+    partial(Scenario, max_sessions=2),
+    partial(Scenario, max_sessions=2, at_limit="refuse-new"),
+    partial(Scenario, lossy=True),
+)
+"""By seed."""
+
 ONCE = settings(max_examples=1, phases=[Phase.generate], database=None, deadline=None)
 
 
@@ -153,3 +254,8 @@ def wrong_in(scenario: Scenario, makers: Makers = Makers()) -> list[str]:  # noq
 
     run()
     return wrong
+
+
+def reseeded(scenario: Scenario, seed: int) -> Scenario:
+    """Return the scenario with another seed."""
+    return attrs.evolve(scenario, seed=seed)

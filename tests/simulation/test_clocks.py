@@ -1,6 +1,7 @@
 """Simulated processes: each keeps its own time, and a stopped one does nothing."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 
 import pytest
 import trio
@@ -15,11 +16,11 @@ def simulation() -> Iterator[Simulation]:
     simulation.close()
 
 
-def ticking(seconds: float, ticked: Callable[[float], object]) -> Callable[[], object]:
+def ticking(seconds: float, ticked: Callable[[], object]) -> Callable[[], Awaitable[object]]:
     async def tick() -> None:
         while True:
             await trio.sleep(seconds)
-            ticked(trio.current_time())
+            ticked()
 
     return tick
 
@@ -30,8 +31,12 @@ def clock(simulation: Simulation, rate: float, offset: float = 0.0) -> Simulated
 
 def test_each_sleeps_by_its_own_clock(simulation: Simulation) -> None:
     times: list[tuple[str, float]] = []
+
+    def note(name: str) -> None:
+        times.append((name, simulation.now))
+
     for name, rate in (("fast", 2.0), ("slow", 0.5)):
-        tick = ticking(1.0, lambda _, name=name: times.append((name, simulation.now)))
+        tick = ticking(1.0, partial(note, name))
         simulation.start(tick, clock(simulation, rate))
     simulation.run(2.0)
     assert times == [
@@ -53,7 +58,7 @@ def test_a_stopped_process_does_nothing_and_finds_what_came_when_it_goes_on(
     simulation: Simulation,
 ) -> None:
     seen: list[float] = []
-    process = simulation.start(ticking(1.0, lambda _: seen.append(simulation.now)))
+    process = simulation.start(ticking(1.0, lambda: seen.append(simulation.now)))
     simulation.after(1.5, lambda: setattr(process, "stopped", True))
     simulation.after(2.0, lambda: process.send(lambda: seen.append(-simulation.now)))
     simulation.after(4.25, lambda: setattr(process, "stopped", False))
