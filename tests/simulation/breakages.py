@@ -111,9 +111,9 @@ class _FromTheReply(Keeper):
     """Counts from when the renewal came back."""
 
     def apply(self, seq: int) -> None:
-        sent = self._lease._sent
+        sent = self._lease._sent  # noqa: SLF001
         if sent is not None and sent[0] <= seq:
-            self._lease._sent = sent[0], self._clock()
+            self._lease._sent = sent[0], self._clock()  # noqa: SLF001
         super().apply(seq)
 
 

@@ -204,25 +204,27 @@ class Node:
     async def _serve(self) -> None:
         settings = Settings(lease=LEASE, ticket_lifetime=CONFIG.ticket_lifetime)
         random = self.cluster.random.random
-        async with self.cluster.makers.ledger.open(
-            self.engine,
-            settings,
-            clock=self.clock.current_time,
-            local=self.clock.unix,
-            jitter=random,
-            new_name=lambda: f"{self.name}.{next(self._names)}",
-        ) as self.ledger:
-            async with trio.open_nursery() as self.nursery:
-                spawn = self.nursery.start_soon
-                config = self.cluster.config
-                self.hub = self.cluster.makers.hub(config, self.ledger, spawn, jitter=random)
-                spawn(self.hub.run_timers)
-                spawn(self.hub.run_cluster)
-                self.ready = True
-                await self._draining.wait()
-                self.ready = False
-                await self._leave()
-                self.nursery.cancel_scope.cancel()
+        async with (
+            self.cluster.makers.ledger.open(
+                self.engine,
+                settings,
+                clock=self.clock.current_time,
+                local=self.clock.unix,
+                jitter=random,
+                new_name=lambda: f"{self.name}.{next(self._names)}",
+            ) as self.ledger,
+            trio.open_nursery() as self.nursery,
+        ):
+            spawn = self.nursery.start_soon
+            config = self.cluster.config
+            self.hub = self.cluster.makers.hub(config, self.ledger, spawn, jitter=random)
+            spawn(self.hub.run_timers)
+            spawn(self.hub.run_cluster)
+            self.ready = True
+            await self._draining.wait()
+            self.ready = False
+            await self._leave()
+            self.nursery.cancel_scope.cancel()
 
     async def _leave(self) -> None:
         await self.ledger.drain()
@@ -351,7 +353,7 @@ class Cluster:
         *,
         config: Config = CONFIG,
         weather: Weather = Weather(),  # noqa: B008
-        makers: Makers = Makers(),  # noqa: B008
+        makers: Makers = Makers(),
     ) -> None:
         self.random = random
         self.config = config

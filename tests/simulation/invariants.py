@@ -3,6 +3,7 @@
 Each yields what is wrong, in words; nothing if the rule was kept.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 
 from .history import (
@@ -43,13 +44,14 @@ def nobody_outlives_an_answer(history: History) -> Iterator[str]:
         room, ended = notify.called.room, ended_in(record)
         for said in history.joined(notify.answered_at):
             is_over = said.room == room and said.session in ended
+            is_over = is_over and not _is_named_since(history, said, since, notify.answered_at)
             if is_over and said.node in notify.answered.vouching:
-                if not _is_named_since(history, said, since, notify.answered_at):
-                    yield f"{said} was joined when {notify.answered} was given"
+                yield f"{said} was joined when {notify.answered} was given"
         for at, said in history.of(Said):
-            if at > notify.answered_at and said.room == room and said.session in ended:
-                if said.what in ADMITTING and not _is_named_since(history, said, since, at):
-                    yield f"{said} had ended by {notify.answered}"
+            is_later = at > notify.answered_at and said.what in ADMITTING
+            is_over = is_later and said.room == room and said.session in ended
+            if is_over and not _is_named_since(history, said, since, at):
+                yield f"{said} had ended by {notify.answered}"
 
 
 def _is_named_since(history: History, said: Said, since: int, at: int) -> bool:
@@ -80,38 +82,40 @@ def whoever_is_told_has_ended(history: History) -> Iterator[str]:
             yield f"{said} has not ended"
 
 
-def epochs_grow(history: History) -> Iterator[str]:
-    """3: The epochs of a room's notifies are distinct, and grow with time; each sender stands."""
-    lost = history.lost()
-    taken: dict[tuple[str, int | None], Notify] = {}
+def each_sender_stands(history: History) -> Iterator[str]:
+    """3: A notify's sender stands at the epoch that it was answered with."""
     for notify in history.accepted():
-        called, answered = notify.called, notify.answered
+        sender, epoch = notify.called.sender, notify.answered.epoch
         committed = history.record_of(notify)
-        if committed is None:
+        if committed is None or sender is None:
             continue
-        at, record = committed
-        event = history.events[at]
+        login = committed[1].logins.get(sender)
+        if login is None or not login.holds or login.epoch != epoch:
+            yield f"the sender of {notify.called} does not stand at {epoch}"
+
+
+def epochs_grow(history: History) -> Iterator[str]:
+    """3, too: The epochs of a room's notifies are distinct, and grow with time."""
+    lost = history.lost()
+    taken: list[tuple[Notify, int]] = []
+    for notify in history.accepted():
+        called, committed = notify.called, history.record_of(notify)
+        if committed is None or notify.answered.epoch is None:
+            continue
+        event = history.events[committed[0]]
         assert isinstance(event, Committed)
-        if called.id is not None and at < notify.called_at:
-            # Its id says that it is a repetition.
+        is_repetition = called.id is not None and committed[0] < notify.called_at
+        if is_repetition or (event.writer, event.seq) in lost:
             continue
-        if called.sender is not None:
-            login = record.logins.get(called.sender)
-            if login is None or not login.holds or login.epoch != answered.epoch:
-                yield f"the sender of {called} does not stand at {answered.epoch}"
-        if (event.writer, event.seq) in lost:
-            continue
-        other = taken.setdefault((called.room, answered.epoch), notify)
-        if other is not notify and (called.id is None or other.called.id != called.id):
-            yield f"{called} and {other.called} have one epoch"
-        for earlier in taken.values():
-            is_before = earlier.answered_at < notify.called_at
-            is_same = called.id is not None and called.id == earlier.called.id
-            if is_before and not is_same and earlier.called.room == called.room:
-                assert earlier.answered.epoch is not None
-                assert answered.epoch is not None
-                if earlier.answered.epoch >= answered.epoch:
-                    yield f"{called} came after {earlier.called}, but its epoch does not"
+        for other, epoch in taken:
+            is_same = called.id is not None and called.id == other.called.id
+            if is_same or other.called.room != called.room:
+                continue
+            if epoch == notify.answered.epoch:
+                yield f"{called} and {other.called} have one epoch"
+            elif other.answered_at < notify.called_at and epoch > notify.answered.epoch:
+                yield f"{called} came after {other.called}, but its epoch does not"
+        taken.append((notify, notify.answered.epoch))
 
 
 def an_id_has_one_effect(history: History) -> Iterator[str]:
@@ -126,7 +130,7 @@ def an_id_has_one_effect(history: History) -> Iterator[str]:
     seen: set[str] = set()
     for _, event in history.of(Committed):
         if (event.writer, event.seq) not in lost:
-            yield from (f"{id} has had two effects" for id in event.ids if id in seen)
+            yield from (f"{each} has had two effects" for each in event.ids if each in seen)
             seen.update(event.ids)
 
 
@@ -167,25 +171,25 @@ def what_is_reported_is_applied(history: History) -> Iterator[str]:
                 continue
             for said in mine:
                 record = event.records.get(said.room)
-                if record and said.session in ended_in(record):
-                    if not _is_named_since(history, said, place, at):
-                        yield f"{said} is joined, though {event.writer} {event.seq} is applied"
+                is_over = record is not None and said.session in ended_in(record)
+                if is_over and not _is_named_since(history, said, place, at):
+                    yield f"{said} is joined, though {event.writer} {event.seq} is applied"
 
 
 def who_is_removed_is_silent(history: History) -> Iterator[str]:
     """7: Once a node is removed from the register, it vouches for nobody, and writes nothing."""
-    registered: dict[str, set[str]] = {}
+    registered: defaultdict[str, set[str]] = defaultdict(set)
     for event in history.events:
         if isinstance(event, Committed):
-            if event.writer not in registered.get(node_of(event.writer), ()):
+            is_there = event.writer in registered[node_of(event.writer)]
+            if not is_there:
                 yield f"{event} is of a node that is not registered"
         elif isinstance(event, Registered):
-            registered.setdefault(node_of(event.name), set()).add(event.name)
+            registered[node_of(event.name)].add(event.name)
         elif isinstance(event, Removed):
-            registered.setdefault(node_of(event.name), set()).discard(event.name)
-        elif isinstance(event, Said):
-            if event.what in ADMITTING and not registered.get(event.node):
-                yield f"{event}, and the node is not registered"
+            registered[node_of(event.name)].discard(event.name)
+        elif isinstance(event, Said) and event.what in ADMITTING and not registered[event.node]:
+            yield f"{event}, and the node is not registered"
 
 
 def answers_come_in_time(history: History) -> Iterator[str]:
@@ -318,6 +322,7 @@ def who_cannot_hold_is_closed(history: History) -> Iterator[str]:
 RULES: tuple[Rule, ...] = (
     nobody_outlives_an_answer,
     whoever_is_told_has_ended,
+    each_sender_stands,
     epochs_grow,
     an_id_has_one_effect,
     places_are_kept,

@@ -95,7 +95,7 @@ def test_a_good_history_breaks_no_rule() -> None:
         ("epochs_grow", [*GOOD, Called(3.0, "b", 2, "u1", "s2"),
                          committed("b.1", 2, record(1, named={"s2": 1}, ended={"s1": 1})),
                          Answered(4.0, 2, 1)]),
-        ("epochs_grow", [*JOINS, *LOGIN[:1], committed("a.1", 1, record(1, ended={"s1": 1})),
+        ("each_sender_stands", [*JOINS, *LOGIN[:1], committed("a.1", 1, record(1, ended={"s1": 1})),
                          *TOLD, *ANSWER]),
         ("an_id_has_one_effect", [*GOOD, Called(3.0, "b", 2, "u1", "s2", "i1"),
                                   committed("b.1", 2, record(2, {"s2": 2}, {"s1": 1})),
