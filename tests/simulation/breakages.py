@@ -17,6 +17,7 @@ from sse_trio.hub.member import Member, State, Unmeasured
 from sse_trio.ledger.cluster.engine import Batch, Committed, EngineError, Node, Poll
 from sse_trio.ledger.cluster.feed import Feed
 from sse_trio.ledger.cluster.keeper import Keeper
+from sse_trio.ledger.cluster.ledger import ClusterLedger
 from sse_trio.ledger.cluster.memory import Transaction
 from sse_trio.ledger.cluster.proposal import Proposal
 from sse_trio.ledger.cluster.reach import Reach, Reaches
@@ -24,7 +25,7 @@ from sse_trio.ledger.cluster.registration import Registration
 from sse_trio.ledger.cluster.writer import Writer
 from sse_trio.ledger.proposals import Lost, Swap
 
-from .cluster import Ledger, Makers
+from .cluster import Makers
 from .engine import Database
 
 
@@ -33,7 +34,7 @@ def become(thing: Any, kind: type) -> None:
     thing.__class__ = kind
 
 
-class BrokenParts(Ledger):
+class BrokenParts(ClusterLedger):
     """A ledger, some parts of whose nodes are of another kind."""
 
     writer: type[Writer] = Writer
@@ -57,7 +58,7 @@ class BrokenParts(Ledger):
         self._now = registration
 
 
-class ReportsBeforeApplying(Ledger):
+class ReportsBeforeApplying(ClusterLedger):
     """Lets others count on what its hub has only begun to carry out."""
 
     async def changes(self) -> Any:
@@ -101,7 +102,7 @@ class MeasuresBeforeRegistering(Hub):
         become(self._admissions, _Unregistered)
 
 
-class VouchesWithoutLease(Ledger):
+class VouchesWithoutLease(ClusterLedger):
     """Takes what is cached for true, whatever the lease says."""
 
     vouches = True
@@ -196,7 +197,7 @@ class IgnoresGaps(BrokenParts):
     feed = _Gapless
 
 
-class TellsBeforeTheDecision(Ledger):
+class TellsBeforeTheDecision(ClusterLedger):
     """Has the members told as soon as something is proposed."""
 
     def propose(self, swap: Swap) -> Proposal:

@@ -66,46 +66,13 @@ def _encode(message: ServerMessage) -> bytes:
     return encode(message).encode()
 
 
-class _Sum:
-    """What was told about one entry, in all its rooms."""
-
-    def __init__(self, counts: list[Any]) -> None:
-        self._counts = counts
-
-    @property
-    def terminated(self) -> int:
-        return sum(each.terminated for each in self._counts)
-
-    @property
-    def acked(self) -> int:
-        return sum(each.acked for each in self._counts)
-
-    @property
-    def finished(self) -> bool:
-        return all(each.finished for each in self._counts)
-
-
-class Ledger(ClusterLedger):
-    """Takes what the hub tells by entry and room."""
-
-    async def changes(self) -> Any:
-        async for changes in super().changes():
-            yield attrs.evolve(changes, applied=partial(self._applied, changes))
-
-    def _applied(self, changes: Any, _: Any, told: Any) -> None:
-        entries = {key[:2] for key in told}
-        changes.applied(
-            {entry: _Sum([told[key] for key in told if key[:2] == entry]) for entry in entries}
-        )
-
-
 @attrs.frozen
 class Makers:
     """Of what a node is made: a test gives it something broken here."""
 
     hub: Callable[..., Hub] = Hub
     engine: Callable[[Sea], HostileEngine] = HostileEngine
-    ledger: type[ClusterLedger] = Ledger
+    ledger: type[ClusterLedger] = ClusterLedger
     database: type[Database] = Database
     holds: bool | None = None
     """What the server takes its pages for: None, what they are."""
@@ -230,7 +197,7 @@ class Node:
         await self.ledger.drain()
         self.hub.drain()
         await self.hub.decisions.finished()
-        await self.hub.close_all_websockets()
+        await self.hub.close_all_websockets(by=trio.current_time() + 1.0)
 
     # -- what is seen of it, and done to it -------------------------------------------------
 

@@ -134,6 +134,18 @@ def a_batch_in_doubt(cluster: Cluster) -> None:
     wait(2 * LEASE)
 
 
+def a_join_during_a_notify(cluster: Cluster) -> None:
+    """A page joins at a node that does not know its room, while another login is announced."""
+    random, wait = cluster.random, cluster.simulation.run
+    there, here = cluster.nodes[:2]
+    there.join("u1", "s1", None, holds=True)
+    wait(1.0)
+    here.join("u1", "s1", None, holds=True)
+    wait(random.uniform(0.0, 0.03))
+    there.notify("u1", "s2", None)
+    wait(LEASE)
+
+
 def a_log_that_is_trimmed(cluster: Cluster) -> None:
     """Entries of the log are deleted before a node has read them."""
     wait = cluster.simulation.run

@@ -16,6 +16,7 @@ SAFE = KINDS[:4]
 STORIES = {
     "the lease counted from the reply": Scenario(0, story=scenarios.a_renewal_that_comes_back_late),
     "a number reused when in doubt": Scenario(0, story=scenarios.a_batch_in_doubt),
+    "measure before register": Scenario(0, story=scenarios.a_join_during_a_notify),
     "no gap check": Scenario(0, story=scenarios.a_log_that_is_trimmed),
     "a 409 from the cache": Scenario(
         0, at_limit="refuse-new", story=scenarios.a_room_that_is_free_again
