@@ -228,13 +228,17 @@ class History:
         return {room for _, event in self.of(Committed) for room in event.records}
 
     def record_of(self, notify: Notify) -> tuple[int, Record] | None:
-        """Return what an accepted notify has made of its room, and where that was committed."""
-        for at, record in self.records(notify.called.room):
-            is_it = record is not None and record.epoch == notify.answered.epoch
-            if is_it and at < notify.answered_at:
-                assert record is not None
-                return at, record
-        return None
+        """Return what an accepted notify has made of its room, and where that was committed.
+
+        What is older than the notify is so only of a repetition, or if an epoch was given twice.
+        """
+        found = [
+            (at, record)
+            for at, record in self.records(notify.called.room)
+            if record and record.epoch == notify.answered.epoch and at < notify.answered_at
+        ]
+        since = [each for each in found if each[0] > notify.called_at]
+        return next(iter([*since, *found]), None)
 
     def record_at(self, room: str, at: int) -> Record | None:
         """Return what the database had of a room at a place of the history."""
