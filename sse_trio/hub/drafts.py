@@ -28,8 +28,8 @@ class Draft:
     """A notify or a release, and the standing that it would make."""
 
     wanted: Notify | Release
-    standing: Standing
-    sender: str | None
+    standing: Standing = attrs.field(repr=False)
+    sender: str | None = attrs.field(repr=False)
     """The session that stays; of a release, None."""
     decision: Decision
 
