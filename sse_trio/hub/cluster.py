@@ -113,7 +113,8 @@ class Cluster:
     async def _keep_hold(self) -> None:
         """Put the members on hold when the lease lapses, and end that when it is valid again."""
         while True:
-            await self._cache.shared.lapsed()
+            if not self._is_stale:  # a lapse may be over before anybody waits for it
+                await self._cache.shared.lapsed()
             if not self._carries_on:
                 await in_slices(self._holding.hold())
             async with trio.open_nursery() as nursery:

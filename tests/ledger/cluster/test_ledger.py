@@ -280,8 +280,9 @@ async def test_a_lost_commit_is_told_to_the_hub(
         before = db.snapshot()
         await a.ledger.propose(swap()).everywhere()
         db.fail_over(before)
-        await a.ledger.lapsed()
-        await b.ledger.lapsed()
+        async with trio.open_nursery() as waiting:
+            waiting.start_soon(a.ledger.lapsed)
+            waiting.start_soon(b.ledger.lapsed)
         await a.ledger.restored()
         await b.ledger.restored()
         for each in (a, b):
