@@ -599,7 +599,8 @@ def test_the_attributes_of_an_outcome_are_the_codes() -> None:
     rows = table(EMBEDDING, "Notify", "attribute", "meaning")
     said = {name for row in rows for name in _CODE.findall(row[0])}
     public = {f.name for f in attrs.fields(sse_trio.Outcome) if not f.name.startswith("_")}
-    assert said == public | {"pending", "ended"}
+    counts = {"terminated", "acked", "pending", "nodes", "lapsed"}
+    assert said == public | counts | {"ended"}
 
 
 # -- design -----------------------------------------------------------------------------

@@ -16,8 +16,12 @@ import sse_trio
 from sse_trio import LedgerError, LocalProposal, Swap
 from sse_trio.core import keyed, messages, notify, problems, questions, requests, tokens
 from sse_trio.fields import Tcp
+from sse_trio.ledger.cluster.context import Settings
+from sse_trio.ledger.cluster.ledger import ClusterLedger
+from sse_trio.ledger.cluster.memory import MemoryDatabase
 from sse_trio.server.routes.openapi import document
 
+from ..ledger.cluster.fakes import Faulty
 from ..support import KEY, Response, Start, connect, read_response, request
 
 JSON = "application/json"
@@ -25,6 +29,9 @@ FORM = "application/x-www-form-urlencoded"
 
 # Of the WebSocket alone.
 NOT_REST = {"origin-refused", "upgrade-required"}
+
+# Seconds.
+LEASE = 6.0
 
 
 def description(**settings: Any) -> dict[str, Any]:
@@ -286,7 +293,7 @@ async def test_every_answer_is_described(start: Start, autojump_clock: MockClock
         hub.drain()
         await stream.send_all(body[-1:])
         described.check("post", "/notify", await read_response(stream, http))
-    assert described.kinds == set(problems.STATUSES) - NOT_REST - {"not-found"}
+    assert described.kinds == set(problems.STATUSES) - NOT_REST - {"not-found", "not-current"}
     answered = {
         (path, status)
         for path, item in described.document["paths"].items()
@@ -298,6 +305,29 @@ async def test_every_answer_is_described(start: Start, autojump_clock: MockClock
     assert {(path, status) for path, status in answered if status not in everywhere} == {
         (path, status) for path, status in described.seen if status not in everywhere
     }
+
+
+async def test_the_answers_of_a_node_are_described(start: Start, autojump_clock: MockClock) -> None:
+    described = Described(description())
+    engine = Faulty(MemoryDatabase(trio.current_time))
+    settings = Settings(lease=LEASE)
+    async with ClusterLedger.open(
+        engine, settings, clock=trio.current_time, local=trio.current_time
+    ) as ledger:
+        ask = asker(await start(ledger=ledger), described)
+        login, asked = {"room": "u1", "sender": "s1"}, {"room": "u1", "session": "s1"}
+        answer = await ask("POST", "/notify", login)
+        assert (answer.json["nodes"], answer.json["lapsed"]) == (0, 0)
+        await ask("POST", "/release", {"room": "u1", "session": "s2"})
+        engine.away = {"commit", "poll", "report", "read"}
+        await trio.sleep(LEASE)
+        assert (await ask("POST", "/notify", login)).status == 503
+        assert described.kinds == {"not-durable"}
+        for path in ("/check", "/sessions"):
+            assert (await ask("POST", path, asked)).status == 503
+        assert (await ask("GET", "/verify", key=answer.json["token"])).status == 503
+        assert described.kinds == {"not-durable", "not-current"}
+        engine.away = set()
 
 
 async def test_it_is_where_the_rest_is(start: Start) -> None:

@@ -123,7 +123,7 @@ def _paths(config: Config) -> Schema:
     form = {"application/x-www-form-urlencoded": {"schema": ref("Introspection")}}
     checked = {"anyOf": [ref("Checked"), ref("Introspected")]}
     full = ("id-used", "login-ended", "limit-reached")
-    late = ("draining", "not-durable")
+    late = ("draining", "not-current", "not-durable")
     return {
         "/notify": _keyed(
             "notify",
@@ -138,10 +138,18 @@ def _paths(config: Config) -> Schema:
             "release", "A session has logged out", _json("Release"), ref("Announced"), *late
         ),
         "/check": _keyed(
-            "check", "Whether logins stand (as a form: RFC 7662)", _json("Check") | form, checked
+            "check",
+            "Whether logins stand (as a form: RFC 7662)",
+            _json("Check") | form,
+            checked,
+            "not-current",
         ),
         "/sessions": _keyed(
-            "sessions", "Which sessions of a room stand", _json("RoomQuestion"), ref("Room")
+            "sessions",
+            "Which sessions of a room stand",
+            _json("RoomQuestion"),
+            ref("Room"),
+            "not-current",
         ),
         "/verify": {"get": _verify()},
         **pages,
@@ -154,7 +162,7 @@ def _verify() -> Schema:
     allowed = _content("application/json", ref("Allowed"))
     reason = {"X-Session-Reason": {"schema": TEXT, "required": True}}
     refused = {"headers": _HEADERS[401] | reason}
-    problems = _problems(*_ANY, "coding-not-implemented", "loading")
+    problems = _problems(*_ANY, "coding-not-implemented", "loading", "not-current")
     responses = problems | {"401": _problem("not-standing") | refused}
     return {
         "operationId": "verify",
