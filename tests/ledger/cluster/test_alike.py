@@ -26,9 +26,11 @@ records = st.none() | st.builds(record, st.integers(1, 3), st.sampled_from((1.0,
 swaps = st.tuples(rooms, expected, records, st.none() | ids)
 batches = st.lists(swaps, max_size=4, unique_by=lambda swap: swap[0])
 told = st.lists(
-    st.builds(Told, nodes, st.integers(1, 2), nodes, st.just(1), st.integers(0, 1), st.booleans()),
+    st.builds(
+        Told, nodes, st.integers(1, 2), rooms, nodes, st.just(1), st.integers(0, 1), st.booleans()
+    ),
     max_size=2,
-    unique_by=lambda each: (each.writer, each.seq, each.node),
+    unique_by=lambda each: (each.writer, each.seq, each.room, each.node),
 )
 positions = st.dictionaries(nodes, st.integers(0, 3))
 steps: SearchStrategy[tuple[Any, ...]] = (
