@@ -141,3 +141,12 @@ def test_members_come_in_the_order_of_their_coming() -> None:
     assert rooms.members("u1") == [3, 1, 2, 0]
     assert list(rooms.sessions("u1")) == ["s1", "s1", "s1", "s2"]
     assert rooms.evict("u1", ()) == [3, 1, 2, 0]
+
+
+def test_the_rooms_that_have_a_member_have_names() -> None:
+    rooms: Rooms[str] = Rooms()
+    assert rooms.names() == []
+    rooms.join("u1", "s1", "a")
+    rooms.join("u2", "s1", "b")
+    rooms.leave("u1", "a")
+    assert rooms.names() == ["u2"]

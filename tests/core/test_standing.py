@@ -1777,3 +1777,25 @@ def test_those_who_stand_are_named_together() -> None:
     assert standing.placed_sessions() == {"s2"}
     standing.release("s4")
     assert [s for s in standing.logins if standing.stands(s)] == ["s2"]
+
+
+def test_what_has_ended_a_session_since_it_was_measured() -> None:
+    room = live(room_for(2), [("joined", "claim"), ("notified", "s1"), ("notified", "s2")])
+    assert room.ended_since("s2", 0) is None
+    live(room, [("notified", "s3")])
+    ended = room.ended_since("s1", 2)
+    assert ended is not None
+    assert ended.epoch == 3
+    # A session that the room has forgotten was ended by the next notify, if there was one.
+    assert room.ended_since("unknown", 3) is None
+    forgotten = room.ended_since("unknown", 1)
+    assert forgotten is not None
+    assert forgotten.epoch == 2
+
+
+def test_a_room_knows_exactly_the_login_that_it_has() -> None:
+    room = live(room_for(1), [("notified", "s1")])
+    login = room.logins["s1"]
+    assert room.knows("s1", login)
+    assert not room.knows("s1", attrs.evolve(login, epoch=2))
+    assert not room.knows("s2", login)

@@ -297,3 +297,19 @@ def test_a_draft_is_of_the_configuration_as_it_is_now() -> None:
     touch(rooms, "u1", 0)
     rooms.reload(Config(max_sessions=3))
     assert rooms.draft("u1", 0).places == 3
+
+
+def test_a_cache_is_limited_in_number_whoever_stands_there() -> None:
+    config = Config(max_remembered_rooms=2, ticket_lifetime=LIFETIME)
+    rooms = Standings(config, alive=(), is_cache=True)
+    for number in range(4):
+        named(rooms, f"u{number}", number)
+    assert [each for each in rooms.forget(4) if rooms.get(each) is None] == ["u0", "u1"]
+
+
+def test_what_is_dropped_is_unknown() -> None:
+    rooms = standings()
+    touch(rooms, "u1", 0)
+    rooms.drop("u1")
+    rooms.drop("u2")
+    assert list(rooms) == []

@@ -142,6 +142,8 @@ class Line:
         self._link: Link | None = None
         self._open = trio.Event()
         self._waiting: trio.CancelScope | None = None
+        # Calls that are made, or wait for their turn.
+        self._calls = 0
 
     async def call(
         self, work: Callable[[Connection], T], patience: float, post: bytes | None = None
@@ -151,34 +153,43 @@ class Line:
         Raises:
             EngineError, Expelled, ValueError: see `Engine`.
         """
+        self._calls += 1
         if self._waiting is not None:
             self._waiting.cancel()
-        async with self._lock:
-            link = self._link = self._link or Link()
+        try:
+            async with self._lock:
+                return await self._call(work, patience, post)
+        finally:
+            self._calls -= 1
 
-            def run() -> T:
-                def do(connection: Connection) -> T:
-                    result = work(connection)
-                    if post is not None:
-                        link.post(post)
-                    return result
+    async def _call(
+        self, work: Callable[[Connection], T], patience: float, post: bytes | None
+    ) -> T:
+        link = self._link = self._link or Link()
 
-                return link.run(self._connect, do)
+        def run() -> T:
+            def do(connection: Connection) -> T:
+                result = work(connection)
+                if post is not None:
+                    link.post(post)
+                return result
 
-            try:
-                with trio.fail_after(patience):
-                    result = await trio.to_thread.run_sync(
-                        run, abandon_on_cancel=True, limiter=link.limiter
-                    )
-            except BaseException as error:
-                self.drop()
-                if isinstance(error, psycopg.Error):
-                    raise _translated(error) from None
-                if isinstance(error, trio.TooSlowError):
-                    raise EngineError("the database takes too long") from None
-                raise
-            self._open.set()
-            return result
+            return link.run(self._connect, do)
+
+        try:
+            with trio.fail_after(patience):
+                result = await trio.to_thread.run_sync(
+                    run, abandon_on_cancel=True, limiter=link.limiter
+                )
+        except BaseException as error:
+            self.drop()
+            if isinstance(error, psycopg.Error):
+                raise _translated(error) from None
+            if isinstance(error, trio.TooSlowError):
+                raise EngineError("the database takes too long") from None
+            raise
+        self._open.set()
+        return result
 
     def _connect(self) -> Connection:
         connection = connect(self._parameters)
@@ -198,7 +209,8 @@ class Line:
                 if link is None:
                     continue
                 try:
-                    if not link.heard:
+                    # Whoever comes now with a call would wait for as long as there is no news.
+                    if not link.heard and not self._calls:
                         await self._wait(link)
                     link.listen()
                 except psycopg.Error:
