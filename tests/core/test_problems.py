@@ -56,6 +56,7 @@ def test_the_ready_made_problems_are_these() -> None:
         ("UNAUTHORIZED", 401, False),
         ("WRONG_KEYS", 429, False),
         ("DRAINING", 503, True),
+        ("NOT_CURRENT", 503, False),
         ("UNDURABLE", 503, False),
     }
 
