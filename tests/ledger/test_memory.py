@@ -4,11 +4,12 @@ import pytest
 import trio
 import trio.testing
 
-from sse_trio import Config, Ledger, MemoryLedger
+from sse_trio import Config, Ledger, LedgerError, MemoryLedger
 from sse_trio.core.logins import Login, Record, Termination
 from sse_trio.core.notify import REMEMBERED_NOTIFIES, Answer
 from sse_trio.ledger import open_ledger
 
+from ..proxies import free_port
 from .fakes import propose
 
 
@@ -82,3 +83,10 @@ async def test_what_was_loaded_is_unaffected_by_what_comes_after(ledger: Ledger)
 async def test_an_embedder_has_it_unless_configured_otherwise() -> None:
     async with open_ledger(Config()) as ledger:
         assert isinstance(ledger, MemoryLedger)
+
+
+async def test_a_database_that_cannot_be_reached_is_not_replaced_by_the_memory() -> None:
+    config = Config(ledger=f"postgresql://127.0.0.1:{free_port()}/sse_trio")
+    with pytest.raises(LedgerError, match="cannot open the ledger's database"):
+        async with open_ledger(config):
+            pytest.fail("it was opened")

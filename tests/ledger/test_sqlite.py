@@ -499,11 +499,6 @@ async def test_a_configuration_names_the_file(path: Path) -> None:
     assert stored(path) == {"u1": record()}
 
 
-def test_a_ledger_that_cannot_be_opened_is_not_replaced_by_the_memory() -> None:
-    with pytest.raises(LedgerError, match="cannot open a ledger that several nodes share"):
-        open_ledger(Config(ledger="postgresql://db/sse_trio"))
-
-
 async def test_what_waits_is_the_last_that_was_changed(tmp_path: Path) -> None:
     """Also where it has been written since somebody asked."""
     async with SqliteLedger.open(tmp_path / "test.db") as ledger:
