@@ -87,22 +87,19 @@ class Standings:
 
     def draft(self, room: str, now: float) -> Standing:
         """Return a copy of the room's standing, or a new one; it changes nothing."""
-        for rooms in self._kinds.values():
-            if standing := rooms.get(room):
-                return standing.draft(self._config, now)
-        return Standing(self._config, touched=now)
+        known = self.get(room)
+        return known.draft(self._config, now) if known else Standing(self._config, touched=now)
 
     def put(self, room: str, standing: Standing) -> None:
         """Make this the room's standing, and the room the most recently used one."""
-        for rooms in self._kinds.values():
-            if rooms.pop(room, None):
-                break
+        self.drop(room)
         self._kinds[_kind(standing)][room] = standing
 
     def drop(self, room: str) -> None:
         """Forget a room, if there is such a room."""
         for rooms in self._kinds.values():
-            rooms.pop(room, None)
+            if rooms.pop(room, None):
+                break
 
     def touch(self, room: str, now: float) -> None:
         """Make the room the most recently used one, if there is such a room."""

@@ -10,13 +10,10 @@ import trio
 from ..core.messages import CloseCode
 from ..errors import LedgerError
 from ..ledger.proposals import Lost
-from .cache import Cache
-from .member import Member, State, Unmeasured
+from .cache import RETRY, Cache
+from .member import Member
 from .membership import Membership
 from .timers import Timers
-
-# Seconds until the ledger is asked again after it has failed.
-RETRY = 0.25
 
 
 class Admissions:
@@ -63,17 +60,12 @@ class Admissions:
         proposal = self._membership.admit_together(room, waiting)
         if proposal is not None and isinstance(result := await proposal.decision(), Lost):
             self._cache.lose(room, result.current)
-        waiting[:] = [member for member in waiting if is_waiting(member)]
+        waiting[:] = [member for member in waiting if member.unmeasured is not None]
 
     def _turn_away(self, waiting: list[Member]) -> None:
         for member in waiting:
-            if is_waiting(member):
+            if member.unmeasured is not None:
                 self._membership.refuse(
                     member, CloseCode.TRY_AGAIN_LATER, "this node cannot know for the moment"
                 )
         waiting.clear()
-
-
-def is_waiting(member: Member) -> bool:
-    """Whether a member is still to be admitted."""
-    return member.state is State.JOINED and isinstance(member.admission, Unmeasured)

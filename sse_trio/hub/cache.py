@@ -14,6 +14,9 @@ from ..core.standings import Standings
 from ..ledger import SharedLedger
 from ..ledger.proposals import Versioned
 
+# Seconds until the ledger is asked again after it has failed.
+RETRY = 0.25
+
 
 class _Reading:
     """Rooms that are being read, and those of them that others have changed meanwhile."""
@@ -39,12 +42,13 @@ class Cache:
     def reload(self, config: Config) -> None:
         """Take over another configuration."""
         self._config = config
-        self._carries_on = config.on_lost_engine == "carry-on"
+        self.carries_on = config.on_lost_engine == "carry-on"
+        """Whether what is cached is to be taken for true where that cannot be known."""
 
     @property
     def vouches(self) -> bool:
         """Whether what is cached is true at this very moment, or is to be taken for true."""
-        return self.shared.vouches or self._carries_on
+        return self.shared.vouches or self.carries_on
 
     def knows(self, room: str) -> bool:
         """Whether a room is cached, and what is cached is true."""

@@ -17,17 +17,14 @@ from ..core.standing import Standing
 from ..errors import LedgerError
 from ..ledger import Changes
 from ..ledger.proposals import Lost
-from .cache import Cache
+from .cache import RETRY, Cache
 from .holding import Holding
 from .member import Ending, Outcome, Spawn
 from .membership import Membership
-from .timers import in_slices
+from .timers import in_slices, paced
 
 # Rooms that are read, and looked at, together.
 AT_ONCE = 1000
-
-# Seconds until the ledger is asked again after it has failed.
-RETRY = 0.25
 
 # Seconds over which members are closed that have been on hold for too long.
 CLOSING = 30.0
@@ -106,7 +103,7 @@ class Cluster:
         """Drop everything: entries of the log were missed, so that nothing cached may be true."""
         self._cache.drop_all(lost=changes.lost)
         self._is_stale = True
-        if not self._carries_on:
+        if not self._cache.carries_on:
             await in_slices(self._holding.hold())
         changes.applied()
 
@@ -115,7 +112,7 @@ class Cluster:
         while True:
             if not self._is_stale:  # a lapse may be over before anybody waits for it
                 await self._cache.shared.lapsed()
-            if not self._carries_on:
+            if not self._cache.carries_on:
                 await in_slices(self._holding.hold())
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._close_slowly)
@@ -138,13 +135,12 @@ class Cluster:
     async def _close_slowly(self) -> None:
         """Close the members that have been on hold for too long, some after some."""
         config = self._config()
-        if config.on_lost_engine == "carry-on":
+        if self._cache.carries_on:
             return
         if config.on_lost_engine == "hold":
             await trio.sleep(config.hold)
-        pause = CLOSING / max(1, self._membership.rooms.population)
-        for count in self._holding.cut():
-            await trio.sleep(count * pause)
+        rate = max(1, self._membership.rooms.population) / CLOSING
+        await paced(self._holding.cut(), rate=rate)
 
     async def _assert_again(self) -> None:
         """Write again what the engine has lost."""
@@ -170,10 +166,6 @@ class Cluster:
 
     def _note_asserted(self, room: str, _: Standing) -> None:
         self._cache.asserted.pop(room, None)
-
-    @property
-    def _carries_on(self) -> bool:
-        return self._config().on_lost_engine == "carry-on"
 
 
 def _slices(rooms: Iterable[str]) -> Iterator[list[str]]:

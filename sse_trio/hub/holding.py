@@ -15,7 +15,7 @@ from collections.abc import Callable, Generator
 from ..core import messages
 from ..core.messages import CloseCode
 from .letters import Letter
-from .member import Member, State, Unmeasured
+from .member import Member, State
 from .membership import Membership
 from .timers import Timers
 
@@ -79,7 +79,6 @@ class Holding:
         for member in list(self._membership.places.taken):
             if self.is_on is not is_on:
                 return
-            # Who is not measured yet claims nothing.
-            if member.state is State.JOINED and not isinstance(member.admission, Unmeasured):
+            if member.state is State.JOINED and member.unmeasured is None:
                 step(member)
             yield 1

@@ -182,6 +182,13 @@ class Member:
     outcome: Outcome | None = None
     """Of what has ended it."""
 
+    @property
+    def unmeasured(self) -> Unmeasured | None:
+        """Its join, if it is still to be admitted: it claims nothing until then."""
+        if self.state is State.JOINED and isinstance(self.admission, Unmeasured):
+            return self.admission
+        return None
+
 
 @attrs.frozen
 class Ending:

@@ -357,10 +357,9 @@ class Membership:
         news: list[tuple[Member, Login | None]] = []
         before: set[str] | None = None
         for member in members:
-            admission = member.admission
-            if member.state is not State.JOINED or not isinstance(admission, Unmeasured):
+            if (join := member.unmeasured) is None:
                 continue
-            login = draft.login(member.session, admission.ticket)
+            login = draft.login(member.session, join.ticket)
             lifts = login.epoch > draft.epoch
             if before is not None or (lifts and news):
                 continue
@@ -427,7 +426,7 @@ class Membership:
         measured = self._measured.get(room, standing.epoch)
         endings: dict[int, Ending] = {}
         for member in self.rooms.members(room):
-            if isinstance(member.admission, Unmeasured):
+            if member.unmeasured is not None:
                 continue
             if (termination := standing.ended_since(member.session, measured)) is None:
                 continue

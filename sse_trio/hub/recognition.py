@@ -230,8 +230,10 @@ class Recognition:
         The room knows the session from now on. Otherwise, when a page joins with the ticket, the
         room would take the session for one that has ended and was forgotten.
         """
+        if not self._tickets.can_sign:
+            return False
         draft = self.draft(room)
-        if not self._tickets.can_sign or not draft.mark_named(session):
+        if not draft.mark_named(session):
             return False
         self.propose(room, draft, _do_nothing)
         return True

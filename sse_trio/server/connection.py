@@ -21,9 +21,9 @@ from .addresses import client_address
 from .conversation import start_conversation
 from .exchange import READ, Exchange
 from .replies import Reply, usual_answer
-from .routes.announcements import announced, undurable
+from .routes.announcements import announced, announced_after, undurable
 from .routes.checks import CHECKS_AT_ONCE
-from .routes.reading import Question, read, unread
+from .routes.reading import Question, unread
 from .server import Server
 from .transport import Transport
 
@@ -231,16 +231,13 @@ class Connection(HasDeadline):
         """Answer when the notify is durable, everybody is told, and the caller's `wait` is over."""
         try:
             outcome = accepted.finished or await self._hub.decisions.finish(accepted)
-            if accepted.wanted.wait:
-                await outcome.acknowledged(accepted.wanted.wait)
-            problem = await read(self._hub, Sessions(outcome.room))
+            answer = await announced_after(self._hub, outcome, accepted.wanted.wait)
         except LedgerError:
             self._exchange(data, answer=undurable(self._hub))
         except BaseException:
             self.transport.close()
             raise
         else:
-            answer = problem or announced(self._hub, outcome)
             await self._finish(usual_answer(answer, close=self._hub.draining.is_set()))
 
     async def _finish(self, answer: bytes) -> None:

@@ -24,8 +24,13 @@ async def announce(hub: Hub, wanted: Notify | Release, address: str) -> Reply | 
         return problems.limit_reached(full)
     except LedgerError:
         return undurable(hub)
-    if wanted.wait:
-        await outcome.acknowledged(wanted.wait)
+    return await announced_after(hub, outcome, wanted.wait)
+
+
+async def announced_after(hub: Hub, outcome: Outcome, wait: float) -> Reply | Problem:
+    """Return the answer when everybody has acknowledged, or `wait` seconds are over."""
+    if wait:
+        await outcome.acknowledged(wait)
     return await read(hub, Sessions(outcome.room)) or announced(hub, outcome)
 
 
