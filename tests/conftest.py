@@ -5,7 +5,9 @@ pytest-xdist, and so do those of a file that share a browser or the demo, and al
 PostgreSQL. All others go wherever there is room.
 """
 
+import inspect
 import os
+from collections.abc import Collection
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -63,6 +65,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         file = item.path.relative_to(here).as_posix()
         names = getattr(item, "fixturenames", ())
+        _refuse_clock_without_effect(item, names)
         chosen = item.callspec.params if hasattr(item, "callspec") else {}
         is_sharing = not SHARED.isdisjoint(names)
         if "postgres" in names or chosen.get("cluster") == "postgres":
@@ -72,6 +75,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group(chosen.get("browser", file)))
         if is_sharing or file in SLOW:
             item.add_marker(pytest.mark.slow)
+
+
+def _refuse_clock_without_effect(item: pytest.Item, names: Collection[str]) -> None:
+    # pytest-trio runs a test by a clock only if the test itself takes it, and says nothing if a
+    # fixture does: the test would sleep in earnest.
+    takes = inspect.signature(item.function).parameters if isinstance(item, pytest.Function) else ()
+    for clock in {"autojump_clock", "mock_clock"}.intersection(names).difference(takes):
+        raise pytest.UsageError(f"{item.nodeid} has to take {clock} itself")
 
 
 @pytest.fixture

@@ -8,11 +8,13 @@ from .world import World
 
 
 @pytest.fixture
-def world(nursery: trio.Nursery, autojump_clock: MockClock) -> World:
+def world(nursery: trio.Nursery) -> World:
     return World(nursery)
 
 
-async def test_a_login_at_one_node_ends_those_at_another(world: World) -> None:
+async def test_a_login_at_one_node_ends_those_at_another(
+    autojump_clock: MockClock, world: World
+) -> None:
     a, b = await world.start(), await world.start()
     old, other = b.come(room="u1", session="old"), b.come(room="u2", session="other")
     await trio.sleep(1)
@@ -28,7 +30,9 @@ async def test_a_login_at_one_node_ends_those_at_another(world: World) -> None:
     assert (outcome.terminated, outcome.acked, outcome.pending) == (1, 1, 0)
 
 
-async def test_whoever_comes_late_to_any_node_is_told(world: World) -> None:
+async def test_whoever_comes_late_to_any_node_is_told(
+    autojump_clock: MockClock, world: World
+) -> None:
     a, b = await world.start(), await world.start()
     first = await a.hub.notify("u1", sender="old")
     second = await b.hub.notify("u1", sender="new")
@@ -42,7 +46,7 @@ async def test_whoever_comes_late_to_any_node_is_told(world: World) -> None:
         assert new.is_joined
 
 
-async def test_an_id_has_one_effect_on_any_node(world: World) -> None:
+async def test_an_id_has_one_effect_on_any_node(autojump_clock: MockClock, world: World) -> None:
     a, b = await world.start(), await world.start()
     first = await a.hub.notify("u1", sender="s1", id="x")
     again = await b.hub.notify("u1", sender="s1", id="x")
@@ -50,7 +54,7 @@ async def test_an_id_has_one_effect_on_any_node(world: World) -> None:
     assert (await b.hub.notify("u1", sender="s2")).epoch == 2
 
 
-async def test_rivals_have_one_order(world: World) -> None:
+async def test_rivals_have_one_order(autojump_clock: MockClock, world: World) -> None:
     nodes = [await world.start() for _ in range(3)]
     epochs: list[int] = []
 

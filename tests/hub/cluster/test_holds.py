@@ -13,14 +13,16 @@ LEASE = 6.0
 
 
 @pytest.fixture
-def world(nursery: trio.Nursery, autojump_clock: MockClock) -> World:
+def world(nursery: trio.Nursery) -> World:
     return World(nursery)
 
 
 EVERY = {"register", "commit", "poll", "anchored", "report", "read", "expel"}
 
 
-async def test_members_are_held_when_the_engine_is_away_and_join_again(world: World) -> None:
+async def test_members_are_held_when_the_engine_is_away_and_join_again(
+    autojump_clock: MockClock, world: World
+) -> None:
     engine = Faulty(world.database)
     a, b = await world.start(), await world.start_over(engine)
     tab, deaf = b.come(room="u1", session="s1"), b.come(holds=False, room="u1", session="s2")
@@ -42,7 +44,9 @@ async def test_members_are_held_when_the_engine_is_away_and_join_again(world: Wo
     assert tab.is_terminated
 
 
-async def test_a_notify_waits_until_a_node_that_is_away_vouches_no_more(world: World) -> None:
+async def test_a_notify_waits_until_a_node_that_is_away_vouches_no_more(
+    autojump_clock: MockClock, world: World
+) -> None:
     engine = Faulty(world.database)
     a, b = await world.start(), await world.start_over(engine)
     tab = b.come(room="u1", session="old")
@@ -59,7 +63,9 @@ async def test_a_notify_waits_until_a_node_that_is_away_vouches_no_more(world: W
     assert tab.is_terminated
 
 
-async def test_a_notify_is_refused_at_once_by_a_node_that_holds(world: World) -> None:
+async def test_a_notify_is_refused_at_once_by_a_node_that_holds(
+    autojump_clock: MockClock, world: World
+) -> None:
     engine = Faulty(world.database)
     a = await world.start_over(engine)
     engine.away = EVERY
@@ -73,7 +79,9 @@ async def test_a_notify_is_refused_at_once_by_a_node_that_holds(world: World) ->
     assert (await a.hub.notify("u1", sender="s1", id="x")).epoch == 1
 
 
-async def test_a_join_waits_while_the_engine_is_away(world: World) -> None:
+async def test_a_join_waits_while_the_engine_is_away(
+    autojump_clock: MockClock, world: World
+) -> None:
     engine = Faulty(world.database)
     a = await world.start_over(engine, join_patience=10)
     engine.away = EVERY
@@ -91,7 +99,9 @@ async def test_a_join_waits_while_the_engine_is_away(world: World) -> None:
     assert late.peer.closes() == [1013]
 
 
-async def test_members_that_are_held_for_too_long_are_closed(world: World) -> None:
+async def test_members_that_are_held_for_too_long_are_closed(
+    autojump_clock: MockClock, world: World
+) -> None:
     engine = Faulty(world.database)
     a = await world.start_over(engine, hold=20)
     tabs = [a.come(room=f"u{n}", session="s1") for n in range(10)]
@@ -105,7 +115,7 @@ async def test_members_that_are_held_for_too_long_are_closed(world: World) -> No
     assert [tab.peer.closes() for tab in tabs] == [[1013]] * 10
 
 
-async def test_they_can_be_closed_at_once(world: World) -> None:
+async def test_they_can_be_closed_at_once(autojump_clock: MockClock, world: World) -> None:
     engine = Faulty(world.database)
     a = await world.start_over(engine, on_lost_engine="cut")
     tab = a.come(room="u1", session="s1")
@@ -115,7 +125,7 @@ async def test_they_can_be_closed_at_once(world: World) -> None:
     assert tab.peer.closes() == [1013]
 
 
-async def test_they_can_carry_on(world: World) -> None:
+async def test_they_can_carry_on(autojump_clock: MockClock, world: World) -> None:
     engine = Faulty(world.database)
     a = await world.start_over(engine, on_lost_engine="carry-on")
     outcome = await a.hub.notify("u1", sender="s1")
@@ -130,7 +140,9 @@ async def test_they_can_carry_on(world: World) -> None:
     assert again.is_joined
 
 
-async def test_what_the_engine_has_lost_is_written_again(world: World) -> None:
+async def test_what_the_engine_has_lost_is_written_again(
+    autojump_clock: MockClock, world: World
+) -> None:
     a, b = await world.start(), await world.start()
     old = await a.hub.notify("u1", sender="old")
     tab = b.come(ticket=old.ticket)
