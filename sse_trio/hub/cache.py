@@ -12,7 +12,7 @@ from ..core.merging import merge
 from ..core.standing import Standing
 from ..core.standings import Standings
 from ..ledger import SharedLedger
-from ..ledger.proposals import Versioned
+from ..ledger.proposals import Version, Versioned
 
 # Seconds until the ledger is asked again after it has failed.
 RETRY = 0.25
@@ -90,8 +90,20 @@ class Cache:
             # The room was forgotten. With what is cached it can be made anew.
             if cached is not None:
                 cached.version = None
-        else:
-            self._replace(room, current)
+        elif cached is not None:
+            # The answer may have come late: what came with the log since is newer. And if the
+            # room is not cached any more, it has changed since, and is to be read.
+            self.learn(room, current)
+
+    def is_outdated(self, room: str, version: Version | None) -> bool:
+        """Whether a room has changed since it was written like this, which is known only now.
+
+        It is not cached then, or others' later change of it is.
+        """
+        cached = self._standings.get(room)
+        if cached is None:
+            return True
+        return bool(cached.version and version and cached.version.count > version.count)
 
     def note_changed(self, rooms: Collection[str]) -> None:
         """Note that others have changed these rooms: what is being read of them is too old."""

@@ -119,6 +119,9 @@ class Membership:
             draft.decision.ended,
             cancel_after=self._timers.cancel_after,
         )
+        if self._is_late(room, draft.standing):
+            self._end_by_what_is_known(room)
+            return Ending(outcome, [], self._tell([], outcome, draft.termination))
         ending = self._end(draft.spared, draft.termination, outcome)
         self._note_measured(room, draft.standing)
         return ending
@@ -374,18 +377,33 @@ class Membership:
                 news.append((member, login if draft.admit(member.session, login) else None))
         if not news:
             return None
-        return self.recognition.propose(room, draft, partial(self._admit_news, news, before))
+        return self.recognition.propose(room, draft, partial(self._admit_news, room, news, before))
 
     def _admit_news(
-        self, news: list[tuple[Member, Login | None]], before: set[str] | None, standing: Standing
+        self,
+        room: str,
+        news: list[tuple[Member, Login | None]],
+        before: set[str] | None,
+        standing: Standing,
     ) -> None:
         """Admit members whose login the room knows from now on."""
+        # Others may have ended them since: then they stay unmeasured, and are measured anew.
+        is_late = self._is_late(room, standing)
         for member, login in news:
-            room, session = member.room, member.session
             if login is not None:
-                self._note_admitted(room, session, login, member.address, before, standing)
-            if member.state is State.JOINED:
+                self._note_admitted(room, member.session, login, member.address, before, standing)
+            if member.state is State.JOINED and not is_late:
                 self._welcome(member)
+
+    def _is_late(self, room: str, standing: Standing) -> bool:
+        """Whether a decision is known so late that others have changed the room since."""
+        return self.recognition.cached(room) is not standing
+
+    def _end_by_what_is_known(self, room: str) -> None:
+        """End the members that do not stand by what others have decided since."""
+        for ending in self.catch_up(room):
+            deque(ending.telling, maxlen=0)
+            ending.outcome.told.set()
 
     def _welcome(self, member: Member) -> None:
         """Tell a member that it has joined, and send it heartbeats from now on."""
@@ -486,9 +504,12 @@ class Membership:
             # The room had lost its memory. The newest login's own proof ends the older ones.
             after = standing.standing_sessions()
             ended = frozenset(before - after)
-            termination = Termination(standing.epoch, "login")
-            ending = self._end(after, termination, Outcome(room, standing.epoch))
-            deque(ending.telling, maxlen=0)
+            if self._is_late(room, standing):
+                self._end_by_what_is_known(room)
+            else:
+                termination = Termination(standing.epoch, "login")
+                ending = self._end(after, termination, Outcome(room, standing.epoch))
+                deque(ending.telling, maxlen=0)
         if login.named:
             self._began_by_ticket(
                 LoginByTicket(room, session, login.epoch, ended, before is not None), address

@@ -134,7 +134,8 @@ class Recognition:
     def _keep(self, room: str, draft: Standing, version: Version | None) -> None:
         draft.version = version
         draft.noted = draft.touched
-        self._standings.put(room, draft)
+        if self.cache is None or not self.cache.is_outdated(room, version):
+            self._standings.put(room, draft)
 
     def _won(
         self, room: str, draft: Standing, decided: Decided, version: Version | None
