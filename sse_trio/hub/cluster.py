@@ -154,9 +154,12 @@ class Cluster:
     async def _assert_room(self, room: str) -> None:
         asserted = self._cache.asserted
         while room in asserted:
-            draft = self._recognition.draft(room)
-            proposal = self._recognition.propose(room, draft, partial(self._note_asserted, room))
             try:
+                if self._recognition.cached(room) is None:
+                    await self._cache.read([room])
+                draft = self._recognition.draft(room)
+                note = partial(self._note_asserted, room)
+                proposal = self._recognition.propose(room, draft, note)
                 result = await proposal.decision()
             except LedgerError:
                 await trio.sleep(RETRY)

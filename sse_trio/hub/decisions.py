@@ -18,7 +18,7 @@ from ..core.notify import Answer, Notify, Release
 from ..core.standing import Standing
 from ..errors import Conflict, Draining, LedgerError, LimitReached, LoginEnded
 from ..ledger import Proposal
-from ..ledger.proposals import DONE, Repeated, Won
+from ..ledger.proposals import DONE, NOWHERE, LocalProposal, Repeated, Won
 from .audit import IN_PROCESS, Audit
 from .drafts import Draft
 from .idempotency import Answers
@@ -58,7 +58,14 @@ class Accepted:
     def finished(self) -> Outcome | None:
         """The outcome, if nothing is left: it is durable, and everybody has been told."""
         outcome = self.outcome
-        return outcome if outcome and self.proposal.done and outcome.told.is_set() else None
+        is_over = outcome and outcome.told.is_set() and self.proposal.done and self.is_counted
+        return outcome if is_over else None
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether the outcome counts what other nodes have done; there may be none."""
+        is_local = isinstance(self.proposal, LocalProposal)
+        return is_local or (self.outcome is not None and self.outcome.elsewhere is not NOWHERE)
 
 
 class Follower(Protocol):
@@ -153,7 +160,8 @@ class Decisions:
         try:
             with self.within_ledger_timeout():
                 outcome = await self._carry_through(accepted)
-                if not accepted.proposal.done:
+                # Whoever waited first may have given up before that was known.
+                if not (accepted.proposal.done and accepted.is_counted):
                     outcome.elsewhere = await accepted.proposal.everywhere()
         except (Draining, Conflict, LimitReached, LedgerError) as refusal:
             self._count(accepted.wanted, _RESULTS[type(refusal)])
@@ -216,7 +224,7 @@ class Decisions:
                 return
             assert self._recognition.cache is not None, "one process has no rivals"
             self._recognition.cache.lose(accepted.wanted.room, result.current)
-            self._propose(accepted)
+            await self._propose_when_known(accepted)
             proposal = accepted.proposal
 
     def begin(self, wanted: Notify | Release, caller: str = IN_PROCESS) -> Accepted:
@@ -285,7 +293,7 @@ class Decisions:
         if self.followers:
             # Sessions that the room does not know too: a follower may know them.
             named = (wanted.session,) if isinstance(wanted, Release) else wanted.end
-            stand = self._recognition.view(wanted.room).sessions
+            stand = draft.standing.standing_sessions()
             self.tell_followers(wanted.room, {*outcome.ended, *named} - stand)
         if answer is not None:
             self._answers.put(answer, ending)

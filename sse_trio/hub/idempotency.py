@@ -95,6 +95,7 @@ class Answers:
             terminated=0,
             at=self._wall(),
             end=wanted.end,
+            ended=tuple(draft.decision.ended),
         )
 
     def put(self, answer: Answer, ending: Ending) -> None:

@@ -139,7 +139,7 @@ class MemoryDatabase:
             if answer is not None:
                 if answer.id in self._answers:
                     continue
-                self._answers[answer.id] = Repeated(answer, batch.writer, batch.seq)
+                self._answers[answer.id] = Repeated(attrs.evolve(answer), batch.writer, batch.seq)
             won.append(write)
             versions[write.room] = self._swap(write, batch, now)
             epochs[write.room] = -1 if write.record is None else write.record.epoch
