@@ -38,11 +38,15 @@ class Admissions:
         waiting = self._waiting[room] = [member]
         try:
             while waiting:
+                eldest = list(waiting)
                 with self._timers.cancel_after(patience) as patient:
                     await self._admit_all(room, waiting)
                 if patient.is_over:
-                    self._turn_away(waiting)
+                    self._turn_away(eldest)
+                    _drop_measured(waiting)
         finally:
+            # None are left, unless this was cancelled, or has failed.
+            self._turn_away(waiting)
             del self._waiting[room]
 
     async def _admit_all(self, room: str, waiting: list[Member]) -> None:
@@ -60,12 +64,15 @@ class Admissions:
         proposal = self._membership.admit_together(room, waiting)
         if proposal is not None and isinstance(result := await proposal.decision(), Lost):
             self._cache.lose(room, result.current)
-        waiting[:] = [member for member in waiting if member.unmeasured is not None]
+        _drop_measured(waiting)
 
-    def _turn_away(self, waiting: list[Member]) -> None:
-        for member in waiting:
+    def _turn_away(self, members: list[Member]) -> None:
+        for member in members:
             if member.unmeasured is not None:
                 self._membership.refuse(
                     member, CloseCode.TRY_AGAIN_LATER, "this node cannot know for the moment"
                 )
-        waiting.clear()
+
+
+def _drop_measured(waiting: list[Member]) -> None:
+    waiting[:] = [member for member in waiting if member.unmeasured is not None]

@@ -110,7 +110,8 @@ class Cluster:
     async def _keep_hold(self) -> None:
         """Put the members on hold when the lease lapses, and end that when it is valid again."""
         while True:
-            if not self._is_stale:  # a lapse may be over before anybody waits for it
+            # A lapse may be over before anybody waits for it.
+            if not self._is_stale and not self._holding.is_on:
                 await self._cache.shared.lapsed()
             if not self._cache.carries_on:
                 await in_slices(self._holding.hold())

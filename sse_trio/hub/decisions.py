@@ -52,6 +52,8 @@ class Accepted:
     """None until it is decided."""
     is_repeated: bool = False
     is_proposed: bool = False
+    has_turn: bool = False
+    """Whether other notifies of the room wait until this one is through."""
     proposal: Proposal = DONE
 
     @property
@@ -138,7 +140,7 @@ class Decisions:
         """Begin what has been checked, in this step, if it need not wait and is not refused.
 
         Otherwise do nothing and return None; :meth:`accept` then waits, or raises. If the result
-        is not `finished`, the caller has to call :meth:`finish`.
+        is not `finished` when this returns, the caller has to call :meth:`finish`.
         """
         if self._draining.is_set() or wanted.room in self._busy:
             return None
@@ -153,10 +155,18 @@ class Decisions:
             self._count_accepted(accepted)
         else:
             self._busy[wanted.room] = trio.lowlevel.ParkingLot()
+            accepted.has_turn = True
         return accepted
 
     async def finish(self, accepted: Accepted) -> Outcome:
-        """Carry through what was accepted. Raises as `Hub.notify` and `Hub.release` do."""
+        """Carry through what was accepted. Raises as `Hub.notify` and `Hub.release` do.
+
+        Of what was `finished` at once, return the outcome.
+        """
+        if accepted.is_proposed and not accepted.has_turn:
+            await trio.lowlevel.checkpoint()
+            assert accepted.outcome is not None, "it was finished at once"
+            return accepted.outcome
         try:
             with self.within_ledger_timeout():
                 outcome = await self._carry_through(accepted)
@@ -178,6 +188,7 @@ class Decisions:
         if not accepted.is_proposed:
             self._refuse_while_draining()
             await self._take_turn(room)
+            accepted.has_turn = True
         try:
             if not accepted.is_proposed:
                 self._refuse_while_draining()

@@ -53,12 +53,15 @@ class Holding:
     def resume(self) -> Generator[int, None, None]:
         """Tell every member on hold that it has joined; its heartbeats begin anew.
 
-        Whoever does not stand any more has to be terminated before.
+        Whoever does not stand any more has to be terminated before. If the server can know no
+        more before everybody was told, `is_on` is true again.
         """
         self.is_on = False
 
         def resume(member: Member) -> None:
-            if member.held:
+            if not self._membership.recognition.vouches:
+                self.is_on = True
+            elif member.held:
                 member.held = False
                 member.heard = self._timers.now()
                 self._membership.begin_beats(member)

@@ -304,10 +304,12 @@ class Membership:
         now = self._timers.now()
         interval = self._config.heartbeat_interval
         is_due = now >= member.next_beat - interval + messages.ANSWER_INTERVAL
-        if is_due and (member.held or member.admission is None):
+        if is_due and member.held:
             member.next_beat = now + interval
-            beat = messages.Heartbeat(self._time())
-            self.offer(member, Letter(messages.Hold() if member.held else beat))
+            self.offer(member, Letter(messages.Hold()))
+        elif is_due and member.admission is None and self.recognition.vouches:
+            member.next_beat = now + interval
+            self.offer(member, Letter(messages.Heartbeat(self._time())))
 
     def _join(self, member: Member, join: messages.Join) -> None:
         if join.ticket is not None:
@@ -415,7 +417,9 @@ class Membership:
         self.counters.joins["joined"] += 1
         self.begin_beats(member)
         if self.recognition.cache is not None and member.room not in self._measured:
-            self._measured[member.room] = self.recognition.view(member.room).epoch
+            standing = self.recognition.cached(member.room)
+            assert standing is not None, "a member was measured against it"
+            self._measured[member.room] = standing.epoch
 
     def _refuse_too_many(self, member: Member) -> bool:
         """Refuse a member, if its room has too many; return whether it has."""
@@ -518,10 +522,12 @@ class Membership:
     def tell_joined(self, member: Member) -> None:
         """Tell a member that it is admitted, unless it has been ended or put on hold since."""
         member.admission = None
-        if member.state is State.JOINED and not member.held and self.recognition.vouches:
-            epoch = self.recognition.view(member.room).epoch
+        if member.state is not State.JOINED or member.held:
+            return
+        # None, if the lease has lapsed in this moment: then it is about to be put on hold.
+        if standing := self.recognition.known(member.room):
             interval = self._config.heartbeat_interval
-            joined = messages.Joined(member.room, member.session, epoch, interval)
+            joined = messages.Joined(member.room, member.session, standing.epoch, interval)
             self.offer(member, Letter(joined))
 
     def begin_beats(self, member: Member) -> None:
@@ -595,6 +601,8 @@ class Membership:
         """
         again = now + self._config.heartbeat_interval
         patience = self._config.heartbeat_timeout
+        # If not, they are about to be put on hold.
+        vouches = self.recognition.vouches
         beaten = []
         for member in members:
             if member.state is not State.JOINED:
@@ -608,7 +616,7 @@ class Membership:
                 self._schedule_beat(member)
             else:
                 member.next_beat = again
-                if member.admission is None and not member.peer.offer_beat(beat):
+                if vouches and member.admission is None and not member.peer.offer_beat(beat):
                     self._close_slow(member)
                 elif silent < again:
                     self._schedule_beat(member)

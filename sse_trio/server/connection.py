@@ -230,7 +230,7 @@ class Connection(HasDeadline):
     async def _answer_later(self, accepted: Accepted, data: bytes) -> None:
         """Answer when the notify is durable, everybody is told, and the caller's `wait` is over."""
         try:
-            outcome = accepted.finished or await self._hub.decisions.finish(accepted)
+            outcome = await self._hub.decisions.finish(accepted)
             answer = await announced_after(self._hub, outcome, accepted.wanted.wait)
         except LedgerError:
             self._exchange(data, answer=undurable(self._hub))

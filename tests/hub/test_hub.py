@@ -13,10 +13,11 @@ from trio.testing import MockClock
 
 import sse_trio
 from sse_trio import LocalProposal, Swap
+from sse_trio.core.notify import Notify
 from sse_trio.hub.hub import SWEEP
 
 from ..support import KEY, RawWebSocket, Start, joined, post_notify, raw_websocket
-from .fakes import SlowLedger
+from .fakes import HeldLedger, SlowLedger
 
 
 @pytest.fixture
@@ -743,3 +744,26 @@ async def test_who_is_not_told_yet_that_it_has_joined_asks_in_vain(
     await websocket.send({"type": "heartbeat"})
     assert (await websocket.message())["type"] == "heartbeat"
     await websocket.stream.aclose()
+
+
+async def test_what_is_durable_before_anybody_waits_for_it_blocks_nobody(
+    nursery: trio.Nursery,
+) -> None:
+    ledger = HeldLedger()
+    hub = sse_trio.Hub(sse_trio.Config(authkey=KEY), ledger, nursery.start_soon)
+    accepted = hub.decisions.accept_at_once(Notify(room="u1", sender="s1"), "192.0.2.1")
+    assert accepted is not None
+    assert accepted.finished is None
+    ledger.commit(1)
+    assert (await hub.decisions.finish(accepted)).epoch == 1
+    # The room has no turn that nobody ends.
+    with trio.fail_after(0):
+        await hub.decisions.finished()
+
+
+async def test_what_was_finished_at_once_need_not_be_finished(nursery: trio.Nursery) -> None:
+    hub = sse_trio.Hub(sse_trio.Config(authkey=KEY), sse_trio.MemoryLedger(), nursery.start_soon)
+    accepted = hub.decisions.accept_at_once(Notify(room="u1", sender="s1"), "192.0.2.1")
+    assert accepted is not None
+    assert accepted.finished is await hub.decisions.finish(accepted)
+    assert hub.counters.notifies["accepted"] == 1

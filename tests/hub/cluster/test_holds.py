@@ -157,3 +157,57 @@ async def test_what_the_engine_has_lost_is_written_again(
         await trio.sleep(1)
         assert late.is_terminated
         assert good.is_joined
+
+
+async def test_who_comes_while_others_wait_has_as_much_patience(
+    autojump_clock: MockClock, world: World
+) -> None:
+    engine = Faulty(world.database)
+    a = await world.start_over(engine, join_patience=10)
+    engine.away = EVERY
+    await trio.sleep(LEASE)
+    first = a.come(room="u1", session="s1")
+    await trio.sleep(9)
+    second = a.come(room="u1", session="s2")
+    await trio.sleep(2)
+    assert first.peer.closes() == [1013]
+    assert not second.is_ended
+    engine.away = set()
+    await trio.sleep(5)
+    assert second.is_joined
+
+
+async def test_after_a_pause_nobody_is_sent_a_heartbeat_before_the_hold(
+    autojump_clock: MockClock, world: World
+) -> None:
+    a = await world.start(heartbeat_interval=4, heartbeat_timeout=60)
+    tab = a.come(room="u1", session="s1")
+    await trio.sleep(5)
+    beats = len(tab.peer.got("heartbeat"))
+    assert beats
+    autojump_clock.jump(2 * LEASE)
+    sum(a.hub.membership.run_due(trio.current_time()))
+    a.hub.membership.hear(tab.member, ['{"type":"heartbeat"}'])
+    assert len(tab.peer.got("heartbeat")) == beats
+    await trio.sleep(2 * LEASE)
+    assert len(tab.peer.got("hold")) == 1
+    assert tab.is_joined
+    assert len(tab.peer.got("heartbeat")) > beats
+
+
+async def test_a_hold_does_not_end_when_the_lease_lapses_meanwhile(
+    autojump_clock: MockClock, world: World
+) -> None:
+    a = await world.start()
+    tabs = [a.come(room="u1", session=f"s{number}") for number in range(3)]
+    await trio.sleep(1)
+    sum(a.hub.holding.hold())
+    resuming = a.hub.holding.resume()
+    next(resuming)
+    autojump_clock.jump(2 * LEASE)
+    sum(resuming)
+    assert [tab.member.held for tab in tabs] == [False, True, True]
+    assert a.hub.holding.is_on
+    await trio.sleep(LEASE)
+    assert all(tab.is_joined for tab in tabs)
+    assert not any(tab.member.held for tab in tabs)
