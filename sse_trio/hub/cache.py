@@ -11,6 +11,7 @@ from ..config import Config
 from ..core.merging import merge
 from ..core.standing import Standing
 from ..core.standings import Standings
+from ..errors import LedgerError
 from ..ledger import SharedLedger
 from ..ledger.proposals import Version, Versioned
 
@@ -53,6 +54,17 @@ class Cache:
     def knows(self, room: str) -> bool:
         """Whether a room is cached, and what is cached is true."""
         return self.vouches and self._standings.get(room) is not None
+
+    async def read_unknown(self, rooms: Collection[str]) -> None:
+        """Read those of these rooms that are not known; return in a step in which all are.
+
+        Raises:
+            LedgerError: they cannot be read, or this node cannot know for the moment.
+        """
+        while unknown := [room for room in rooms if not self.knows(room)]:
+            if not self.vouches:
+                raise LedgerError("this node cannot know for the moment")
+            await self.read(unknown)
 
     async def read(self, rooms: Collection[str]) -> None:
         """Read these rooms, whatever is cached of them.

@@ -207,10 +207,7 @@ class Decisions:
         if cache is None:
             self._propose(accepted)
             return
-        if not cache.vouches:
-            raise LedgerError("this node cannot know for the moment")
-        if not cache.knows(room):
-            await cache.read([room])
+        await cache.read_unknown([room])
         try:
             self._propose(accepted)
         except LimitReached:

@@ -268,6 +268,24 @@ class Hub:
         """
         return self.membership.recall(_login(room, session, epoch, issued))
 
+    async def read(self, *rooms: str | int) -> None:
+        """Read rooms that this node does not know, where several nodes share the ledger.
+
+        :meth:`stands`, :meth:`recall`, :meth:`view`, :meth:`sessions`, :meth:`check` and
+        :meth:`ticket` answer from memory: called in the step in which this returns, they
+        know all that there is of these rooms. One process always does.
+
+        Raises:
+            LocalProtocolError: a value is not a valid name of a room.
+            LedgerError: they cannot be read, or this node cannot know for the moment.
+        """
+        with _callers_mistakes():
+            names = {name(room, "room") for room in rooms}
+        await trio.lowlevel.checkpoint()
+        if cache := self.recognition.cache:
+            with self.decisions.within_ledger_timeout():
+                await cache.read_unknown(names)
+
     def view(self, room: str | int) -> View:
         """Return who stands in a room.
 

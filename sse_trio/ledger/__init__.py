@@ -71,11 +71,6 @@ class SharedLedger(Ledger, Protocol):
         """Whether what was read of a room may be relied on at this moment: the lease is valid."""
         ...
 
-    @property
-    def until_held(self) -> float:
-        """Seconds that are left, after a lapse, until every member has to be on hold."""
-        ...
-
     def wall(self) -> float:
         """Return the time that all nodes share, in Unix seconds."""
         ...

@@ -767,3 +767,10 @@ async def test_what_was_finished_at_once_need_not_be_finished(nursery: trio.Nurs
     assert accepted is not None
     assert accepted.finished is await hub.decisions.finish(accepted)
     assert hub.counters.notifies["accepted"] == 1
+
+
+async def test_one_process_need_not_read_a_room(nursery: trio.Nursery) -> None:
+    hub = sse_trio.Hub(sse_trio.Config(authkey=KEY), sse_trio.MemoryLedger(), nursery.start_soon)
+    await hub.read("u1", 2)
+    with pytest.raises(sse_trio.LocalProtocolError):
+        await hub.read("")

@@ -36,11 +36,6 @@ class Keeper:
         """Seconds since the last renewal that counts was sent."""
         return self._lease.age(self._clock())
 
-    @property
-    def until_held(self) -> float:
-        """Seconds that are left until all members have to be on hold."""
-        return self._lease.until_held(self._clock())
-
     async def lapsed(self) -> None:
         """Return when the node vouches no more."""
         self.look()

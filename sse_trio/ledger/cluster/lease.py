@@ -5,7 +5,8 @@ and others from when they *saw* it, which is later. All are fractions of a lease
 
     0                    1/4           2/3               11/12         1.01
     the renewal is sent  next is sent  vouches no more;  all members   others may
-                                       hold begins       are on hold   expel
+                                       hold begins       are held by   expel
+                                                         then
 
 A renewal counts when its own entry has come back through the log, and has been applied: so a node
 whose reader is dead loses its lease, however well it writes. Until then, no other one is sent.
@@ -21,7 +22,6 @@ import attrs
 
 RENEWED: Final = 1 / 4
 VOUCHES: Final = 2 / 3
-HELD: Final = 11 / 12
 EXPELLED: Final = 1.01
 
 # In leases: when a node is expelled though nobody waits for it.
@@ -71,7 +71,3 @@ class Lease:
     def vouches(self, now: float) -> bool:
         """Whether the node may vouch for what it has cached."""
         return self.until_lapse(now) > 0
-
-    def until_held(self, now: float) -> float:
-        """Return the seconds that are left until all members have to be on hold."""
-        return max(0.0, self.length * HELD - self.age(now))

@@ -167,11 +167,6 @@ class ClusterLedger:
         """Whether cached rooms may be vouched for at this moment, by the clock."""
         return self._context.keeper.vouches
 
-    @property
-    def until_held(self) -> float:
-        """Seconds that are left, after a lapse, until all members have to be on hold."""
-        return self._context.keeper.until_held
-
     async def load(self) -> tuple[tuple[()], tuple[()]]:
         """Return nothing, as soon as the node vouches: rooms are read when somebody needs them."""
         await self.restored()

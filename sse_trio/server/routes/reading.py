@@ -28,14 +28,9 @@ def unread(hub: Hub, asked: Question) -> list[str]:
 
 async def read(hub: Hub, asked: Question) -> Problem | None:
     """Read what a question is about, if need be; return why it cannot be answered now."""
-    cache, rooms = hub.recognition.cache, unread(hub, asked)
-    if cache is None or not rooms:
-        return None
-    if not cache.vouches:
-        return problems.NOT_CURRENT
-    try:
-        with hub.decisions.within_ledger_timeout():
-            await cache.read(rooms)
-    except LedgerError:
-        return problems.NOT_CURRENT
+    if rooms := unread(hub, asked):
+        try:
+            await hub.read(*rooms)
+        except LedgerError:
+            return problems.NOT_CURRENT
     return None

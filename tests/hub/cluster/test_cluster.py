@@ -4,6 +4,10 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from sse_trio import LedgerError
+from sse_trio.errors import LocalProtocolError
+
+from ...ledger.cluster.fakes import Faulty
 from .world import World
 
 
@@ -69,3 +73,46 @@ async def test_rivals_have_one_order(autojump_clock: MockClock, world: World) ->
     for each in nodes:
         await each.read("u1")
     assert len({tuple(each.hub.who_stands("u1")[0]) for each in nodes}) == 1
+
+
+async def test_a_program_that_has_read_a_room_is_told_what_others_decided(
+    autojump_clock: MockClock, world: World
+) -> None:
+    engine = Faulty(world.database)
+    a, b = await world.start(), await world.start_over(engine)
+    first = await a.hub.notify("u1", sender="old")
+    assert first.epoch == 1
+    assert not b.hub.check("u1", "old").active
+    await b.hub.read("u1", "u2")
+    assert b.hub.check("u1", "old").active
+    assert b.hub.check(token=first.token).active
+    ticket = b.hub.ticket("u1", "old")
+    tab = a.come(ticket=ticket)
+    await trio.sleep(1)
+    assert tab.is_joined
+    reads = len(engine.of("read"))
+    await b.hub.read("u1")
+    assert len(engine.of("read")) == reads
+    await a.hub.notify("u1", sender="new")
+    await b.hub.read("u1")
+    assert not b.hub.check("u1", "old").active
+    assert b.hub.view("u1").logins == {"new"}
+    assert tab.is_terminated
+
+
+async def test_a_program_is_told_if_a_room_cannot_be_read(
+    autojump_clock: MockClock, world: World
+) -> None:
+    engine = Faulty(world.database)
+    a = await world.start_over(engine)
+    engine.away = {"read"}
+    with pytest.raises(LedgerError):
+        await a.hub.read("u1")
+    engine.away = {"commit", "poll", "read", "report"}
+    await trio.sleep(6)
+    began = trio.current_time()
+    with pytest.raises(LedgerError, match="cannot know for the moment"):
+        await a.hub.read("u1")
+    assert trio.current_time() == began
+    with pytest.raises(LocalProtocolError):
+        await a.hub.read("")

@@ -61,7 +61,6 @@ async def test_it_lapses_after_two_thirds_without_the_engine(
         assert trio.current_time() - confirmed == pytest.approx(4, abs=0.01)
         assert not a.ledger.vouches
         assert not a.ledger.ready
-        assert a.ledger.until_held == pytest.approx(1.5, abs=0.01)
         a.engine.away = set()
         await a.ledger.restored()
         assert a.ledger.vouches
