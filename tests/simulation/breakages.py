@@ -1,4 +1,4 @@
-"""Eleven ways to build a cluster wrongly. The simulation has to find each of them.
+"""Thirteen ways to build a cluster wrongly. The simulation has to find each of them.
 
 Each is handed to the nodes in the place of what it breaks: a ledger, a hub, or a database.
 """
@@ -10,10 +10,13 @@ import attrs
 import trio
 
 from sse_trio import LedgerError
+from sse_trio.core.standing import Standing
 from sse_trio.hub.admissions import Admissions
+from sse_trio.hub.cache import Cache
 from sse_trio.hub.decisions import Accepted, Decisions
 from sse_trio.hub.hub import Hub
 from sse_trio.hub.member import Member, State, Unmeasured
+from sse_trio.hub.membership import Membership
 from sse_trio.ledger.cluster.engine import Batch, Committed, EngineError, Node, Poll
 from sse_trio.ledger.cluster.feed import Feed
 from sse_trio.ledger.cluster.keeper import Keeper
@@ -23,7 +26,7 @@ from sse_trio.ledger.cluster.proposal import Proposal
 from sse_trio.ledger.cluster.reach import Reach, Reaches
 from sse_trio.ledger.cluster.registration import Registration
 from sse_trio.ledger.cluster.writer import Writer
-from sse_trio.ledger.proposals import Lost, Swap
+from sse_trio.ledger.proposals import Lost, Swap, Version
 
 from .cluster import Makers
 from .engine import Database
@@ -225,6 +228,36 @@ class RefusesFromTheCache(Hub):
         become(self.decisions, _Hasty)
 
 
+class _Credulous(Cache):
+    """Takes what it hears last for the newest."""
+
+    def is_outdated(self, room: str, version: Version | None) -> bool:
+        return False
+
+
+class BelievesLateAnswers(Hub):
+    """Has an older standing in the place of a newer one, because it hears of it later."""
+
+    def __init__(self, *given: Any, **more: Any) -> None:
+        super().__init__(*given, **more)
+        become(self.recognition.cache, _Credulous)
+
+
+class _Obliging(Membership):
+    """Does not look at what is true when it hears of a decision."""
+
+    def _is_late(self, room: str, standing: Standing) -> bool:
+        return False
+
+
+class AdmitsLate(Hub):
+    """Admits whoever stood when the join was written."""
+
+    def __init__(self, *given: Any, **more: Any) -> None:
+        super().__init__(*given, **more)
+        become(self.membership, _Obliging)
+
+
 BREAKAGES: dict[str, Makers] = {
     "report before apply": Makers(ledger=ReportsBeforeApplying),
     "measure before register": Makers(hub=MeasuresBeforeRegistering),
@@ -237,4 +270,6 @@ BREAKAGES: dict[str, Makers] = {
     "no gap check": Makers(ledger=IgnoresGaps),
     "told before the decision": Makers(ledger=TellsBeforeTheDecision),
     "a 409 from the cache": Makers(hub=RefusesFromTheCache),
+    "a late answer taken for the newest": Makers(hub=BelievesLateAnswers),
+    "a join admitted by a late answer": Makers(hub=AdmitsLate),
 }

@@ -296,9 +296,10 @@ class Node:
         self.process.stopped = self.dead
 
     def mend(self) -> None:
-        """Let all messages through, unless it is dead."""
+        """Let all messages through in time, unless it is dead."""
         if not self.dead:
             self.engine.way = Way.BOTH
+            self.engine.lag = 0.0
 
     def kill(self) -> None:
         if not self.dead:
@@ -378,6 +379,12 @@ class Cluster:
         """Let messages through in this way only."""
         self.fault(seconds)
         node.engine.way = way
+        self.simulation.after(seconds, node.mend)
+
+    def lag(self, node: Node, seconds: float) -> None:
+        """Have the answers to a node's commits come late, for a while."""
+        self.fault(seconds)
+        node.engine.lag = self.random.uniform(0.1, 0.4)
         self.simulation.after(seconds, node.mend)
 
     def be_away(self, seconds: float) -> None:

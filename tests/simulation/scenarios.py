@@ -68,7 +68,19 @@ class Scenario:
 
 
 _DEEDS = (*("join", "notify") * 2, "ticket", "release", "repeat", "leave", "ask")
-_FAULTS = ("stop", "stop", "cut", "cut", "kill", "drain", "away", "restart", "trim", "failover")
+_FAULTS = (
+    "stop",
+    "stop",
+    "cut",
+    "cut",
+    "kill",
+    "drain",
+    "away",
+    "restart",
+    "trim",
+    "failover",
+    "lag",
+)
 
 
 def a_renewal_that_comes_back_late(cluster: Cluster) -> None:
@@ -132,6 +144,28 @@ def a_batch_in_doubt(cluster: Cluster) -> None:
     wait(random.uniform(0.01, 0.2))
     here.join("u1", "s3", None, holds=True)
     wait(2 * LEASE)
+
+
+def an_answer_that_comes_late(cluster: Cluster) -> None:
+    """A node hears of what it has written when others have already written more."""
+    random, wait = cluster.random, cluster.simulation.run
+    here, there = cluster.nodes[:2]
+    for room in ("u1", "u2"):
+        there.notify(room, "s0", None)
+        here.join(room, "s0", None, holds=True)
+    wait(1.0)
+    cluster.lag(here, 1.0)
+    here.notify("u1", "s1", None)
+    here.join("u2", "s1", None, holds=True)
+    wait(random.uniform(0.02, 0.1))
+    for room in ("u1", "u2"):
+        there.notify(room, "s2", None)
+    wait(random.uniform(0.02, 0.1))
+    here.join("u1", "s2", None, holds=True)
+    for _ in range(10):
+        wait(0.1)
+        here.ask("u1", "s1")
+    wait(LEASE)
 
 
 def a_join_during_a_notify(cluster: Cluster) -> None:
@@ -223,6 +257,8 @@ class _Actor:
                 cluster.add_node()
             case "cut":
                 cluster.cut(node, draw.choice([Way.NONE, Way.THERE, Way.BACK]), self._seconds())
+            case "lag":
+                cluster.lag(node, self._seconds())
             case "away":
                 cluster.be_away(self._seconds())
             case "restart":

@@ -18,6 +18,8 @@ STORIES = {
     "a number reused when in doubt": Scenario(0, story=scenarios.a_batch_in_doubt),
     "measure before register": Scenario(0, story=scenarios.a_join_during_a_notify),
     "no gap check": Scenario(0, story=scenarios.a_log_that_is_trimmed),
+    "a late answer taken for the newest": Scenario(0, story=scenarios.an_answer_that_comes_late),
+    "a join admitted by a late answer": Scenario(0, story=scenarios.an_answer_that_comes_late),
     "a 409 from the cache": Scenario(
         0, at_limit="refuse-new", story=scenarios.a_room_that_is_free_again
     ),
