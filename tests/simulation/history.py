@@ -230,15 +230,20 @@ class History:
     def record_of(self, notify: Notify) -> tuple[int, Record] | None:
         """Return what an accepted notify has made of its room, and where that was committed.
 
-        What is older than the notify is so only of a repetition, or if an epoch was given twice.
+        A release may be committed at the same epoch while a notify is repeated: an `id` tells them
+        apart. Without one, what is older than the notify is so only if an epoch was given twice.
         """
+        called = notify.called
         found = [
-            (at, record)
-            for at, record in self.records(notify.called.room)
-            if record and record.epoch == notify.answered.epoch and at < notify.answered_at
+            (at, record, called.id in event.ids)
+            for at, event in self.of(Committed)
+            if at < notify.answered_at
+            and (record := event.records.get(called.room))
+            and record.epoch == notify.answered.epoch
         ]
-        since = [each for each in found if each[0] > notify.called_at]
-        return next(iter([*since, *found]), None)
+        with_id = [(at, record) for at, record, has_id in found if has_id]
+        since = [(at, record) for at, record, _ in found if at > notify.called_at]
+        return next(iter([*with_id, *since, *((at, record) for at, record, _ in found)]), None)
 
     def record_at(self, room: str, at: int) -> Record | None:
         """Return what the database had of a room at a place of the history."""
