@@ -12,7 +12,7 @@ from typing import Protocol
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from . import check, fanout, heartbeat, join, ledger, memory, mixed, notify, stall, verify
+from . import check, cluster, fanout, heartbeat, join, ledger, memory, mixed, notify, stall, verify
 from .figures import Sample
 from .load import Void
 from .results import Answer
@@ -35,7 +35,7 @@ class Question(Protocol):
 
 REPETITIONS = 5
 
-MODULES = (fanout, notify, join, memory, heartbeat, stall, mixed, ledger, check, verify)
+MODULES = (fanout, notify, join, memory, heartbeat, stall, mixed, ledger, check, verify, cluster)
 
 QUESTIONS: dict[str, Question] = {module.__name__.rpartition(".")[2]: module for module in MODULES}
 
@@ -44,6 +44,7 @@ OF_ITS_OWN: dict[str, tuple[Contender, ...]] = {
     "ledger": ledger.CONTENDERS,
     "check": check.CONTENDERS,
     "verify": verify.CONTENDERS,
+    "cluster": cluster.CONTENDERS,
 }
 """The contenders of a question that is not for the usual ones."""
 

@@ -1,0 +1,131 @@
+"""What several nodes cost: notifies over a PostgreSQL, beside a bare commit of the same one.
+
+Rooms of two, as in `notify`. The members are at one node, and the notifies go to another one, if
+there is another. Times are of one caller, one notify after the other: until the member is told, and
+until the POST is answered. The answer waits until every node has carried it out.
+
+The bare commit is a small ``INSERT … ON CONFLICT DO UPDATE`` on a connection of its own, right
+before, as often. The last contender has a hundred times as many rooms in the table as are notified.
+"""
+
+import contextlib
+import signal
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.postgres import Server as Database
+from tests.postgres import directory_of_programs
+
+from . import figures
+from .figures import Reading, Sample, milliseconds
+from .load import PLAIN, Load, Void
+from .pool import Pool
+from .scale import Scale
+from .servers import Contender, Server, hub, running
+
+ABOUT = "Nodes over a PostgreSQL: the cost of one notify, beside a bare commit; and of many at once"
+
+CALLERS = 200
+COUNTS = {
+    "sse_trio, 1 node": 1,
+    "sse_trio, 2 nodes": 2,
+    "sse_trio, 3 nodes": 3,
+    "sse_trio, 1 node, many rooms": 1,
+}
+CONTENDERS = tuple(hub(name) for name in COUNTS)
+MANY_ROOMS = CONTENDERS[-1]
+
+_BARE = "INSERT INTO bare VALUES (%s, %s) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
+
+# As a node writes them, each under another name.
+_MANY = """
+INSERT INTO sse_trio.rooms (room, count, writer, seq, touched, record)
+SELECT 'many' || n, r.count, r.writer, r.seq, r.touched, r.record
+FROM generate_series(1, %s) n, (SELECT * FROM sse_trio.rooms LIMIT 1) r
+"""
+
+
+def measure(contender: Contender, scale: Scale) -> Sample:
+    """Measure once.
+
+    Raises:
+        Void: there is no PostgreSQL, or a node did not do its job.
+    """
+    sample = Sample()
+    with _database() as database, contextlib.ExitStack() as stack:
+        if contender is MANY_ROOMS:
+            _fill(database, 100 * scale.rooms)
+        bare = statistics.median(_bare_commits(database, scale.rooms // 2))
+        nodes: list[Server] = []
+        for _ in range(COUNTS[contender.name]):
+            began = time.perf_counter_ns()
+            node = hub(contender.name, database.url())
+            nodes.append(stack.enter_context(running(node)))
+            started = time.perf_counter_ns() - began
+        here, there = nodes[0], nodes[-1]
+        there.load = stack.enter_context(Load.running(there.port, here.port, PLAIN))
+        _notify(sample, there, scale, bare)
+    sample.readings += [
+        Reading("bare commit, median", milliseconds(bare), "ms"),
+        Reading("a node's start", milliseconds(started), "ms"),
+    ]
+    return sample
+
+
+def _notify(sample: Sample, server: Server, scale: Scale, bare: float) -> None:
+    pool, count = Pool(server, scale.rooms), scale.rooms // 4
+    server.load.do("notify", callers=1, **pool.take(count))  # it warms up
+    found = server.load.do("notify", callers=1, **pool.take(count))
+    for what, key in (("told", "event"), ("answered", "answer")):
+        took = statistics.median(found[key])
+        sample.spectra[what] = figures.histogram(found[key])
+        sample.readings += [
+            Reading(f"one notify {what}, median", milliseconds(took), "ms"),
+            Reading(f"one notify {what} / bare commit", took / bare, "times"),
+        ]
+    alone = len(found["answer"]) / found["seconds"]
+    found = server.load.do("notify", callers=CALLERS, **pool.take(scale.rooms // 2))
+    together = len(found["answer"]) / found["seconds"]
+    sample.readings += [
+        Reading("capacity", together, "notifies/s", lower_is_better=False),
+        Reading("capacity / of one caller", together / alone, "times", lower_is_better=False),
+    ]
+
+
+def _bare_commits(database: Database, count: int) -> list[int]:
+    took = []
+    with database.connect() as connection:
+        connection.execute("CREATE TABLE bare (key text PRIMARY KEY, value text)")
+        for number in range(count):
+            began = time.perf_counter_ns()
+            connection.execute(_BARE, (f"u{number}", "x" * 200), prepare=True)
+            took.append(time.perf_counter_ns() - began)
+    return took
+
+
+def _fill(database: Database, count: int) -> None:
+    """Have a node make the tables and one room, and then many like it."""
+    with running(hub("sse_trio", database.url())) as server:
+        server.load.do("join", rooms=1, size=2)
+    with database.connect() as connection:
+        connection.execute(_MANY, (count,))
+        connection.execute("ANALYZE sse_trio.rooms")
+
+
+@contextlib.contextmanager
+def _database() -> Iterator[Database]:
+    programs = directory_of_programs()
+    if programs is None:
+        raise Void("no PostgreSQL here: apt-get install postgresql")
+    # Not below a directory that only root may enter.
+    with tempfile.TemporaryDirectory(prefix="sse-trio-bench-", dir="/tmp") as directory:
+        database = Database(programs, Path(directory))
+        database.make()
+        database.start()
+        try:
+            yield database
+        finally:
+            database.stop(signal.SIGQUIT)
