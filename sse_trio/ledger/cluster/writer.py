@@ -176,7 +176,6 @@ class Writer:
         for proposal in draft.proposals:
             proposal.wake()
         self._note_progress()
-        self._context.hint.give()
 
     def _carry_out(self, swap: Swap, seq: int, won: Won) -> bool:
         """Tell the hub; False if it does not know of it now."""

@@ -43,7 +43,7 @@ _TRIMMED = 10_000
 _PREPARING = 60.0
 
 _COMMIT = "SELECT won, first, others, wall, identity FROM sse_trio.commit(%s, %s, %s, %s::json)"
-_HINT = b"SELECT pg_notify('sse_trio', '')"
+_HINT: LiteralString = "SELECT pg_notify('sse_trio', {})"
 _REGISTER = "SELECT sse_trio.register(%s, %s, %s), sse_trio.identity(), sse_trio.wall()"
 _POLL = (
     "SELECT entries, nodes, told, wall, identity "
@@ -115,6 +115,7 @@ class PostgresEngine:
         row = await self._ask(self._writer, _REGISTER, node, address, software)
         self._node = node
         # It listens for this node when it is made anew.
+        self._feed.own = node
         self._feed.drop()
         return Registered(json.loads(row[0]), _identity(row[1]), row[2])
 
@@ -127,7 +128,7 @@ class PostgresEngine:
 
         # Apart from the commit, and after it: inside, a notification holds a lock that all
         # databases of the server share, until the disk and the standby have the transaction.
-        hint = _HINT if batch.writes else None
+        hint = sql.SQL(_HINT).format(batch.writer).as_bytes() if batch.writes else None
         return await self._writer.call(write, self._settings.committing, hint)
 
     async def poll(self, position: Mapping[str, int], told: Collection[int], node: str) -> Poll:

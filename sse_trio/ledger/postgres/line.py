@@ -26,11 +26,15 @@ USED_BEFORE = "SS002"
 
 
 class Link:
-    """A connection, from before it is made until it is closed."""
+    """A connection, from before it is made until it is closed.
 
-    def __init__(self) -> None:
+    Notifications that say `own` are no news.
+    """
+
+    def __init__(self, own: str) -> None:
         self.heard = False
-        """Whether a notification has come."""
+        """Whether a notification has come that is news."""
+        self._own = own
         # Of its own: a thread that hangs keeps nobody waiting but itself.
         self.limiter = trio.CapacityLimiter(1)
         self._connection: Connection | None = None
@@ -74,8 +78,8 @@ class Link:
                 raise EngineError("given up")
         connection.add_notify_handler(self._hear)
 
-    def _hear(self, _: psycopg.Notify) -> None:
-        self.heard = True
+    def _hear(self, notification: psycopg.Notify) -> None:
+        self.heard = self.heard or notification.payload != self._own
 
     def post(self, statement: bytes) -> None:
         """Send a statement, of which nobody needs to know what comes of it: in a thread."""
@@ -108,8 +112,8 @@ class Link:
         """
         assert self._connection is not None
         self._connection.pgconn.consume_input()
-        while self._connection.pgconn.notifies() is not None:
-            self.heard = True
+        while notification := self._connection.pgconn.notifies():
+            self.heard = self.heard or notification.extra != self._own.encode()
 
     def drop(self) -> None:
         """Close it; a thread that is at it finds it closed."""
@@ -136,6 +140,8 @@ class Line:
         parameters: Mapping[str, str],
         begin: Callable[[Connection], object] = lambda _: None,
     ) -> None:
+        self.own = ""
+        """What this node's own notifications say: they are no news to it."""
         self._parameters = parameters
         self._begin = begin
         self._lock = trio.Lock()
@@ -165,7 +171,7 @@ class Line:
     async def _call(
         self, work: Callable[[Connection], T], patience: float, post: bytes | None
     ) -> T:
-        link = self._link = self._link or Link()
+        link = self._link = self._link or Link(self.own)
 
         def run() -> T:
             def do(connection: Connection) -> T:
