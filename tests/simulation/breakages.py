@@ -3,7 +3,6 @@
 Each is handed to the nodes in the place of what it breaks: a ledger, a hub, or a database.
 """
 
-from collections.abc import Iterable
 from typing import Any
 
 import attrs
@@ -23,13 +22,13 @@ from sse_trio.ledger.cluster.keeper import Keeper
 from sse_trio.ledger.cluster.ledger import ClusterLedger
 from sse_trio.ledger.cluster.memory import Transaction
 from sse_trio.ledger.cluster.proposal import Proposal
-from sse_trio.ledger.cluster.reach import Reach, Reaches
+from sse_trio.ledger.cluster.reach import Reaches
 from sse_trio.ledger.cluster.registration import Registration
 from sse_trio.ledger.cluster.writer import Writer
 from sse_trio.ledger.proposals import Lost, Swap, Version
 
 from .cluster import Makers
-from .engine import Database
+from .engine import Database, HostileEngine
 
 
 def become(thing: Any, kind: type) -> None:
@@ -138,7 +137,7 @@ class _Reuses(Writer):
         except EngineError:
             self.is_in_doubt = True
             identity = next(iter(self.acknowledged))
-            return Committed([Lost(None)] * len(batch.writes), identity, 0.0)
+            return Committed([Lost(None)] * len(batch.writes), identity, 0.0, is_alone=False)
 
     def _decide(self, draft: Any, committed: Committed) -> None:
         before = dict(self.acknowledged)
@@ -168,17 +167,12 @@ class Unfenced(Database):
             del self._nodes[batch.writer]
 
 
-class _ReadTooEarly(Reaches):
-    """Counts a reading of the nodes for what was committed while it was under way."""
+class ReadsNodesBeforeTheCommit(HostileEngine):
+    """Does not wait for a node that registers while its batch is under way."""
 
-    def observe(self, reaches: Iterable[Reach], poll: Poll, me: str, now: float) -> None:
-        super().observe(self.followed(), poll, me, now)
-
-
-class ReadsNodesBeforeTheCommit(BrokenParts):
-    """Does not wait for a node that has registered meanwhile."""
-
-    reaches = _ReadTooEarly
+    async def commit(self, batch: Batch) -> Committed:
+        is_alone = self._database.snapshot().nodes.keys() <= {batch.writer}
+        return attrs.evolve(await super().commit(batch), is_alone=is_alone)
 
 
 class _Gapless(Feed):
@@ -266,7 +260,7 @@ BREAKAGES: dict[str, Makers] = {
     "a number reused when in doubt": Makers(ledger=ReusesNumbers),
     "a swap without the fencing line": Makers(database=Unfenced),
     "hold for clients that do not understand it": Makers(holds=True),
-    "nodes read before the commit": Makers(ledger=ReadsNodesBeforeTheCommit),
+    "nodes read before the commit": Makers(engine=ReadsNodesBeforeTheCommit),
     "no gap check": Makers(ledger=IgnoresGaps),
     "told before the decision": Makers(ledger=TellsBeforeTheDecision),
     "a 409 from the cache": Makers(hub=RefusesFromTheCache),

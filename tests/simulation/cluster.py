@@ -299,7 +299,7 @@ class Node:
         """Let all messages through in time, unless it is dead."""
         if not self.dead:
             self.engine.way = Way.BOTH
-            self.engine.lag = 0.0
+            self.engine.lag_there = self.engine.lag_back = 0.0
 
     def kill(self) -> None:
         if not self.dead:
@@ -381,10 +381,14 @@ class Cluster:
         node.engine.way = way
         self.simulation.after(seconds, node.mend)
 
-    def lag(self, node: Node, seconds: float) -> None:
-        """Have the answers to a node's commits come late, for a while."""
+    def lag(self, node: Node, way: Way, seconds: float) -> None:
+        """Have a node's commits, or the answers to them, come late for a while."""
         self.fault(seconds)
-        node.engine.lag = self.random.uniform(0.1, 0.4)
+        lag = self.random.uniform(0.1, 0.4)
+        if way is Way.THERE:
+            node.engine.lag_there = lag
+        else:
+            node.engine.lag_back = lag
         self.simulation.after(seconds, node.mend)
 
     def be_away(self, seconds: float) -> None:

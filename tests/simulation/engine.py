@@ -174,8 +174,8 @@ class HostileEngine:
 
     def __init__(self, sea: Sea) -> None:
         self.way = Way.BOTH
-        self.lag = 0.0
-        """Seconds by which the answers to commits are late."""
+        self.lag_there = self.lag_back = 0.0
+        """Seconds by which commits are late, and the answers to them."""
         self.process: Process | None = None
         """Set before anything is called."""
         self._sea = sea
@@ -200,13 +200,13 @@ class HostileEngine:
             call.is_broken = True
             self._fail(call, "the connection was broken")
 
-    async def _call(self, do: Callable[[], T], lag: float = 0.0) -> T:
+    async def _call(self, do: Callable[[], T], there: float = 0.0, back: float = 0.0) -> T:
         sea, call = self._sea, _Call()
         self._calls.add(call)
         if sea.away:
             sea.simulation.after(sea.delay(), partial(self._fail, call, "there is no engine"))
         else:
-            sea.simulation.after(sea.delay(), partial(self._arrive, call, do, lag))
+            sea.simulation.after(sea.delay() + there, partial(self._arrive, call, do, back))
             late = sea.weather.patience * sea.random.uniform(0.5, 1.0)
             sea.simulation.after(late, partial(self._fail, call, "no answer"))
         try:
@@ -216,14 +216,14 @@ class HostileEngine:
         assert call.answer is not None
         return call.answer.unwrap()  # type: ignore[no-any-return]
 
-    def _arrive(self, call: _Call, do: Callable[[], T], lag: float) -> None:
+    def _arrive(self, call: _Call, do: Callable[[], T], back: float) -> None:
         """Carry out a call at the database, unless it does not get there."""
         sea = self._sea
         if call.is_broken or sea.away or Way.THERE not in self.way or sea.is_lost():
             return
         answer = outcome.capture(do)
         if not sea.is_lost():
-            sea.simulation.after(sea.delay() + lag, partial(self._return, call, answer))
+            sea.simulation.after(sea.delay() + back, partial(self._return, call, answer))
 
     def _return(self, call: _Call, answer: outcome.Outcome[T]) -> None:
         if Way.BACK in self.way:
@@ -242,7 +242,8 @@ class HostileEngine:
         return await self._call(do)
 
     async def commit(self, batch: Batch) -> Committed:
-        return await self._call(partial(self._sea.commit, batch), self.lag)
+        do = partial(self._sea.commit, batch)
+        return await self._call(do, self.lag_there, self.lag_back)
 
     async def poll(self, position: Mapping[str, int], told: Collection[int], node: str) -> Poll:
         return await self._call(partial(self._database.poll, dict(position), list(told), node))

@@ -100,22 +100,18 @@ def a_renewal_that_comes_back_late(cluster: Cluster) -> None:
 
 
 def a_node_that_comes_meanwhile(cluster: Cluster) -> None:
-    """A node registers, and a page joins there, while another node's commit is under way."""
+    """A node registers, and a page joins there, while another node's commit is on its way."""
     random, wait = cluster.random, cluster.simulation.run
-    there = cluster.nodes[0]
-    # So slow a network is one.
-    cluster.fault(60.0)
-    for number in range(4):
-        room = f"u{number}"
-        there.join(room, "s1", None, holds=True)
-        wait(0.5)
-        node = cluster.add_node()
-        for _ in range(3):
-            wait(random.uniform(0.05, 0.3))
-            node.join(room, "s1", None, holds=True)
-        wait(random.uniform(0.0, 0.3))
-        there.notify(room, "s2", None)
-        wait(1.0)
+    (there,) = cluster.nodes
+    there.join("u1", "s1", None, holds=True)
+    wait(1.0)
+    cluster.lag(there, Way.THERE, 1.0)
+    there.notify("u1", "s2", None)
+    here = cluster.add_node()
+    for _ in range(5):
+        wait(random.uniform(0.02, 0.08))
+        here.join("u1", "s1", None, holds=True)
+    wait(LEASE)
 
 
 def a_room_that_is_free_again(cluster: Cluster) -> None:
@@ -154,7 +150,7 @@ def an_answer_that_comes_late(cluster: Cluster) -> None:
         there.notify(room, "s0", None)
         here.join(room, "s0", None, holds=True)
     wait(1.0)
-    cluster.lag(here, 1.0)
+    cluster.lag(here, Way.BACK, 1.0)
     here.notify("u1", "s1", None)
     here.join("u2", "s1", None, holds=True)
     wait(random.uniform(0.02, 0.1))
@@ -258,7 +254,7 @@ class _Actor:
             case "cut":
                 cluster.cut(node, draw.choice([Way.NONE, Way.THERE, Way.BACK]), self._seconds())
             case "lag":
-                cluster.lag(node, self._seconds())
+                cluster.lag(node, draw.choice([Way.THERE, Way.BACK]), self._seconds())
             case "away":
                 cluster.be_away(self._seconds())
             case "restart":

@@ -63,6 +63,9 @@ class Committed:
     identity: Identity
     wall: float
     """The engine's clock, in Unix seconds."""
+    is_alone: bool
+    """Whether no other node was registered at a moment after the batch was durable: who registers
+    later begins with what it has written."""
 
 
 @attrs.frozen

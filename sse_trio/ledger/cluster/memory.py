@@ -120,7 +120,8 @@ class MemoryDatabase:
         if written is None:
             written = self._write(batch)
         results = [self._result(write, written) for write in batch.writes]
-        return Committed(results, self.identity, self.clock())
+        is_alone = self._nodes.keys() <= {batch.writer}
+        return Committed(results, self.identity, self.clock(), is_alone)
 
     def _write(self, batch: Batch) -> Transaction:
         node = self._nodes.get(batch.writer)

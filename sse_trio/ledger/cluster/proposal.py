@@ -15,6 +15,7 @@ class Proposal:
         self.decided: Result | None = None
         self._node = node
         self._seq = 0
+        self._is_alone = False
         self._reaches = reaches
         self._reach: Reach | None = None
         self._error: str | None = None
@@ -25,7 +26,7 @@ class Proposal:
         """Whether it is durable by now, and carried out on every node."""
         if self._reach is not None:
             return self._reach.is_everywhere
-        return isinstance(self.decided, Lost)
+        return self._is_nowhere_else
 
     async def decision(self) -> Result:
         """Return what it has come to.
@@ -55,22 +56,28 @@ class Proposal:
         Raises:
             LedgerError: what was decided cannot be known for the moment.
         """
-        match await self.decision():
-            case Lost():
-                return Elsewhere()
-            case Repeated() as first:
-                entry = first.writer, first.seq
-            case Won():
-                entry = self._node, self._seq
+        result = await self.decision()
+        if self._is_nowhere_else:
+            return Elsewhere()
+        if isinstance(result, Repeated):
+            entry = result.writer, result.seq
+        else:
+            entry = self._node, self._seq
         if self._reach is None:
             self._reach = self._reaches.follow(*entry, self.swap.room)
         await self._reach.everywhere()
         return self._reach
 
-    def decide(self, result: Result, seq: int) -> None:
-        """Note what it has come to; nobody is woken yet."""
+    @property
+    def _is_nowhere_else(self) -> bool:
+        """Whether there is nothing that another node would have to carry out."""
+        return isinstance(self.decided, Lost) or (self._is_alone and isinstance(self.decided, Won))
+
+    def decide(self, result: Result, seq: int, *, is_alone: bool) -> None:
+        """Note what it has come to, and whether there are other nodes; nobody is woken yet."""
         self.decided = result
         self._seq = seq
+        self._is_alone = is_alone
 
     def fail(self, error: str) -> None:
         """Note why nobody will know here what it has come to, and wake those who wait."""

@@ -164,7 +164,7 @@ class Writer:
         untold = []
         for proposal, result in zip(draft.proposals, committed.results, strict=True):
             room = proposal.swap.room
-            proposal.decide(result, seq)
+            proposal.decide(result, seq, is_alone=committed.is_alone)
             if self._last[room] is proposal:
                 del self._last[room]
             if isinstance(result, Won) and not self._carry_out(proposal.swap, seq, result):

@@ -43,6 +43,7 @@ _TRIMMED = 10_000
 _PREPARING = 60.0
 
 _COMMIT = "SELECT won, first, others, wall, identity FROM sse_trio.commit(%s, %s, %s, %s::json)"
+_ALONE = "SELECT NOT EXISTS (SELECT FROM sse_trio.nodes WHERE node <> %s)"
 _HINT: LiteralString = "SELECT pg_notify('sse_trio', {})"
 _REGISTER = "SELECT sse_trio.register(%s, %s, %s), sse_trio.identity(), sse_trio.wall()"
 _POLL = (
@@ -124,7 +125,10 @@ class PostgresEngine:
 
         def write(connection: Connection) -> Committed:
             with _checked():
-                return _committed(batch, _first(connection, _COMMIT, *_parameters(batch)))
+                row = _first(connection, _COMMIT, *_parameters(batch))
+                # In a transaction of its own: one that began before says nothing of who registers
+                # meanwhile.
+                return _committed(batch, row, *_first(connection, _ALONE, batch.writer))
 
         # Apart from the commit, and after it: inside, a notification holds a lock that all
         # databases of the server share, until the disk and the standby have the transaction.
@@ -250,7 +254,7 @@ def _parameters(batch: Batch) -> Row:
     return batch.writer, batch.seq, batch.renews, strict_json.dumps(columns)
 
 
-def _committed(batch: Batch, row: Row) -> Committed:
+def _committed(batch: Batch, row: Row, is_alone: bool) -> Committed:
     won, first, others, wall, identity = row
     winners = set(won)
     told = json.loads(others) if others else {}
@@ -263,7 +267,7 @@ def _committed(batch: Batch, row: Row) -> Committed:
         count = first if write.expected is None else write.expected.count + 1
         return Won(Version(count, batch.writer, batch.seq))
 
-    return Committed([result(write) for write in batch.writes], _identity(identity), wall)
+    return Committed([result(write) for write in batch.writes], _identity(identity), wall, is_alone)
 
 
 def _other(parts: list[Any] | None) -> Result:
