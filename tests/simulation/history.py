@@ -230,20 +230,20 @@ class History:
     def record_of(self, notify: Notify) -> tuple[int, Record] | None:
         """Return what an accepted notify has made of its room, and where that was committed.
 
-        A release may be committed at the same epoch while a notify is repeated: an `id` tells them
-        apart. Without one, what is older than the notify is so only if an epoch was given twice.
+        Others may have been committed at the same epoch: a release, while a notify is repeated,
+        which an `id` tells apart; or what was lost again, or came before the notify.
         """
-        called = notify.called
-        found = [
-            (at, record, called.id in event.ids)
-            for at, event in self.of(Committed)
-            if at < notify.answered_at
-            and (record := event.records.get(called.room))
-            and record.epoch == notify.answered.epoch
-        ]
-        with_id = [(at, record) for at, record, has_id in found if has_id]
-        since = [(at, record) for at, record, _ in found if at > notify.called_at]
-        return next(iter([*with_id, *since, *((at, record) for at, record, _ in found)]), None)
+        called, lost = notify.called, self.lost()
+        best: tuple[tuple[bool, ...], tuple[int, Record]] | None = None
+        for at, event in self.of(Committed):
+            record = event.records.get(called.room)
+            if at > notify.answered_at or record is None or record.epoch != notify.answered.epoch:
+                continue
+            is_kept = (event.writer, event.seq) not in lost
+            rank = called.id in event.ids, at > notify.called_at, is_kept
+            if best is None or rank > best[0]:
+                best = rank, (at, record)
+        return best and best[1]
 
     def record_at(self, room: str, at: int) -> Record | None:
         """Return what the database had of a room at a place of the history."""
