@@ -116,3 +116,34 @@ async def test_a_program_is_told_if_a_room_cannot_be_read(
     assert trio.current_time() == began
     with pytest.raises(LocalProtocolError):
         await a.hub.read("")
+
+
+async def test_a_join_of_a_login_that_is_cached_asks_the_engine_nothing(
+    autojump_clock: MockClock, world: World
+) -> None:
+    engine = Faulty(world.database)
+    a, b = await world.start_over(engine), await world.start()
+    outcome = await b.hub.notify("u1", sender="s1")
+    first = a.come(ticket=outcome.ticket)
+    await trio.sleep(1)
+    assert first.is_joined
+    written = [batch for batch in engine.of("commit") if batch.writes]
+    reads = len(engine.of("read"))
+    tabs = [a.come(ticket=outcome.ticket) for _ in range(20)]
+    assert all(tab.is_joined for tab in tabs)
+    await trio.sleep(1)
+    assert len(engine.of("read")) == reads == 1
+    assert [batch for batch in engine.of("commit") if batch.writes] == written
+
+
+async def test_one_node_alone_reads_nothing_to_answer_a_notify(
+    autojump_clock: MockClock, world: World
+) -> None:
+    engine = Faulty(world.database)
+    a = await world.start_over(engine)
+    await a.read("u1")
+    engine.away = {"poll"}
+    outcome = await a.hub.notify("u1", sender="s1", id="x")
+    assert (outcome.epoch, outcome.nodes, outcome.lapsed) == (1, 0, 0)
+    again = await a.hub.notify("u1", sender="s1", id="x")
+    assert again.epoch == 1

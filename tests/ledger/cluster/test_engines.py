@@ -261,6 +261,17 @@ async def test_a_batch_of_nothing_is_an_entry_too(cluster: Cluster) -> None:
 # -- nodes ------------------------------------------------------------------------------
 
 
+async def test_a_node_learns_whether_it_is_alone_after_its_batch(cluster: Cluster) -> None:
+    a = await join(cluster, "a")
+    assert (await a.commit(Write("u1", None, record()))).is_alone
+    assert (await a.again(Write("u1", None, record()))).is_alone
+    b = await join(cluster, "b")
+    assert not (await a.again(Write("u1", None, record()))).is_alone
+    assert not (await a.commit()).is_alone
+    await b.engine.deregister("b")
+    assert (await a.commit()).is_alone
+
+
 async def test_a_node_that_was_expelled_writes_nothing_any_more(cluster: Cluster) -> None:
     a, b = await join(cluster, "a"), await join(cluster, "b")
     first = await a.make("u1")
