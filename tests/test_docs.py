@@ -8,6 +8,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -24,6 +25,9 @@ from sse_trio.config import Config
 from sse_trio.core import keyed, messages, notify, problems, questions, requests
 from sse_trio.core.messages import CloseCode
 from sse_trio.hub.member import State
+from sse_trio.ledger.cluster.context import Settings
+from sse_trio.ledger.cluster.ledger import ClusterLedger
+from sse_trio.ledger.cluster.memory import MemoryDatabase, MemoryEngine
 
 from .support import KEY, Start, post, post_notify, request
 from .test_imports import LAYERS
@@ -538,6 +542,20 @@ async def test_the_metrics_are_the_codes(start: Start) -> None:
     hub = await start()
     shown = (await request(hub, "GET", "/metrics")).body.decode()
     rows = table(OPERATING, "Metrics", "metric", "type", "meaning")
+    meant = re.findall(r"^# TYPE (\S+) (\S+)$", shown, re.MULTILINE)
+    assert [(code(row[0]), row[1]) for row in rows] == meant
+
+
+async def test_the_metrics_of_a_node_are_the_codes(nursery: trio.Nursery) -> None:
+    engine = MemoryEngine(MemoryDatabase(time.time))
+    async with ClusterLedger.open(engine, Settings()) as ledger:
+        config = Config(port=0, authkey=KEY)
+        async with trio.open_nursery() as own:
+            hub = await own.start(partial(sse_trio.serve, config, ledger=ledger))
+            shown = (await request(hub, "GET", "/metrics")).body.decode()
+            own.cancel_scope.cancel()
+    rows = table(OPERATING, "Metrics", "metric", "type", "meaning")
+    rows += table(OPERATING, "Metrics of a node", "metric", "type", "meaning")
     meant = re.findall(r"^# TYPE (\S+) (\S+)$", shown, re.MULTILINE)
     assert [(code(row[0]), row[1]) for row in rows] == meant
 

@@ -18,6 +18,7 @@ ROOT = Path(sse_trio.__file__).parent
 LAYERS = (
     {
         "errors",
+        "histogram",
         "roster",
         "strict_json",
         "origins",

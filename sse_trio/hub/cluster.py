@@ -170,6 +170,7 @@ class Cluster:
 
     def _note_asserted(self, room: str, _: Standing) -> None:
         self._cache.asserted.pop(room, None)
+        self._membership.counters.reasserts += 1
 
 
 def _slices(rooms: Iterable[str]) -> Iterator[list[str]]:

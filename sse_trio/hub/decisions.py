@@ -292,7 +292,7 @@ class Decisions:
         # A short fan-out is over before anything awaits. A long one goes on in the hub's
         # nursery, whatever becomes of the caller.
         if next(ending.telling, None) is None:
-            self._counters.fan_out(self._clock() - started)
+            self._counters.fan_outs.count(self._clock() - started)
             outcome.told.set()
         else:
             self._spawn(self._finish_fan_out, ending, started)
@@ -335,7 +335,7 @@ class Decisions:
         try:
             await trio.lowlevel.checkpoint()
             await in_slices(ending.telling)
-            self._counters.fan_out(self._clock() - started)
+            self._counters.fan_outs.count(self._clock() - started)
         finally:
             # A hard stop ends the members by itself; the caller may be in another nursery.
             ending.telling.close()

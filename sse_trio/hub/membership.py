@@ -85,6 +85,7 @@ class Membership:
     def statistics(self) -> Statistics:
         """Return the counts and sizes as they are now."""
         lingering = self.places.lingering
+        cache = self.recognition.cache
         return self.counters.snapshot(
             connections=len(self.places.taken) + lingering,
             closing=lingering,
@@ -92,6 +93,8 @@ class Membership:
             rooms=len(self.rooms),
             remembered_rooms=len(self.recognition),
             ledger_ready=self.recognition.ledger.ready,
+            held=sum(member.held for member in self.places.taken) if cache else 0,
+            cluster=cache.shared.statistics() if cache else None,
         )
 
     # -- a login is notified, or a logout -----------------------------------------------

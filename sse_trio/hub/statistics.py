@@ -3,12 +3,14 @@
 No figure is by room or session, so none tells who is logged in.
 """
 
-from bisect import bisect_left
 from collections import Counter
 from collections.abc import Mapping
 from types import MappingProxyType
 
 import attrs
+
+from ..histogram import Histogram
+from ..ledger.cluster.statistics import Statistics as ClusterStatistics
 
 # Upper bounds in seconds. A fan-out of one takes tens of microseconds, of 10,000 tens of
 # milliseconds.
@@ -47,9 +49,13 @@ class Statistics:
     slow_members: int
     audit_failures: int
     """Decisions that could not be written to the audit log."""
-    fan_out_buckets: tuple[int, ...]
-    """Fan-outs by `FAN_OUT_BUCKETS`, and one for those that took longer."""
-    fan_out_seconds: float
+    fan_outs: Histogram
+    held: int
+    """Members on hold."""
+    reasserts: int
+    """Rooms that were written again, because the database had lost what it had committed."""
+    cluster: ClusterStatistics | None
+    """Of this node among those that share the ledger; None if none do."""
 
     @property
     def terminations_pending(self) -> int:
@@ -73,13 +79,8 @@ class Counters:
         self.dead_peers = 0
         self.slow_members = 0
         self.audit_failures = 0
-        self._fan_outs = [0] * (len(FAN_OUT_BUCKETS) + 1)
-        self._fan_out_seconds = 0.0
-
-    def fan_out(self, seconds: float) -> None:
-        """Count one fan-out."""
-        self._fan_outs[bisect_left(FAN_OUT_BUCKETS, seconds)] += 1
-        self._fan_out_seconds += seconds
+        self.reasserts = 0
+        self.fan_outs = Histogram(FAN_OUT_BUCKETS)
 
     def snapshot(
         self,
@@ -90,6 +91,8 @@ class Counters:
         rooms: int,
         remembered_rooms: int,
         ledger_ready: bool,
+        held: int,
+        cluster: ClusterStatistics | None,
     ) -> Statistics:
         """Freeze the counts, with the sizes as they are now."""
         return Statistics(
@@ -111,6 +114,8 @@ class Counters:
             dead_peers=self.dead_peers,
             slow_members=self.slow_members,
             audit_failures=self.audit_failures,
-            fan_out_buckets=tuple(self._fan_outs),
-            fan_out_seconds=self._fan_out_seconds,
+            fan_outs=self.fan_outs.copy(),
+            held=held,
+            reasserts=self.reasserts,
+            cluster=cluster,
         )

@@ -15,6 +15,7 @@ from ..config import Config
 from ..core.logins import Record
 from ..core.notify import Answer
 from .cluster.changes import Changes
+from .cluster.statistics import Statistics
 from .memory import MemoryLedger
 from .proposals import Commit, LocalProposal, Proposal, Swap, Versioned
 from .sqlite import SqliteLedger
@@ -97,6 +98,10 @@ class SharedLedger(Ledger, Protocol):
 
     async def drain(self) -> None:
         """Let others see that the node is about to leave."""
+        ...
+
+    def statistics(self) -> Statistics:
+        """Return what this node has counted, and how things are now."""
         ...
 
 

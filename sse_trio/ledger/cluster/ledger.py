@@ -216,6 +216,7 @@ class ClusterLedger:
         """Return a copy of the counts, and how things are now."""
         return attrs.evolve(
             self._context.statistics,
+            commits=self._context.statistics.commits.copy(),
             nodes=len(self._context.nodes),
             feed_lag=self._registration.feed.lag,
             lease_age=self._context.keeper.age,

@@ -2,14 +2,19 @@
 
 import attrs
 
+from ...histogram import Histogram
+
+# Upper bounds in seconds. A commit takes a millisecond on a fast disk, a few with a standby; a
+# failover takes a minute.
+COMMIT_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60)
+
 
 @attrs.define(kw_only=True)
 class Statistics:
     """Counts since the start, and how things are at the moment."""
 
-    commits: int = 0
-    commit_seconds: float = 0.0
-    """All of them together, each from its first attempt to its answer."""
+    commits: Histogram = attrs.Factory(lambda: Histogram(COMMIT_BUCKETS))
+    """Batches, each from its first attempt to its answer."""
     in_doubt: int = 0
     """Batches of which it was not known at first whether they were written."""
     feed_errors: int = 0

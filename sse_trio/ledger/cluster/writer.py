@@ -153,8 +153,7 @@ class Writer:
                 pause = min(2 * pause or RETRY, MAX_RETRY)
                 await self._context.pause(pause)
             else:
-                self._context.statistics.commits += 1
-                self._context.statistics.commit_seconds += self._context.clock() - started
+                self._context.statistics.commits.count(self._context.clock() - started)
                 return committed
 
     def _decide(self, draft: _Draft, committed: Committed) -> None:

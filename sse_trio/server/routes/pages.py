@@ -21,8 +21,10 @@ from ...browser import INTEGRITY, SOURCE
 from ...config import Config
 from ...core.headers import Headers
 from ...core.requests import PRIVATE, Page
+from ...histogram import Histogram
 from ...hub.hub import Hub
-from ...hub.statistics import FAN_OUT_BUCKETS, Statistics
+from ...hub.statistics import Statistics
+from ...ledger.cluster.statistics import Statistics as ClusterStatistics
 from ..replies import JSON, Reply
 from .openapi import document
 
@@ -144,10 +146,37 @@ class _Metrics(Collector):
             for result, count in counts.items():
                 family.add_metric([result], count)
             yield family
-        bounds = [*map(str, FAN_OUT_BUCKETS), "+Inf"]
-        yield HistogramMetricFamily(
-            "sse_trio_fan_out_seconds",
-            "From a notify to the last member told",
-            buckets=list(zip(bounds, accumulate(now.fan_out_buckets), strict=True)),
-            sum_value=now.fan_out_seconds,
-        )
+        yield _histogram("fan_out_seconds", "From a notify to the last member told", now.fan_outs)
+        if now.cluster is not None:
+            yield from _of_cluster(now, now.cluster)
+
+
+def _of_cluster(now: Statistics, cluster: ClusterStatistics) -> Iterator[Metric]:
+    """Yield what only a node has that shares its ledger with others."""
+    for name, about, value in (
+        ("nodes", "Nodes that are registered, this one too", cluster.nodes),
+        ("held", "Members on hold", now.held),
+        ("feed_lag_seconds", "Since the log was read and applied to its end", cluster.feed_lag),
+        ("lease_age_seconds", "Since the renewal that counts was sent", cluster.lease_age),
+    ):
+        yield GaugeMetricFamily(f"sse_trio_{name}", about, value)
+    for name, about, count in (
+        ("registrations", "Registrations of this node", cluster.registrations),
+        ("resyncs", "Times that all cached rooms were dropped", cluster.resyncs),
+        ("reasserts", "Rooms written again after the database had lost commits", now.reasserts),
+        ("expulsions", "Other nodes that this one has expelled", cluster.expulsions),
+    ):
+        yield CounterMetricFamily(f"sse_trio_{name}", about, count)
+    yield _histogram(
+        "commit_seconds", "From a batch's first attempt to its answer", cluster.commits
+    )
+
+
+def _histogram(name: str, about: str, counted: Histogram) -> HistogramMetricFamily:
+    bounds = [*map(str, counted.bounds), "+Inf"]
+    return HistogramMetricFamily(
+        f"sse_trio_{name}",
+        about,
+        buckets=list(zip(bounds, accumulate(counted.counts), strict=True)),
+        sum_value=counted.seconds,
+    )
