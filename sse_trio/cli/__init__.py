@@ -38,6 +38,10 @@ COMMANDS = {
         "end sessions of a user: log a device out",
         "sse-trio end u1 5c0b3d9f1b2a7e44 --config config.json",
     ),
+    "nodes": (
+        "list the nodes that share a ledger in PostgreSQL",
+        "sse-trio nodes --config config.json",
+    ),
     "check": (
         "ask whether a login stands; its token comes on standard input",
         "sse-trio check --config config.json < token",

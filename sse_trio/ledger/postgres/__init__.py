@@ -6,7 +6,7 @@ only when such an engine is opened.
 """
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING
 
 from ...errors import LedgerError
@@ -14,7 +14,22 @@ from ...errors import LedgerError
 if TYPE_CHECKING:
     from .engine import PostgresEngine
 
-__all__ = ["open_engine"]
+__all__ = ["needing_psycopg", "open_engine"]
+
+
+@contextlib.contextmanager
+def needing_psycopg() -> Iterator[None]:
+    """Around an import that needs psycopg.
+
+    Raises:
+        LedgerError: it is not installed; the message says what to do.
+    """
+    try:
+        yield
+    except ImportError as error:
+        raise LedgerError(
+            f'a ledger in PostgreSQL needs psycopg: pip install "sse-trio[postgres]" ({error})'
+        ) from None
 
 
 @contextlib.asynccontextmanager
@@ -27,11 +42,7 @@ async def open_engine(url: str, *, feed_url: str | None = None) -> AsyncIterator
         LedgerError: psycopg is not installed, or the database cannot be reached, is too old, is of
             a newer version, or may not be written; the message says what to do.
     """
-    try:
+    with needing_psycopg():
         from .engine import PostgresEngine
-    except ImportError as error:
-        raise LedgerError(
-            f'a ledger in PostgreSQL needs psycopg: pip install "sse-trio[postgres]" ({error})'
-        ) from None
     async with PostgresEngine.open(url, feed_url=feed_url) as engine:
         yield engine

@@ -56,27 +56,36 @@ def prepare(connection: Connection) -> None:
         LedgerError: the server is too old, or the schema of a newer version.
         psycopg.Error: it cannot be written.
     """
-    _check_server(connection)
-    if _version(connection) < len(MIGRATIONS):
+    check(connection)
+    if present_version(connection) < len(MIGRATIONS):
         with connection.transaction():
             connection.execute("SET LOCAL statement_timeout = 0")
             connection.execute("SET LOCAL lock_timeout = 0")
             connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
-            _migrate(connection, _version(connection))
+            _migrate(connection, present_version(connection))
     for question, risk in _RISKS:
         if connection.execute(question).fetchone() == (True,):
             logger.warning("the ledger's database may lose what it has acknowledged: %s", risk)
 
 
-def _check_server(connection: Connection) -> None:
+def check(connection: Connection) -> None:
+    """See that a database can be a ledger.
+
+    Raises:
+        LedgerError: it cannot.
+    """
     if connection.info.server_version < OLDEST_SERVER * 10_000:
         raise LedgerError(f"the ledger needs PostgreSQL {OLDEST_SERVER} or newer")
     if connection.info.parameter_status("server_encoding") != "UTF8":
         raise LedgerError("the ledger needs a database in UTF8: create one with ENCODING 'UTF8'")
 
 
-def _version(connection: Connection) -> int:
-    """Return the version of the schema, 0 if there is none."""
+def present_version(connection: Connection) -> int:
+    """Return the version of the schema, 0 if there is none.
+
+    Raises:
+        LedgerError: it is that of a newer sse_trio, or damaged.
+    """
     if connection.execute(_HAS_TABLES).fetchone() != (True,):
         return 0
     row = connection.execute(_VERSION).fetchone()
