@@ -6,6 +6,7 @@ password can stand, and none is ever shown; nor is a URL that is refused.
 
 import re
 from pathlib import Path
+from urllib.parse import unquote
 
 from .errors import ConfigError
 
@@ -47,6 +48,15 @@ def path_of(ledger: str) -> Path | None:
     """Return the ledger's file, if it is one."""
     found = _FILE.fullmatch(ledger)
     return Path(found[1]) if found else None
+
+
+def may_hold_password(ledger: str) -> bool:
+    """Whether a password may stand in it, or what is a secret like that."""
+    found = _DATABASE.fullmatch(ledger)
+    if found is None:
+        return False
+    # libpq decodes the names of settings too.
+    return bool(found["password"]) or "password" in unquote(found["settings"] or "")
 
 
 def without_secrets(ledger: str) -> str:

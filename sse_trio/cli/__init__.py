@@ -42,6 +42,10 @@ COMMANDS = {
         "list the nodes that share a ledger in PostgreSQL",
         "sse-trio nodes --config config.json",
     ),
+    "ledger": (
+        "copy a ledger into another one, while no server uses either",
+        "sse-trio ledger copy sqlite:///sse-trio.db postgresql://user@host/database",
+    ),
     "check": (
         "ask whether a login stands; its token comes on standard input",
         "sse-trio check --config config.json < token",

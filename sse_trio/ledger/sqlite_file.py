@@ -8,7 +8,7 @@ Each has a lock, which every use of it holds, and the close too.
 import contextlib
 import sqlite3
 import threading
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -276,8 +276,7 @@ class LedgerFile:
         answers: Collection[Answer],
         changes: Collection[Change],
     ) -> None:
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
+        with self._transaction():
             for room, record in records.items():
                 if record is None:
                     self._db.execute(_DROP_STANDING, (room,))
@@ -289,6 +288,25 @@ class LedgerFile:
                 self._db.execute(_DROP_ANSWERS, (newest - REMEMBERED_SECONDS,))
             for sql, parameters in changes:
                 self._db.execute(sql, parameters)
+
+    def fill(self, contents: Iterable[tuple[str, Iterable[tuple[Any, ...]]]]) -> None:
+        """Write many rows in one transaction, or nothing: each statement with all of its rows.
+
+        Raises:
+            LedgerError: it was not written.
+        """
+        try:
+            with self._mutex, self._transaction():
+                for sql, rows in contents:
+                    self._db.executemany(sql, rows)
+        except (*FAULTS, OSError) as error:
+            raise LedgerError(f"cannot write the ledger {self.path}: {words(error)}") from None
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
             self._db.execute("COMMIT")
         except BaseException:
             with contextlib.suppress(*FAULTS):  # a full disk has rolled back by itself

@@ -11,17 +11,23 @@ from .line import Connection, connect, words
 from .schema import check
 from .settings import Settings
 
+# Seconds that a database may be too busy to take more, where much is sent to it.
+_UNSENT = 60.0
+
 
 @contextlib.contextmanager
-def connected(url: str) -> Iterator[Connection]:
+def connected(url: str, *, is_long: bool = False) -> Iterator[Connection]:
     """Connect to a database, which need not have a schema; what fails there is a `LedgerError`.
+
+    What `is_long` may take as long as it does.
 
     Raises:
         LedgerError: it cannot be reached, is a standby, or no database for a ledger; or what the
             block has asked of it has failed.
     """
+    settings = Settings(url, unsent=_UNSENT) if is_long else Settings(url)
     try:
-        with contextlib.closing(connect(Settings(url).parameters())) as connection:
+        with contextlib.closing(connect(settings.parameters(commits=is_long))) as connection:
             check(connection)
             yield connection
     except psycopg.Error as error:

@@ -1,9 +1,12 @@
 """Who is registered, for an operator: asked of the database itself, so no node has to answer."""
 
+from collections.abc import Iterator
+
 import attrs
 
 from ...errors import LedgerError
 from .direct import connected
+from .line import Connection
 from .schema import present_version
 
 # Entries of the log that are counted at most, for each node and writer.
@@ -57,4 +60,9 @@ def registered_nodes(url: str) -> list[RegisteredNode]:
     with connected(url) as connection:
         if not present_version(connection):
             raise LedgerError("the database is no ledger: no node has used it yet")
-        return [RegisteredNode(*row) for row in connection.execute(_REGISTERED, (_COUNTED,))]
+        return list(registered(connection))
+
+
+def registered(connection: Connection) -> Iterator[RegisteredNode]:
+    """Yield who is registered, by address. A schema has to be there."""
+    return (RegisteredNode(*row) for row in connection.execute(_REGISTERED, (_COUNTED,)))

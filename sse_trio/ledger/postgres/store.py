@@ -1,0 +1,149 @@
+"""A whole ledger in PostgreSQL is read or filled, while no node is registered.
+
+A lock on the table of nodes keeps them from registering, and from renewing, until this is over.
+"""
+
+import contextlib
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, LiteralString
+
+import attrs
+
+from ...errors import LedgerError
+from ..copying import BATCH, Contents
+from ..rows import DAMAGE, from_answer, record_from_text, record_to_text, to_answer
+from .direct import connected
+from .line import Connection
+from .nodes import registered
+from .schema import prepare, present_version
+
+# Seconds: the longest lease that there may be. Who has written within that may still be there.
+LONGEST_LEASE = 60.0
+
+# Held to the end: who registers or renews changes this table, and so does another copy.
+_LOCK = "LOCK TABLE sse_trio.nodes IN SHARE ROW EXCLUSIVE MODE"
+
+# Between two batches it may take as long as the other ledger does.
+_PATIENCE = "SET LOCAL idle_in_transaction_session_timeout = 0"
+
+_IS_EMPTY = """
+    SELECT NOT EXISTS (SELECT FROM sse_trio.rooms) AND NOT EXISTS (SELECT FROM sse_trio.answers)
+"""
+
+
+@attrs.frozen
+class _Kind:
+    """How the database has the rows of one kind."""
+
+    select: LiteralString
+    to_row: Callable[..., Any]
+    copy: LiteralString
+    from_row: Callable[["_Origin", Any], tuple[Any, ...]]
+
+
+@attrs.frozen
+class _Origin:
+    """What stands for a batch of a node in what is copied."""
+
+    writer: str
+    """A name that no node has: a room that was copied is not as it was before."""
+    count: int
+    seq: int = 0
+    """Everybody counts as having applied it."""
+
+
+def _from_room(origin: _Origin, row: Any) -> tuple[Any, ...]:
+    room, record = row
+    return (
+        *(room, origin.count, origin.writer, origin.seq),
+        *(record.touched, record_to_text(record)),
+    )
+
+
+def _from_answer(origin: _Origin, row: Any) -> tuple[Any, ...]:
+    return (*from_answer(row), origin.writer, origin.seq)
+
+
+_KINDS = {
+    "rooms": _Kind(
+        "SELECT room, record FROM sse_trio.rooms",
+        lambda room, text: (room, record_from_text(text)),
+        "COPY sse_trio.rooms (room, count, writer, seq, touched, record) FROM STDIN",
+        _from_room,
+    ),
+    "answers": _Kind(
+        "SELECT id, at, answer FROM sse_trio.answers",
+        to_answer,
+        "COPY sse_trio.answers (id, at, answer, writer, seq) FROM STDIN",
+        _from_answer,
+    ),
+}
+
+
+class DatabaseStore:
+    """A ledger in a database; made by :meth:`open`."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    @classmethod
+    @contextlib.contextmanager
+    def open(cls, url: str, *, is_target: bool) -> Iterator["DatabaseStore"]:
+        """Begin a transaction; commit it at the end, or roll it back if the block fails.
+
+        Raises:
+            LedgerError: it cannot be used, or nodes are registered; or it is to be read, and no
+                node has ever used it.
+        """
+        with connected(url, is_long=True) as connection:
+            if not is_target and not present_version(connection):
+                raise LedgerError("the database is no ledger: no node has used it yet")
+            prepare(connection)
+            with connection.transaction():
+                # The snapshot is taken once nobody writes any more.
+                connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+                connection.execute(_PATIENCE)
+                connection.execute(_LOCK)
+                _refuse_nodes(connection)
+                yield cls(connection)
+
+    def read(self, kind: str) -> Iterator[Any]:
+        """See `Store.read`."""
+        shape = _KINDS[kind]
+        with self._connection.cursor(f"copy_{kind}") as cursor:
+            cursor.itersize = BATCH
+            for number, columns in enumerate(cursor.execute(shape.select), 1):
+                try:
+                    row = shape.to_row(*columns)
+                except DAMAGE:
+                    # Its name is a user's, so the message gives its number instead.
+                    raise LedgerError(f"the database is damaged (row {number} of {kind})") from None
+                yield row
+
+    def fill(self, contents: Contents) -> None:
+        """See `Store.fill`. Nodes that have gone without a word can write nothing any more."""
+        if self._connection.execute(_IS_EMPTY).fetchone() != (True,):
+            raise LedgerError("the database is not empty: name another one")
+        self._connection.execute("DELETE FROM sse_trio.nodes")
+        [[now]] = self._connection.execute("SELECT sse_trio.wall()").fetchall()
+        origin = _Origin(secrets.token_hex(8), int(now * 1e6))
+        for kind, rows in contents:
+            shape = _KINDS[kind]
+            with self._connection.cursor() as cursor, cursor.copy(shape.copy) as copy:
+                for row in rows:
+                    copy.write_row(shape.from_row(origin, row))
+
+    def left_out(self) -> Mapping[str, int]:
+        """See `Store.left_out`."""
+        return {}
+
+
+def _refuse_nodes(connection: Connection) -> None:
+    for node in registered(connection):
+        if node.wrote is None or node.wrote < LONGEST_LEASE:
+            age = "not yet" if node.wrote is None else f"{node.wrote:.0f} s ago"
+            raise LedgerError(
+                f"the database is in use by the node {node.node} at {node.address}, which wrote "
+                f"{age}: stop it. One that was killed is waited for {LONGEST_LEASE:.0f} s"
+            )
