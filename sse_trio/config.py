@@ -33,7 +33,7 @@ from .fields import (
     to_networks,
     to_origins,
 )
-from .ledger_url import MEMORY, is_shared, path_of, to_ledger, without_secrets
+from .ledger_url import MEMORY, is_shared, path_of, to_feed, to_ledger, without_secrets
 from .sources import ARGUMENT, DEFAULT, ENVIRONMENT, FILE, PREFIX, Danger, Value, gather
 
 logger = logging.getLogger("sse_trio")
@@ -105,6 +105,16 @@ class Config:
             f"the command's default, `{COMMAND_LEDGER}`; or a database that several nodes share, "
             "`postgresql://user@host/database`",
             Text.PLAIN,
+            needs_restart=True,
+        ),
+    )
+    ledger_feed: str | None = attrs.field(
+        default=None,
+        converter=to_feed,
+        repr=lambda feed: json.dumps(feed and without_secrets(feed), ensure_ascii=False),
+        metadata=describe(
+            "with `postgresql:`, the same database past a pooler, which carries no notifications",
+            Text.OPTIONAL,
             needs_restart=True,
         ),
     )

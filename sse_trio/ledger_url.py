@@ -39,6 +39,13 @@ def to_ledger(value: object) -> str:
     return value
 
 
+def to_feed(value: object) -> str | None:
+    """Take a database, or null."""
+    if value is None or (isinstance(value, str) and is_shared(value)):
+        return value
+    raise ConfigError('ledger_feed must be null or "postgresql://user@host/database"')
+
+
 def is_shared(ledger: str) -> bool:
     """Whether it is a database that several nodes share."""
     return _DATABASE.fullmatch(ledger) is not None

@@ -55,7 +55,7 @@ NUMBERS = WHOLE | SECONDS
 REST = {
     *("ipaddr", "authkey", "join", "origins", "ledger", "at_limit"),
     *("max_connections_per_address", "trusted_proxies", "metrics"),
-    *("internal", "token_cookie", "audit", "on_lost_engine"),
+    *("internal", "token_cookie", "audit", "on_lost_engine", "ledger_feed"),
 }
 
 # Bytes of a Unix socket's path: sun_path without its NUL.
@@ -119,6 +119,7 @@ def test_the_defaults_are_those_of_the_documentation() -> None:
         "join": "open",
         "origins": None,
         "ledger": "memory:",
+        "ledger_feed": None,
         "internal": None,
         "heartbeat_interval": 25,
         "heartbeat_timeout": 60,
@@ -342,6 +343,8 @@ def test_a_message_has_room_for_a_ticket() -> None:
                 "postgresql://%2Frun%2Fpostgresql",
             )
         ),
+        ("ledger_feed", None, None),
+        ("ledger_feed", SHARED, SHARED),
         ("on_lost_engine", "hold", "hold"),
         ("on_lost_engine", "cut", "cut"),
         ("on_lost_engine", "carry-on", "carry-on"),
@@ -458,6 +461,11 @@ def test_takes(key: str, value: object, taken: object) -> None:
             '"postgresql://user@host/database"',
         ),
         (
+            "ledger_feed",
+            ["", "memory:", "sqlite:///x.db", True, 7, [], "postgresql://u:p@q@h/d", "postgresql:"],
+            'must be null or "postgresql://user@host/database"',
+        ),
+        (
             "on_lost_engine",
             ["", "Hold", "carry_on", None, True],
             'must be "hold" or "cut" or "carry-on"',
@@ -539,6 +547,9 @@ def test_a_password_is_not_shown(ledger: str, shown: str) -> None:
     assert f'ledger="{shown}"' in told
     assert "secret" not in told
     assert config(ledger=ledger).ledger == ledger
+    if config(ledger=ledger).is_shared:
+        assert f'ledger_feed="{shown}"' in repr(config(ledger_feed=ledger))
+        assert config(ledger_feed=ledger).ledger_feed == ledger
 
 
 def test_several_nodes_share_a_database_alone() -> None:
@@ -585,6 +596,7 @@ NEEDS_RESTART = {
     "port": 1,
     "ipaddr": "::1",
     "ledger": COMMAND_LEDGER,
+    "ledger_feed": SHARED,
     "internal": "127.0.0.1:9000",
     "heartbeat_interval": 1,
     "heartbeat_timeout": 100,

@@ -131,5 +131,8 @@ async def _open_shared(config: Config) -> AsyncIterator[Ledger]:
         address=f"{socket.gethostname()}:{config.port}",
         software=f"sse_trio {version('sse-trio')}",
     )
-    async with open_engine(config.ledger) as engine, ClusterLedger.open(engine, settings) as ledger:
+    async with (
+        open_engine(config.ledger, feed_url=config.ledger_feed) as engine,
+        ClusterLedger.open(engine, settings) as ledger,
+    ):
         yield ledger
