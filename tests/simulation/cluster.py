@@ -187,11 +187,16 @@ class Node:
             self.hub = self.cluster.makers.hub(config, self.ledger, spawn, jitter=random)
             spawn(self.hub.run_timers)
             spawn(self.hub.run_cluster)
-            self.ready = True
+            spawn(self._begin)
             await self._draining.wait()
             self.ready = False
             await self._leave()
             self.nursery.cancel_scope.cancel()
+
+    async def _begin(self) -> None:
+        """Take calls as soon as the ledger is loaded, as the server does."""
+        await self.ledger.load()
+        self.ready = not self._draining.is_set()
 
     async def _leave(self) -> None:
         await self.ledger.drain()

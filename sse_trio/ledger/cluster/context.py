@@ -28,17 +28,25 @@ class Settings:
 
 
 class Hint:
-    """That there may be news in the log: whoever reads it need not wait."""
+    """What the task that reads the log need not wait for."""
 
     def __init__(self) -> None:
+        self.is_news = False
+        """Whether there may be something to read."""
         self._given = trio.Event()
 
     def give(self) -> None:
         """Have the log read now."""
+        self.is_news = True
+        self._given.set()
+
+    def applied(self) -> None:
+        """Have it reported now how far the log is applied."""
         self._given.set()
 
     def clear(self) -> None:
         """Wait for what is hinted from now on."""
+        self.is_news = False
         self._given = trio.Event()
 
     async def wait(self) -> None:

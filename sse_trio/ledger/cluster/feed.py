@@ -77,6 +77,8 @@ class Feed:
         self._known_counts: dict[tuple[str, int, str], Told] = {}
         # Writers that are not registered any more: since when, by the engine's clock.
         self._gone: dict[str, float] = {}
+        # Whether there may be entries for which the hub was busy, or which were too many.
+        self._has_more = False
         # When the log was read that was given, and that was applied, to its end.
         self._given_at = self._applied_at = self._clock()
         if resync:
@@ -110,6 +112,7 @@ class Feed:
             self._context.hint.clear()
             try:
                 await self._turn()
+                await self._report_until_news()
             except EngineError as failure:
                 if error is None:
                     logger.warning("the log cannot be read: %s", failure)
@@ -118,8 +121,18 @@ class Feed:
                 await self._context.pause(POLL)
             else:
                 error = None
-                with trio.move_on_after(POLL * (1 + self._context.jitter()) / 2):
-                    await self._context.hint.wait()
+
+    async def _report_until_news(self) -> None:
+        """Return when there is something to read, or it is time to look; report until then."""
+        hint = self._context.hint
+        until = trio.current_time() + POLL * (1 + self._context.jitter()) / 2
+        while True:
+            with trio.move_on_at(until) as pause:
+                await hint.wait()
+            if pause.cancelled_caught or hint.is_news:
+                return
+            hint.clear()
+            await self._report()
 
     async def _turn(self) -> None:
         await self._report()
@@ -134,7 +147,8 @@ class Feed:
             await self._verify(poll.identity)
         self._observe(poll, now)
         self._reaches.observe(reaches, poll, self._me, now)
-        if self._offer.current is None:
+        self._has_more = self._offer.current is not None
+        if not self._has_more:
             self._take(poll, asked)
         await self._expel_silent()
 
@@ -217,6 +231,8 @@ class Feed:
         self._given = ahead
         if len(poll.entries) < MAX_ENTRIES:
             self._given_at = asked
+        else:
+            self._has_more = True
         news = [entry for entry in map(self._news, entries) if entry is not None]
         if not is_whole:
             logger.warning("entries of the log are missing: all rooms are read anew")
@@ -245,7 +261,9 @@ class Feed:
             self._offer.clear()
             self._counts.update(told)
             self._advance()
-            self._context.hint.give()
+            self._context.hint.applied()
+            if self._has_more:
+                self._context.hint.give()
 
     def _advance(self) -> None:
         """Count as applied whatever was given."""
