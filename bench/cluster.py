@@ -9,15 +9,13 @@ before, as often. The last contender has a hundred times as many rooms in the ta
 """
 
 import contextlib
-import signal
 import statistics
-import tempfile
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 from tests.postgres import Server as Database
 from tests.postgres import directory_of_programs
+from tests.postgres import running as own_database
 
 from . import figures
 from .figures import Reading, Sample, milliseconds
@@ -120,12 +118,5 @@ def _database() -> Iterator[Database]:
     programs = directory_of_programs()
     if programs is None:
         raise Void("no PostgreSQL here: apt-get install postgresql")
-    # Not below a directory that only root may enter.
-    with tempfile.TemporaryDirectory(prefix="sse-trio-bench-", dir="/tmp") as directory:
-        database = Database(programs, Path(directory))
-        database.make()
-        database.start()
-        try:
-            yield database
-        finally:
-            database.stop(signal.SIGQUIT)
+    with own_database(programs) as database:
+        yield database

@@ -20,6 +20,7 @@ import sse_trio
 from sse_trio.ledger import Ledger
 
 from .postgres import postgres as postgres
+from .postgres import programs as programs
 from .processes import run as run
 from .processes import serve as serve
 from .support import KEY, Start
@@ -59,8 +60,9 @@ def pytest_xdist_auto_num_workers() -> int:
     return 2 * (os.cpu_count() or 1)
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks at the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the slow ones, and keep those together that share a browser or a demo."""
+    """Mark the slow ones, and keep those together that share a browser, a demo or a database."""
     here = Path(__file__).parent
     for item in items:
         file = item.path.relative_to(here).as_posix()

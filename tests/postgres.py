@@ -4,6 +4,7 @@ It refuses to run as root, so then it runs as the user `postgres`. Where there i
 need one are skipped; with CI in the environment, they fail.
 """
 
+import contextlib
 import os
 import shutil
 import signal
@@ -24,6 +25,19 @@ DEADLINE = 60
 
 # Of the role `app`, which must show its password. All others are trusted.
 PASSWORD = "Hkn:Yh/u7 6'2$yh\\di<4"
+
+# Waits for the end of its input; then ends the servers in a directory, and removes it.
+_CLEANER = """\
+cat
+for file in "$1"/data/postmaster.pid "$1"/*/data/postmaster.pid; do
+    [ -f "$file" ] || continue
+    pid=$(head -n 1 "$file")
+    kill -QUIT "$pid"
+    for _ in $(seq 50); do kill -0 "$pid" || break; sleep 0.1; done
+    kill -KILL "$pid"
+done 2>/dev/null
+rm -rf "$1"
+"""
 
 _HBA = """\
 host all app 127.0.0.1/32 scram-sha-256
@@ -82,6 +96,8 @@ class Server:
             self._process = subprocess.Popen(
                 [self.programs / "postgres", "-D", "data", *arguments],
                 **self._as_user(),
+                # Not with the tests, at a ^C: they end it themselves.
+                start_new_session=True,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -134,24 +150,46 @@ class Server:
         }
 
 
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[Server]:
-    """A server with default settings, so with every commit on the disk."""
-    programs = directory_of_programs()
-    if programs is None:
-        reason = "no PostgreSQL here: apt-get install postgresql"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
+@contextlib.contextmanager
+def directory() -> Iterator[Path]:
+    """Make a directory for servers, which are killed and removed however this process ends."""
     # Not below a directory that only root may enter.
-    directory = Path(tempfile.mkdtemp(prefix="sse-trio-postgres-", dir="/tmp"))
-    try:
-        server = Server(programs, directory)
+    path = Path(tempfile.mkdtemp(prefix="sse-trio-postgres-", dir="/tmp"))
+    path.chmod(0o755)
+    # Its input ends when this process does, be it by a kill.
+    with subprocess.Popen(
+        ["/bin/sh", "-c", _CLEANER, "sh", path], stdin=subprocess.PIPE, start_new_session=True
+    ):
+        yield path
+
+
+@contextlib.contextmanager
+def running(programs: Path, settings: Mapping[str, object] | None = None) -> Iterator[Server]:
+    """Run a server of one's own, which has just been made."""
+    with directory() as path:
+        server = Server(programs, path, settings=settings or {})
         server.make()
         server.start()
         try:
             yield server
         finally:
             server.stop(signal.SIGQUIT)
-    finally:
-        shutil.rmtree(directory)
+
+
+@pytest.fixture(scope="session")
+def programs() -> Path:
+    """Where the programs of a server are."""
+    found = directory_of_programs()
+    if found is None:
+        reason = "no PostgreSQL here: apt-get install postgresql"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return found
+
+
+@pytest.fixture(scope="session")
+def postgres(programs: Path) -> Iterator[Server]:
+    """A server with default settings, so with every commit on the disk."""
+    with running(programs) as server:
+        yield server
