@@ -97,7 +97,11 @@ class SharedLedger(Ledger, Protocol):
         ...
 
     async def drain(self) -> None:
-        """Let others see that the node is about to leave."""
+        """Let others see that the node is about to leave.
+
+        Return when they see it, and this node has applied all that they had changed before: so
+        none of them takes it for lapsed.
+        """
         ...
 
     def statistics(self) -> Statistics:
@@ -132,7 +136,7 @@ async def _open_shared(config: Config) -> AsyncIterator[Ledger]:
         software=f"sse_trio {version('sse-trio')}",
     )
     async with (
-        open_engine(config.ledger, feed_url=config.ledger_feed) as engine,
+        open_engine(config.ledger, lease=config.lease, feed_url=config.ledger_feed) as engine,
         ClusterLedger.open(engine, settings) as ledger,
     ):
         yield ledger

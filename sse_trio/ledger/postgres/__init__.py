@@ -6,6 +6,7 @@ only when such an engine is opened.
 """
 
 import contextlib
+import math
 from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING
 
@@ -33,9 +34,12 @@ def needing_psycopg() -> Iterator[None]:
 
 
 @contextlib.asynccontextmanager
-async def open_engine(url: str, *, feed_url: str | None = None) -> AsyncIterator["PostgresEngine"]:
+async def open_engine(
+    url: str, *, lease: float = math.inf, feed_url: str | None = None
+) -> AsyncIterator["PostgresEngine"]:
     """Open the database, and bring it to the present version.
 
+    How long it is waited for follows the `lease`, in seconds, if that is short.
     `feed_url` is another way to the same database, past a pooler that carries no notifications.
 
     Raises:
@@ -44,5 +48,7 @@ async def open_engine(url: str, *, feed_url: str | None = None) -> AsyncIterator
     """
     with needing_psycopg():
         from .engine import PostgresEngine
-    async with PostgresEngine.open(url, feed_url=feed_url) as engine:
+        from .settings import Settings
+    settings = Settings.within(lease, url)
+    async with PostgresEngine.open(settings, feed_url=feed_url) as engine:
         yield engine

@@ -9,6 +9,7 @@ import json
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from typing import Any, LiteralString
 
+import attrs
 import psycopg
 import trio
 from psycopg import sql
@@ -70,16 +71,15 @@ class PostgresEngine:
     @classmethod
     @contextlib.asynccontextmanager
     async def open(
-        cls, url: str, *, feed_url: str | None = None, **settings: Any
+        cls, settings: Settings, *, feed_url: str | None = None
     ) -> AsyncIterator["PostgresEngine"]:
         """Make the schema if there is none, and close the connections at the end.
 
         Raises:
             LedgerError: the database cannot be used; the message says what to do.
         """
-        chosen = Settings(url, **settings)
-        engine = cls(chosen, Settings(feed_url or url, **settings))
-        await engine._prepare(chosen)
+        engine = cls(settings, attrs.evolve(settings, url=feed_url or settings.url))
+        await engine._prepare(settings)
         try:
             yield engine
         finally:

@@ -14,10 +14,13 @@ from psycopg.conninfo import conninfo_to_dict
 
 from ...errors import LedgerError
 
+# Seconds of the lease that the usual times are for.
+LEASE = 6.0
+
 
 @attrs.frozen
 class Settings:
-    """Times are in seconds. All of them are less than half of a lease of 6 s, but the last."""
+    """Times are in seconds: usually those for a lease of `LEASE` or longer."""
 
     url: str = attrs.field(repr=False)
     patience: float = 2.5
@@ -28,6 +31,21 @@ class Settings:
     """How long it may take to connect to each host; libpq takes no less."""
     committing: float = 5.0
     """How long a commit is waited for: it goes on there. And how long it waits for a lock."""
+
+    @classmethod
+    def within(cls, lease: float, url: str) -> "Settings":
+        """Return those with which what fails once is noticed while the lease still holds.
+
+        All times but the last are less than half of it; but libpq does not connect within less
+        than 2 s: a call that takes longer than its own time is given up here all the same.
+        """
+        usual, part = cls(url), min(1.0, lease / LEASE)
+        return attrs.evolve(
+            usual,
+            patience=usual.patience * part,
+            unsent=usual.unsent * part,
+            committing=usual.committing * part,
+        )
 
     def parameters(self, *, commits: bool = False) -> Mapping[str, str]:
         """Return libpq's parameters.

@@ -9,6 +9,7 @@ import attrs
 from sse_trio.ledger.cluster.engine import Engine
 from sse_trio.ledger.cluster.memory import MemoryDatabase, MemoryEngine
 from sse_trio.ledger.postgres.engine import PostgresEngine
+from sse_trio.ledger.postgres.settings import Settings
 
 from ...postgres import Server
 
@@ -43,7 +44,9 @@ class PostgresCluster:
     _stack: contextlib.AsyncExitStack
 
     async def engine(self) -> Engine:
-        return await self._stack.enter_async_context(PostgresEngine.open(self.url, patience=20.0))
+        return await self._stack.enter_async_context(
+            PostgresEngine.open(Settings(self.url, patience=20.0))
+        )
 
 
 @contextlib.asynccontextmanager
@@ -52,7 +55,7 @@ async def in_postgres(server: Server, database: str) -> AsyncIterator[PostgresCl
     with server.connect() as connection:
         found = connection.execute("SELECT FROM pg_database WHERE datname = %s", (database,))
         url = server.url(database) if found.fetchone() is not None else server.create(database)
-    async with PostgresEngine.open(url):
+    async with PostgresEngine.open(Settings(url)):
         with server.connect(database) as connection:
             for table in TABLES:
                 connection.execute(f"DELETE FROM sse_trio.{table}".encode())

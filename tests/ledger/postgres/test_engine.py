@@ -10,6 +10,7 @@ import trio
 from sse_trio import LedgerError
 from sse_trio.ledger.cluster.engine import Batch, EngineError, Expelled, Told, Write
 from sse_trio.ledger.postgres.engine import PostgresEngine
+from sse_trio.ledger.postgres.settings import Settings
 from sse_trio.ledger.proposals import Won
 
 from ...postgres import Server
@@ -52,7 +53,7 @@ async def test_an_answer_that_is_lost_after_the_commit_comes_the_second_time(
 ) -> None:
     async with proxied(cluster.server.port) as proxy:
         url = cluster.server.url(DATABASE, port=proxy.port)
-        async with PostgresEngine.open(url, patience=20.0) as engine:
+        async with PostgresEngine.open(Settings(url, patience=20.0)) as engine:
             await engine.register("a", address="", software="")
             member = Member(engine, "a")
             first = await member.make("u1")
@@ -83,7 +84,7 @@ async def test_the_second_answer_waits_for_the_standby_too(cluster: PostgresClus
 async def test_a_commit_that_takes_too_long_is_in_doubt_and_goes_on_there(
     cluster: PostgresCluster,
 ) -> None:
-    async with PostgresEngine.open(cluster.url, committing=0.5) as engine:
+    async with PostgresEngine.open(Settings(cluster.url, committing=0.5)) as engine:
         await engine.register("a", address="", software="")
         member = Member(engine, "a")
         first = await member.make("u1")
@@ -183,11 +184,11 @@ async def test_a_standby_is_refused_until_it_is_promoted(postgres: Server) -> No
     server.start(is_standby=True)
     try:
         with pytest.raises(LedgerError, match="standby"):
-            async with PostgresEngine.open(server.url()):
+            async with PostgresEngine.open(Settings(server.url())):
                 pass
         with server.connect() as connection:
             connection.execute("SELECT pg_promote()")
-        async with PostgresEngine.open(server.url()) as engine:
+        async with PostgresEngine.open(Settings(server.url())) as engine:
             registered = await engine.register("a", address="", software="")
             assert registered.identity.timeline == 2
             _, other = await engine.read([])
@@ -200,7 +201,7 @@ async def test_there_is_no_server(postgres: Server) -> None:
     async with proxied(postgres.port) as proxy:
         port = proxy.port
     with pytest.raises(LedgerError, match=r"cannot open the ledger's database: .*refused"):
-        async with PostgresEngine.open(postgres.url(port=port)):
+        async with PostgresEngine.open(Settings(postgres.url(port=port))):
             pass
 
 
@@ -208,7 +209,7 @@ async def test_a_pooler_takes_no_options_and_gives_no_hints(cluster: PostgresClu
     async with proxied(cluster.server.port) as proxy:
         proxy.refuses_options = True
         url = cluster.server.url(DATABASE, port=proxy.port)
-        async with PostgresEngine.open(url, feed_url=cluster.url) as engine:
+        async with PostgresEngine.open(Settings(url), feed_url=cluster.url) as engine:
             await engine.register("a", address="", software="")
             await engine.poll({}, [], "a")
             b = await join(cluster, "b")

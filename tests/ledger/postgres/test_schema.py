@@ -1,6 +1,7 @@
 """Which databases are taken, what is made of them, and what is said of one that is not."""
 
 import logging
+import re
 import subprocess
 import sys
 from urllib.parse import quote
@@ -125,7 +126,7 @@ async def test_no_message_tells_a_password(
 
 async def test_a_password_in_the_url_is_used_and_not_shown(postgres: Server, database: str) -> None:
     url = f"postgresql://app:{quote(PASSWORD, safe='')}@127.0.0.1:{postgres.port}/{database}"
-    async with PostgresEngine.open(url) as engine:
+    async with PostgresEngine.open(Settings(url)) as engine:
         await engine.read([])
         assert PASSWORD not in repr(engine) + repr(vars(engine))
 
@@ -143,6 +144,21 @@ def test_a_commit_is_never_cut_off_by_the_server() -> None:
     settings = Settings("postgresql://h/d")
     assert "statement_timeout=0" in settings.parameters(commits=True)["options"]
     assert "statement_timeout=2500" in settings.parameters()["options"]
+
+
+@pytest.mark.parametrize("lease", [2.0, 3.0, 6.0, 60.0])
+def test_what_fails_is_noticed_within_half_a_lease(lease: float) -> None:
+    parameters = Settings.within(lease, "postgresql://h/d").parameters()
+    options = dict(re.findall(r"-c (\w+)=(\d+)", parameters["options"]))
+    assert len(options) == 4
+    for milliseconds in (parameters["tcp_user_timeout"], *options.values()):
+        assert min(2.5, lease / 3) <= int(milliseconds) / 1000 < lease / 2
+
+
+def test_a_commit_is_waited_for_longer_and_for_less_than_a_lease() -> None:
+    settings = Settings.within(3.0, "postgresql://h/d")
+    assert settings.patience < settings.committing < 3.0
+    assert Settings.within(60.0, "postgresql://h/d") == Settings("postgresql://h/d")
 
 
 # -- without the driver -----------------------------------------------------------------
