@@ -13,7 +13,7 @@ from ..fields import Tcp
 from ..hub.audit import open_sink
 from ..hub.hub import Hub
 from ..hub.member import Spawn
-from ..ledger import Ledger, open_ledger
+from ..ledger import Ledger, SharedLedger, open_ledger
 from .connection import Connection
 from .listeners import Listener, open_listeners
 from .server import Server
@@ -75,7 +75,7 @@ async def serve(
                             began = trio.current_time()
                         else:
                             timers.start_soon(hub.sweep)
-                            began = await _serve_until_drained(hub, task_status)
+                            began = await _serve_until_drained(hub, timers, task_status)
                         plumbing.cancel_scope.cancel()
                 finally:
                     # However it ends, whoever still holds the hub is told so.
@@ -87,6 +87,9 @@ async def serve(
                 await hub.decisions.finished()
                 await parking.emptied()
                 await hub.membership.places.emptied()
+            if failure is None and isinstance(ledger, SharedLedger):
+                with trio.CancelScope(deadline=last_moment):
+                    await ledger.drain()
             timers.cancel_scope.cancel()
         hub.limited_log.close()
         if failure is not None:
@@ -108,7 +111,9 @@ async def _load(hub: Hub) -> None:
     hub.loading = False
 
 
-async def _serve_until_drained(hub: Hub, task_status: trio.TaskStatus[Hub]) -> float:
+async def _serve_until_drained(
+    hub: Hub, timers: trio.Nursery, task_status: trio.TaskStatus[Hub]
+) -> float:
     """Report that the server is ready, and wait until it drains; return when that was asked for."""
     logger.info("listening on %s port %s", hub.config.ipaddr, hub.port)
     if hub.internal:
@@ -116,6 +121,8 @@ async def _serve_until_drained(hub: Hub, task_status: trio.TaskStatus[Hub]) -> f
     task_status.started(hub)
     await hub.leaving.wait()
     began = trio.current_time()
+    if isinstance(hub.ledger, SharedLedger):
+        timers.start_soon(hub.ledger.drain)
     if not hub.draining.is_set():
         logger.info("not ready any more, and closing in %g s", hub.config.lame_duck)
         with trio.move_on_after(hub.config.lame_duck):

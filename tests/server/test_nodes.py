@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from random import Random
 from secrets import token_hex
+from typing import Any
 
 import pytest
 import trio
@@ -19,16 +20,26 @@ from ..support import request as ask
 SESSIONS = ("s1", "s2", "s3")
 RIVALS = 200
 
-Start = Callable[[], Awaitable[sse_trio.Hub]]
+DEADLINE = 60
+
+_LEAVING = "SELECT count(*) FROM sse_trio.nodes WHERE draining"
+
+Start = Callable[..., Awaitable[sse_trio.Hub]]
 
 
 @pytest.fixture
-def start_node(postgres: Server, nursery: trio.Nursery) -> Start:
-    """Start servers over a database of the test's own."""
-    url = postgres.create(f"nodes-{token_hex(4)}")
-    config = sse_trio.Config(port=0, authkey=KEY, ledger=url)
+def database() -> str:
+    """The name of one that is the test's own."""
+    return f"nodes-{token_hex(4)}"
 
-    async def start() -> sse_trio.Hub:
+
+@pytest.fixture
+def start_node(postgres: Server, database: str, nursery: trio.Nursery) -> Start:
+    """Start servers over a database of the test's own."""
+    ledger = postgres.create(database)
+
+    async def start(**settings: Any) -> sse_trio.Hub:
+        config = sse_trio.Config(port=0, authkey=KEY, ledger=ledger, **settings)
         hub: sse_trio.Hub = await nursery.start(sse_trio.serve, config)
         return hub
 
@@ -157,3 +168,19 @@ async def test_of_two_hundred_rivals_one_wins_on_all_nodes(start_node: Start) ->
         found = await post(hub, "/sessions", {"key": KEY, "room": "u1"})
         assert [each["session"] for each in found.json["sessions"]] == [epochs[RIVALS]]
         assert found.json["epoch"] == RIVALS
+
+
+async def test_a_node_that_leaves_says_so_and_carries_out_what_others_decide(
+    start_node: Start, postgres: Server, database: str
+) -> None:
+    a, b = await start_node(), await start_node(lame_duck=60, shutdown_grace=120)
+    async with joined(b, "u1", "old") as old:
+        b.drain()
+        with trio.fail_after(DEADLINE), postgres.connect(database) as connection:
+            while connection.execute(_LEAVING).fetchall() != [(1,)]:  # noqa: ASYNC110
+                await trio.sleep(0.01)
+        answer = await post_notify(a, room="u1", sender="new")
+        assert (answer.json["nodes"], answer.json["lapsed"]) == (1, 0)
+        while '"terminate"' not in await old.get_message():
+            pass
+    b.stop_accepting()

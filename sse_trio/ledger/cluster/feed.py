@@ -72,6 +72,8 @@ class Feed:
         # What the engine has been told of that.
         self._reported: Mapping[str, int] = {}
         self._reported_at = -math.inf
+        self.reported_to = -math.inf
+        """When the log was read of which the engine has been told that it is applied to its end."""
         # Whom the hub has told, as long as that may change, and what the engine knows of it.
         self._counts: dict[tuple[str, int, str], Counts] = {}
         self._known_counts: dict[tuple[str, int, str], Told] = {}
@@ -154,7 +156,7 @@ class Feed:
 
     async def _report(self) -> None:
         """Say how far the log is applied, and whom the hub has told, if that has changed."""
-        me, applied = self._me, self._applied
+        me, applied, applied_at = self._me, self._applied, self._applied_at
         self._counts |= self._writer.counts
         self._writer.counts = {}
         told = [
@@ -167,9 +169,11 @@ class Feed:
         is_news = told or {**self._reported, **own} != {**applied, **own}
         is_due = self._clock() - self._reported_at >= POLL and self._reported != applied
         if not is_news and not is_due:
+            self.reported_to = applied_at
             return
         await self._engine.report(me, applied, told)
         self._reported, self._reported_at = applied, self._clock()
+        self.reported_to = applied_at
         for each in told:
             change = each.writer, each.seq, each.room
             self._known_counts[change] = each

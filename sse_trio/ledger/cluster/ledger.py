@@ -20,6 +20,7 @@ from ..proposals import Swap, Versioned
 from .changes import Changes
 from .context import Context, Settings
 from .engine import Engine, EngineError
+from .feed import POLL
 from .proposal import Proposal
 from .reader import Reader
 from .registration import Registration, deregister
@@ -208,9 +209,14 @@ class ClusterLedger:
         return self._context.offer.iterate()
 
     async def drain(self) -> None:
-        """Let others see that the node is about to leave; it writes and reads as before."""
+        """Let others see that the node is about to leave; it writes and reads as before.
+
+        Return when they see it, and the node has reported all that was in the log before.
+        """
         self._context.draining.set()
         await trio.lowlevel.checkpoint()
+        while self._registration.feed.reported_to <= self._registration.marked:
+            await self._context.pause(POLL)
 
     def statistics(self) -> Statistics:
         """Return a copy of the counts, and how things are now."""

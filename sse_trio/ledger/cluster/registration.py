@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import math
 
 import trio
 
@@ -31,6 +32,8 @@ class Registration:
     def __init__(self, context: Context, writer: Writer, feed: Feed) -> None:
         self.writer = writer
         self.feed = feed
+        self.marked = math.inf
+        """When, by the node's clock, others could see that it is about to leave."""
         self._context = context
 
     @classmethod
@@ -78,6 +81,7 @@ class Registration:
         while True:
             with contextlib.suppress(EngineError):
                 await self._context.engine.set_draining(self.writer.node)
+                self.marked = self._context.clock()
                 return
             await self._context.pause(MAX_RETRY)
 

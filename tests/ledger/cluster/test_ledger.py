@@ -493,10 +493,11 @@ async def test_a_node_that_drains_says_so_and_goes_on(
     async with node(db, "b") as b:
         async with node(db, "a") as a:
             a.engine.away.add("set_draining")
-            await a.ledger.drain()
-            await trio.sleep(2)
+            with trio.move_on_after(2) as unseen:
+                await a.ledger.drain()
+            assert unseen.cancelled_caught
             a.engine.away.clear()
-            await trio.sleep(2)
+            await a.ledger.drain()
             assert db.snapshot().nodes["a"].draining
             assert (await b.ledger.propose(swap()).everywhere()).nodes == 1
             assert a.ledger.vouches
@@ -509,3 +510,21 @@ async def test_a_node_that_drains_says_so_and_goes_on(
                 await proposal.everywhere()
         reached = await proposal.everywhere()
         assert (reached.nodes, reached.lapsed) == (0, 0)
+
+
+async def test_a_drain_lasts_until_all_that_came_before_is_reported(
+    autojump_clock: MockClock, db: MemoryDatabase
+) -> None:
+    async with node(db, "b") as b, node(db, "a") as a:
+        a.is_stuck = True
+        proposal = b.ledger.propose(swap())
+        with trio.move_on_after(1):
+            await proposal.everywhere()
+        with trio.move_on_after(1) as behind:
+            await a.ledger.drain()
+        assert behind.cancelled_caught
+        a.is_stuck = False
+        await a.ledger.drain()
+        db.deregister("a")
+        reached = await proposal.everywhere()
+        assert (reached.nodes, reached.lapsed) == (1, 0)
