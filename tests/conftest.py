@@ -47,6 +47,7 @@ SLOW = {
     "hub/test_races.py",
     "hub/test_the_promise.py",
     "server/test_schemathesis.py",
+    "test_cluster_page.py",
     "test_process.py",
     "test_process_ledger.py",
     "test_proxies.py",

@@ -126,6 +126,20 @@ def free_port() -> int:
         return int(listening.getsockname()[1])
 
 
+def nginx_with(where: Path, servers: str) -> list[str]:
+    """Write a configuration with these servers; return the command that starts nginx."""
+    temporary = "".join(
+        f"{kind}_temp_path {where}/{kind};\n"
+        for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    main = where / "nginx.conf"
+    main.write_text(
+        "daemon off;\nmaster_process off;\nerror_log stderr;\n"
+        f"pid {where}/pid;\nevents {{}}\nhttp {{\naccess_log off;\n{temporary}{servers}}}\n"
+    )
+    return ["nginx", "-p", str(where), "-e", "stderr", "-c", str(main)]
+
+
 @asynccontextmanager
 async def running(command: list[str], port: int, where: Path, **env: str) -> AsyncIterator[None]:
     """Run a server in the foreground until it listens, and end it afterwards."""

@@ -20,7 +20,7 @@ import trio
 
 import sse_trio
 
-from .proxies import Application, Wire, ask, free_port, running
+from .proxies import Application, Wire, ask, free_port, nginx_with, running
 from .support import Start, post_notify, raw_websocket, request
 from .test_docs import OPERATING, fences, section, table
 
@@ -88,17 +88,7 @@ def recipe(heading: str, info: str, page: Path = OPERATING) -> str:
 
 
 def nginx(bench: Bench, servers: str | None = None) -> list[str]:
-    temporary = "".join(
-        f"{kind}_temp_path {bench.where}/{kind};\n"
-        for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    )
-    main = bench.where / "nginx.conf"
-    main.write_text(
-        "daemon off;\nmaster_process off;\nerror_log stderr;\n"
-        f"pid {bench.where}/pid;\nevents {{}}\nhttp {{\naccess_log off;\n{temporary}"
-        f"{bench.adapt(servers or recipe('nginx', 'nginx verify'))}}}\n"
-    )
-    return ["nginx", "-p", str(bench.where), "-e", "stderr", "-c", str(main)]
+    return nginx_with(bench.where, bench.adapt(servers or recipe("nginx", "nginx verify")))
 
 
 def haproxy(bench: Bench) -> list[str]:
