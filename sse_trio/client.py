@@ -39,8 +39,6 @@ from .errors import LocalProtocolError, MemberClosed, RemoteProtocolError
 CONNECT_SECONDS = 10
 DISCONNECT_SECONDS = 5
 
-_Stream = trio.SocketStream | trio.SSLStream[trio.SocketStream]
-
 # What may stand in a request line (RFC 9112, section 3.2.1).
 _RESOURCE = re.compile(r"/[!-~]*")
 
@@ -60,8 +58,9 @@ class ClientMember:
     raises `MemberClosed`.
     """
 
-    def __init__(self, websocket: WebSocketConnection) -> None:
+    def __init__(self, websocket: WebSocketConnection, idle: trio.Event) -> None:
         self._websocket = websocket
+        self._idle = idle
         self._over = False
 
     def __aiter__(self) -> Self:
@@ -80,6 +79,10 @@ class ClientMember:
             text = await self._websocket.get_message()
         except ConnectionClosed as closed:
             self._over = True
+            if closed.reason is None:
+                # trio-websocket's task is ending of something else. If that is an interrupt, to be
+                # cancelled now would make it forget that.
+                await self._idle.wait()
             raise _closed(closed) from None
         if not isinstance(text, str):
             raise RemoteProtocolError("messages are text, not binary", CloseCode.MALFORMED)
@@ -114,24 +117,41 @@ async def open_member(
         raise LocalProtocolError("pass either a room or a ticket")
     if ticket is not None and session is not None:
         raise LocalProtocolError("pass no session: the ticket names its own")
-    failure: BaseException | None = None
     stream, host, resource = await _connect(url)
-    async with trio.open_nursery() as nursery:
-        try:
-            websocket = await nursery.start(_converse, stream, host, resource)
-            if isinstance(websocket, MemberClosed):
-                raise websocket
-            with contextlib.suppress(ConnectionClosed):  # the iterator will tell
-                await websocket.send_message(encode(Join(room, session, ticket)))
-            yield ClientMember(websocket)
-            with trio.move_on_after(DISCONNECT_SECONDS):
-                await websocket.aclose()
-        except BaseException as error:  # noqa: BLE001
-            # Raised again as it is, beyond the nursery that would wrap it in a group.
-            failure = error
-        nursery.cancel_scope.cancel()
-        # Ours to close: trio-websocket leaves the stream open when the server closes first.
-        await trio.aclose_forcefully(stream)
+    async with member_over(stream, host, resource, Join(room, session, ticket)) as member:
+        yield member
+
+
+@contextlib.asynccontextmanager
+async def member_over(
+    stream: trio.abc.Stream, host: str, resource: str, join: Join
+) -> AsyncIterator[ClientMember]:
+    """Join over a stream that is connected, and close it in the end; as `open_member` otherwise."""
+    failure: BaseException | None = None
+    idle = trio.Event()
+    try:
+        async with trio.open_nursery() as nursery:
+            try:
+                websocket = await nursery.start(_converse, stream, host, resource, idle)
+                if isinstance(websocket, MemberClosed):
+                    raise websocket
+                with contextlib.suppress(ConnectionClosed):  # the iterator will tell
+                    await websocket.send_message(encode(join))
+                yield ClientMember(websocket, idle)
+                with trio.move_on_after(DISCONNECT_SECONDS):
+                    await websocket.aclose()
+            except BaseException as error:  # noqa: BLE001
+                # Raised again as it is, beyond the nursery that would wrap it in a group.
+                failure = error
+            nursery.cancel_scope.cancel()
+            # Ours to close: trio-websocket leaves the stream open when the server closes first.
+            await trio.aclose_forcefully(stream)
+    except BaseExceptionGroup as errors:
+        # An interrupt of a task of ours: whatever the block has raised is a consequence.
+        _, interrupts = errors.split(trio.Cancelled)
+        if interrupts is None:
+            raise
+        failure = _first(interrupts)
     if failure is not None:
         try:
             raise failure
@@ -139,7 +159,7 @@ async def open_member(
             del failure  # it refers to this frame, by its traceback
 
 
-async def _connect(url: str) -> tuple[_Stream, str, str]:
+async def _connect(url: str) -> tuple[trio.abc.Stream, str, str]:
     try:
         parts = urllib.parse.urlsplit(url)
         port = parts.port
@@ -179,16 +199,18 @@ async def _encrypt(transport: trio.SocketStream, host: str) -> trio.SSLStream[tr
 
 
 async def _converse(
-    stream: _Stream,
+    stream: trio.abc.Stream,
     host: str,
     resource: str,
+    idle: trio.Event,
     *,
     task_status: trio.TaskStatus[WebSocketConnection | MemberClosed],
 ) -> None:
     """Run trio-websocket: its handshake, and its background task until the connection ends.
 
-    What that task raises ends here. Before the handshake is done it is the reason why
-    there is no connection; afterwards the queue of messages ends, and the iterator tells.
+    What that task raises ends here, unless it is an interrupt. Before the handshake is done it is
+    the reason why there is no connection; afterwards the queue of messages ends, and the iterator
+    tells.
     """
     established = False
     try:
@@ -207,12 +229,14 @@ async def _converse(
         if not established:
             why = f"no WebSocket: {_why(errors.exceptions[0])}"
             task_status.started(MemberClosed(ABNORMAL, why, reconnect=True))
+    finally:
+        idle.set()
 
 
 class _Lossy(trio.abc.Stream):
     """A stream that says when it is lost, of which trio-websocket's handshake takes no note."""
 
-    def __init__(self, stream: _Stream, *, lost: Callable[[], None]) -> None:
+    def __init__(self, stream: trio.abc.Stream, *, lost: Callable[[], None]) -> None:
         self._stream = stream
         self._lost = lost
 
@@ -253,3 +277,8 @@ def _why(error: BaseException) -> str:
             return "the server did not answer the handshake"
         case _:
             return str(error) or type(error).__name__
+
+
+def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
+    error = errors.exceptions[0]
+    return _first(error) if isinstance(error, BaseExceptionGroup) else error

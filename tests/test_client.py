@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 
+import attrs
 import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
@@ -19,8 +20,8 @@ from wsproto import ConnectionType, WSConnection
 from wsproto.events import AcceptConnection, BytesMessage, Event, Ping, TextMessage
 
 import sse_trio
-from sse_trio.client import CONNECT_SECONDS, DISCONNECT_SECONDS
-from sse_trio.core.messages import Error, Heartbeat, Hold, Joined, Terminate
+from sse_trio.client import CONNECT_SECONDS, DISCONNECT_SECONDS, member_over
+from sse_trio.core.messages import Error, Heartbeat, Hold, Join, Joined, Terminate
 from sse_trio.hub.timers import in_slices
 
 from .support import Start
@@ -196,6 +197,48 @@ async def test_what_the_block_raises_comes_out_as_it_is(start: Start, error: Bas
     assert raised.value is error
     await wait_all_tasks_blocked()
     assert hub.statistics().connections == 0
+
+
+@attrs.frozen
+class Failing(trio.abc.ReceiveStream):
+    """Fails once the member has joined, and whoever uses it waits for more."""
+
+    stream: trio.SocketStream
+    error: type[BaseException]
+    received: list[bytes | bytearray] = attrs.Factory(list)
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
+        if any(b"joined" in data for data in self.received):
+            await wait_all_tasks_blocked()
+            raise self.error
+        self.received.append(await self.stream.receive_some(max_bytes))
+        return self.received[-1]
+
+    async def aclose(self) -> None:
+        await self.stream.aclose()
+
+
+@pytest.mark.parametrize(
+    ("error", "raised"),
+    [(KeyboardInterrupt, KeyboardInterrupt), (ZeroDivisionError, sse_trio.MemberClosed)],
+)
+async def test_an_interrupt_comes_out_from_whichever_task_has_it(
+    start: Start, error: type[BaseException], raised: type[BaseException]
+) -> None:
+    hub = await start()
+
+    async def join_and_wait() -> None:
+        stream = await trio.open_tcp_stream("127.0.0.1", hub.port)
+        failing = trio.StapledStream(stream, Failing(stream, error))
+        async with member_over(failing, "127.0.0.1", "/ws", Join("u1", "s1", None)) as member:
+            async for _ in member:
+                pass
+
+    for _ in range(20):  # which of two tasks is first is up to chance
+        with pytest.raises(raised):
+            await join_and_wait()
+        await wait_all_tasks_blocked()
+        assert hub.statistics().connections == 0
 
 
 async def test_a_block_can_be_left(start: Start) -> None:
