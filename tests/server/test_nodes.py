@@ -39,7 +39,8 @@ def start_node(postgres: Server, database: str, nursery: trio.Nursery) -> Start:
     ledger = postgres.create(database)
 
     async def start(**settings: Any) -> sse_trio.Hub:
-        config = sse_trio.Config(port=0, authkey=KEY, ledger=ledger, **settings)
+        usual: dict[str, Any] = {"port": 0, "authkey": KEY, "lease": 60, "ledger_timeout": 120}
+        config = sse_trio.Config(**usual | settings, ledger=ledger)
         hub: sse_trio.Hub = await nursery.start(sse_trio.serve, config)
         return hub
 

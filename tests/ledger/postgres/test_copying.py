@@ -1,5 +1,6 @@
 """A ledger is copied from SQLite to PostgreSQL and back, whole or not at all."""
 
+import re
 import secrets
 import sqlite3
 import weakref
@@ -189,7 +190,9 @@ def register(connection: psycopg.Connection[Any], node: str, wrote: float | None
         )
 
 
-@pytest.mark.parametrize(("wrote", "said"), [(3.0, "3 s ago"), (None, "not yet"), (50, "50 s ago")])
+@pytest.mark.parametrize(
+    ("wrote", "said"), [(3.0, r"\d+ s ago"), (None, "not yet"), (50, r"[5-9]\d s ago")]
+)
 def test_a_database_that_a_node_uses(
     database: str, tmp_path: Path, wrote: float | None, said: str
 ) -> None:
@@ -198,8 +201,8 @@ def test_a_database_that_a_node_uses(
     with psycopg.connect(database) as connection:
         register(connection, "n1", wrote)
     begins = f"the database is in use by the node n1 at host:8080, which wrote {said}: stop it"
-    assert refused(first, database).startswith(begins)
-    assert refused(database, at(tmp_path / "last")).startswith(begins)
+    assert re.match(begins, refused(first, database))
+    assert re.match(begins, refused(database, at(tmp_path / "last")))
 
 
 def test_a_node_that_was_killed_keeps_nobody_from_copying(database: str, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import trio
 
 import sse_trio
 from sse_trio.ledger.postgres.engine import PostgresEngine
+from sse_trio.ledger.postgres.settings import Settings
 
 from ...postgres import Server
 from ...proxies import free_port, running
@@ -78,7 +79,7 @@ async def test_only_the_direct_connection_listens(pooled: Pooled) -> None:
     async with contextlib.AsyncExitStack() as stack:
         urls = ((pooled.pooler, None), (pooled.pooler, pooled.direct))
         a, b = [
-            await stack.enter_async_context(PostgresEngine.open(url, feed_url=feed))
+            await stack.enter_async_context(PostgresEngine.open(Settings(url), feed_url=feed))
             for url, feed in urls
         ]
         for name, engine in (("a", a), ("b", b)):
