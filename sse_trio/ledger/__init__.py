@@ -16,6 +16,7 @@ from ..core.logins import Record
 from ..core.notify import Answer
 from .cluster.changes import Changes
 from .cluster.statistics import Statistics
+from .cluster.tables import Tables
 from .memory import MemoryLedger
 from .proposals import Commit, LocalProposal, Proposal, Swap, Versioned
 from .sqlite import SqliteLedger
@@ -66,6 +67,11 @@ class Ledger(Protocol):
 @runtime_checkable
 class SharedLedger(Ledger, Protocol):
     """A ledger that other nodes write too, so that memory is only a cache of it."""
+
+    @property
+    def tables(self) -> Tables:
+        """The rows of `sse_trio.auth`."""
+        ...
 
     @property
     def vouches(self) -> bool:

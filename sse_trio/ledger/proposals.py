@@ -15,6 +15,7 @@ import trio
 from ..core.logins import Record
 from ..core.notify import Answer
 from ..core.standing import Standing
+from .sessions import SessionChanges
 
 
 @attrs.frozen
@@ -101,6 +102,9 @@ class Swap:
     won: Callable[[Version | None], Counts | None] | None = attrs.field(default=None, repr=False)
     """Called with the new version in the step that learns of the decision, whoever waits for it:
     it makes the draft the room's standing, tells the members, and may say how many."""
+
+    sessions: SessionChanges | None = attrs.field(default=None, repr=False)
+    """What it does to the rows of `sse_trio.auth`, where nodes share an engine."""
 
     def carry_out(self) -> None:
         """Call `won`: for a ledger that one process writes, which decides when it is proposed."""

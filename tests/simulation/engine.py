@@ -30,6 +30,7 @@ from sse_trio.ledger.cluster.engine import (
 )
 from sse_trio.ledger.cluster.memory import MemoryDatabase, Snapshot, Transaction
 from sse_trio.ledger.proposals import Version, Versioned
+from sse_trio.ledger.sessions import KeyRow, SessionRow, Wanted
 
 from .clocks import Process, Simulation
 
@@ -275,3 +276,25 @@ class HostileEngine:
 
     async def trim(self, before: float) -> None:
         await self._call(partial(self._database.trim, before))
+
+    async def find_sessions(self, wanted: Wanted) -> tuple[Sequence[SessionRow], Identity]:
+        database = self._database
+        return await self._call(lambda: (database.tables.find(wanted), database.identity))
+
+    async def issuers(self) -> Collection[tuple[str, str]]:
+        return await self._call(self._database.tables.issuers)
+
+    async def see_sessions(self, contacts: Mapping[str, tuple[float, str]]) -> None:
+        await self._call(partial(self._database.tables.see, contacts))
+
+    async def read_keys(self) -> tuple[Sequence[KeyRow], Identity]:
+        return await self._call(lambda: (self._database.tables.keys, self._database.identity))
+
+    async def rotate_keys(self, kid: str, secret: bytes, *, newest: str | None, most: int) -> bool:
+        key = KeyRow(kid, secret, self._database.clock())
+        rotate = partial(self._database.tables.rotate, key, newest=newest, most=most)
+        return await self._call(rotate)
+
+    async def replace_keys(self, kid: str, secret: bytes) -> None:
+        key = KeyRow(kid, secret, self._database.clock())
+        await self._call(partial(self._database.tables.replace, key))

@@ -18,6 +18,7 @@ import attrs
 from ...core.logins import Record
 from ...core.notify import Answer
 from ..proposals import Result, Version, Versioned
+from ..sessions import KeyRow, SessionChanges, SessionRow, Wanted
 
 
 @attrs.frozen
@@ -40,6 +41,9 @@ class Write:
     answer: Answer | None = None
     """Kept by its `id`, if the swap wins. An `id` that is taken makes the swap `Repeated`, also
     where it would have lost: what is repeated is told the same, whatever the room is by now."""
+    sessions: SessionChanges | None = attrs.field(default=None, repr=False)
+    """Carried out if the swap wins, in the same transaction: rows that end are removed, and then
+    one is made, unless there is one of that id."""
 
 
 @attrs.frozen
@@ -219,4 +223,34 @@ class Engine(Protocol):
 
         The last entry of a registered writer stays.
         """
+        ...
+
+    async def find_sessions(self, wanted: Wanted) -> tuple[Sequence[SessionRow], Identity]:
+        """Return the rows that are asked for, in no order."""
+        ...
+
+    async def issuers(self) -> Collection[tuple[str, str]]:
+        """Return the providers and types of application of all sessions."""
+        ...
+
+    async def see_sessions(self, contacts: Mapping[str, tuple[float, str]]) -> None:
+        """Note when sessions were last seen, in Unix seconds, and by which `kid`; never earlier.
+
+        One that somebody else is writing at that moment is left out.
+        """
+        ...
+
+    async def read_keys(self) -> tuple[Sequence[KeyRow], Identity]:
+        """Return the keys of `sse_trio.auth`, the newest first."""
+        ...
+
+    async def rotate_keys(self, kid: str, secret: bytes, *, newest: str | None, most: int) -> bool:
+        """Add a key, made now, if the newest is the one of that `kid`; None: there is none.
+
+        The oldest of more than `most` keys are removed. False if another one is the newest.
+        """
+        ...
+
+    async def replace_keys(self, kid: str, secret: bytes) -> None:
+        """Remove all keys, and add one, made now."""
         ...

@@ -25,6 +25,7 @@ from .proposal import Proposal
 from .reader import Reader
 from .registration import Registration, deregister
 from .statistics import Statistics
+from .tables import Tables
 from .writer import MAX_RETRY
 
 logger = logging.getLogger("sse_trio")
@@ -54,6 +55,8 @@ class ClusterLedger:
         self._registration = registration
         self._new_name = new_name
         self._reader = Reader(context, lambda: self._registration.feed.identity)
+        self.tables = Tables(context, lambda: self._registration.feed.identity)
+        """The rows of `sse_trio.auth`."""
 
     @classmethod
     @contextlib.asynccontextmanager

@@ -13,6 +13,7 @@ import attrs
 import trio
 
 from ..proposals import Lost, Repeated, Result, Version, Versioned, Won
+from ..sessions import KeyRow, SessionRow, Wanted
 from .engine import (
     MAX_ENTRIES,
     Batch,
@@ -26,6 +27,7 @@ from .engine import (
     Told,
     Write,
 )
+from .memory_tables import MemoryTables
 
 
 @attrs.frozen
@@ -48,6 +50,7 @@ class Snapshot:
     answers: Mapping[str, Repeated] = attrs.field(repr=False)
     nodes: Mapping[str, Node]
     told: Mapping[tuple[str, int, str, str], tuple[float, Told]]
+    tables: MemoryTables
     committed: int
     highest: int
 
@@ -68,6 +71,7 @@ class MemoryDatabase:
         self._answers: dict[str, Repeated] = {}
         self._nodes: dict[str, Node] = {}
         self._told: dict[tuple[str, int, str, str], tuple[float, Told]] = {}
+        self.tables = MemoryTables()
         # The highest count of a room that was forgotten: virtual time may stand still meanwhile.
         self._highest = 0
 
@@ -79,6 +83,7 @@ class MemoryDatabase:
             self._answers.copy(),
             self._nodes.copy(),
             self._told.copy(),
+            self.tables.copy(),
             self.committed,
             self._highest,
         )
@@ -96,6 +101,7 @@ class MemoryDatabase:
         self._answers = dict(to.answers)
         self._nodes = dict(to.nodes)
         self._told = dict(to.told)
+        self.tables = to.tables.copy()
         self.committed = to.committed
         self._highest = to.highest
         if self.history is None:
@@ -144,6 +150,8 @@ class MemoryDatabase:
             won.append(write)
             versions[write.room] = self._swap(write, batch, now)
             epochs[write.room] = -1 if write.record is None else write.record.epoch
+            if write.sessions is not None:
+                self.tables.change(write.room, write.sessions)
         entry = Entry(batch.writer, batch.seq, epochs)
         written = Transaction(entry, won, versions, now)
         self._log[batch.writer, batch.seq] = written
@@ -316,3 +324,34 @@ class MemoryEngine:
         """See `Engine.trim`."""
         await trio.lowlevel.checkpoint()
         self.database.trim(before)
+
+    async def find_sessions(self, wanted: Wanted) -> tuple[Sequence[SessionRow], Identity]:
+        """See `Engine.find_sessions`."""
+        await trio.lowlevel.checkpoint()
+        return self.database.tables.find(wanted), self.database.identity
+
+    async def issuers(self) -> Collection[tuple[str, str]]:
+        """See `Engine.issuers`."""
+        await trio.lowlevel.checkpoint()
+        return self.database.tables.issuers()
+
+    async def see_sessions(self, contacts: Mapping[str, tuple[float, str]]) -> None:
+        """See `Engine.see_sessions`."""
+        await trio.lowlevel.checkpoint()
+        self.database.tables.see(contacts)
+
+    async def read_keys(self) -> tuple[Sequence[KeyRow], Identity]:
+        """See `Engine.read_keys`."""
+        await trio.lowlevel.checkpoint()
+        return self.database.tables.keys, self.database.identity
+
+    async def rotate_keys(self, kid: str, secret: bytes, *, newest: str | None, most: int) -> bool:
+        """See `Engine.rotate_keys`."""
+        await trio.lowlevel.checkpoint()
+        key = KeyRow(kid, secret, self.database.clock())
+        return self.database.tables.rotate(key, newest=newest, most=most)
+
+    async def replace_keys(self, kid: str, secret: bytes) -> None:
+        """See `Engine.replace_keys`."""
+        await trio.lowlevel.checkpoint()
+        self.database.tables.replace(KeyRow(kid, secret, self.database.clock()))

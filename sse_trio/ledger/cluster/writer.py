@@ -127,7 +127,7 @@ class Writer:
             logins += 0 if record is None else len(record.logins)
             if writes and logins > MAX_LOGINS:
                 break
-            writes.append(Write(room, swap.expected, record, swap.answer))
+            writes.append(Write(room, swap.expected, record, swap.answer, swap.sessions))
             queue = self._queue.pop(room)
             proposals.append(queue.pop(0))
             if queue:

@@ -31,6 +31,8 @@ from ..cluster.engine import (
 )
 from ..proposals import Lost, Repeated, Result, Version, Versioned, Won
 from ..rows import DAMAGE, from_answer, record_from_text, record_to_text, to_answer
+from ..sessions import KeyRow, SessionRow, Wanted
+from . import tables
 from .line import Connection, Line, connect, words
 from .schema import prepare
 from .settings import Settings
@@ -43,7 +45,9 @@ _TRIMMED = 10_000
 # Seconds for making the schema.
 _PREPARING = 60.0
 
-_COMMIT = "SELECT won, first, others, wall, identity FROM sse_trio.commit(%s, %s, %s, %s::json)"
+_COMMIT = (
+    "SELECT won, first, others, wall, identity FROM sse_trio.commit(%s, %s, %s, %s::json, %s::json)"
+)
 _ALONE = "SELECT NOT EXISTS (SELECT FROM sse_trio.nodes WHERE node <> %s)"
 _HINT: LiteralString = "SELECT pg_notify('sse_trio', {})"
 _REGISTER = "SELECT sse_trio.register(%s, %s, %s), sse_trio.identity(), sse_trio.wall()"
@@ -212,6 +216,36 @@ class PostgresEngine:
             row = await self._ask(self._reader, "SELECT sse_trio.trim(%s, %s)", before, _TRIMMED)
             more = row[0]
 
+    async def find_sessions(self, wanted: Wanted) -> tuple[Sequence[SessionRow], Identity]:
+        """See `Engine.find_sessions`."""
+        found, *identity = await self._ask(self._reader, *tables.find(wanted))
+        with _checked():
+            return tables.to_rows(found), _identity(identity[0])
+
+    async def issuers(self) -> Collection[tuple[str, str]]:
+        """See `Engine.issuers`."""
+        (found,) = await self._ask(self._reader, tables.ISSUERS)
+        return {(provider, app_type) for provider, app_type in found or ()}
+
+    async def see_sessions(self, contacts: Mapping[str, tuple[float, str]]) -> None:
+        """See `Engine.see_sessions`."""
+        await self._ask(self._reader, tables.SEE, *tables.columns(contacts))
+
+    async def read_keys(self) -> tuple[Sequence[KeyRow], Identity]:
+        """See `Engine.read_keys`."""
+        kids, secrets, created, identity = await self._ask(self._reader, tables.KEYS)
+        with _checked():
+            return tables.to_keys(kids, secrets, created), _identity(identity)
+
+    async def rotate_keys(self, kid: str, secret: bytes, *, newest: str | None, most: int) -> bool:
+        """See `Engine.rotate_keys`."""
+        row = await self._ask(self._writer, tables.ROTATE, kid, secret, newest, most)
+        return bool(row[0])
+
+    async def replace_keys(self, kid: str, secret: bytes) -> None:
+        """See `Engine.replace_keys`."""
+        await self._ask(self._writer, tables.REPLACE, kid, secret)
+
     async def _ask(self, line: Line, statement: LiteralString, *parameters: Any) -> Row:
         return await line.call(
             lambda connection: _first(connection, statement, *parameters), self._settings.patience
@@ -251,7 +285,8 @@ def _parameters(batch: Batch) -> Row:
         "ats": [at for _, at, _ in answers],
         "answers": [text for _, _, text in answers],
     }
-    return batch.writer, batch.seq, batch.renews, strict_json.dumps(columns)
+    changes = tables.changes(batch.writes)
+    return batch.writer, batch.seq, batch.renews, strict_json.dumps(columns), changes
 
 
 def _committed(batch: Batch, row: Row, is_alone: bool) -> Committed:

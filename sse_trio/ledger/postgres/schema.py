@@ -15,7 +15,7 @@ from .line import Connection
 logger = logging.getLogger("sse_trio")
 
 # Each brings a database from the version of its index to the next.
-MIGRATIONS: Sequence[str] = ("schema.sql",)
+MIGRATIONS: Sequence[str] = ("schema.sql", "sessions.sql")
 
 OLDEST_SERVER = 14
 

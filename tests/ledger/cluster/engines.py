@@ -13,7 +13,7 @@ from sse_trio.ledger.postgres.settings import Settings
 
 from ...postgres import Server
 
-TABLES = ("rooms", "log", "answers", "nodes", "told")
+TABLES = ("rooms", "log", "answers", "nodes", "told", "sessions", "keys")
 
 
 class Cluster(Protocol):

@@ -11,10 +11,11 @@ from hypothesis.strategies import SearchStrategy
 
 from sse_trio.ledger.cluster.engine import Batch, Engine, Expelled, Poll, Registered, Told, Write
 from sse_trio.ledger.proposals import Lost, Version, Won
+from sse_trio.ledger.sessions import OfRoom, SessionChanges
 
 from ...postgres import Server
 from .engines import MemoryCluster, in_postgres
-from .test_engines import answer, record
+from .test_engines import answer, record, session
 
 NODES, ROOMS, IDS = ("a", "b", "c"), ("u1", "u2", "ü", "u\\"), ("x", "y")
 NEVER, ALWAYS = 0.0, 1e12
@@ -23,7 +24,21 @@ nodes, rooms, ids = map(st.sampled_from, (NODES, ROOMS, IDS))
 # What a writer expects: what is true, what was, what another room has, or nothing.
 expected = st.sampled_from(("current", "current", "older", "other", "none"))
 records = st.none() | st.builds(record, st.integers(1, 3), st.sampled_from((1.0, 2.5, 9e5)))
-swaps = st.tuples(rooms, expected, records, st.none() | ids)
+sessions = st.sampled_from(("s1", "s2", "s3"))
+named = st.builds("{}{}".format, rooms, sessions)
+moments = st.sampled_from((1.0, 2.5, 3.0))
+changed = st.builds(
+    SessionChanges,
+    created=st.none()
+    | st.builds(session, sessions, epoch=st.integers(1, 3), created=moments, seen=moments),
+    ended=st.lists(sessions, max_size=2),
+    kept=st.lists(sessions, max_size=2),
+    epoch=st.integers(0, 4),
+    ended_below=st.integers(0, 4),
+    notified=moments,
+    latest=moments,
+)
+swaps = st.tuples(rooms, expected, records, st.none() | ids, st.none() | changed)
 batches = st.lists(swaps, max_size=4, unique_by=lambda swap: swap[0])
 told = st.lists(
     st.builds(
@@ -46,6 +61,7 @@ steps: SearchStrategy[tuple[Any, ...]] = (
     | st.tuples(st.just("deregister"), nodes)
     | st.tuples(st.just("overdue"), st.sampled_from((2.0, 3.0, ALWAYS)), st.integers(1, 3))
     | st.tuples(st.just("trim"), st.sampled_from((NEVER, 1000.5, ALWAYS)))
+    | st.tuples(st.just("see_sessions"), st.dictionaries(named, st.tuples(moments, ids)))
 )
 
 
@@ -84,8 +100,14 @@ class Both:
 
     async def commit(self, node: str, swaps: list[tuple[Any, ...]], renews: bool) -> None:
         writes = [
-            Write(room, self.expected(room, which), record, named and answer(named, room))
-            for room, which, record, named in swaps
+            Write(
+                room,
+                self.expected(room, which),
+                record,
+                named and answer(named, room),
+                changed and in_room(room, changed),
+            )
+            for room, which, record, named, changed in swaps
         ]
         last = self.last.get(node)
         batch = Batch(node, 1 if last is None else last.seq + 1, writes, renews)
@@ -107,6 +129,14 @@ class Both:
         if which == "older":
             known = known[:-1]
         return known[-1] if known and which != "none" else None
+
+
+def in_room(room: str, changes: SessionChanges) -> SessionChanges:
+    row = changes.created
+    # What one room's login is called, no other room's is.
+    own = row and attrs.evolve(row, id=f"{room}{row.id}", room=room)
+    ended, kept = ([f"{room}{one}" for one in ones] for ones in (changes.ended, changes.kept))
+    return attrs.evolve(changes, created=own, ended=ended, kept=kept)
 
 
 async def outcome(call: Callable[[Engine], Awaitable[Any]], engine: Engine) -> Any:
@@ -140,6 +170,9 @@ def test_they_are_alike(postgres: Server, taken: list[tuple[Any, ...]]) -> None:
             for room in ROOMS:
                 found, _ = await both.real.read([room])
                 assert found == (await both.model.read([room]))[0]
+                rows, _ = await both.real.find_sessions(OfRoom(room))
+                same_rows, _ = await both.model.find_sessions(OfRoom(room))
+                assert set(rows) == set(same_rows)
             await both.take("poll", {}, [1, 2], "a")
 
     trio.run(compare)

@@ -10,6 +10,16 @@ from sse_trio.core.logins import Login, Record, Termination
 from sse_trio.core.notify import Answer
 from sse_trio.ledger.cluster.engine import Batch, Committed, Engine, Expelled, Told, Write
 from sse_trio.ledger.proposals import Lost, Repeated, Result, Version, Versioned, Won
+from sse_trio.ledger.sessions import (
+    OfRoom,
+    OfUser,
+    Older,
+    Session,
+    SessionChanges,
+    SessionRow,
+    SignedByOthers,
+    Wanted,
+)
 
 from .engines import Cluster
 
@@ -441,3 +451,176 @@ async def test_the_longest_untouched_are_overdue_first(cluster: Cluster) -> None
     assert list(await a.engine.overdue(5, 1)) == ["b"]
     await a.write(Write("b", versions["b"], record(1, 9)))
     assert list(await a.engine.overdue(5, 9)) == ["d", "a"]
+
+
+# -- sessions of the authentication -----------------------------------------------------
+
+
+def session(id: str, room: str = "u1", **more: Any) -> SessionRow:
+    usual: dict[str, Any] = {
+        "user": "7",
+        "name": "Ada \\ é",
+        "provider": "Users",
+        "kind": "session",
+        "app_type": "web",
+        "epoch": 1,
+        "created": 10.0,
+        "seen": 10.0,
+        "kid": "k1",
+        "user_agent": "Firefox",
+        "address": "192.0.2.1",
+    }
+    return SessionRow(id=id, room=room, **usual | more)
+
+
+def changes(created: SessionRow | None = None, **more: Any) -> SessionChanges:
+    usual: dict[str, Any] = {
+        "kept": (),
+        "epoch": 1,
+        "ended_below": 0,
+        "notified": 0.0,
+        "latest": 1e9,
+    }
+    return SessionChanges(created=created, **usual | more)
+
+
+async def login(member: Member, row: SessionRow) -> Version:
+    """Make a room, and its only session with it."""
+    (result,) = await member.write(Write(row.room, None, record(), sessions=changes(row)))
+    return won(result)
+
+
+async def found(member: Member, wanted: Wanted) -> list[SessionRow]:
+    rows, _ = await member.engine.find_sessions(wanted)
+    return sorted(rows, key=lambda row: row.id)
+
+
+async def test_a_session_comes_and_goes_with_its_rooms_swap(cluster: Cluster) -> None:
+    a, b = await join(cluster, "a"), await join(cluster, "b")
+    version = await login(a, session("s1"))
+    assert await found(b, Session("s1")) == [session("s1")]
+    second = session("s2", epoch=2)
+    swap = changes(second, ended=["s1"], kept=["s2"])
+    await b.write(Write("u1", version, record(2), sessions=swap))
+    assert await found(a, OfRoom("u1")) == [second]
+
+
+async def test_what_has_not_won_changes_no_session(cluster: Cluster) -> None:
+    a = await join(cluster, "a")
+    version = await login(a, session("s1"))
+    wrong = attrs.evolve(version, count=1)
+    await a.write(
+        Write("u1", wrong, record(2), sessions=changes(session("s2"), ended=["s1"])),
+        Write("u2", None, record(), answer("x"), changes(session("s3", "u2"))),
+        Write("u3", None, record(), answer("x", "u3"), changes(session("s4", "u3"))),
+    )
+    assert await found(a, OfRoom("u1")) == [session("s1")]
+    assert await found(a, OfRoom("u2")) == [session("s3", "u2")]
+    assert await found(a, OfRoom("u3")) == []
+
+
+async def test_a_batch_that_is_written_again_changes_no_session_again(cluster: Cluster) -> None:
+    a, b = await join(cluster, "a"), await join(cluster, "b")
+    write = Write("u1", None, record(), sessions=changes(session("s1")))
+    version = won((await a.write(write))[0])
+    ends = changes(ended=["s1"])
+    await b.write(Write("u1", version, record(2), sessions=ends))
+    assert (await a.again(write)).results == [Won(version)]
+    assert await found(a, OfRoom("u1")) == []
+
+
+async def test_who_is_not_kept_and_of_too_old_an_epoch_goes(cluster: Cluster) -> None:
+    a = await join(cluster, "a")
+    rows = [
+        session("kept", epoch=1),
+        session("below", epoch=2),
+        session("level", epoch=3),
+        session("older", epoch=4, created=49.0),
+        session("level with the notify", epoch=3, created=50.0),
+        session("ahead", epoch=4, created=100.5),
+        session("ended", epoch=5, created=60.0),
+        session("elsewhere", "u2", epoch=1),
+    ]
+    version = await a.make("u1")
+    for row in rows:
+        if row.room == "u1":
+            version = won((await a.write(Write("u1", version, record(), sessions=changes(row))))[0])
+    await login(a, rows[-1])
+    ends = changes(
+        ended=["ended", "elsewhere"],
+        kept=["kept"],
+        epoch=3,
+        ended_below=3,
+        notified=50.0,
+        latest=100.0,
+    )
+    await a.write(Write("u1", version, record(3), sessions=ends))
+    left = ["kept", "level with the notify"]
+    assert [row.id for row in await found(a, OfRoom("u1"))] == left
+    assert [row.id for row in await found(a, OfRoom("u2"))] == ["elsewhere"]
+
+
+async def test_sessions_are_found_by_whatever_is_asked_of_them(cluster: Cluster) -> None:
+    a = await join(cluster, "a")
+    await a.engine.replace_keys("k1", b"1" * 32)
+    rows = [
+        session("s1", "u1", user="1", created=4000.0, seen=8000.0),
+        session("s2", "u2", user="1", created=4000.0, seen=8001.0, app_type="app"),
+        session("s3", "u3", user="2", created=3000.0, seen=9000.0, kid="k0"),
+        session("s4", "u4", user="1", created=1.0, seen=1.0, provider="Others"),
+        session("s5", "u5", user="2", created=1.0, seen=1.0, kind="persistent"),
+    ]
+    for row in rows:
+        await login(a, row)
+
+    async def ids(wanted: Wanted) -> list[str]:
+        return [row.id for row in await found(a, wanted)]
+
+    def older(**more: Any) -> Older:
+        usual = {"provider": "Users", "app_type": None, "kind": "session"}
+        return Older(**{**usual, "seen": 0.0, "created": 0.0, "most": 9, **more})
+
+    assert await ids(OfUser("Users", "1")) == ["s1", "s2"]
+    assert await ids(OfUser("Others", "1")) == ["s4"]
+    assert await ids(older(seen=8001.0)) == ["s1"]
+    assert await ids(older(seen=8001.5)) == ["s1", "s2"]
+    assert await ids(older(seen=8001.5, app_type="app")) == ["s2"]
+    assert await ids(older(created=3000.5)) == ["s3"]
+    assert await ids(older(created=3000.0)) == []
+    assert await ids(older(seen=2.0, kind="persistent")) == ["s5"]
+    assert len(await ids(older(seen=9000.0, most=1))) == 1
+    assert await ids(SignedByOthers(9)) == ["s3"]
+    assert await ids(SignedByOthers(0)) == []
+    issuers = {("Users", "web"), ("Users", "app"), ("Others", "web")}
+    assert set(await a.engine.issuers()) == issuers
+
+
+async def test_a_contact_is_noted_if_it_is_later(cluster: Cluster) -> None:
+    a = await join(cluster, "a")
+    await login(a, session("s1", "u1"))
+    await login(a, session("s2", "u2"))
+    await a.engine.see_sessions({"s1": (20.0, "k2"), "s2": (9.0, "k2"), "s3": (20.0, "k2")})
+    assert await found(a, Session("s1")) == [session("s1", "u1", seen=20.0, kid="k2")]
+    assert await found(a, Session("s2")) == [session("s2", "u2")]
+    assert await found(a, Session("s3")) == []
+
+
+async def test_keys_come_one_after_the_other(cluster: Cluster) -> None:
+    a, b = await join(cluster, "a"), await join(cluster, "b")
+
+    async def kids() -> list[str]:
+        return [key.kid for key in (await a.engine.read_keys())[0]]
+
+    assert await kids() == []
+    assert not await a.engine.rotate_keys("k1", b"1" * 32, newest="k0", most=2)
+    assert await a.engine.rotate_keys("k1", b"1" * 32, newest=None, most=2)
+    assert not await b.engine.rotate_keys("k2", b"2" * 32, newest=None, most=2)
+    assert await b.engine.rotate_keys("k2", b"2" * 32, newest="k1", most=2)
+    assert not await a.engine.rotate_keys("k3", b"3" * 32, newest="k1", most=2)
+    keys, _ = await b.engine.read_keys()
+    assert [(key.kid, key.secret) for key in keys] == [("k2", b"2" * 32), ("k1", b"1" * 32)]
+    assert keys[0].created > keys[1].created
+    assert await a.engine.rotate_keys("k3", b"3" * 32, newest="k2", most=2)
+    assert await kids() == ["k3", "k2"]
+    await b.engine.replace_keys("k4", b"4" * 32)
+    assert await kids() == ["k4"]

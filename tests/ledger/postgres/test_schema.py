@@ -1,9 +1,11 @@
 """Which databases are taken, what is made of them, and what is said of one that is not."""
 
+import json
 import logging
 import re
 import subprocess
 import sys
+from importlib import resources
 from urllib.parse import quote
 
 import pytest
@@ -14,8 +16,12 @@ from sse_trio.ledger.postgres import open_engine
 from sse_trio.ledger.postgres.engine import PostgresEngine
 from sse_trio.ledger.postgres.schema import MIGRATIONS
 from sse_trio.ledger.postgres.settings import Settings
+from sse_trio.ledger.rows import record_to_text
+from sse_trio.ledger.sessions import OfRoom
 
 from ...postgres import PASSWORD, Server
+from ..cluster.test_engines import Member, login, record, session
+from ..cluster.test_engines import found as found_sessions
 
 NEWEST = len(MIGRATIONS)
 
@@ -58,6 +64,35 @@ async def test_a_newer_schema_is_used_if_it_allows_it_and_else_refused(
         connection.execute("DELETE FROM sse_trio.cluster")
         with pytest.raises(LedgerError, match="damaged"):
             await opens(url)
+
+
+async def test_a_database_of_version_1_is_brought_up_to_date(
+    postgres: Server, database: str
+) -> None:
+    """What it has is kept, and a node that knows only version 1 goes on beside the others."""
+    schema = resources.files("sse_trio.ledger.postgres").joinpath("schema.sql").read_text()
+    with postgres.connect(database) as connection:
+        connection.execute("CREATE SCHEMA sse_trio")
+        connection.execute(schema.encode())
+        connection.execute("INSERT INTO sse_trio.cluster (schema, min_version) VALUES (1, 1)")
+        connection.execute("SELECT sse_trio.register('old', '', '')")
+        write = {"rooms": ["u1"], "counts": [None], "writers": [None], "seqs": [None]}
+        write |= {"records": [record_to_text(record())], "epochs": [1], "touched": [5.0]}
+        write |= {"ids": [None], "ats": [None], "answers": [None]}
+        as_version_1 = "SELECT won FROM sse_trio.commit('old', %s, false, %s::json)"
+        connection.execute(as_version_1, (1, json.dumps(write)))
+        async with PostgresEngine.open(postgres.url(database)) as engine:
+            found, _ = await engine.read(["u1"])
+            assert found["u1"].record == record()
+            await engine.register("new", address="", software="")
+            new = Member(engine, "new")
+            await login(new, session("s2", "u2"))
+            assert await found_sessions(new, OfRoom("u2")) == [session("s2", "u2")]
+            write["rooms"] = ["u3"]
+            row = connection.execute(as_version_1, (2, json.dumps(write))).fetchone()
+            assert row == (["u3"],)
+        rows = connection.execute("SELECT schema, min_version FROM sse_trio.cluster").fetchall()
+        assert rows == [(NEWEST, 1)]
 
 
 async def test_who_may_not_make_a_schema_is_told_so_and_may_use_one(
