@@ -18,12 +18,14 @@ from ..core.notify import MAX_END
 from ..core.tokens import MAX_EPOCH
 from ..hub.limited_log import LimitedLog
 from ..hub.member import Outcome
+from ..ledger import SharedLedger
 from . import cookies
 from .browsers import Browser, Step
 from .cookies import Claims, User
 from .records import Records, Rooms
-from .sessions import Sessions, store_in
 from .settings import Kind, Settings
+from .shared import SharedSessions
+from .stores import Store, store_in
 from .verdict import (
     ASK_STORE,
     Anonymous,
@@ -68,7 +70,7 @@ class Authority:
     def __init__(
         self,
         rooms: Rooms,
-        store: Sessions,
+        store: Store,
         settings: Settings,
         *,
         room: Callable[[User], str | int],
@@ -87,18 +89,21 @@ class Authority:
         settings: Settings | None = None,
         *,
         room: Callable[[User], str | int] = lambda user: user.id,
-        store: Sessions | None = None,
+        store: Store | None = None,
         wall: Callable[[], float] = time.time,
     ) -> "Authority":
         """Take up the stored keys, or make the first one.
 
         `room` names a user's room; an integer is its decimal string. Without a `store` the
         sessions are kept where those of the hub's first authority are; without one there, too,
-        as the hub's ledger is, in its file or in memory. `wall` is Unix time in seconds.
+        as the hub's ledger is, in its file, in its database or in memory. `wall` is Unix time in
+        seconds; with several nodes it is the database's.
 
         Raises:
             LedgerError: the store cannot be read, or not be written.
         """
+        if isinstance(hub.ledger, SharedLedger):
+            wall = hub.ledger.wall
         # Before anything is waited for, so that those that are opened at once share it.
         hub.store = hub.store or store or store_in(hub.ledger)
         store = store or hub.store
@@ -147,6 +152,8 @@ class Authority:
                 nobody is logged in.
         """
         headers = list(headers)
+        if not self._records.keyring.is_current:
+            await self._records.keyring.update()
         now = self._records.wall()
         # These sign it, even if there are new ones before it is done.
         keys = self._records.keyring.keys
@@ -179,6 +186,9 @@ class Authority:
             address=_printable(address, MAX_ADDRESS),
         )
 
+        # Where nodes share the store, it is kept by the swap that names it.
+        row = self.store.row(session) if isinstance(self.store, SharedSessions) else None
+
         def create(epoch: int) -> None:
             nonlocal claims
             # Not before the notify that it comes with: what is older is judged as such.
@@ -207,6 +217,7 @@ class Authority:
                 detail=detail,
                 end=end,
                 on_decision=create,
+                row=row,
             )
             await self._records.end_elsewhere(user, room, claims.issued)
             for known in left:
@@ -223,7 +234,8 @@ class Authority:
         self._abandon(self.room(logged_in.claims.user), logged_in.claims.session)
 
     def _abandon(self, room: str, session: str) -> None:
-        if session in self._rooms.view(room).sessions:
+        # With several nodes, its decision may still be on its way.
+        if self._records.is_shared or session in self._rooms.view(room).sessions:
             self._rooms.abandon(room, session)
 
     async def authenticate(
@@ -236,8 +248,12 @@ class Authority:
         Raises:
             LedgerError: the store cannot be read.
         """
-        now = self._records.wall()
-        claims = recognise(method, headers, settings=self.settings, keys=self._records.keyring.keys)
+        now, keyring = self._records.wall(), self._records.keyring
+        if not keyring.is_current:
+            await keyring.update()
+        claims = recognise(method, headers, settings=self.settings, keys=keyring.keys)
+        if claims == Anonymous(Reason.OTHER_KEYS) and await keyring.look_again():
+            claims = recognise(method, headers, settings=self.settings, keys=keyring.keys)
         if isinstance(claims, Anonymous):
             return claims
         browser = self._browser(claims.session)
@@ -250,6 +266,8 @@ class Authority:
     async def _judge(
         self, claims: Claims, browser: Browser, now: float, *, activity: bool
     ) -> Authenticated | Anonymous:
+        if self._records.is_shared:
+            await self._rooms.read(self.room(claims.user))
         stands = self._records.stands(claims)
         verdict = judge(claims, stands=stands, settings=self.settings, now=now)
         if verdict is not ASK_STORE:
@@ -263,7 +281,7 @@ class Authority:
         # Much may have happened meanwhile, and memory knows it.
         verdict = judge(
             claims,
-            stands=self._records.stands(claims),
+            stands=await self._records.settled(claims, query.known),
             store=query.known,
             settings=self.settings,
             now=query.asked,
@@ -324,7 +342,8 @@ class Authority:
 
     def ticket(self, identity: Authenticated) -> str | None:
         """Sign what this login's pages join with; None if the hub has no authkey."""
-        return self._rooms.ticket(self.room(identity.user), identity.session)
+        room, epoch = self.room(identity.user), identity.claims.epoch
+        return self._rooms.ticket(room, identity.session, epoch=epoch)
 
     async def logout(self, identity: Authenticated) -> Outcome | None:
         """End all of a user's sessions; None if this one has ended, and so ended nobody.
@@ -387,6 +406,8 @@ class Authority:
         """
         room = self.room(user)
         found = await self._records.of_user(user)
+        if self._records.is_shared:
+            await self._rooms.read(room)
         return [known for known in found if known.room == room and self._records.is_alive(known)]
 
     async def rotate_keys(self) -> None:

@@ -3,9 +3,11 @@
 A new key signs only once it is durable, or a crash would end the logins that it has signed.
 """
 
+import abc
 import logging
 import secrets
 from collections.abc import Callable
+from typing import Generic, TypeVar
 
 import attrs
 import trio
@@ -13,7 +15,7 @@ import trio
 from ..errors import LedgerError
 from ..ledger.checks import KEY_BYTES
 from .keys import Key, Keys
-from .sessions import Sessions
+from .sessions import AnySessions, Sessions
 
 # Seconds that new keys may take to be durable.
 KEYS_SECONDS = 5.0
@@ -21,12 +23,27 @@ KEYS_SECONDS = 5.0
 logger = logging.getLogger("sse_trio")
 
 
+S = TypeVar("S", bound=AnySessions)
+
+
 @attrs.frozen(eq=False)
-class Keyring:
+class Keyring(abc.ABC, Generic[S]):
     """The keys of one store; `wall` is Unix time in seconds."""
 
-    store: Sessions
+    store: S
     wall: Callable[[], float]
+
+    @property
+    def is_current(self) -> bool:
+        """Whether what is known of the keys is new enough to judge by."""
+        return True
+
+    async def update(self) -> None:
+        """See that it is."""
+
+    async def look_again(self) -> bool:
+        """Whether there may be more keys than were known until now."""
+        return False
 
     @property
     def keys(self) -> Keys:
@@ -34,12 +51,54 @@ class Keyring:
         assert self.store.keys is not None
         return self.store.keys
 
+    @abc.abstractmethod
     async def load(self) -> None:
         """Take up the stored keys, or make the first one.
 
         Raises:
             LedgerError: the store cannot be read, or not be written.
         """
+
+    @abc.abstractmethod
+    async def rotate(self) -> None:
+        """Make a new key, which signs soon; what the others have signed stays valid.
+
+        Raises:
+            LedgerError: the key could not be made durable, as far as is known.
+        """
+
+    @abc.abstractmethod
+    async def replace(self) -> None:
+        """Use a new key, and no other: what the old keys have signed is void.
+
+        Raises:
+            LedgerError: the key could not be made durable, as far as is known.
+        """
+
+    async def rotate_if_due(self, interval: float) -> None:
+        """Rotate if the newest key is `interval` seconds old; the next call retries a failure.
+
+        A key that is that far ahead was made when the clock was wrong, and is replaced too.
+        """
+        if abs(self.wall() - self.keys.newest.created) < interval:
+            return
+        try:
+            await self.rotate()
+        except LedgerError as error:
+            logger.error("the keys of logins could not be rotated: %s", error)  # noqa: TRY400
+        else:
+            logger.info("the keys of logins have been rotated")
+
+    def new_key(self) -> Key:
+        """Make a key that nobody has yet."""
+        return Key(secrets.token_hex(8), secrets.token_bytes(KEY_BYTES), self.wall())
+
+
+class OwnKeyring(Keyring[Sessions]):
+    """The keys of a store that one process writes."""
+
+    async def load(self) -> None:
+        """Take up the stored keys, or make the first one."""
         if self.store.keys is None:
             stored = await self.store.load_keys()
             # Another authority may have made one meanwhile.
@@ -56,26 +115,12 @@ class Keyring:
         """
         while True:
             before = self.keys
-            after = before.rotated(self._new_key())
+            after = before.rotated(self.new_key())
             await self._keep(after)
             # If the keys have changed meanwhile, the new ones lack this key: try again.
             if self.store.keys is before:
                 self.store.keys = after
                 return
-
-    async def rotate_if_due(self, interval: float) -> None:
-        """Rotate if the newest key is `interval` seconds old; the next call retries a failure.
-
-        A key that is that far ahead was made when the clock was wrong, and is replaced too.
-        """
-        if abs(self.wall() - self.keys.signing.created) < interval:
-            return
-        try:
-            await self.rotate()
-        except LedgerError as error:
-            logger.error("the keys of logins could not be rotated: %s", error)  # noqa: TRY400
-        else:
-            logger.info("the keys of logins have been rotated")
 
     async def replace(self) -> None:
         """Use a new key at once, and no other: what the old keys have signed is void.
@@ -83,7 +128,7 @@ class Keyring:
         Raises:
             LedgerError: the key could not be made durable; it is in use all the same.
         """
-        self.store.keys = Keys((self._new_key(),))
+        self.store.keys = Keys((self.new_key(),))
         await self._keep(self.store.keys)
 
     async def _keep(self, keys: Keys) -> None:
@@ -93,6 +138,3 @@ class Keyring:
                 await commit.durable()
         except trio.TooSlowError:
             raise LedgerError("the ledger takes too long") from None
-
-    def _new_key(self) -> Key:
-        return Key(secrets.token_hex(8), secrets.token_bytes(KEY_BYTES), self.wall())

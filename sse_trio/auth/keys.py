@@ -27,6 +27,8 @@ class Keys:
     """The newest first; never empty."""
 
     keys: tuple[Key, ...] = attrs.field()
+    coming: tuple[Key, ...] = ()
+    """Newer ones, which verify already, and do not sign yet: other nodes may not have them."""
 
     @keys.validator
     def _check(self, _: object, keys: tuple[Key, ...]) -> None:
@@ -38,10 +40,15 @@ class Keys:
         """The key that signs."""
         return self.keys[0]
 
+    @property
+    def newest(self) -> Key:
+        """The key that signs last of all."""
+        return (*self.coming, *self.keys)[0]
+
     @cached_property
     def verifying(self) -> Mapping[str, bytes]:
         """The secrets of all keys, by `kid`."""
-        return {key.kid: key.secret for key in self.keys}
+        return {key.kid: key.secret for key in (*self.coming, *self.keys)}
 
     def rotated(self, key: Key) -> "Keys":
         """Return these keys with a new one that signs from now on.

@@ -21,11 +21,13 @@ from ..hub.decisions import Follower
 from ..hub.limited_log import LimitedLog
 from ..hub.member import Outcome
 from ..hub.recognition import View
-from ..ledger import Ledger
+from ..ledger import Ledger, SharedLedger
+from ..ledger.sessions import SessionRow
 from .cookies import Claims, User, checked
 from .keyring import Keyring
-from .sessions import Sessions
 from .settings import Kind, Settings
+from .shared import SharedSessions
+from .stores import Store, keyring_of
 from .verdict import Issuer, Session
 
 
@@ -45,11 +47,23 @@ class Rooms(Protocol):
         """Take up a login that the store has proved; False if it has ended."""
         ...
 
+    async def take_up(self, room: str, session: str, *, epoch: int, issued: float) -> bool:
+        """Do as `recall`, and return when it is decided."""
+        ...
+
+    def knows(self, room: str) -> bool:
+        """Whether memory has all that there is of a room, and it is true at this moment."""
+        ...
+
+    async def read(self, *rooms: str) -> None:
+        """Return in a step in which these rooms are known."""
+        ...
+
     def view(self, room: str) -> View:
         """Return who stands in a room."""
         ...
 
-    def ticket(self, room: str, session: str) -> str | None:
+    def ticket(self, room: str, session: str, *, epoch: int) -> str | None:
         """Sign what the pages of a login join with; None without a key."""
         ...
 
@@ -59,7 +73,7 @@ class Rooms(Protocol):
         ...
 
     store: Any
-    """The `Sessions` of the authority that was opened first; None before."""
+    """The store of the authority that was opened first; None before."""
 
     @property
     def followers(self) -> Sequence[Follower]:
@@ -79,6 +93,7 @@ class Rooms(Protocol):
         detail: dict[str, Any] | None = ...,
         end: Collection[str] = ...,
         on_decision: Callable[[int], object] | None = ...,
+        row: SessionRow | None = ...,
     ) -> Outcome:
         """Carry out that `sender` has logged in."""
         ...
@@ -114,7 +129,7 @@ class Records:
     """
 
     rooms: Rooms
-    store: Sessions
+    store: Store
     settings: Settings
     _room: Callable[[User], str | int]
     wall: Callable[[], float]
@@ -124,11 +139,17 @@ class Records:
     """The issuers that the store had when it was first swept: only these can lack an authority."""
     _since: float = attrs.field(default=math.inf, init=False)
     """When that was, in Unix seconds."""
-    keyring: Keyring = attrs.field(init=False)
+    keyring: Keyring[Any] = attrs.field(init=False)
+    is_shared: bool = attrs.field(init=False)
+    """Whether other nodes decide about these sessions too."""
 
     @keyring.default
-    def _the_stores(self) -> Keyring:
-        return Keyring(self.store, self.wall)
+    def _the_stores(self) -> Keyring[Any]:
+        return keyring_of(self.store, self.wall)
+
+    @is_shared.default
+    def _as_the_rooms(self) -> bool:
+        return isinstance(self.rooms.ledger, SharedLedger)
 
     def room(self, user: User) -> str:
         """Name a user's room.
@@ -172,7 +193,35 @@ class Records:
             if self._has_lapsed(known):
                 await self._end_lapsed(known)
             elif self._may_stand(known) and self._is_somebodys(known.issuer):
-                self.rooms.recall(room, known.id, epoch=known.epoch, issued=known.created)
+                epoch, issued = known.epoch, known.created
+                if self.is_shared:
+                    await self.rooms.take_up(room, known.id, epoch=epoch, issued=issued)
+                else:
+                    self.rooms.recall(room, known.id, epoch=epoch, issued=issued)
+
+    async def settled(self, claims: Claims, known: Session | None) -> bool | None:
+        """Return whether a login stands, as far as its room knows: after the store has said this.
+
+        Where several nodes share the store, what it has said may be no longer so. Then the room
+        has to know the login, or takes it up: what would have ended it has changed the room, and
+        a room is not forgotten again as soon as it was changed.
+
+        Raises:
+            LedgerError: that cannot be known for the moment.
+        """
+        room = self.room(claims.user)
+        while self.is_shared:
+            await self.rooms.read(room)
+            if (stands := self.stands(claims)) is not None:
+                return stands
+            if known is None or (known.room, known.epoch) != (room, claims.epoch):
+                return None
+            if known.id in self.rooms.view(room).logins:
+                return None
+            epoch, issued = known.epoch, known.created
+            if not await self.rooms.take_up(room, known.id, epoch=epoch, issued=issued):
+                return False
+        return self.stands(claims)
 
     async def end_elsewhere(self, user: User, room: str, before: float) -> None:
         """End a user's older sessions of other rooms: where rooms are named by what can change.
@@ -194,6 +243,22 @@ class Records:
             if self.stands(claims) is False:
                 scope.cancel()
         self.store.revoke_superseded(room, self.rooms.view(room))
+
+    @property
+    def watched(self) -> Collection[str]:
+        """Rooms in which something runs only as long as a login stands."""
+        return self._scopes.keys()
+
+    async def refresh(self) -> None:
+        """Exchange with other nodes what is to be exchanged."""
+        if isinstance(self.store, SharedSessions):
+            await self.store.refresh()
+        # Something may have been begun when its room was not known any more.
+        if unknown := [room for room in self._scopes if not self.rooms.knows(room)]:
+            with contextlib.suppress(LedgerError):
+                await self.rooms.read(*unknown)
+                for room in unknown:
+                    self.decided(room, ())
 
     @contextlib.contextmanager
     def while_standing(self, claims: Claims) -> Iterator[trio.CancelScope]:

@@ -18,7 +18,7 @@ from ..core.logins import epoch_of
 from ..core.tokens import LEEWAY
 from ..errors import LedgerError
 from ..hub.recognition import View
-from ..ledger import Commit, Ledger, SqliteLedger
+from ..ledger import Commit, SqliteLedger
 from ..ledger.checks import KEY, SESSION, check_session
 from ..ledger.proposals import DONE
 from .browsers import Browsers
@@ -33,10 +33,11 @@ K = TypeVar("K", bound=Hashable)
 SOME = 1000
 
 
-class Sessions(Protocol):
-    """The store. Times are Unix seconds; users are named by their provider and their id.
+class AnySessions(Protocol):
+    """A store, whoever else may write it.
 
-    Authorities of one application, of several providers or app types, share one.
+    Times are Unix seconds; users are named by their provider and their id. Authorities of one
+    application, of several providers or app types, share one.
     """
 
     keys: Keys | None
@@ -113,6 +114,10 @@ class Sessions(Protocol):
         """
         ...
 
+
+class Sessions(AnySessions, Protocol):
+    """A store that one process writes."""
+
     async def load_keys(self) -> Keys | None:
         """Return the keys; None if there are none yet.
 
@@ -173,12 +178,12 @@ class MemorySessions:
     async def of_user(self, provider: str, user: str) -> list[Session]:
         """Return a user's sessions, the newest first."""
         await trio.lowlevel.checkpoint()
-        return _newest_first(self._all(self._users.get((provider, user), ())))
+        return newest_first(self._all(self._users.get((provider, user), ())))
 
     async def of_room(self, room: str) -> list[Session]:
         """Return a room's sessions, the newest first."""
         await trio.lowlevel.checkpoint()
-        return _newest_first(self._all(self._rooms.get(room, ())))
+        return newest_first(self._all(self._rooms.get(room, ())))
 
     async def older(
         self, provider: str, app_type: str | None, kind: Kind, *, seen: float, created: float
@@ -289,11 +294,11 @@ class SqliteSessions:
 
     async def of_user(self, provider: str, user: str) -> list[Session]:
         """Return a user's sessions, the newest first."""
-        return _newest_first(await self._query("WHERE provider = ? AND user = ?", provider, user))
+        return newest_first(await self._query("WHERE provider = ? AND user = ?", provider, user))
 
     async def of_room(self, room: str) -> list[Session]:
         """Return a room's sessions, the newest first."""
-        return _newest_first(await self._query("WHERE room = ?", room))
+        return newest_first(await self._query("WHERE room = ?", room))
 
     async def older(
         self, provider: str, app_type: str | None, kind: Kind, *, seen: float, created: float
@@ -347,12 +352,8 @@ class SqliteSessions:
         return self._ledger.change("keys", _DROP_KEYS, kids, last=True)
 
 
-def store_in(ledger: Ledger) -> Sessions:
-    """Return a store that lasts as long as what this ledger keeps."""
-    return SqliteSessions(ledger) if isinstance(ledger, SqliteLedger) else MemorySessions()
-
-
-def _newest_first(sessions: Iterable[Session]) -> list[Session]:
+def newest_first(sessions: Iterable[Session]) -> list[Session]:
+    """Return sessions in the order in which they are listed."""
     return sorted(sessions, key=lambda session: (session.created, session.id), reverse=True)
 
 

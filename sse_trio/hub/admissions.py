@@ -8,6 +8,7 @@ together.
 import trio
 
 from ..core.messages import CloseCode
+from ..core.tickets import Ticket
 from ..errors import LedgerError
 from ..ledger.proposals import Lost
 from .cache import RETRY, Cache
@@ -48,6 +49,20 @@ class Admissions:
             # None are left, unless this was cancelled, or has failed.
             self._turn_away(waiting)
             del self._waiting[room]
+
+    async def take_up(self, login: Ticket) -> bool:
+        """Admit a login without a member; return whether its room knows by now that it stands.
+
+        Raises:
+            LedgerError: that cannot be known for the moment.
+        """
+        while True:
+            await self._cache.read_unknown([login.room])
+            stands, proposal = self._membership.recall(login)
+            if proposal is None:
+                return stands
+            if isinstance(result := await proposal.decision(), Lost):
+                self._cache.lose(login.room, result.current)
 
     async def _admit_all(self, room: str, waiting: list[Member]) -> None:
         """Admit those that wait, until nobody does."""

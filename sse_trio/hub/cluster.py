@@ -6,7 +6,7 @@ missed, nobody here may claim to have joined: the members are put on hold, until
 read anew.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import islice
 
@@ -18,6 +18,7 @@ from ..errors import LedgerError
 from ..ledger import Changes
 from ..ledger.proposals import Lost
 from .cache import RETRY, Cache
+from .decisions import Follower, SharedFollower
 from .holding import Holding
 from .member import Ending, Outcome, Spawn
 from .membership import Membership
@@ -28,6 +29,9 @@ AT_ONCE = 1000
 
 # Seconds over which members are closed that have been on hold for too long.
 CLOSING = 30.0
+
+# Seconds between two exchanges of the followers with other nodes.
+REFRESH = 0.5
 
 
 class Cluster:
@@ -40,6 +44,8 @@ class Cluster:
         holding: Holding,
         spawn: Spawn,
         config: Callable[[], Config],
+        followers: Sequence[Follower],
+        failed: Callable[[str, Exception], object],
     ) -> None:
         self._membership = membership
         self._recognition = membership.recognition
@@ -47,6 +53,8 @@ class Cluster:
         self._holding = holding
         self._spawn = spawn
         self._config = config
+        self._followers = followers
+        self._failed = failed
         # Whether every member is to be measured anew before it is told that it has joined.
         self._is_stale = False
 
@@ -55,6 +63,7 @@ class Cluster:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._follow)
             nursery.start_soon(self._keep_hold)
+            nursery.start_soon(self._refresh)
 
     # -- what others have decided -------------------------------------------------------
 
@@ -70,10 +79,11 @@ class Cluster:
         told: dict[tuple[str, int, str], Outcome] = {}
         changed = {room for entry in changes.entries for room in entry.rooms}
         self._cache.note_changed(changed)
-        joined = [room for room in changed if room in self._membership.rooms]
-        for room in changed.difference(joined):
+        watched = self._watched()
+        needed = [room for room in changed if room in self._membership.rooms or room in watched]
+        for room in changed.difference(needed):
             self._cache.drop(room)
-        for rooms in _slices(joined):
+        for rooms in _slices(needed):
             for ending in await self._catch_up(rooms):
                 room, epoch = ending.outcome.room, ending.outcome.epoch
                 # A release leaves the epoch as it was.
@@ -92,6 +102,9 @@ class Cluster:
             else:
                 break
         endings = [ending for room in rooms for ending in self._membership.catch_up(room)]
+        for follower in self._shared_followers():
+            for room in rooms:
+                follower.decided(room, ())
         for ending in endings:
             await in_slices(ending.telling)
             ending.outcome.told.set()
@@ -128,7 +141,7 @@ class Cluster:
             if not self._is_stale:
                 return
             self._is_stale = False
-            for rooms in _slices(self._membership.rooms.names()):
+            for rooms in _slices({*self._membership.rooms.names(), *self._watched()}):
                 await self._catch_up(rooms)
             if self._cache.asserted:
                 self._spawn(self._assert_again)
@@ -160,7 +173,9 @@ class Cluster:
                     await self._cache.read([room])
                 draft = self._recognition.draft(room)
                 note = partial(self._note_asserted, room)
-                proposal = self._recognition.propose(room, draft, note)
+                ended = draft.logins.keys() - draft.standing_sessions()
+                changes = self._recognition.changes(draft, ended)
+                proposal = self._recognition.propose(room, draft, note, sessions=changes)
                 result = await proposal.decision()
             except LedgerError:
                 await trio.sleep(RETRY)
@@ -171,6 +186,25 @@ class Cluster:
     def _note_asserted(self, room: str, _: Standing) -> None:
         self._cache.asserted.pop(room, None)
         self._membership.counters.reasserts += 1
+
+    # -- the followers ------------------------------------------------------------------
+
+    def _watched(self) -> set[str]:
+        return {room for follower in self._shared_followers() for room in follower.watched}
+
+    def _shared_followers(self) -> list[SharedFollower]:
+        return [each for each in self._followers if isinstance(each, SharedFollower)]
+
+    async def _refresh(self) -> None:
+        """Have the followers exchange with other nodes what they have to, again and again."""
+        while True:
+            await trio.sleep(REFRESH)
+            for follower in self._shared_followers():
+                try:
+                    await follower.refresh()
+                except Exception as error:  # noqa: BLE001
+                    # The other followers are refreshed all the same.
+                    self._failed("refreshing the records of a follower", error)
 
 
 def _slices(rooms: Iterable[str]) -> Iterator[list[str]]:

@@ -8,7 +8,7 @@ and the ledger's commit.
 import contextlib
 from collections.abc import Callable, Collection, Iterator
 from functools import partial
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import attrs
 import trio
@@ -19,6 +19,7 @@ from ..core.standing import Standing
 from ..errors import Conflict, Draining, LedgerError, LimitReached, LoginEnded
 from ..ledger import Proposal
 from ..ledger.proposals import DONE, NOWHERE, LocalProposal, Repeated, Won
+from ..ledger.sessions import SessionRow
 from .audit import IN_PROCESS, Audit
 from .drafts import Draft
 from .idempotency import Answers
@@ -48,6 +49,8 @@ class Accepted:
     by: Release | None = None
     """Carried out instead, if the session that it names does not stand."""
     on_decision: OnDecision | None = None
+    row: SessionRow | None = None
+    """Of the sender, where nodes share such rows: it is made in the same transaction."""
     outcome: Outcome | None = None
     """None until it is decided."""
     is_repeated: bool = False
@@ -79,6 +82,23 @@ class Follower(Protocol):
 
     async def sweep(self) -> object:
         """Forget what is too old; called now and then in the hub's own task.
+
+        What it raises is logged.
+        """
+        ...
+
+
+@runtime_checkable
+class SharedFollower(Follower, Protocol):
+    """A follower whose records other nodes have too."""
+
+    @property
+    def watched(self) -> Collection[str]:
+        """Rooms of which it is told, too, when another node has changed them."""
+        ...
+
+    async def refresh(self) -> object:
+        """Exchange with the other nodes what is to be exchanged; called again and again.
 
         What it raises is logged.
         """
@@ -127,14 +147,15 @@ class Decisions:
         *,
         by: Release | None = None,
         on_decision: OnDecision | None = None,
+        row: SessionRow | None = None,
         caller: str = IN_PROCESS,
     ) -> Outcome:
         """Carry out what has been checked. Raises as `Hub.notify` and `Hub.release` do.
 
-        If the session of `by` does not stand, `by` is carried out instead. `caller` is who has
-        asked, for the audit log.
+        If the session of `by` does not stand, `by` is carried out instead. `row` is the sender's,
+        where nodes share such rows. `caller` is who has asked, for the audit log.
         """
-        return await self.finish(Accepted(wanted, caller, by, on_decision))
+        return await self.finish(Accepted(wanted, caller, by, on_decision, row))
 
     def accept_at_once(self, wanted: Notify | Release, caller: str) -> Accepted | None:
         """Begin what has been checked, in this step, if it need not wait and is not refused.
@@ -241,14 +262,19 @@ class Decisions:
         If that does not decide it, a task of the hub sees to it.
         """
         accepted = Accepted(wanted, caller)
-        self._propose(accepted)
-        if accepted.proposal.decided is None:
-            self._spawn(self._see_through, accepted)
+        if self._recognition.knows(wanted.room):
+            self._propose(accepted)
+        if not accepted.is_proposed or accepted.proposal.decided is None:
+            # A hub that has ended takes no more tasks, and decides nothing any more.
+            with contextlib.suppress(RuntimeError):
+                self._spawn(self._see_through, accepted)
         return accepted
 
     async def _see_through(self, accepted: Accepted) -> None:
         nobody_is_told = contextlib.suppress(Conflict, LimitReached, LedgerError)
         with nobody_is_told, self.within_ledger_timeout():
+            if not accepted.is_proposed:
+                await self._propose_when_known(accepted)
             await self._decided(accepted)
 
     def _propose(self, accepted: Accepted) -> None:
@@ -272,8 +298,9 @@ class Decisions:
             draft = self._membership.draft(wanted)
             answer = self._answers.of(draft)
             decided = partial(self._carry_out, accepted, draft, answer)
+            sessions = self._recognition.changes(draft.standing, draft.ended, accepted.row)
             accepted.proposal = self._recognition.propose(
-                wanted.room, draft.standing, decided, answer
+                wanted.room, draft.standing, decided, answer, sessions
             )
         accepted.is_proposed = True
         if accepted.outcome is not None and accepted.proposal.done:
@@ -300,9 +327,8 @@ class Decisions:
         self._audit.decided(wanted, outcome, accepted.caller)
         if self.followers:
             # Sessions that the room does not know too: a follower may know them.
-            named = (wanted.session,) if isinstance(wanted, Release) else wanted.end
             stand = draft.standing.standing_sessions()
-            self.tell_followers(wanted.room, {*outcome.ended, *named} - stand)
+            self.tell_followers(wanted.room, {*outcome.ended, *draft.ended} - stand)
         if answer is not None:
             self._answers.put(answer, ending)
         return outcome

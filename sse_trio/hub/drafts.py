@@ -45,6 +45,12 @@ class Draft:
             return _AllBut(self.decision.ended)
         return self.standing.standing_sessions()
 
+    @property
+    def ended(self) -> set[str]:
+        """The sessions that have ended by it; also named ones that the room does not know."""
+        named = (self.wanted.session,) if isinstance(self.wanted, Release) else self.wanted.end
+        return {*self.decision.ended, *named} - self.standing.standing_sessions()
+
 
 def draft(
     wanted: Notify | Release, standing: Standing, present: Collection[str], config: Config

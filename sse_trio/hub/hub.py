@@ -31,6 +31,7 @@ from ..core.tickets import Ticket
 from ..core.verdict import Verdict
 from ..errors import LedgerError, LocalProtocolError
 from ..ledger import Ledger, SharedLedger
+from ..ledger.sessions import SessionRow
 from ..roster import Roster
 from .admissions import Admissions
 from .audit import IN_PROCESS, Audit, LoginByTicket, Sink
@@ -104,13 +105,6 @@ class Hub:
         self.store: Any = None
         """The store of `sse_trio.auth`, which all its authorities share. The hub only keeps it."""
         self._answers = Answers(self.recognition, clock=self.clock, wall=wall)
-        self._admissions: Admissions | None = None
-        self._cluster: Cluster | None = None
-        if cache := self.recognition.cache:
-            self._admissions = Admissions(self.membership, cache, self.timers)
-            self._cluster = Cluster(
-                self.membership, cache, self.holding, spawn, lambda: self.config
-            )
         self.decisions = Decisions(
             config,
             self.membership,
@@ -121,6 +115,19 @@ class Hub:
             clock=self.clock,
             draining=self.draining,
         )
+        self._admissions: Admissions | None = None
+        self._cluster: Cluster | None = None
+        if cache := self.recognition.cache:
+            self._admissions = Admissions(self.membership, cache, self.timers)
+            self._cluster = Cluster(
+                self.membership,
+                cache,
+                self.holding,
+                spawn,
+                lambda: self.config,
+                self.decisions.followers,
+                self.limited_log.failed,
+            )
 
     @property
     def ledger(self) -> Ledger:
@@ -145,6 +152,7 @@ class Hub:
         at_limit: AtLimit | None = None,
         about: dict[str, Any] | None = None,
         on_decision: OnDecision | None = None,
+        row: SessionRow | None = None,
     ) -> Outcome:
         """End every session of `room` but the sender's; return once that is durable.
 
@@ -159,7 +167,8 @@ class Hub:
         `about` is what a person knows this login by, for :meth:`sessions`.
 
         `on_decision` is called with the epoch in the step that decides: what it notes in the
-        ledger is committed with it. It must neither await nor raise.
+        ledger is committed with it. It must neither await nor raise. Where several nodes share the
+        ledger, `row` is committed with it, with the epoch and the time of the decision.
 
         Raises:
             LocalProtocolError: a value is outside the protocol's limits.
@@ -183,7 +192,7 @@ class Hub:
                 about=about,
             )
             wanted.check_limit(self.config)
-        return await self.decisions.accept(wanted, on_decision=on_decision)
+        return await self.decisions.accept(wanted, on_decision=on_decision, row=row)
 
     async def release(
         self,
@@ -266,7 +275,30 @@ class Hub:
         Raises:
             LocalProtocolError: a value is outside the protocol's limits.
         """
-        return self.membership.recall(_login(room, session, epoch, issued))
+        return self.membership.recall(_login(room, session, epoch, issued))[0]
+
+    async def take_up(
+        self, room: str | int, session: str | int, *, epoch: int, issued: float
+    ) -> bool:
+        """Do as :meth:`recall`, and return when the ledger has decided it.
+
+        Raises:
+            LocalProtocolError: a value is outside the protocol's limits.
+            LedgerError: it cannot be known for the moment.
+        """
+        login = _login(room, session, epoch, issued)
+        await trio.lowlevel.checkpoint()
+        if self._admissions is None:
+            return self.membership.recall(login)[0]
+        with self.decisions.within_ledger_timeout():
+            return await self._admissions.take_up(login)
+
+    def knows(self, room: str) -> bool:
+        """Whether memory has all that there is of a room, and may be relied on at this moment.
+
+        One process always does.
+        """
+        return self.recognition.knows(room)
 
     async def read(self, *rooms: str | int) -> None:
         """Read rooms that this node does not know, where several nodes share the ledger.
@@ -349,8 +381,13 @@ class Hub:
         """
         self.decisions.followers.append(follower)
 
-    def ticket(self, room: str | int, session: str | int) -> str | None:
+    def ticket(
+        self, room: str | int, session: str | int, *, epoch: int | None = None
+    ) -> str | None:
         """Sign a ticket for the login of `session`; None without an authkey.
+
+        The `epoch` of that login, if the caller's own records prove it, is used where this node
+        does not know the room at this moment.
 
         A session that the room has not seen, or that has only joined, counts as logged in now,
         and holds a place from now on. The ticket of a superseded session is signed too; a join
@@ -361,6 +398,8 @@ class Hub:
         """
         with _callers_mistakes():
             room, session = name(room, "room"), name(session, "session")
+        if epoch is not None and not self.knows(room):
+            return self.recognition.mint_now(Ticket(room, session, epoch))
         if self.recognition.mark_named(room, session):
             epoch = self.view(room).epoch
             self.audit.began_by_ticket(LoginByTicket(room, session, epoch), IN_PROCESS)

@@ -33,7 +33,7 @@ from .drafts import Draft, draft
 from .letters import Letter
 from .member import Ending, Member, Outcome, Peer, State, Unmeasured
 from .places import Places
-from .recognition import Recognition
+from .recognition import Decided, Recognition
 from .statistics import Counters, Statistics
 from .timers import SLICE, HasDeadline, Timers
 
@@ -382,7 +382,8 @@ class Membership:
                 news.append((member, login if draft.admit(member.session, login) else None))
         if not news:
             return None
-        return self.recognition.propose(room, draft, partial(self._admit_news, room, news, before))
+        admitted = partial(self._admit_news, room, news, before)
+        return self._propose_lift(room, draft, admitted, before)
 
     def _admit_news(
         self,
@@ -475,26 +476,37 @@ class Membership:
         else:
             self._measured.pop(room, None)
 
-    def recall(self, ticket: Ticket) -> bool:
-        """Admit a login that its ticket proves, without a member; False if it has ended."""
+    def recall(self, ticket: Ticket) -> tuple[bool, Proposal | None]:
+        """Admit a login that its ticket proves, without a member; False if it has ended.
+
+        If the room did not know it, return what has to be decided for that, too.
+        """
         draft = self.recognition.draft(ticket.room)
         login = draft.login(ticket.session, ticket)
         if draft.superseded(login):
-            return False
-        self._admit(draft, ticket.room, ticket.session, login, None)
-        return True
+            return False, None
+        return True, self._admit(draft, ticket.room, ticket.session, login, None)
 
     def _admit(
         self, draft: Standing, room: str, session: str, login: Login, address: str | None
-    ) -> None:
+    ) -> Proposal | None:
         """Admit a login that stands: the room knows it from now on."""
         before = draft.standing_sessions() if login.epoch > draft.epoch else None
-        if draft.admit(session, login):
-            admitted = partial(self._note_admitted, room, session, login, address, before)
-            self.recognition.propose(room, draft, admitted)
-        else:
+        if not draft.admit(session, login):
             self.recognition.touch(room)
             self.recognition.see(room, session)
+            return None
+        admitted = partial(self._note_admitted, room, session, login, address, before)
+        return self._propose_lift(room, draft, admitted, before)
+
+    def _propose_lift(
+        self, room: str, draft: Standing, admitted: Decided, before: set[str] | None
+    ) -> Proposal:
+        """Propose an admission; if it lifts the room, others of those that stood `before` end."""
+        changes = None
+        if before is not None:
+            changes = self.recognition.changes(draft, before - draft.standing_sessions())
+        return self.recognition.propose(room, draft, admitted, sessions=changes)
 
     def _note_admitted(
         self,

@@ -7,7 +7,7 @@ what the ledger has, in the order in which it was proposed, was always true at s
 
 import math
 import os
-from collections.abc import Callable, Container, Generator, Iterable
+from collections.abc import Callable, Collection, Container, Generator, Iterable
 from functools import partial
 
 import attrs
@@ -23,6 +23,7 @@ from ..core.verdict import UNKNOWN, Verdict, verdict_of
 from ..errors import RemoteProtocolError
 from ..ledger import Ledger, Proposal, SharedLedger, Swap
 from ..ledger.proposals import Version
+from ..ledger.sessions import SessionChanges, SessionRow
 from ..roster import Roster
 from .cache import Cache
 from .member import Outcome
@@ -121,15 +122,26 @@ class Recognition:
         return self._standings.draft(room, self._wall())
 
     def propose(
-        self, room: str, draft: Standing, decided: Decided, answer: Answer | None = None
+        self,
+        room: str,
+        draft: Standing,
+        decided: Decided,
+        answer: Answer | None = None,
+        sessions: SessionChanges | None = None,
     ) -> Proposal:
-        """Propose a draft, and `answer` with it.
+        """Propose a draft, and `answer` with it, and what it does to rows of `sessions`.
 
         As soon as the ledger has decided for it, it is the room's standing, and `decided` is
         called: where one process decides, before this returns.
         """
         won = partial(self._won, room, draft, decided)
-        return self.ledger.propose(Swap(room, draft, draft.version, answer, won))
+        return self.ledger.propose(Swap(room, draft, draft.version, answer, won, sessions))
+
+    def changes(
+        self, draft: Standing, ended: Collection[str], created: SessionRow | None = None
+    ) -> SessionChanges | None:
+        """Return what a draft does to rows of sessions, where nodes share them: some have ended."""
+        return None if self.cache is None else SessionChanges.of(draft, ended, created)
 
     def _keep(self, room: str, draft: Standing, version: Version | None) -> None:
         draft.version = version
@@ -224,6 +236,10 @@ class Recognition:
         claims = claims_of(login, now=now, lifetime=self._lifetime, jti=os.urandom(12).hex())
         ticket, token = self._tickets.sign(claims), self._tokens.sign(claims)
         return (ticket, token) if ticket and token else (None, None)
+
+    def mint_now(self, login: Ticket) -> str | None:
+        """Sign a login's ticket as of now; None without a key."""
+        return self.mint(login, self._wall())[0]
 
     def mark_named(self, room: str, session: str) -> bool:
         """Count a session as named, before a ticket is signed for it; False if nothing changes.

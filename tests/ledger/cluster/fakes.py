@@ -23,6 +23,7 @@ from sse_trio.ledger.cluster.engine import (
 from sse_trio.ledger.cluster.ledger import ClusterLedger
 from sse_trio.ledger.cluster.memory import MemoryDatabase, MemoryEngine
 from sse_trio.ledger.proposals import Swap, Version, Versioned
+from sse_trio.ledger.sessions import Wanted
 
 T = TypeVar("T")
 
@@ -109,9 +110,29 @@ class Faulty(MemoryEngine):
     async def trim(self, before: float) -> None:
         await self._call("trim", before, super().trim(before))
 
+    async def find_sessions(self, wanted: Wanted) -> Any:
+        return await self._call("find_sessions", wanted, super().find_sessions(wanted))
+
+    async def issuers(self) -> Collection[tuple[str, str]]:
+        return await self._call("issuers", None, super().issuers())
+
+    async def see_sessions(self, contacts: Mapping[str, tuple[float, str]]) -> None:
+        await self._call("see_sessions", contacts, super().see_sessions(contacts))
+
+    async def read_keys(self) -> Any:
+        return await self._call("read_keys", None, super().read_keys())
+
+    async def rotate_keys(self, kid: str, secret: bytes, *, newest: str | None, most: int) -> bool:
+        call = super().rotate_keys(kid, secret, newest=newest, most=most)
+        return await self._call("rotate_keys", newest, call)
+
+    async def replace_keys(self, kid: str, secret: bytes) -> None:
+        await self._call("replace_keys", kid, super().replace_keys(kid, secret))
+
 
 ALL = {"register", "commit", "poll", "anchored", "hinted", "report", "read", "expel"} | {
-    *("set_draining", "deregister", "overdue", "trim")
+    *("set_draining", "deregister", "overdue", "trim", "find_sessions", "issuers", "see_sessions"),
+    *("read_keys", "rotate_keys", "replace_keys"),
 }
 
 
