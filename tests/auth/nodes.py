@@ -21,10 +21,9 @@ OPTIONS: dict[str, Any] = {"https": False}
 
 
 @attrs.define(eq=False)
-class App:
-    """An application's server: a node, and an authority on it."""
+class Site:
+    """What browsers ask of an application's server."""
 
-    node: Node
     authority: Authority
 
     async def login(self, user: User = ADA, **options: Any) -> LoggedIn:
@@ -52,12 +51,19 @@ class App:
         return found
 
 
+@attrs.define(eq=False)
+class App(Site):
+    """An application's server: an authority, and the node that it is on."""
+
+    node: Node
+
+
 async def start(world: World, engine: Any = None, *, config: Any = None, **options: Any) -> App:
     """Start one more node, with an authority."""
     node = await (
         world.start(**config or {}) if engine is None else world.start_over(engine, **config or {})
     )
-    return App(node, await Authority.open(node.hub, Settings(**OPTIONS | options)))
+    return App(await Authority.open(node.hub, Settings(**OPTIONS | options)), node)
 
 
 async def forget(app: App, room: str = ADA.id) -> None:
