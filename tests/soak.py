@@ -28,39 +28,28 @@ tried: the kernel outlives a kill, and keeps what was written and not synced.
 """
 
 import argparse
-import contextlib
 import json
-import os
 import random
-import re
-import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import attrs
-import h11
 import trio
-from wsproto.connection import Connection, ConnectionType
 from wsproto.events import TextMessage
 
-from .support import HANDSHAKE, RawWebSocket, Response, read_response
+from . import cluster_soak
+from .nodes import HOST, LOST, PATIENCE, ask, serving, shake_hands, write_config
+from .support import RawWebSocket, Response
 from .worlds import Fate, Join, Last, Notify, Release, Request, World, Worlds
 
-HOST = "127.0.0.1"
-KEY = "the key of the soak"
-
-# Seconds: for anything that a server which lives has to do; of traffic before a kill; and of
-# a notify's way from its first byte to its answer, with an fsync in the middle.
-PATIENCE = 10.0
+# Seconds: of traffic before a kill; and of a notify's way from its first byte to its answer, with
+# an fsync in the middle.
 TRAFFIC = 0.3
 ANSWER = 0.006
-
-# What a connection ends with when its server is killed.
-LOST = (OSError, trio.BrokenResourceError, h11.RemoteProtocolError)
 
 
 @attrs.frozen(kw_only=True)
@@ -184,66 +173,7 @@ class Life:
 
     async def post(self, target: str, members: dict[str, Any]) -> Response | None:
         """POST as an application server does; None if there is no answer."""
-        http = h11.Connection(h11.CLIENT)
-        body = json.dumps({"key": KEY, **members}).encode()
-        fields = {
-            "Host": HOST,
-            "Content-Type": "application/json",
-            "Content-Length": str(len(body)),
-        }
-        head = h11.Request(method="POST", target=target, headers=list(fields.items()))
-        sent = http.send(head) + http.send(h11.Data(data=body)) + http.send(h11.EndOfMessage())
-        with contextlib.suppress(*LOST), trio.move_on_after(PATIENCE):
-            async with await trio.open_tcp_stream(HOST, self.port) as stream:
-                await stream.send_all(sent)
-                self.request_sent()
-                return await read_response(stream, http)
-        return None
-
-
-@contextlib.asynccontextmanager
-async def serving(directory: Path) -> AsyncIterator[tuple[trio.Process, int]]:
-    """Run `sse-trio serve` in `directory`; its errors go where this process's go."""
-    command = [sys.executable, "-m", "sse_trio", "serve", "--config", "config.json"]
-    process = await trio.lowlevel.open_process(
-        [*command, "--log-level", "error"],
-        stdout=subprocess.PIPE,
-        cwd=directory,
-        env={name: value for name, value in os.environ.items() if not name.startswith("SSE_TRIO_")},
-    )
-    assert process.stdout is not None
-    try:
-        with trio.fail_after(PATIENCE):
-            port = await printed_port(process.stdout)
-        yield process, port
-    finally:
-        with trio.CancelScope(shield=True):
-            process.kill()
-            await process.wait()
-            await process.stdout.aclose()
-
-
-async def printed_port(output: trio.abc.ReceiveStream) -> int:
-    """Wait until the server says where it listens."""
-    said = b""
-    async for data in output:
-        said += data
-        if found := re.search(rb"listening on http://127\.0\.0\.1:(\d+) ", said):
-            return int(found[1])
-    raise RuntimeError("the server did not start")
-
-
-async def shake_hands(stream: trio.SocketStream) -> RawWebSocket:
-    """Open a WebSocket on a connection."""
-    await stream.send_all(HANDSHAKE)
-    head = b""
-    while not head.endswith(b"\r\n\r\n"):
-        data = await stream.receive_some()
-        if not data:
-            raise trio.BrokenResourceError("the server hung up")
-        head += bytes(data)
-    assert head.startswith(b"HTTP/1.1 101 "), head
-    return RawWebSocket(stream, Connection(ConnectionType.CLIENT))
+        return await ask(self.port, "POST", target, members, sent=self.request_sent)
 
 
 async def hear(websocket: RawWebSocket) -> dict[str, Any] | None:
@@ -535,15 +465,13 @@ class Soak:
         self._rng = random.Random(options.seed)
         self._rooms: list[Room] = []
         self._laid_aside: list[Room] = []
-        config = {
-            "port": 0,
-            "authkey": KEY,
-            "ledger": options.ledger,
-            "max_sessions": options.max_sessions,
+        write_config(
+            directory,
+            ledger=options.ledger,
+            max_sessions=options.max_sessions,
             # Of a forgotten session nothing would be known.
-            "max_remembered_sessions": options.max_sessions + options.clients,
-        }
-        (directory / "config.json").write_text(json.dumps(config))
+            max_remembered_sessions=options.max_sessions + options.clients,
+        )
 
     async def run(self) -> Tally:
         """Do all of it; `deadline` seconds are a violation."""
@@ -615,12 +543,21 @@ class Soak:
 def main() -> int:
     """Run from the command line; return the exit status, 1 after a violation."""
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description="Kill -9, and see.")
+    parser.add_argument("--nodes", type=int, default=1, help="above 1, they share a PostgreSQL")
     default = Options(seed=random.randrange(10**6))
     for attribute in attrs.fields(Options):
         name, value = attribute.name, getattr(default, attribute.name)
         option = f"--{name.replace('_', '-')}"
         parser.add_argument(option, type=type(value), default=value, help=f"default: {value}")
-    options = Options(**vars(parser.parse_args()))
+    arguments = vars(parser.parse_args())
+    nodes = arguments.pop("nodes")
+    options = Options(**arguments)
+    if nodes > 1:
+        cluster = cluster_soak.Options(
+            nodes=nodes,
+            **{n: arguments[n] for n in ("kills", "seed", "rooms", "deadline")},
+        )
+        return cluster_soak.main(cluster)
     with tempfile.TemporaryDirectory(prefix="sse-trio-soak-") as directory:
         tally = trio.run(Soak(options, Path(directory), print).run)
     return 1 if tally.violations else 0
