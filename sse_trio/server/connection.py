@@ -13,7 +13,6 @@ from ..core.heads import Heads, begins_request, without_empty_lines
 from ..core.notify import Notify, Release
 from ..core.problems import Problem
 from ..core.questions import Check, Sessions, Verify
-from ..errors import LedgerError
 from ..hub.decisions import Accepted
 from ..hub.timers import HasDeadline
 from . import routes
@@ -21,7 +20,7 @@ from .addresses import client_address
 from .conversation import start_conversation
 from .exchange import READ, Exchange
 from .replies import Reply, usual_answer
-from .routes.announcements import announced, announced_after, undurable
+from .routes.announcements import announce, announced
 from .routes.checks import CHECKS_AT_ONCE
 from .routes.reading import Question, unread
 from .server import Server
@@ -208,7 +207,7 @@ class Connection(HasDeadline):
             self._hand_to_task(data)
         elif wanted.wait or accepted.finished is None:
             self._leave()
-            self._server.parking.spawn(self._answer_later, accepted, data)
+            self._server.parking.spawn(self._answer_later, accepted)
         else:
             self._reply(announced(self._hub, accepted.finished))
 
@@ -227,18 +226,14 @@ class Connection(HasDeadline):
             return data
         return data[sent:] if sent < len(data) else b""
 
-    async def _answer_later(self, accepted: Accepted, data: bytes) -> None:
+    async def _answer_later(self, accepted: Accepted) -> None:
         """Answer when the notify is durable, everybody is told, and the caller's `wait` is over."""
         try:
-            outcome = await self._hub.decisions.finish(accepted)
-            answer = await announced_after(self._hub, outcome, accepted.wanted.wait)
-        except LedgerError:
-            self._exchange(data, answer=undurable(self._hub))
+            answer = await announce(self._hub, accepted)
         except BaseException:
             self.transport.close()
             raise
-        else:
-            await self._finish(usual_answer(answer, close=self._hub.draining.is_set()))
+        await self._finish(usual_answer(answer, close=self._hub.draining.is_set()))
 
     async def _finish(self, answer: bytes) -> None:
         """Send the answer, and be parked again."""

@@ -19,6 +19,7 @@ from ..core.notify import Notify, Release
 from ..core.problems import Problem
 from ..core.questions import Check, Sessions, Verify
 from ..core.requests import Page, Wanted
+from ..hub.decisions import Accepted
 from . import routes
 from .addresses import client_address
 from .conversation import start_conversation
@@ -232,7 +233,7 @@ class Exchange:
                 self._count_loading(outcome)
                 return problems.DRAINING if self._hub.draining.is_set() else problems.LOADING
             case Notify() | Release():
-                return await announce(self._hub, outcome, self._address)
+                return await announce(self._hub, Accepted(outcome, self._address))
             case Check() | Sessions() | Verify():
                 if problem := await read(self._hub, outcome):
                     return problem

@@ -60,6 +60,17 @@ async def test_a_login_at_one_node_ends_those_at_another(start_node: Start) -> N
     assert (await ask(b, "GET", "/readyz")).status == 200
 
 
+async def test_a_repetition_at_another_node_hears_that_its_login_has_ended(
+    start_node: Start,
+) -> None:
+    a, b = await start_node(), await start_node()
+    assert (await post_notify(a, room="u1", sender="old", id="1")).status == 200
+    # From here on this node knows the room, and so does not wait before it proposes.
+    assert (await post_notify(b, room="u1", sender="new", id="2")).status == 200
+    answer = await post_notify(b, room="u1", sender="old", id="1")
+    assert (answer.status, answer.json["type"]) == (409, "urn:sse-trio:problem:login-ended")
+
+
 async def terminated(tab: ClientMember) -> Terminate:
     """Wait until a page is told to log out; it is told nothing else."""
     event = await anext(tab)

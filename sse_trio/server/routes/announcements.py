@@ -1,10 +1,10 @@
 """The answers to notifies and releases."""
 
 from ...core import problems
-from ...core.notify import Notify, Release
 from ...core.problems import Problem
 from ...core.questions import Sessions
 from ...errors import Conflict, Draining, LedgerError, LimitReached
+from ...hub.decisions import Accepted
 from ...hub.hub import Hub
 from ...hub.member import Outcome
 from ...strict_json import dumps, dumps_texts
@@ -12,10 +12,10 @@ from ..replies import JSON, Reply
 from .reading import read
 
 
-async def announce(hub: Hub, wanted: Notify | Release, address: str) -> Reply | Problem:
-    """Carry out a notify or release that `address` has sent; return the answer when it is due."""
+async def announce(hub: Hub, accepted: Accepted) -> Reply | Problem:
+    """Carry a notify or release through; return the answer when it is due."""
     try:
-        outcome = await hub.decisions.accept(wanted, caller=address)
+        outcome = await hub.decisions.finish(accepted)
     except Draining:
         return problems.DRAINING
     except Conflict as other:
@@ -23,22 +23,12 @@ async def announce(hub: Hub, wanted: Notify | Release, address: str) -> Reply | 
     except LimitReached as full:
         return problems.limit_reached(full)
     except LedgerError:
-        return undurable(hub)
-    return await announced_after(hub, outcome, wanted.wait)
-
-
-async def announced_after(hub: Hub, outcome: Outcome, wait: float) -> Reply | Problem:
-    """Return the answer when everybody has acknowledged, or `wait` seconds are over."""
-    if wait:
+        # Why, the ledger has logged itself, once.
+        hub.limited_log.error("a notify or release could not be made durable")
+        return problems.UNDURABLE
+    if wait := accepted.wanted.wait:
         await outcome.acknowledged(wait)
     return await read(hub, Sessions(outcome.room)) or announced(hub, outcome)
-
-
-def undurable(hub: Hub) -> Problem:
-    """Say that a notify or release could not be made durable."""
-    # Why, the ledger has logged itself, once.
-    hub.limited_log.error("a notify or release could not be made durable")
-    return problems.UNDURABLE
 
 
 def announced(hub: Hub, outcome: Outcome) -> Reply:
