@@ -22,9 +22,7 @@ async def test_a_server_that_forgets_is_found_out(tmp_path: Path) -> None:
     assert tally.violations
 
 
-async def test_what_one_node_answered_outlives_kills_on_all(
-    tmp_path: Path, programs: Path
-) -> None:
+async def test_what_one_node_answered_outlives_kills_on_all(tmp_path: Path, programs: Path) -> None:
     options = cluster_soak.Options(kills=4, seed=3, rooms=3, notifies=20, deadline=120)
     with running(programs) as database:
         tally = await cluster_soak.Soak(options, tmp_path, print).run(database)

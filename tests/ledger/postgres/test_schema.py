@@ -81,7 +81,7 @@ async def test_a_database_of_version_1_is_brought_up_to_date(
         write |= {"ids": [None], "ats": [None], "answers": [None]}
         as_version_1 = "SELECT won FROM sse_trio.commit('old', %s, false, %s::json)"
         connection.execute(as_version_1, (1, json.dumps(write)))
-        async with PostgresEngine.open(postgres.url(database)) as engine:
+        async with PostgresEngine.open(Settings(postgres.url(database))) as engine:
             found, _ = await engine.read(["u1"])
             assert found["u1"].record == record()
             await engine.register("new", address="", software="")
