@@ -24,16 +24,15 @@ def run(options: argparse.Namespace) -> int:
     urls = [_url(each) for each in (options.source, options.target)]
     progress = _show if sys.stderr.isatty() else _show_nothing
     try:
-        with opened(urls[0], is_target=False) as source:
-            with opened(urls[1], is_target=True) as target:
-                copied = copy(source, target, progress)
-            left_out = source.left_out()
+        with (
+            opened(urls[0], is_target=False) as source,
+            opened(urls[1], is_target=True) as target,
+        ):
+            copied = copy(source, target, progress)
     finally:
         progress("", 0)
     shown = terminal.printable(" to ".join(map(without_secrets, urls)))
     print(f"copied {_counted(copied)} from {shown}")
-    if left_out:
-        print(f"sse-trio: not copied: {_counted(left_out)}", file=sys.stderr)
     return DONE
 
 

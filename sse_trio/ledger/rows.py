@@ -13,7 +13,7 @@ import attrs
 from .. import strict_json
 from ..core.logins import RELEASED, Login, Record, Termination
 from ..core.notify import LAST_JOINED, Answer
-from .checks import a_name, a_number, a_whole, an_object
+from .checks import a_name, a_number, a_whole, an_object, check_key, check_session
 
 # Raised while something is read that no server can have written.
 DAMAGE = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
@@ -87,6 +87,18 @@ def record_from_text(text: str) -> Record:
         found["forgotten"],
         found["limit"],
     )
+
+
+def to_session(*columns: Any) -> tuple[Any, ...]:
+    """Check the columns of a session, as `checks.SESSION` names them."""
+    check_session(*columns)
+    return columns
+
+
+def to_key(*columns: Any) -> tuple[Any, ...]:
+    """Check the columns of a key, as `checks.KEY` names them."""
+    check_key(*columns)
+    return columns
 
 
 def _from_logins(record: Record) -> dict[str, tuple[Any, ...]]:

@@ -138,6 +138,27 @@ async def test_a_forgotten_room_does_not_bring_back_who_has_ended(
     assert world.database.snapshot().rooms == {}
 
 
+@pytest.mark.parametrize("joins", [True, False])
+async def test_a_proof_that_lifts_a_room_ends_whoever_is_older(
+    autojump_clock: MockClock, world: World, joins: bool
+) -> None:
+    """The room had lost its memory, and so its epochs."""
+    a, b = await start(world), await start(world)
+    login = await a.login()
+    hub = b.node.hub
+    assert not hub.knows(ADA.id)
+    if joins:
+        tab = b.node.come(ticket=hub.ticket(ADA.id, "newer", epoch=5))
+        await trio.sleep(1)
+        assert tab.is_joined
+    else:
+        assert await hub.take_up(ADA.id, "newer", epoch=5, issued=b.node.ledger.wall())
+        await trio.sleep(1)
+    assert rows(world.database) == {}
+    for app in (a, b):
+        assert not await app.says_yes(login)
+
+
 # -- what goes on when it ends --------------------------------------------------------------
 
 

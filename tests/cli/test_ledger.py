@@ -3,7 +3,6 @@
 import os
 import pty
 import secrets
-import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
@@ -48,21 +47,11 @@ def test_there_and_back(
     database = f"postgresql://app@127.0.0.1:{postgres.port}/{name}"
     monkeypatch.setenv("PGPASSWORD", PASSWORD)
     assert main(["ledger", "copy", "sqlite:///a.db", f"{database}?sslmode=disable"]) == 0
-    said = f"copied 2 rooms, 1 answers from sqlite:///a.db to {database}?***\n"
+    said = f"copied 2 rooms, 1 answers, 0 sessions, 0 keys from sqlite:///a.db to {database}?***\n"
     assert capsys.readouterr() == (said, "")
     assert main(["ledger", "copy", database, "sqlite:///b.db"]) == 0
-    said = f"copied 2 rooms, 1 answers from {database} to sqlite:///b.db\n"
+    said = f"copied 2 rooms, 1 answers, 0 sessions, 0 keys from {database} to sqlite:///b.db\n"
     assert capsys.readouterr() == (said, "")
-
-
-def test_what_is_not_copied_is_told(make: Make, capsys: pytest.CaptureFixture[str]) -> None:
-    make()
-    with sqlite3.connect("a.db") as db:
-        db.execute("INSERT INTO keys VALUES ('k1', ?, 1.0)", (bytes(32),))
-    assert main(["ledger", "copy", "sqlite:///a.db", "sqlite:///b.db"]) == 0
-    out, err = capsys.readouterr()
-    assert out == "copied 2 rooms, 1 answers from sqlite:///a.db to sqlite:///b.db\n"
-    assert err == "sse-trio: not copied: 1 keys\n"
 
 
 def test_what_is_refused(make: Make, told: Told) -> None:

@@ -5,14 +5,22 @@ A lock on the table of nodes keeps them from registering, and from renewing, unt
 
 import contextlib
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any, LiteralString
 
 import attrs
 
 from ...errors import LedgerError
 from ..copying import BATCH, Contents
-from ..rows import DAMAGE, from_answer, record_from_text, record_to_text, to_answer
+from ..rows import (
+    DAMAGE,
+    from_answer,
+    record_from_text,
+    record_to_text,
+    to_answer,
+    to_key,
+    to_session,
+)
 from .direct import connected
 from .line import Connection
 from .nodes import registered
@@ -29,6 +37,7 @@ _PATIENCE = "SET LOCAL idle_in_transaction_session_timeout = 0"
 
 _IS_EMPTY = """
     SELECT NOT EXISTS (SELECT FROM sse_trio.rooms) AND NOT EXISTS (SELECT FROM sse_trio.answers)
+        AND NOT EXISTS (SELECT FROM sse_trio.sessions) AND NOT EXISTS (SELECT FROM sse_trio.keys)
 """
 
 
@@ -65,6 +74,11 @@ def _from_answer(origin: _Origin, row: Any) -> tuple[Any, ...]:
     return (*from_answer(row), origin.writer, origin.seq)
 
 
+_SESSION: LiteralString = (
+    'id, "user", name, provider, room, kind, app_type, epoch, created, seen, kid, user_agent, '
+    "address"
+)
+
 _KINDS = {
     "rooms": _Kind(
         "SELECT room, record FROM sse_trio.rooms",
@@ -77,6 +91,18 @@ _KINDS = {
         to_answer,
         "COPY sse_trio.answers (id, at, answer, writer, seq) FROM STDIN",
         _from_answer,
+    ),
+    "sessions": _Kind(
+        "SELECT " + _SESSION + " FROM sse_trio.sessions",  # noqa: S608
+        to_session,
+        "COPY sse_trio.sessions (" + _SESSION + ") FROM STDIN",
+        lambda _, row: row,
+    ),
+    "keys": _Kind(
+        "SELECT kid, secret, created FROM sse_trio.keys",
+        to_key,
+        "COPY sse_trio.keys (kid, secret, created) FROM STDIN",
+        lambda _, row: row,
     ),
 }
 
@@ -133,10 +159,6 @@ class DatabaseStore:
             with self._connection.cursor() as cursor, cursor.copy(shape.copy) as copy:
                 for row in rows:
                     copy.write_row(shape.from_row(origin, row))
-
-    def left_out(self) -> Mapping[str, int]:
-        """See `Store.left_out`."""
-        return {}
 
 
 def _refuse_nodes(connection: Connection) -> None:

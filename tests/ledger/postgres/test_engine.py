@@ -12,10 +12,20 @@ from sse_trio.ledger.cluster.engine import Batch, EngineError, Expelled, Told, W
 from sse_trio.ledger.postgres.engine import PostgresEngine
 from sse_trio.ledger.postgres.settings import Settings
 from sse_trio.ledger.proposals import Won
+from sse_trio.ledger.sessions import OfRoom
 
 from ...postgres import Server
 from ..cluster.engines import PostgresCluster, in_postgres
-from ..cluster.test_engines import Member, answer, join, record
+from ..cluster.test_engines import (
+    Member,
+    answer,
+    changes,
+    found,
+    join,
+    record,
+    session,
+    won,
+)
 from .proxy import proxied
 
 DATABASE = "engine"
@@ -322,3 +332,36 @@ async def test_one_node_trims_at_a_time_and_the_other_does_not_wait(
         assert count(cluster.server, "SELECT count(*) FROM sse_trio.answers") == 1
     await a.engine.trim(1e12)
     assert count(cluster.server, "SELECT count(*) FROM sse_trio.answers") == 0
+
+
+# -- sessions ---------------------------------------------------------------------------
+
+
+async def test_a_batch_that_overtakes_its_first_attempt_changes_no_session_again(
+    cluster: PostgresCluster,
+) -> None:
+    """It waits for the first one, which has not committed yet, before it looks for it."""
+    a, again, b = await join(cluster, "a"), await cluster.engine(), await join(cluster, "b")
+    write = Write("u1", None, record(), sessions=changes(session("s1")))
+    batch = Batch("a", 1, [write])
+    results: list[Any] = []
+
+    async def commit(engine: Any) -> None:
+        results.append((await engine.commit(batch)).results)
+
+    with cluster.server.connect(DATABASE) as connection:
+        connection.autocommit = False
+        # It holds up the first attempt in the middle.
+        connection.execute("LOCK TABLE sse_trio.sessions IN SHARE MODE")
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(commit, a.engine)
+            await until(lambda: count(cluster.server, _WAITING) == 1)
+            nursery.start_soon(commit, again)
+            await until(lambda: count(cluster.server, _WAITING) == 2)
+            connection.rollback()
+    (first,), (second,) = results
+    assert first == second
+    await b.write(Write("u1", won(first), record(2), sessions=changes(ended=["s1"])))
+    assert await found(b, OfRoom("u1")) == []
+    await again.commit(batch)
+    assert await found(b, OfRoom("u1")) == []
