@@ -35,9 +35,6 @@ from .test_docs import ROOT, curl_data, fences
 PAGE = ROOT / "docs" / "cluster.md"
 BROWSER = ROOT / "docs" / "browser.md"
 
-# A shorter lease than the page's, so that nobody waits for as long.
-LEASE = "2"
-
 PATIENCE = 3 * DEADLINE
 
 
@@ -104,7 +101,7 @@ class Machine:
         name, _, value = export.removeprefix("export ").partition("=")
         first, *arguments = shlex.split(command)
         assert first == "sse-trio"
-        return await self._run(*arguments, **{name: value, "SSE_TRIO_LEASE": LEASE})
+        return await self._run(*arguments, **{name: value})
 
     async def start(self, lines: str) -> Node:
         program = await self.type(lines)
