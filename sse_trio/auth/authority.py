@@ -252,7 +252,9 @@ class Authority:
         if not keyring.is_current:
             await keyring.update()
         claims = recognise(method, headers, settings=self.settings, keys=keyring.keys)
-        if claims == Anonymous(Reason.OTHER_KEYS) and await keyring.look_again():
+        if isinstance(claims, Anonymous):
+            if claims.reason is not Reason.OTHER_KEYS or not await keyring.look_again():
+                return claims
             claims = recognise(method, headers, settings=self.settings, keys=keyring.keys)
         if isinstance(claims, Anonymous):
             return claims

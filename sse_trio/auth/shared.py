@@ -168,8 +168,10 @@ class SharedSessions:
 
     @property
     def is_current(self) -> bool:
-        """Whether the keys were read in the last lease."""
-        return self._read is not None and self.tables.clock() - self._read < self.tables.lease
+        """Whether the keys were read in the last lease, and there were some."""
+        if self.keys is None or self._read is None:
+            return False
+        return self.tables.clock() - self._read < self.tables.lease
 
     async def read_keys(self, *, since: float | None = None) -> None:
         """Read the keys, unless that was begun after the moment `since` of the clock.
@@ -221,13 +223,13 @@ class SharedKeyring(Keyring[SharedSessions]):
         return self.store.is_current
 
     async def update(self) -> None:
-        """Read the keys, if what is known of them is too old.
+        """Read the keys, if what is known of them is too old; if they are lost, make new ones.
 
         Raises:
-            LedgerError: they cannot be read.
+            LedgerError: they cannot be read, or not be written.
         """
         if not self.is_current:
-            await self.store.read_keys()
+            await self.load()
 
     async def look_again(self) -> bool:
         """Read the keys, because somebody comes with one that is not known; True.

@@ -211,7 +211,11 @@ async def test_a_page_joins_at_any_node_with_a_ticket_of_another(
     # As if another node had changed the room meanwhile.
     assert b.node.hub.recognition.cache is not None
     b.node.hub.recognition.cache.drop(ADA.id)
-    late = a.node.come(ticket=b.authority.ticket(identity))
+    ticket = b.authority.ticket(identity)
+    assert ticket is not None
+    proved = b.node.hub.recognition.verify_untrusted(ticket)
+    assert (proved.session, proved.epoch) == (login.claims.session, login.claims.epoch)
+    late = a.node.come(ticket=ticket)
     await trio.sleep(1)
     assert tab.is_joined
     assert late.is_joined

@@ -194,3 +194,17 @@ async def test_keys_are_no_more_than_are_kept(autojump_clock: MockClock, world: 
     for _ in range(MAX_KEYS + 2):
         await a.authority.rotate_keys()
     assert len(world.database.tables.keys) == MAX_KEYS
+
+
+async def test_if_the_database_has_lost_the_keys_there_are_new_ones(
+    autojump_clock: MockClock, world: World
+) -> None:
+    a, b = await start(world), await start(world)
+    login = await a.login()
+    world.database.tables.keys = []
+    await trio.sleep(LEASE)
+    for app in (a, b):
+        assert await app.request(login) == Anonymous(Reason.OTHER_KEYS)
+    (key,) = world.database.tables.keys
+    assert signing(a) == signing(b) == key.kid
+    assert await b.says_yes(await a.login())
