@@ -44,6 +44,7 @@ SLOW = {
     "server/test_conformance.py",
     "hub/test_exactly_the_others.py",
     "server/test_hostile.py",
+    "server/test_node_faults.py",
     "hub/test_races.py",
     "hub/test_the_promise.py",
     "server/test_schemathesis.py",

@@ -10,7 +10,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,10 +44,10 @@ def write_config(directory: Path, **settings: Any) -> None:
 
 @contextlib.asynccontextmanager
 async def serving(
-    directory: Path, *, log_level: str = "error"
+    directory: Path, *, log_level: str = "error", prefix: Sequence[str] = ()
 ) -> AsyncIterator[tuple[trio.Process, int]]:
     """Run `sse-trio serve` in `directory`; its errors go where this process's go."""
-    command = [sys.executable, "-m", "sse_trio", "serve", "--config", "config.json"]
+    command = [*prefix, sys.executable, "-m", "sse_trio", "serve", "--config", "config.json"]
     process = await trio.lowlevel.open_process(
         [*command, "--log-level", log_level],
         stdout=subprocess.PIPE,
@@ -71,7 +71,7 @@ async def _printed_port(output: trio.abc.ReceiveStream) -> int:
     said = b""
     async for data in output:
         said += data
-        if found := re.search(rb"listening on http://127\.0\.0\.1:(\d+) ", said):
+        if found := re.search(rb"listening on http://[\d.]+:(\d+) ", said):
             return int(found[1])
     raise RuntimeError("the server did not start")
 
@@ -82,6 +82,7 @@ async def ask(
     target: str,
     members: dict[str, Any] | None = None,
     *,
+    host: str = HOST,
     patience: float = PATIENCE,
     sent: Callable[[], object] = lambda: None,
 ) -> Response | None:
@@ -95,7 +96,7 @@ async def ask(
     head = h11.Request(method=method, target=target, headers=list(fields.items()))
     data = http.send(head) + http.send(h11.Data(data=body)) + http.send(h11.EndOfMessage())
     with contextlib.suppress(*LOST), trio.move_on_after(patience):
-        async with await trio.open_tcp_stream(HOST, port) as stream:
+        async with await trio.open_tcp_stream(host, port) as stream:
             await stream.send_all(data)
             sent()
             return await read_response(stream, http)
@@ -125,6 +126,10 @@ class Node:
     is_up: bool = False
     """Whether it listens, as far as anybody can know who does not ask."""
     process: trio.Process | None = None
+    host: str = HOST
+    """Where its clients reach it."""
+    prefix: Sequence[str] = ()
+    """What its command runs under."""
 
     async def run(
         self,
@@ -133,7 +138,8 @@ class Node:
         task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
     ) -> None:
         """Run it from its start to its end."""
-        async with serving(self.directory, log_level=log_level) as (self.process, self.port):
+        running = serving(self.directory, log_level=log_level, prefix=self.prefix)
+        async with running as (self.process, self.port):
             self.is_up = True
             task_status.started()
             await self.process.wait()
@@ -199,14 +205,17 @@ class Page:
 
 @contextlib.asynccontextmanager
 async def open_page(
-    port: int, join: dict[str, str], hear: Callable[[Page, dict[str, Any]], object]
+    port: int,
+    join: dict[str, str],
+    hear: Callable[[Page, dict[str, Any]], object],
+    host: str = HOST,
 ) -> AsyncIterator[Page]:
     """Connect, and ask to be admitted.
 
     Raises:
         OSError, trio.BrokenResourceError: that is not possible.
     """
-    async with await trio.open_tcp_stream(HOST, port) as stream:
+    async with await trio.open_tcp_stream(host, port) as stream:
         websocket = await shake_hands(stream, HOLDS)
         await websocket.send({"type": "join", **join})
         page = Page(websocket, hear)

@@ -43,6 +43,8 @@ _HBA = """\
 host all app 127.0.0.1/32 scram-sha-256
 local all all trust
 host all all 127.0.0.1/32 trust
+host all all 10.231.0.0/16 trust
+host replication all 127.0.0.1/32 trust
 """
 
 
@@ -82,6 +84,17 @@ class Server:
             shutil.chown(self.directory, "postgres", "postgres")
         self._run("initdb", "--pgdata", "data", "--encoding=UTF8", "--no-locale", "--no-sync")
         (self.directory / "data/pg_hba.conf").write_text(_HBA)
+
+    def copy(self, primary: "Server") -> None:
+        """Make a standby of a server that runs."""
+        if os.getuid() == 0:
+            shutil.chown(self.directory, "postgres", "postgres")
+        arguments = f"-h 127.0.0.1 -p {primary.port} -U postgres -D data -R -c fast --no-sync"
+        self._run("pg_basebackup", *arguments.split())
+
+    def promote(self) -> None:
+        """Make a standby a primary, and return when it is one."""
+        self._run("pg_ctl", "promote", "-D", "data")
 
     def start(self, *, is_standby: bool = False) -> None:
         settings = {
@@ -126,6 +139,11 @@ class Server:
         for child in children:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(int(child), signal.SIGKILL)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it has ended by itself."""
+        return self._process is not None and self._process.poll() is not None
 
     def log(self) -> str:
         return (self.directory / "log").read_text()
