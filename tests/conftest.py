@@ -52,6 +52,7 @@ SLOW = {
     "test_process.py",
     "test_process_ledger.py",
     "test_proxies.py",
+    "test_rolling.py",
     "test_soak.py",
 }
 SHARED = {"browser", "demo"}

@@ -27,7 +27,7 @@ KEY = "the key of the soak"
 
 # Seconds: for anything that a server which lives has to do; and for its start.
 PATIENCE = 10.0
-STARTING = 30.0
+STARTING = 120.0
 
 # What a connection ends with when its server is killed.
 LOST = (OSError, trio.BrokenResourceError, h11.RemoteProtocolError)
