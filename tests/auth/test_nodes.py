@@ -125,6 +125,22 @@ async def test_a_room_that_was_forgotten_is_told_by_the_store(
     assert rows(world.database).keys() == {second.claims.session, third.claims.session}
 
 
+async def test_all_logins_that_a_room_has_forgotten_count_at_the_next(
+    autojump_clock: MockClock, world: World
+) -> None:
+    config = {"max_sessions": 4}
+    a, b = await start(world, config=config), await start(world, config=config)
+    logins = [await a.login() for _ in range(3)]
+    await forget(a)
+    logins.append(await b.login())
+    stand = {login.claims.session for login in logins}
+    assert standing(world.database) == rows(world.database).keys() == stand
+    newest = await a.login()
+    assert logins[0].claims.session not in standing(world.database)
+    assert standing(world.database) == rows(world.database).keys()
+    assert newest.claims.session in rows(world.database)
+
+
 async def test_a_forgotten_room_does_not_bring_back_who_has_ended(
     autojump_clock: MockClock, world: World
 ) -> None:
@@ -230,14 +246,15 @@ async def test_a_page_joins_at_any_node_with_a_ticket_of_another(
 # -- what cannot be known -------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("away", [ALL, {"commit"}], ids=["cut off", "it can still read"])
 async def test_a_node_that_is_cut_off_says_yes_to_nobody(
-    autojump_clock: MockClock, world: World
+    autojump_clock: MockClock, world: World, away: set[str]
 ) -> None:
     engine = Faulty(world.database)
     a, b = await start(world), await start(world, engine)
     login = await a.login()
     assert await b.says_yes(login)
-    engine.away = set(ALL)
+    engine.away = set(away)
     await trio.sleep(5)
     for asks in (b.request(login), b.login(BOB), b.authority.sessions(ADA)):
         with pytest.raises(LedgerError):
