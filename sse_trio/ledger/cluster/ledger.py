@@ -214,11 +214,12 @@ class ClusterLedger:
     async def drain(self) -> None:
         """Let others see that the node is about to leave; it writes and reads as before.
 
-        Return when they see it, and the node has reported all that was in the log before.
+        Return when they see it, and the node has reported all that was in the log before; or when
+        its lease has lapsed, because the engine cannot be reached.
         """
         self._context.draining.set()
         await trio.lowlevel.checkpoint()
-        while self._registration.feed.reported_to <= self._registration.marked:
+        while self.vouches and self._registration.feed.reported_to <= self._registration.marked:
             await self._context.pause(POLL)
 
     def statistics(self) -> Statistics:

@@ -512,6 +512,16 @@ async def test_a_node_that_drains_says_so_and_goes_on(
         assert (reached.nodes, reached.lapsed) == (0, 0)
 
 
+async def test_a_drain_does_not_wait_for_an_engine_that_is_away(
+    autojump_clock: MockClock, db: MemoryDatabase
+) -> None:
+    async with node(db) as a:
+        a.engine.away |= {"commit", "poll", "report", "set_draining"}
+        with trio.fail_after(LEASE):
+            await a.ledger.drain()
+        a.engine.away.clear()
+
+
 async def test_a_drain_lasts_until_all_that_came_before_is_reported(
     autojump_clock: MockClock, db: MemoryDatabase
 ) -> None:
