@@ -61,6 +61,7 @@ WRITTEN: list[tuple[str, str, Any]] = [
     ("origins", "null", ("null",)),
     ("origins", "[]", ()),
     ("ledger", "sqlite:////var/lib/x.db", "sqlite:////var/lib/x.db"),
+    ("ledger_feed", "null", None),
     ("internal", "[::1]:9000", config(internal="[::1]:9000").internal),
     ("internal", "null", None),
     ("heartbeat_interval", "0.5", 0.5),

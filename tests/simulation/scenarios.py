@@ -129,6 +129,20 @@ def a_room_that_is_free_again(cluster: Cluster) -> None:
     wait(2 * LEASE)
 
 
+def a_join_behind_a_lease(cluster: Cluster) -> None:
+    """A page joins at a node that is cut off, where its room is cached, after it has ended."""
+    random, wait = cluster.random, cluster.simulation.run
+    there, here = cluster.nodes[:2]
+    here.join("u1", "s1", None, holds=True)
+    wait(1.0)
+    cluster.cut(here, Way.NONE, 2 * LEASE)
+    there.notify("u1", "s2", None)
+    for _ in range(6):
+        wait(random.uniform(0.2, 0.3) * LEASE)
+        here.join("u1", "s1", None, holds=True)
+    wait(2 * LEASE)
+
+
 def a_batch_in_doubt(cluster: Cluster) -> None:
     """A node does not hear that its batch was written, and has more to write of the same room."""
     random, wait = cluster.random, cluster.simulation.run

@@ -14,6 +14,7 @@ RUNS = 10
 SAFE = KINDS[:4]
 
 STORIES = {
+    "a cached join without the lease check": Scenario(0, story=scenarios.a_join_behind_a_lease),
     "the lease counted from the reply": Scenario(0, story=scenarios.a_renewal_that_comes_back_late),
     "a number reused when in doubt": Scenario(0, story=scenarios.a_batch_in_doubt),
     "measure before register": Scenario(0, story=scenarios.a_join_during_a_notify),
