@@ -148,6 +148,9 @@ class Recognition:
         draft.noted = draft.touched
         if self.cache is None or not self.cache.is_outdated(room, version):
             self._standings.put(room, draft)
+        else:
+            # What is being read of the room may be from before this, and nothing would correct it.
+            self.cache.note_changed([room])
 
     def _won(
         self, room: str, draft: Standing, decided: Decided, version: Version | None

@@ -110,3 +110,25 @@ async def test_a_join_that_is_known_late_is_measured_by_what_is_true_then(
     await trio.sleep(3)
     assert not tab.peer.got("joined")
     assert tab.is_terminated
+
+
+async def test_a_reading_from_before_a_win_does_not_come_back_into_the_cache(
+    autojump_clock: MockClock, world: World
+) -> None:
+    engine = Faulty(world.database)
+    a, b = await world.start_over(engine), await world.start()
+    first = await b.hub.notify("u1", sender="s1")
+    await a.read("u1")
+    engine.delays["commit"] = 0.5
+    engine.replies["read"] = 2.0
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(lambda: a.hub.notify("u1", sender="s2"))
+        await trio.sleep(0.1)
+        # As if the log had brought an older entry of the room, of which no member was there.
+        assert a.hub.recognition.cache is not None
+        a.hub.recognition.cache.drop("u1")
+        tab = a.come(ticket=first.ticket)
+    await trio.sleep(5)
+    assert not a.hub.check("u1", "s1").active
+    assert not tab.peer.got("joined")
+    assert tab.is_terminated
