@@ -91,7 +91,8 @@ class Epochs:
             return True
         named = [n.epoch for n in session.namings if n.epoch is not None and n.epoch <= epoch]
         if not named:
-            return False
+            # It had only joined so far: whatever names another one ends it.
+            return any(n.sender is not session for n in self._between(epoch - 1, epoch))
         senders = set()
         for notify in self._between(max(named), epoch):
             if notify.sender is None:

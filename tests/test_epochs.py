@@ -60,8 +60,13 @@ def test_nobody_may_be_ended_whom_nothing_has_ended() -> None:
     assert [epochs.may_be_ended(sessions[A], n) for n in (1, 2, 3)] == [False, False, True]
     assert not epochs.may_be_ended(sessions[B], 3)
     epochs, sessions = room(None, A, A, places=1)
-    assert not epochs.may_be_ended(sessions[A], 1)
+    # It may have joined before anybody named it.
+    assert epochs.may_be_ended(sessions[A], 1)
+    assert not epochs.may_be_ended(sessions[A], 2)
     assert not epochs.may_be_ended(sessions[A], 3)
+    epochs, sessions = room(B, A)
+    assert not epochs.may_be_ended(sessions[B], 1)
+    assert epochs.may_be_ended(sessions[A], 1)
     epochs, sessions = room(A, None)
     assert epochs.may_be_ended(sessions[A], 2)
 
