@@ -11,6 +11,7 @@ unless no other key is old enough.
 
 import contextlib
 from collections.abc import Callable, Collection, Iterable
+from itertools import islice
 
 import attrs
 import trio
@@ -155,14 +156,17 @@ class SharedSessions:
 
     async def _note_contacts(self) -> None:
         self._noted = self.tables.clock()
-        self._noting, self._contacts = self._contacts, {}
-        try:
-            await self.tables.see(self._noting)
-        except BaseException:
-            self._contacts = {**self._noting, **self._contacts}
-            raise
-        finally:
-            self._noting = {}
+        waiting = iter(list(self._contacts))
+        # No more at a time than the engine writes within its patience.
+        while some := list(islice(waiting, SOME)):
+            self._noting = {session: self._contacts.pop(session) for session in some}
+            try:
+                await self.tables.see(self._noting)
+            except BaseException:
+                self._contacts = {**self._noting, **self._contacts}
+                raise
+            finally:
+                self._noting = {}
 
     # -- keys ---------------------------------------------------------------------------
 

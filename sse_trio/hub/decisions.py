@@ -21,6 +21,7 @@ from ..ledger import Proposal
 from ..ledger.proposals import DONE, NOWHERE, LocalProposal, Repeated, Won
 from ..ledger.sessions import SessionRow
 from .audit import IN_PROCESS, Audit
+from .cache import RETRY
 from .drafts import Draft
 from .idempotency import Answers
 from .member import Ending, Outcome, Spawn
@@ -271,11 +272,21 @@ class Decisions:
         return accepted
 
     async def _see_through(self, accepted: Accepted) -> None:
-        nobody_is_told = contextlib.suppress(Conflict, LimitReached, LedgerError)
-        with nobody_is_told, self.within_ledger_timeout():
-            if not accepted.is_proposed:
-                await self._propose_when_known(accepted)
-            await self._decided(accepted)
+        # Nobody waits for it, and nobody would repeat it.
+        with contextlib.suppress(Conflict, LimitReached):
+            while True:
+                try:
+                    with self.within_ledger_timeout():
+                        if not accepted.is_proposed:
+                            await self._propose_when_known(accepted)
+                        await self._decided(accepted)
+                except LedgerError:
+                    accepted.is_proposed = False
+                    if self._draining.is_set():
+                        return
+                    await trio.sleep(RETRY)
+                else:
+                    return
 
     def _propose(self, accepted: Accepted) -> None:
         """Draft and propose it, unless its `id` is a repetition.

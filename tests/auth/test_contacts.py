@@ -4,6 +4,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from sse_trio.auth.sessions import SOME
 from sse_trio.auth.settings import SessionSettings
 from sse_trio.auth.shared import COLLECTED, LATE
 from sse_trio.auth.verdict import Authenticated
@@ -100,3 +101,12 @@ async def test_a_session_that_nobody_uses_is_swept_by_any_node(
     await sweep(b)
     assert rows(world.database) == {}
     assert tab.is_terminated
+
+
+async def test_contacts_are_noted_some_at_a_time(autojump_clock: MockClock, world: World) -> None:
+    engine = Faulty(world.database)
+    a = await start_forgetful(world, engine)
+    for number in range(2 * SOME + 1):
+        a.authority.store.touch(f"s{number}", 1.0, "kid")
+    await trio.sleep(COLLECTED + 1)
+    assert [len(some) for some in engine.of("see_sessions")] == [SOME, SOME, 1]

@@ -160,10 +160,12 @@ class Writer:
         """Carry out what was decided, and then wake everybody, in one step."""
         seq = draft.batch.seq
         self.acknowledged[committed.identity] = seq
+        # Another engine may have lost those that were registered, which know nothing of it yet.
+        is_alone = committed.is_alone and len(self.acknowledged) == 1
         untold = []
         for proposal, result in zip(draft.proposals, committed.results, strict=True):
             room = proposal.swap.room
-            proposal.decide(result, seq, is_alone=committed.is_alone)
+            proposal.decide(result, seq, is_alone=is_alone)
             if self._last[room] is proposal:
                 del self._last[room]
             if isinstance(result, Won) and not self._carry_out(proposal.swap, seq, result):

@@ -29,8 +29,9 @@ from .schema import prepare, present_version
 # Seconds: the longest lease that there may be. Who has written within that may still be there.
 LONGEST_LEASE = 60.0
 
-# Held to the end: who registers or renews changes this table, and so does another copy.
-_LOCK = "LOCK TABLE sse_trio.nodes IN SHARE ROW EXCLUSIVE MODE"
+# Held to the end: who registers or renews changes this table, whoever writes locks a row of it, and
+# so does another copy.
+_LOCK = "LOCK TABLE sse_trio.nodes IN EXCLUSIVE MODE"
 
 # Between two batches it may take as long as the other ledger does.
 _PATIENCE = "SET LOCAL idle_in_transaction_session_timeout = 0"

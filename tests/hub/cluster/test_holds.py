@@ -211,3 +211,20 @@ async def test_a_hold_does_not_end_when_the_lease_lapses_meanwhile(
     await trio.sleep(LEASE)
     assert all(tab.is_joined for tab in tabs)
     assert not any(tab.member.held for tab in tabs)
+
+
+async def test_what_is_abandoned_while_the_engine_is_away_is_released_later(
+    autojump_clock: MockClock, world: World
+) -> None:
+    engine = Faulty(world.database)
+    a = await world.start_over(engine)
+    await a.hub.notify("u1", sender="s1")
+    engine.away = EVERY
+    await trio.sleep(LEASE)
+    a.hub.abandon("u1", "s1")
+    # The commit is in doubt, or cannot be begun, for longer than anybody would wait.
+    await trio.sleep(2 * a.hub.config.ledger_timeout)
+    engine.away = set()
+    await trio.sleep(LEASE)
+    await a.hub.read("u1")
+    assert not a.hub.check("u1", "s1").active
