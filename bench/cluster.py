@@ -13,14 +13,13 @@ import statistics
 import time
 from collections.abc import Iterator
 
-from tests.postgres import Server as Database
-from tests.postgres import directory_of_programs
-from tests.postgres import running as own_database
-
 from . import figures
 from .figures import Reading, Sample, milliseconds
 from .load import PLAIN, Load, Void
 from .pool import Pool
+from .postgres import Server as Database
+from .postgres import directory_of_programs
+from .postgres import running as own_database
 from .scale import Scale
 from .servers import Contender, Server, hub, running
 

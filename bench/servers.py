@@ -154,8 +154,8 @@ def running(contender: Contender, *, heartbeat: float = 0) -> Iterator[Server]:
     Raises:
         Void: it did not start, or it did not live.
     """
-    port = _free_port()
-    http_port = _free_port() if contender.two_ports else port
+    port = free_port()
+    http_port = free_port() if contender.two_ports else port
     with tempfile.TemporaryDirectory(prefix="sse-trio-bench-") as directory:
         server = Server(contender, port, http_port, Path(directory), heartbeat)
         try:
@@ -176,7 +176,8 @@ def environment() -> dict[str, str]:
     }
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port of the loopback interface that nobody listens on."""
     while True:
         port = random.choice(PORTS)  # noqa: S311
         with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):

@@ -325,3 +325,8 @@ def test_files_with_nothing_in_common_are_not_compared(
     path.write_text(results.Results({"commit": "a"}).dumps())
     assert main(["compare", str(path), str(path)]) == 2
     assert "no question in common" in capsys.readouterr().out
+
+
+def test_it_needs_nothing_that_only_the_tests_have() -> None:
+    code = "import sys; sys.modules.update(pytest=None, tests=None); import bench.__main__"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
