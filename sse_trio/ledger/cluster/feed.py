@@ -168,11 +168,9 @@ class Feed:
         own = {me: applied.get(me, 0)}
         is_news = told or {**self._reported, **own} != {**applied, **own}
         is_due = self._clock() - self._reported_at >= POLL and self._reported != applied
-        if not is_news and not is_due:
-            self.reported_to = applied_at
-            return
-        await self._engine.report(me, applied, told)
-        self._reported, self._reported_at = applied, self._clock()
+        if is_news or is_due:
+            await self._engine.report(me, applied, told)
+            self._reported, self._reported_at = applied, self._clock()
         self.reported_to = applied_at
         for each in told:
             change = each.writer, each.seq, each.room
@@ -265,9 +263,10 @@ class Feed:
             self._offer.clear()
             self._counts.update(told)
             self._advance()
-            self._context.hint.applied()
             if self._has_more:
                 self._context.hint.give()
+            else:
+                self._context.hint.applied()
 
     def _advance(self) -> None:
         """Count as applied whatever was given."""
