@@ -10,7 +10,6 @@ import trio
 from ..core.messages import CloseCode
 from ..core.tickets import Ticket
 from ..errors import LedgerError
-from ..ledger.proposals import Lost
 from .cache import RETRY, Cache
 from .member import Member
 from .membership import Membership
@@ -61,8 +60,7 @@ class Admissions:
             stands, proposal = self._membership.recall(login)
             if proposal is None:
                 return stands
-            if isinstance(result := await proposal.decision(), Lost):
-                self._cache.lose(login.room, result.current)
+            await self._cache.decided(login.room, proposal)
 
     async def _admit_all(self, room: str, waiting: list[Member]) -> None:
         """Admit those that wait, until nobody does."""
@@ -77,8 +75,8 @@ class Admissions:
 
     async def _admit_some(self, room: str, waiting: list[Member]) -> None:
         proposal = self._membership.admit_together(room, waiting)
-        if proposal is not None and isinstance(result := await proposal.decision(), Lost):
-            self._cache.lose(room, result.current)
+        if proposal is not None:
+            await self._cache.decided(room, proposal)
         _drop_measured(waiting)
 
     def _turn_away(self, members: list[Member]) -> None:

@@ -12,8 +12,8 @@ from ..core.merging import merge
 from ..core.standing import Standing
 from ..core.standings import Standings
 from ..errors import LedgerError
-from ..ledger import SharedLedger
-from ..ledger.proposals import Version, Versioned
+from ..ledger import Proposal, SharedLedger
+from ..ledger.proposals import Lost, Version, Versioned
 
 # Seconds until the ledger is asked again after it has failed.
 RETRY = 0.25
@@ -94,6 +94,15 @@ class Cache:
                 self._standings.put(room, self.asserted.get(room, empty))
         elif cached is None or cached.version is None or cached.version.count < found.version.count:
             self._replace(room, found)
+
+    async def decided(self, room: str, proposal: Proposal) -> None:
+        """Wait until a change of a room is decided; if it has lost, take in how the room is.
+
+        Raises:
+            LedgerError: what it has come to cannot be known for the moment.
+        """
+        if isinstance(result := await proposal.decision(), Lost):
+            self.lose(room, result.current)
 
     def lose(self, room: str, current: Versioned | None) -> None:
         """Take in how a room is, because a swap has lost: it is not as was cached."""

@@ -16,7 +16,6 @@ from ..config import Config
 from ..core.standing import Standing
 from ..errors import LedgerError
 from ..ledger import Changes
-from ..ledger.proposals import Lost
 from .cache import RETRY, Cache
 from .decisions import Follower, SharedFollower
 from .holding import Holding
@@ -79,8 +78,12 @@ class Cluster:
         told: dict[tuple[str, int, str], Outcome] = {}
         changed = {room for entry in changes.entries for room in entry.rooms}
         self._cache.note_changed(changed)
-        watched = self._watched()
-        needed = [room for room in changed if room in self._membership.rooms or room in watched]
+        members, followers = self._membership.rooms, self._shared_followers()
+        needed = [
+            room
+            for room in changed
+            if room in members or any(room in each.watched for each in followers)
+        ]
         for room in changed.difference(needed):
             self._cache.drop(room)
         for rooms in _slices(needed):
@@ -141,7 +144,8 @@ class Cluster:
             if not self._is_stale:
                 return
             self._is_stale = False
-            for rooms in _slices({*self._membership.rooms.names(), *self._watched()}):
+            watched = (room for follower in self._shared_followers() for room in follower.watched)
+            for rooms in _slices({*self._membership.rooms.names(), *watched}):
                 await self._catch_up(rooms)
             if self._cache.asserted:
                 self._spawn(self._assert_again)
@@ -176,21 +180,15 @@ class Cluster:
                 ended = draft.logins.keys() - draft.standing_sessions()
                 changes = self._recognition.changes(draft, ended)
                 proposal = self._recognition.propose(room, draft, note, sessions=changes)
-                result = await proposal.decision()
+                await self._cache.decided(room, proposal)
             except LedgerError:
                 await trio.sleep(RETRY)
-            else:
-                if isinstance(result, Lost):
-                    self._cache.lose(room, result.current)
 
     def _note_asserted(self, room: str, _: Standing) -> None:
         self._cache.asserted.pop(room, None)
         self._membership.counters.reasserts += 1
 
     # -- the followers ------------------------------------------------------------------
-
-    def _watched(self) -> set[str]:
-        return {room for follower in self._shared_followers() for room in follower.watched}
 
     def _shared_followers(self) -> list[SharedFollower]:
         return [each for each in self._followers if isinstance(each, SharedFollower)]
