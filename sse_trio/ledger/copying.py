@@ -55,6 +55,23 @@ class Store(Protocol):
         ...
 
 
+def converted(
+    rows: Iterable[tuple[Any, ...]], to_row: Callable[..., Any], *, of: str, where: str
+) -> Iterator[Any]:
+    """Yield what `to_row` makes of each of the columns that are read, from `where` in `of`.
+
+    Raises:
+        LedgerError: no server can have written one of them. Its name is a user's, so the message
+            gives its number instead.
+    """
+    for number, columns in enumerate(rows, 1):
+        try:
+            row = to_row(*columns)
+        except DAMAGE:
+            raise LedgerError(f"{of} is damaged (row {number} of {where})") from None
+        yield row
+
+
 def copy(
     source: Store, target: Store, progress: Callable[[str, int], object] = lambda *_: None
 ) -> Mapping[str, int]:
@@ -143,20 +160,13 @@ class FileStore:
     def read(self, kind: str) -> Iterator[Any]:
         """See `Store.read`."""
         shape = _KINDS[kind]
-        number = 0
+        of = f"the ledger {self._file.path}"
+        return converted(self._read(shape), shape.to_row, of=of, where=shape.table)
+
+    def _read(self, shape: _Kind) -> Iterator[tuple[Any, ...]]:
         batch = self._file.query(shape.select())
         while batch:
-            for columns in batch:
-                number += 1
-                try:
-                    row = shape.to_row(*columns)
-                except DAMAGE:
-                    # Its name is a user's, so the message gives its number instead.
-                    where = f"row {number} of {shape.table}"
-                    raise LedgerError(
-                        f"the ledger {self._file.path} is damaged ({where})"
-                    ) from None
-                yield row
+            yield from batch
             batch = self._file.query(shape.select("> ?"), (batch[-1][0],))
 
     def fill(self, contents: Contents) -> None:

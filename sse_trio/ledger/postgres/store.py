@@ -11,9 +11,8 @@ from typing import Any, LiteralString
 import attrs
 
 from ...errors import LedgerError
-from ..copying import BATCH, Contents
+from ..copying import BATCH, Contents, converted
 from ..rows import (
-    DAMAGE,
     from_answer,
     record_from_text,
     record_to_text,
@@ -140,13 +139,8 @@ class DatabaseStore:
         shape = _KINDS[kind]
         with self._connection.cursor(f"copy_{kind}") as cursor:
             cursor.itersize = BATCH
-            for number, columns in enumerate(cursor.execute(shape.select), 1):
-                try:
-                    row = shape.to_row(*columns)
-                except DAMAGE:
-                    # Its name is a user's, so the message gives its number instead.
-                    raise LedgerError(f"the database is damaged (row {number} of {kind})") from None
-                yield row
+            rows = cursor.execute(shape.select)
+            yield from converted(rows, shape.to_row, of="the database", where=kind)
 
     def fill(self, contents: Contents) -> None:
         """See `Store.fill`. Nodes that have gone without a word can write nothing any more."""
