@@ -7,7 +7,7 @@ import psycopg
 
 from ...errors import LedgerError
 from ..cluster.engine import EngineError
-from .line import Connection, connect, words
+from .connection import Connection, connect, words
 from .schema import check
 from .settings import Settings
 

@@ -33,11 +33,10 @@ from ..proposals import Lost, Repeated, Result, Version, Versioned, Won
 from ..rows import DAMAGE, from_answer, record_from_text, record_to_text, to_answer
 from ..sessions import KeyRow, SessionRow, Wanted
 from . import tables
-from .line import Connection, Line, connect, words
+from .connection import Connection, connect, words
+from .line import Line
 from .schema import prepare
 from .settings import Settings
-
-Row = tuple[Any, ...]
 
 # Rows that one call deletes at most: so each of them is short.
 _TRIMMED = 10_000
@@ -45,21 +44,25 @@ _TRIMMED = 10_000
 # Seconds for making the schema.
 _PREPARING = 60.0
 
-_COMMIT = (
-    "SELECT won, first, others, wall, identity FROM sse_trio.commit(%s, %s, %s, %s::json, %s::json)"
-)
-_ALONE = "SELECT NOT EXISTS (SELECT FROM sse_trio.nodes WHERE node <> %s)"
-_HINT: LiteralString = "SELECT pg_notify('sse_trio', {})"
-_REGISTER = "SELECT sse_trio.register(%s, %s, %s), sse_trio.identity(), sse_trio.wall()"
-_POLL = (
-    "SELECT entries, nodes, told, wall, identity "
-    "FROM sse_trio.poll(%s::jsonb, %s::bigint[], %s, %s)"
-)
-_READ = "SELECT these, identity FROM sse_trio.read(%s::text[])"
-_REPORT = (
-    "SELECT sse_trio.report(%s, %s::jsonb, %s::text[], %s::bigint[], %s::text[], %s::text[], "
-    "%s::bigint[], %s::bigint[], %s::boolean[])"
-)
+# Who else is registered is asked in a transaction of its own, behind the commit: one that began
+# before says nothing of who registers meanwhile.
+_COMMIT: LiteralString = """
+    SELECT json_build_array(won, first, others, wall, identity)
+        FROM sse_trio.commit($1, $2, $3, $4, $5)
+"""
+_ALONE: LiteralString = "SELECT to_json(NOT EXISTS (SELECT FROM sse_trio.nodes WHERE node <> $1))"
+_HINT: LiteralString = "SELECT FROM pg_notify('sse_trio', $1)"
+_REGISTER: LiteralString = """
+    SELECT json_build_array(
+        sse_trio.register($1, $2, $3), sse_trio.identity(), sse_trio.wall()
+    )
+"""
+_POLL: LiteralString = """
+    SELECT json_build_array(entries, nodes, told, wall, identity)
+        FROM sse_trio.poll($1, $2, $3, $4)
+"""
+_READ: LiteralString = "SELECT json_build_array(these, identity) FROM sse_trio.read($1)"
+_REPORT: LiteralString = "SELECT FROM sse_trio.report($1, $2, $3)"
 
 
 class PostgresEngine:
@@ -111,52 +114,57 @@ class PostgresEngine:
             return  # the pooler would give them to whoever uses the connection then
         channels = ["sse_trio"]
         if self._node is not None:
-            channels += _first(connection, "SELECT sse_trio.channel(%s)", self._node)
+            channels += (
+                connection.execute("SELECT sse_trio.channel(%s)", (self._node,)).fetchone() or ()
+            )
         for channel in channels:
             connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
 
     async def register(self, node: str, *, address: str, software: str) -> Registered:
         """See `Engine.register`."""
-        row = await self._ask(self._writer, _REGISTER, node, address, software)
+        known, identity, wall = await self._ask(self._writer, _REGISTER, node, address, software)
         self._node = node
         # It listens for this node when it is made anew.
         self._feed.own = node
         self._feed.drop()
-        return Registered(json.loads(row[0]), _identity(row[1]), row[2])
+        return Registered(known, _identity(identity), wall)
 
     async def commit(self, batch: Batch) -> Committed:
         """See `Engine.commit`."""
-
-        def write(connection: Connection) -> Committed:
-            with _checked():
-                row = _first(connection, _COMMIT, *_parameters(batch))
-                # In a transaction of its own: one that began before says nothing of who registers
-                # meanwhile.
-                return _committed(batch, row, *_first(connection, _ALONE, batch.writer))
-
-        # Apart from the commit, and after it: inside, a notification holds a lock that all
-        # databases of the server share, until the disk and the standby have the transaction.
-        hint = sql.SQL(_HINT).format(batch.writer).as_bytes() if batch.writes else None
-        return await self._writer.call(write, self._settings.committing, hint)
+        row, is_alone = await self._writer.call(
+            (_COMMIT, *_parameters(batch)),
+            (_ALONE, batch.writer),
+            patience=self._settings.committing,
+        )
+        if batch.writes and not is_alone:
+            # Apart from the commit, and after it: inside, a notification holds a lock that all
+            # databases of the server share, until the disk and the standby have the transaction.
+            await self._writer.post((_HINT, batch.writer), patience=self._settings.patience)
+        with _checked():
+            return _committed(batch, row, is_alone)
 
     async def poll(self, position: Mapping[str, int], told: Collection[int], node: str) -> Poll:
         """See `Engine.poll`."""
         known = json.dumps(dict(position))
-        row = await self._ask(self._feed, _POLL, known, list(told), node, MAX_ENTRIES)
-        entries, nodes, counts = (json.loads(part) if part else [] for part in row[:3])
+        entries, nodes, counts, wall, identity = await self._ask(
+            self._feed, _POLL, known, json.dumps(list(told)), node, MAX_ENTRIES
+        )
         return Poll(
-            [Entry(w, n, dict(zip(rooms, epochs, strict=True))) for w, n, rooms, epochs in entries],
-            [Node(*parts) for parts in nodes],
-            [Told(*parts) for parts in counts],
-            _identity(row[4]),
-            row[3],
+            [
+                Entry(writer, seq, dict(zip(rooms, epochs, strict=True)))
+                for writer, seq, rooms, epochs in entries or ()
+            ],
+            [Node(*parts) for parts in nodes or ()],
+            [Told(*parts) for parts in counts or ()],
+            _identity(identity),
+            wall,
         )
 
     async def anchored(self, position: Mapping[str, int]) -> bool:
         """See `Engine.anchored`."""
         known = json.dumps(dict(position))
-        row = await self._ask(self._feed, "SELECT sse_trio.anchored(%s::jsonb)", known)
-        return bool(row[0])
+        question: LiteralString = "SELECT to_json(sse_trio.anchored($1))"
+        return bool(await self._ask(self._feed, question, known))
 
     async def hinted(self) -> None:
         """See `Engine.hinted`. It returns, too, when its connection is lost."""
@@ -164,98 +172,74 @@ class PostgresEngine:
 
     async def report(self, node: str, applied: Mapping[str, int], told: Sequence[Told]) -> None:
         """See `Engine.report`."""
-        await self._ask(
-            self._feed,
-            _REPORT,
-            node,
-            json.dumps(dict(applied)),
-            [each.writer for each in told],
-            [each.seq for each in told],
-            [each.room for each in told],
-            [each.node for each in told],
-            [each.terminated for each in told],
-            [each.acked for each in told],
-            [each.settled for each in told],
-        )
+        counts = strict_json.dumps([attrs.asdict(each) for each in told])
+        await self._ask(self._feed, _REPORT, node, json.dumps(dict(applied)), counts)
 
     async def read(self, rooms: Collection[str]) -> tuple[Mapping[str, Versioned], Identity]:
         """See `Engine.read`."""
-
-        def read(connection: Connection) -> tuple[Mapping[str, Versioned], Identity]:
-            row = _first(connection, _READ, list(rooms))
-            found = json.loads(row[0]) if row[0] else {}
-            with _checked():
-                return {room: _versioned(found[room]) for room in found}, _identity(row[1])
-
-        return await self._reader.call(read, self._settings.patience)
+        found, identity = await self._ask(self._reader, _READ, strict_json.dumps(list(rooms)))
+        with _checked():
+            return {room: _versioned(found[room]) for room in found or ()}, _identity(identity)
 
     async def expel(self, node: str, beat: int) -> bool:
         """See `Engine.expel`."""
-        row = await self._ask(self._feed, "SELECT sse_trio.expel(%s, %s)", node, beat)
-        return bool(row[0])
+        change: LiteralString = "SELECT to_json(sse_trio.expel($1, $2))"
+        return bool(await self._ask(self._feed, change, node, beat))
 
     async def set_draining(self, node: str) -> None:
         """See `Engine.set_draining`."""
-        change: LiteralString = "UPDATE sse_trio.nodes SET draining = true WHERE node = %s"
+        change: LiteralString = "UPDATE sse_trio.nodes SET draining = true WHERE node = $1"
         await self._ask(self._writer, change, node)
 
     async def deregister(self, node: str) -> None:
         """See `Engine.deregister`."""
-        await self._ask(self._writer, "DELETE FROM sse_trio.nodes WHERE node = %s", node)
+        await self._ask(self._writer, "DELETE FROM sse_trio.nodes WHERE node = $1", node)
 
     async def overdue(self, before: float, limit: int) -> Mapping[str, Version]:
         """See `Engine.overdue`."""
-        row = await self._ask(self._reader, "SELECT sse_trio.overdue(%s, %s)", before, limit)
-        found = json.loads(row[0]) if row[0] else []
-        return {room: Version(*version) for room, *version in found}
+        question: LiteralString = "SELECT sse_trio.overdue($1, $2)"
+        found = await self._ask(self._reader, question, before, limit)
+        return {room: Version(*version) for room, *version in found or ()}
 
     async def trim(self, before: float) -> None:
         """See `Engine.trim`. If another node is at it, it is left to that one."""
-        more = True
-        while more:
-            row = await self._ask(self._reader, "SELECT sse_trio.trim(%s, %s)", before, _TRIMMED)
-            more = row[0]
+        change: LiteralString = "SELECT to_json(sse_trio.trim($1, $2))"
+        while await self._ask(self._reader, change, before, _TRIMMED):
+            pass
 
     async def find_sessions(self, wanted: Wanted) -> tuple[Sequence[SessionRow], Identity]:
         """See `Engine.find_sessions`."""
-        found, *identity = await self._ask(self._reader, *tables.find(wanted))
+        found, identity = await self._ask(self._reader, *tables.find(wanted))
         with _checked():
-            return tables.to_rows(found), _identity(identity[0])
+            return tables.to_rows(found or ()), _identity(identity)
 
     async def issuers(self) -> Collection[tuple[str, str]]:
         """See `Engine.issuers`."""
-        (found,) = await self._ask(self._reader, tables.ISSUERS)
+        found = await self._ask(self._reader, tables.ISSUERS)
         return {(provider, app_type) for provider, app_type in found or ()}
 
     async def see_sessions(self, contacts: Mapping[str, tuple[float, str]]) -> None:
         """See `Engine.see_sessions`."""
-        await self._ask(self._reader, tables.SEE, *tables.columns(contacts))
+        await self._ask(self._reader, tables.SEE, tables.seen(contacts))
 
     async def read_keys(self) -> tuple[Sequence[KeyRow], Identity]:
         """See `Engine.read_keys`."""
-        kids, secrets, created, identity = await self._ask(self._reader, tables.KEYS)
+        found, identity = await self._ask(self._reader, tables.KEYS)
         with _checked():
-            return tables.to_keys(kids, secrets, created), _identity(identity)
+            return tables.to_keys(found or ()), _identity(identity)
 
     async def rotate_keys(self, kid: str, secret: bytes, *, newest: str | None, most: int) -> bool:
         """See `Engine.rotate_keys`."""
-        row = await self._ask(self._writer, tables.ROTATE, kid, secret, newest, most)
-        return bool(row[0])
+        return bool(await self._ask(self._writer, tables.ROTATE, kid, secret, newest, most))
 
     async def replace_keys(self, kid: str, secret: bytes) -> None:
         """See `Engine.replace_keys`."""
         await self._ask(self._writer, tables.REPLACE, kid, secret)
 
-    async def _ask(self, line: Line, statement: LiteralString, *parameters: Any) -> Row:
-        return await line.call(
-            lambda connection: _first(connection, statement, *parameters), self._settings.patience
-        )
-
-
-def _first(connection: Connection, statement: LiteralString, *parameters: Any) -> Row:
-    """Return the first row of a statement's result; nothing if it has none."""
-    cursor = connection.execute(statement, parameters)
-    return (cursor.description and cursor.fetchone()) or ()
+    async def _ask(self, line: Line, statement: LiteralString, *parameters: Any) -> Any:
+        """Return what a statement says, None if it says nothing."""
+        [value] = await line.call((statement, *parameters), patience=self._settings.patience)
+        return value
 
 
 @contextlib.contextmanager
@@ -268,7 +252,7 @@ def _checked() -> Iterator[None]:
         raise EngineError(f"the database is damaged ({type(error).__name__})") from None
 
 
-def _parameters(batch: Batch) -> Row:
+def _parameters(batch: Batch) -> Sequence[Any]:
     """Return what the function `commit` takes."""
     writes = batch.writes
     answers = [(None, None, None) if w.answer is None else from_answer(w.answer) for w in writes]
@@ -289,10 +273,10 @@ def _parameters(batch: Batch) -> Row:
     return batch.writer, batch.seq, batch.renews, strict_json.dumps(columns), changes
 
 
-def _committed(batch: Batch, row: Row, is_alone: bool) -> Committed:
+def _committed(batch: Batch, row: Sequence[Any], is_alone: bool) -> Committed:
     won, first, others, wall, identity = row
     winners = set(won)
-    told = json.loads(others) if others else {}
+    told = others or {}
 
     def result(write: Write) -> Result:
         if write.room not in winners:

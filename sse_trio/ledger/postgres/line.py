@@ -1,139 +1,70 @@
-"""One connection to the database, in a thread, and again when it is lost.
+"""One connection to the database, on Trio's own loop, and again when it is lost.
 
-A connection is used by one thread at a time, or waited for without one. A call that fails, takes
-too long or is cancelled throws its connection away, and the next one makes another: so there is
-no state that anybody has to repair. What was begun at the database goes on there.
+A thread connects; from then on, nothing waits for a thread. A call that fails, takes too long or is
+cancelled throws its connection away, and the next one makes another: so there is no state that
+anybody has to repair. What was begun at the database goes on there.
+
+libpq's rules for a connection that does not block:
+https://www.postgresql.org/docs/current/libpq-async.html
 """
 
 import contextlib
-import select
-import socket
+import json
 import threading
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import psycopg
 import trio
+from psycopg.pq import ExecStatus
+from psycopg.pq.abc import PGresult
 
-from ..cluster.engine import EngineError, Expelled
+from ..cluster.engine import EngineError
+from .connection import Connection, connect, failure, translated
 
-T = TypeVar("T")
-Connection = psycopg.Connection[tuple[Any, ...]]
-
-# What the functions of the schema raise.
-EXPELLED = "SS001"
-USED_BEFORE = "SS002"
+# A statement and its parameters: text, numbers, bytes and None; whatever else there is, in JSON.
+Question = tuple[Any, ...]
 
 
-class Link:
-    """A connection, from before it is made until it is closed.
+class _Attempt:
+    """A connection that a thread makes, and that somebody may have given up waiting for."""
 
-    Notifications that say `own` are no news.
-    """
-
-    def __init__(self, own: str) -> None:
-        self.heard = False
-        """Whether a notification has come that is news."""
-        self._own = own
-        # Of its own: a thread that hangs keeps nobody waiting but itself.
-        self.limiter = trio.CapacityLimiter(1)
-        self._connection: Connection | None = None
-        # Its own descriptor of the same socket, so that it is not another's in the meantime.
-        self._socket: socket.socket | None = None
-        self._posted = False
+    def __init__(self, make: Callable[[], Connection]) -> None:
+        self._make = make
+        self._made: Connection | None = None
+        self._is_given_up = False
         self._mutex = threading.Lock()
-        self._busy = False
-        self._dropped = False
 
-    @property
-    def socket(self) -> socket.socket:
-        """What becomes readable when there is news."""
-        assert self._socket is not None
-        return self._socket
-
-    def run(self, connect: Callable[[], Connection], work: Callable[[Connection], T]) -> T:
-        """Do some work with the connection, which is made if it is not yet: in a thread."""
-        with self._mutex:
-            self._busy = True
+    async def made(self) -> Connection:
+        """Make it; cancelled, give it up."""
         try:
-            if self._connection is None:
-                self._begin(connect())
-            assert self._connection is not None
-            self._drain(self._connection)
-            return work(self._connection)
+            # Of its own: a thread that hangs keeps nobody waiting but itself.
+            await trio.to_thread.run_sync(
+                self._run, abandon_on_cancel=True, limiter=trio.CapacityLimiter(1)
+            )
         except BaseException:
-            self._dropped = True
-            raise
-        finally:
             with self._mutex:
-                self._busy = False
-                if self._dropped:
-                    self._close()
+                self._is_given_up = True
+                if self._made is not None:
+                    self._made.close()
+            raise
+        assert self._made is not None
+        return self._made
 
-    def _begin(self, connection: Connection) -> None:
+    def _run(self) -> None:
+        connection = self._make()
         with self._mutex:
-            self._connection = connection
-            self._socket = socket.socket(fileno=_duplicate(connection))
-            if self._dropped:
-                raise EngineError("given up")
-        connection.add_notify_handler(self._hear)
-
-    def _hear(self, notification: psycopg.Notify) -> None:
-        self.heard = self.heard or notification.payload != self._own
-
-    def post(self, statement: bytes) -> None:
-        """Send a statement, of which nobody needs to know what comes of it: in a thread."""
-        assert self._connection is not None
-        self._connection.pgconn.send_query(statement)
-        self._connection.pgconn.flush()
-        self._posted = True
-
-    def _drain(self, connection: Connection) -> None:
-        """Take in what has come of a posted statement."""
-        if not self._posted:
-            return
-        self._posted = False
-        pgconn = connection.pgconn
-        arrives = select.poll()
-        arrives.register(self.socket, select.POLLIN)
-        while True:
-            # To wait in `get_result` would keep all other threads from running.
-            while pgconn.is_busy():
-                arrives.poll()
-                pgconn.consume_input()
-            if pgconn.get_result() is None:
-                return
-
-    def listen(self) -> None:
-        """Take in what has arrived, without waiting.
-
-        Raises:
-            psycopg.Error: the connection is lost.
-        """
-        assert self._connection is not None
-        self._connection.pgconn.consume_input()
-        while notification := self._connection.pgconn.notifies():
-            self.heard = self.heard or notification.extra != self._own.encode()
-
-    def drop(self) -> None:
-        """Close it; a thread that is at it finds it closed."""
-        with self._mutex:
-            self._dropped = True
-            if not self._busy:
-                self._close()
-            elif self._socket is not None:
-                with contextlib.suppress(OSError):
-                    self._socket.shutdown(socket.SHUT_RDWR)
-
-    def _close(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-        if self._socket is not None:
-            self._socket.close()
+            if self._is_given_up:
+                connection.close()
+            else:
+                self._made = connection
 
 
 class Line:
-    """A connection for calls of one kind, one at a time."""
+    """A connection for calls of one kind, one at a time.
+
+    `begin` prepares each connection: it blocks, in the thread that has made the connection.
+    """
 
     def __init__(
         self,
@@ -145,57 +76,67 @@ class Line:
         self._parameters = parameters
         self._begin = begin
         self._lock = trio.Lock()
-        self._link: Link | None = None
+        self._connection: Connection | None = None
         self._open = trio.Event()
+        # Whether a notification has come that nobody was told of.
+        self._has_news = False
         self._waiting: trio.CancelScope | None = None
+        # Questions of which the end has not come.
+        self._unread = 0
         # Calls that are made, or wait for their turn.
         self._calls = 0
 
-    async def call(
-        self, work: Callable[[Connection], T], patience: float, post: bytes | None = None
-    ) -> T:
-        """Do some work in a thread; if it succeeds, `post` a statement behind it.
+    async def call(self, *questions: Question, patience: float) -> Sequence[Any]:
+        """Ask one question after the other, in one exchange; return what each one says.
+
+        Each is a transaction of its own. If it returns a row, that is one value, in JSON; if not,
+        what it says is None.
 
         Raises:
             EngineError, Expelled, ValueError: see `Engine`.
         """
+        async with self._turn(patience) as connection:
+            await self._send(connection, questions)
+            return [_value(result) for result in await self._results(connection)]
+
+    async def post(self, *questions: Question, patience: float) -> None:
+        """Ask what nobody waits for, nor needs to know what comes of it."""
+        with contextlib.suppress(EngineError):
+            async with self._turn(patience) as connection:
+                await self._send(connection, questions)
+
+    @contextlib.asynccontextmanager
+    async def _turn(self, patience: float) -> AsyncIterator[Connection]:
+        """Have the connection alone, with nothing on its way that was posted."""
         self._calls += 1
         if self._waiting is not None:
             self._waiting.cancel()
         try:
-            async with self._lock:
-                return await self._call(work, patience, post)
+            async with self._lock, self._connected(patience) as connection:
+                await self._results(connection)
+                yield connection
         finally:
             self._calls -= 1
 
-    async def _call(
-        self, work: Callable[[Connection], T], patience: float, post: bytes | None
-    ) -> T:
-        link = self._link = self._link or Link(self.own)
-
-        def run() -> T:
-            def do(connection: Connection) -> T:
-                result = work(connection)
-                if post is not None:
-                    link.post(post)
-                return result
-
-            return link.run(self._connect, do)
-
+    @contextlib.asynccontextmanager
+    async def _connected(self, patience: float) -> AsyncIterator[Connection]:
+        """Have a connection for a block, which is thrown away if the block fails."""
         try:
             with trio.fail_after(patience):
-                result = await trio.to_thread.run_sync(
-                    run, abandon_on_cancel=True, limiter=link.limiter
-                )
+                if self._connection is None:
+                    self._connection = await _Attempt(self._connect).made()
+                    self._unread = 0
+                    self._open.set()
+                yield self._connection
         except BaseException as error:
             self.drop()
             if isinstance(error, psycopg.Error):
-                raise _translated(error) from None
+                raise translated(error) from None
             if isinstance(error, trio.TooSlowError):
                 raise EngineError("the database takes too long") from None
+            if isinstance(error, trio.ClosedResourceError):
+                raise EngineError("the connection was closed") from None
             raise
-        self._open.set()
-        return result
 
     def _connect(self) -> Connection:
         connection = connect(self._parameters)
@@ -204,89 +145,98 @@ class Line:
         except BaseException:
             connection.close()
             raise
+        # Several questions in one exchange, without one transaction around them.
+        connection.pgconn.enter_pipeline_mode()
         return connection
+
+    async def _send(self, connection: Connection, questions: Iterable[Question]) -> None:
+        pgconn = connection.pgconn
+        for statement, *parameters in questions:
+            pgconn.send_query_params(statement.encode(), [_text(each) for each in parameters])
+            pgconn.pipeline_sync()
+            self._unread += 1
+        # The database reads a question whole before it answers, and of several only the first is a
+        # long one: so it never waits for somebody to read while this waits for it.
+        while pgconn.flush():
+            await trio.lowlevel.wait_writable(connection)
+
+    async def _results(self, connection: Connection) -> Sequence[PGresult]:
+        """Return what comes of all that was asked."""
+        pgconn = connection.pgconn
+        results: list[PGresult] = []
+        while self._unread:
+            while pgconn.is_busy():
+                await trio.lowlevel.wait_readable(connection)
+                pgconn.consume_input()
+            result = pgconn.get_result()
+            if result is None:
+                continue  # there was no more of this question
+            if result.status == ExecStatus.PIPELINE_SYNC:
+                self._unread -= 1
+            else:
+                results.append(result)
+        self._hear(connection)
+        return results
+
+    def _hear(self, connection: Connection) -> None:
+        """Take the notifications that have arrived."""
+        while notification := connection.pgconn.notifies():
+            self._has_news = self._has_news or notification.extra != self.own.encode()
 
     async def heard(self) -> None:
         """Return when there is news, or the connection is lost; never as long as there is none."""
         while True:
             await self._open.wait()
             async with self._lock:
-                link = self._link
-                if link is None:
+                connection = self._connection
+                if connection is None:
                     continue
                 try:
                     # Whoever comes now with a call would wait for as long as there is no news.
-                    if not link.heard and not self._calls:
-                        await self._wait(link)
-                    link.listen()
-                except psycopg.Error:
+                    if not self._has_news and not self._calls:
+                        await self._wait(connection)
+                    connection.pgconn.consume_input()
+                    self._hear(connection)
+                except (psycopg.Error, trio.ClosedResourceError):
                     self.drop()
                     return
-                if link.heard:
-                    link.heard = False
+                if self._has_news:
+                    self._has_news = False
                     return
 
-    async def _wait(self, link: Link) -> None:
+    async def _wait(self, connection: Connection) -> None:
         """Wait until something arrives, or somebody has a call to make."""
         with trio.CancelScope() as self._waiting:
             try:
-                await trio.lowlevel.wait_readable(link.socket)
+                await trio.lowlevel.wait_readable(connection)
             finally:
                 self._waiting = None
 
     def drop(self) -> None:
         """Close the connection; the next call makes another one."""
-        if self._link is not None:
-            self._link.drop()
-            self._link = None
+        if self._connection is not None:
+            if not self._connection.closed:
+                trio.lowlevel.notify_closing(self._connection)
+            self._connection.close()
+            self._connection = None
             self._open = trio.Event()
+            self._has_news = False
 
 
-def connect(parameters: Mapping[str, str]) -> Connection:
-    """Connect to a server that can be written to: in a thread.
-
-    Raises:
-        psycopg.Error: that was not possible.
-        EngineError: it is a standby.
-    """
-    try:
-        connection = _connect(parameters)
-    except psycopg.OperationalError as error:
-        # A pooler takes no options that hold longer than a transaction, and says so.
-        if "unsupported startup parameter" not in str(error):
-            raise
-        connection = _connect({k: v for k, v in parameters.items() if k != "options"})
-    try:
-        row = connection.execute("SELECT pg_is_in_recovery()").fetchone()
-        if row != (False,):
-            raise EngineError("the database is a standby: name all hosts, and read-write")
-    except BaseException:
-        connection.close()
-        raise
-    return connection
+def _text(value: str | float | bool | bytes | None) -> bytes | None:
+    """Return a parameter as PostgreSQL reads it."""
+    match value:
+        case None:
+            return None
+        case bytes():
+            return b"\\x" + value.hex().encode()
+    return str(value).encode()
 
 
-def _connect(parameters: Mapping[str, str]) -> Connection:
-    # Prepared statements do not get through every pooler, and the functions keep their own plans.
-    arguments: dict[str, Any] = dict(parameters)
-    return psycopg.connect(**arguments, autocommit=True, prepare_threshold=None)
-
-
-def words(error: psycopg.Error) -> str:
-    """Say what is wrong, without what is stored."""
-    if error.diag.message_primary is not None:
-        return f"{error.diag.message_primary} ({error.sqlstate})"
-    # libpq's own words, of a connection: they name the host and the user.
-    return " ".join(str(error).split()) or type(error).__name__
-
-
-def _translated(error: psycopg.Error) -> Exception:
-    if error.sqlstate == EXPELLED:
-        return Expelled()
-    if error.sqlstate == USED_BEFORE:
-        return ValueError("the name of a node was used before")
-    return EngineError(words(error))
-
-
-def _duplicate(connection: Connection) -> int:
-    return socket.dup(connection.fileno())
+def _value(result: PGresult) -> Any:
+    if result.status not in (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK):
+        raise failure(result)
+    if not result.ntuples or not result.nfields:
+        return None
+    value = result.get_value(0, 0)
+    return None if value is None else json.loads(value)

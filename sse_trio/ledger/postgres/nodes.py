@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import attrs
 
 from ...errors import LedgerError
+from .connection import Connection
 from .direct import connected
-from .line import Connection
 from .schema import present_version
 
 # Entries of the log that are counted at most, for each node and writer.

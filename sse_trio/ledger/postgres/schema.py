@@ -10,7 +10,7 @@ from importlib import resources
 from typing import LiteralString
 
 from ...errors import LedgerError
-from .line import Connection
+from .connection import Connection
 
 logger = logging.getLogger("sse_trio")
 

@@ -95,7 +95,7 @@ LANGUAGE sql STABLE AS $$
     SELECT f.writer FROM found f WHERE f.writer IS NOT NULL
 $$;
 
-CREATE FUNCTION sse_trio.register(me text, address text, software text, OUT known text)
+CREATE FUNCTION sse_trio.register(me text, address text, software text, OUT known json)
 LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
     INSERT INTO sse_trio.nodes (node, address, software) VALUES (me, address, software)
@@ -140,7 +140,7 @@ CREATE FUNCTION sse_trio.commit(
     writes json,                -- as `sse_trio.writes`
     OUT won text[],             -- the rooms that have won
     OUT first bigint,           -- the count of those of them that are new
-    OUT others text,            -- JSON, for each of the others, what it is told; NULL if all won
+    OUT others json,            -- for each of the others, what it is told; NULL if all won
     OUT wall double precision,
     OUT identity text[]
 )
@@ -314,12 +314,12 @@ END $$;
 
 CREATE FUNCTION sse_trio.poll(
     known jsonb,
-    numbers bigint[],
+    numbers json,               -- of batches of `me`
     me text,
     most integer,
-    OUT entries text,
-    OUT nodes text,
-    OUT told text,
+    OUT entries json,
+    OUT nodes json,
+    OUT told json,
     OUT wall double precision,
     OUT identity text[]
 )
@@ -345,11 +345,12 @@ BEGIN
         json_build_array(n.node, n.beat, n.applied, n.draining, n.address, n.software)
         ORDER BY n.node
     ) INTO nodes FROM sse_trio.nodes n;
-    IF numbers <> '{}' THEN
+    IF json_array_length(numbers) > 0 THEN
         SELECT json_agg(
             json_build_array(t.writer, t.seq, t.room, t.node, t.terminated, t.acked, t.settled)
             ORDER BY t.seq, t.room, t.node
-        ) INTO told FROM sse_trio.told t WHERE t.writer = me AND t.seq = ANY (numbers);
+        ) INTO told FROM sse_trio.told t WHERE t.writer = me
+            AND t.seq = ANY (ARRAY(SELECT n::bigint FROM json_array_elements_text(numbers) n));
     END IF;
     wall := sse_trio.wall();
     identity := sse_trio.identity();
@@ -368,13 +369,7 @@ $$;
 CREATE FUNCTION sse_trio.report(
     me text,
     new_applied jsonb,
-    writers text[],
-    seqs bigint[],
-    rooms text[],
-    about text[],
-    terminated bigint[],
-    acked bigint[],
-    settled boolean[]
+    new_told json               -- of `sse_trio.told`, a row each, without `at`
 ) RETURNS void
 LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
@@ -388,8 +383,8 @@ BEGIN
     END IF;
     UPDATE sse_trio.nodes SET applied = new_applied WHERE node = me;
     INSERT INTO sse_trio.told
-        SELECT w.*, sse_trio.wall()
-        FROM unnest(writers, seqs, rooms, about, terminated, acked, settled) w
+        SELECT w.writer, w.seq, w.room, w.node, w.terminated, w.acked, w.settled, sse_trio.wall()
+        FROM json_populate_recordset(NULL::sse_trio.told, new_told) w
         ON CONFLICT (writer, seq, room, node) DO UPDATE SET
             terminated = excluded.terminated,
             acked = excluded.acked,
@@ -400,12 +395,12 @@ BEGIN
         SELECT n.key FROM jsonb_each(new_applied) n
             WHERE old_applied -> n.key IS DISTINCT FROM n.value
         UNION
-        SELECT unnest(writers)
+        SELECT t ->> 'writer' FROM json_array_elements(new_told) t
     ) w (writer)
     WHERE w.writer <> me;
 END $$;
 
-CREATE FUNCTION sse_trio.read(names text[], OUT these text, OUT identity text[])
+CREATE FUNCTION sse_trio.read(names json, OUT these json, OUT identity text[])
 LANGUAGE plpgsql STABLE
 SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off
@@ -413,7 +408,7 @@ SET jit = off
 AS $$
 BEGIN
     SELECT json_object_agg(r.room, json_build_array(r.count, r.writer, r.seq, r.record)) INTO these
-        FROM sse_trio.rooms r WHERE r.room = ANY (names);
+        FROM sse_trio.rooms r WHERE r.room = ANY (ARRAY(SELECT json_array_elements_text(names)));
     identity := sse_trio.identity();
 END $$;
 
@@ -424,7 +419,7 @@ BEGIN
     RETURN NOT EXISTS (SELECT FROM sse_trio.nodes n WHERE n.node = name);
 END $$;
 
-CREATE FUNCTION sse_trio.overdue(before double precision, most integer) RETURNS text
+CREATE FUNCTION sse_trio.overdue(before double precision, most integer) RETURNS json
 LANGUAGE sql STABLE AS $$
     SELECT json_agg(json_build_array(r.room, r.count, r.writer, r.seq)) FROM (
         SELECT r.room, r.count, r.writer, r.seq FROM sse_trio.rooms r

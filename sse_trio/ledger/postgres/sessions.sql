@@ -80,7 +80,7 @@ CREATE FUNCTION sse_trio.commit(
     changes json,               -- as for `change_sessions`
     OUT won text[],
     OUT first bigint,
-    OUT others text,
+    OUT others json,
     OUT wall double precision,
     OUT identity text[]
 )
@@ -100,13 +100,13 @@ END $$;
 
 -- It waits for nobody: whoever writes a row at this moment knows that the session was just seen, or
 -- removes it.
-CREATE FUNCTION sse_trio.see_sessions(ids text[], moments double precision[], kids text[])
+CREATE FUNCTION sse_trio.see_sessions(contacts json) -- rows of `id`, `seen` and `kid`
 RETURNS void
 LANGUAGE sql VOLATILE AS $$
     UPDATE sse_trio.sessions s SET seen = c.seen, kid = c.kid
     FROM (
         SELECT s.id, w.seen, w.kid
-        FROM unnest(ids, moments, kids) w (id, seen, kid)
+        FROM json_to_recordset(contacts) w (id text, seen double precision, kid text)
         JOIN sse_trio.sessions s ON s.id = w.id AND s.seen < w.seen
         FOR NO KEY UPDATE OF s SKIP LOCKED
     ) c

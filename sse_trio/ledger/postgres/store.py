@@ -20,8 +20,8 @@ from ..rows import (
     to_key,
     to_session,
 )
+from .connection import Connection
 from .direct import connected
-from .line import Connection
 from .nodes import registered
 from .schema import prepare, present_version
 

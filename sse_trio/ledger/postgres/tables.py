@@ -1,6 +1,5 @@
 """What is asked of the database about the sessions and the keys of `sse_trio.auth`."""
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, LiteralString
 
@@ -20,34 +19,40 @@ from ..sessions import (
     Wanted,
 )
 
-# All of it in one row, with which engine it is of.
+# With which engine it is of.
 _ROWS: LiteralString = """
-    SELECT json_agg(json_build_array(s.id, s."user", s.name, s.provider, s.room, s.kind,
-        s.app_type, s.epoch, s.created, s.seen, s.kid, s.user_agent, s.address))::text,
+    SELECT json_build_array(
+        json_agg(json_build_array(s.id, s."user", s.name, s.provider, s.room, s.kind,
+            s.app_type, s.epoch, s.created, s.seen, s.kid, s.user_agent, s.address)),
         sse_trio.identity()
+    )
     FROM (SELECT * FROM sse_trio.sessions s WHERE """
-_SESSION: LiteralString = _ROWS + "s.id = %s) s"
-_OF_ROOM: LiteralString = _ROWS + "s.room = %s) s"
-_OF_USER: LiteralString = _ROWS + 's.provider = %s AND s."user" = %s) s'
+_SESSION: LiteralString = _ROWS + "s.id = $1) s"
+_OF_ROOM: LiteralString = _ROWS + "s.room = $1) s"
+_OF_USER: LiteralString = _ROWS + 's.provider = $1 AND s."user" = $2) s'
 _OLDER: LiteralString = (
     _ROWS
-    + """s.provider = %s AND s.app_type = coalesce(%s, s.app_type) AND s.kind = %s
-        AND (s.hour <= floor(%s / 3600) AND s.seen < %s OR s.created < %s) LIMIT %s) s"""
+    + """s.provider = $1 AND s.app_type = coalesce($2, s.app_type) AND s.kind = $3 AND (
+            s.hour <= floor($4::double precision / 3600) AND s.seen < $4::double precision
+            OR s.created < $5::double precision
+        ) LIMIT $6) s"""
 )
 _SIGNED_BY_OTHERS: LiteralString = (
-    _ROWS + "NOT EXISTS (SELECT FROM sse_trio.keys k WHERE k.kid = s.kid) LIMIT %s) s"
+    _ROWS + "NOT EXISTS (SELECT FROM sse_trio.keys k WHERE k.kid = s.kid) LIMIT $1) s"
 )
 ISSUERS: LiteralString = (
     "SELECT json_agg(DISTINCT jsonb_build_array(provider, app_type)) FROM sse_trio.sessions"
 )
-SEE: LiteralString = "SELECT sse_trio.see_sessions(%s::text[], %s::double precision[], %s::text[])"
+SEE: LiteralString = "SELECT FROM sse_trio.see_sessions($1)"
 KEYS: LiteralString = """
-    SELECT array_agg(kid ORDER BY created DESC), array_agg(secret ORDER BY created DESC),
-        array_agg(created ORDER BY created DESC), sse_trio.identity()
+    SELECT json_build_array(
+        json_agg(json_build_array(kid, encode(secret, 'hex'), created) ORDER BY created DESC),
+        sse_trio.identity()
+    )
     FROM sse_trio.keys
 """
-ROTATE: LiteralString = "SELECT sse_trio.rotate_keys(%s, %s, %s, %s)"
-REPLACE: LiteralString = "SELECT sse_trio.replace_keys(%s, %s)"
+ROTATE: LiteralString = "SELECT to_json(sse_trio.rotate_keys($1, $2, $3, $4))"
+REPLACE: LiteralString = "SELECT FROM sse_trio.replace_keys($1, $2)"
 
 
 def changes(writes: Iterable[Write]) -> str:
@@ -73,12 +78,11 @@ def find(wanted: Wanted) -> tuple[Any, ...]:
             return _SIGNED_BY_OTHERS, most
         case Older(seen=seen):
             about = wanted.provider, wanted.app_type, wanted.kind
-            return _OLDER, *about, seen, seen, wanted.created, wanted.most
+            return _OLDER, *about, seen, wanted.created, wanted.most
 
 
-def to_rows(found: str | None) -> Sequence[SessionRow]:
+def to_rows(rows: Sequence[Sequence[Any]]) -> Sequence[SessionRow]:
     """Read sessions; raises one of `DAMAGE`."""
-    rows = json.loads(found) if found else []
     for row in rows:
         check_session(*row)
     return [SessionRow(**dict(zip(_COLUMNS, row, strict=True))) for row in rows]
@@ -87,17 +91,15 @@ def to_rows(found: str | None) -> Sequence[SessionRow]:
 _COLUMNS = [field.name for field in attrs.fields(SessionRow)]
 
 
-def columns(contacts: Mapping[str, tuple[float, str]]) -> tuple[list[Any], ...]:
+def seen(contacts: Mapping[str, tuple[float, str]]) -> str:
     """Return what the function `see_sessions` takes."""
-    moments = list(contacts.values())
-    return list(contacts), [seen for seen, _ in moments], [kid for _, kid in moments]
+    rows = [{"id": name, "seen": at, "kid": kid} for name, (at, kid) in contacts.items()]
+    return strict_json.dumps(rows)
 
 
-def to_keys(
-    kids: list[str] | None, secrets: list[bytes] | None, created: list[float] | None
-) -> Sequence[KeyRow]:
+def to_keys(found: Sequence[tuple[Any, str, Any]]) -> Sequence[KeyRow]:
     """Read keys; raises one of `DAMAGE`."""
-    rows = list(zip(kids or (), secrets or (), created or (), strict=True))
+    rows = [(kid, bytes.fromhex(secret), created) for kid, secret, created in found]
     for row in rows:
         check_key(*row)
     return [KeyRow(*row) for row in rows]
