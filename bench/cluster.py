@@ -5,7 +5,9 @@ there is another. Times are of one caller, one notify after the other: until the
 until the POST is answered. The answer waits until every node has carried it out.
 
 The bare commit is a small ``INSERT … ON CONFLICT DO UPDATE`` on a connection of its own, right
-before, as often. The last contender has a hundred times as many rooms in the table as are notified.
+before and right after, as often: each after a pause of `PAUSE`, because to the database, and to the
+machine, notifies of one caller are so far apart too; and, for comparison, without pauses. The last
+contender has a hundred times as many rooms in the table as are notified.
 """
 
 import contextlib
@@ -35,6 +37,9 @@ COUNTS = {
 CONTENDERS = tuple(hub(name) for name in COUNTS)
 MANY_ROOMS = CONTENDERS[-1]
 
+# Seconds between two bare commits.
+PAUSE = 0.003
+
 _BARE = "INSERT INTO bare VALUES (%s, %s) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
 
 # As a node writes them, each under another name.
@@ -55,7 +60,8 @@ def measure(contender: Contender, scale: Scale) -> Sample:
     with _database() as database, contextlib.ExitStack() as stack:
         if contender is MANY_ROOMS:
             _fill(database, 100 * scale.rooms)
-        bare = statistics.median(_bare_commits(database, scale.rooms // 2))
+        at_once = statistics.median(_bare_commits(database, scale.rooms // 2))
+        bare = _bare_commits(database, scale.rooms // 4, PAUSE)
         nodes: list[Server] = []
         for _ in range(COUNTS[contender.name]):
             began = time.perf_counter_ns()
@@ -64,25 +70,30 @@ def measure(contender: Contender, scale: Scale) -> Sample:
             started = time.perf_counter_ns() - began
         here, there = nodes[0], nodes[-1]
         there.load = stack.enter_context(Load.running(there.port, here.port, PLAIN))
-        _notify(sample, there, scale, bare)
+        told, answered = _notify(sample, there, scale)
+        bare += _bare_commits(database, scale.rooms // 4, PAUSE)
+    commit = statistics.median(bare)
     sample.readings += [
-        Reading("bare commit, median", milliseconds(bare), "ms"),
+        Reading("one notify told / bare commit", told / commit, "times"),
+        Reading("one notify answered / bare commit", answered / commit, "times"),
+        Reading("bare commit, median", milliseconds(commit), "ms"),
+        Reading("bare commit without pauses, median", milliseconds(at_once), "ms"),
         Reading("a node's start", milliseconds(started), "ms"),
     ]
     return sample
 
 
-def _notify(sample: Sample, server: Server, scale: Scale, bare: float) -> None:
+def _notify(sample: Sample, server: Server, scale: Scale) -> list[float]:
+    """Return the medians until the member was told, and until the answer, in nanoseconds."""
     pool, count = Pool(server, scale.rooms), scale.rooms // 4
     server.load.do("notify", callers=1, **pool.take(count))  # it warms up
     found = server.load.do("notify", callers=1, **pool.take(count))
+    medians = []
     for what, key in (("told", "event"), ("answered", "answer")):
         took = statistics.median(found[key])
+        medians.append(took)
         sample.spectra[what] = figures.histogram(found[key])
-        sample.readings += [
-            Reading(f"one notify {what}, median", milliseconds(took), "ms"),
-            Reading(f"one notify {what} / bare commit", took / bare, "times"),
-        ]
+        sample.readings.append(Reading(f"one notify {what}, median", milliseconds(took), "ms"))
     alone = len(found["answer"]) / found["seconds"]
     found = server.load.do("notify", callers=CALLERS, **pool.take(scale.rooms // 2))
     together = len(found["answer"]) / found["seconds"]
@@ -90,13 +101,15 @@ def _notify(sample: Sample, server: Server, scale: Scale, bare: float) -> None:
         Reading("capacity", together, "notifies/s", lower_is_better=False),
         Reading("capacity / of one caller", together / alone, "times", lower_is_better=False),
     ]
+    return medians
 
 
-def _bare_commits(database: Database, count: int) -> list[int]:
+def _bare_commits(database: Database, count: int, pause: float = 0) -> list[int]:
     took = []
     with database.connect() as connection:
-        connection.execute("CREATE TABLE bare (key text PRIMARY KEY, value text)")
+        connection.execute("CREATE TABLE IF NOT EXISTS bare (key text PRIMARY KEY, value text)")
         for number in range(count):
+            time.sleep(pause)
             began = time.perf_counter_ns()
             connection.execute(_BARE, (f"u{number}", "x" * 200), prepare=True)
             took.append(time.perf_counter_ns() - began)

@@ -68,8 +68,8 @@ class Committed:
     wall: float
     """The engine's clock, in Unix seconds."""
     is_alone: bool
-    """Whether no other node was registered at a moment after the batch was durable: who registers
-    later begins with what it has written."""
+    """Whether no other node was registered, nor could be before the batch was durable: who
+    registers later begins with what it has written."""
 
 
 @attrs.frozen

@@ -44,13 +44,11 @@ _TRIMMED = 10_000
 # Seconds for making the schema.
 _PREPARING = 60.0
 
-# Who else is registered is asked in a transaction of its own, behind the commit: one that began
-# before says nothing of who registers meanwhile.
-_COMMIT: LiteralString = """
-    SELECT json_build_array(won, first, others, wall, identity)
-        FROM sse_trio.commit($1, $2, $3, $4, $5)
-"""
-_ALONE: LiteralString = "SELECT to_json(NOT EXISTS (SELECT FROM sse_trio.nodes WHERE node <> $1))"
+_COMMITTED: LiteralString = (
+    "SELECT json_build_array(won, first, others, alone, wall, identity) FROM sse_trio.commit"
+)
+_COMMIT: LiteralString = _COMMITTED + "($1, $2, $3, $4)"
+_COMMIT_WITH_SESSIONS: LiteralString = _COMMITTED + "($1, $2, $3, $4, $5)"
 _HINT: LiteralString = "SELECT FROM pg_notify('sse_trio', $1)"
 _REGISTER: LiteralString = """
     SELECT json_build_array(
@@ -131,17 +129,15 @@ class PostgresEngine:
 
     async def commit(self, batch: Batch) -> Committed:
         """See `Engine.commit`."""
-        row, is_alone = await self._writer.call(
-            (_COMMIT, *_parameters(batch)),
-            (_ALONE, batch.writer),
-            patience=self._settings.committing,
-        )
-        if batch.writes and not is_alone:
+        statement, *parameters = _committing(batch)
+        row = await self._writer.call(statement, *parameters, patience=self._settings.committing)
+        with _checked():
+            committed = _committed(batch, row)
+        if batch.writes and not committed.is_alone:
             # Apart from the commit, and after it: inside, a notification holds a lock that all
             # databases of the server share, until the disk and the standby have the transaction.
-            await self._writer.post((_HINT, batch.writer), patience=self._settings.patience)
-        with _checked():
-            return _committed(batch, row, is_alone)
+            await self._writer.post(_HINT, batch.writer, patience=self._settings.patience)
+        return committed
 
     async def poll(self, position: Mapping[str, int], told: Collection[int], node: str) -> Poll:
         """See `Engine.poll`."""
@@ -238,8 +234,7 @@ class PostgresEngine:
 
     async def _ask(self, line: Line, statement: LiteralString, *parameters: Any) -> Any:
         """Return what a statement says, None if it says nothing."""
-        [value] = await line.call((statement, *parameters), patience=self._settings.patience)
-        return value
+        return await line.call(statement, *parameters, patience=self._settings.patience)
 
 
 @contextlib.contextmanager
@@ -252,8 +247,8 @@ def _checked() -> Iterator[None]:
         raise EngineError(f"the database is damaged ({type(error).__name__})") from None
 
 
-def _parameters(batch: Batch) -> Sequence[Any]:
-    """Return what the function `commit` takes."""
+def _committing(batch: Batch) -> tuple[Any, ...]:
+    """Return the call of the function `commit`."""
     writes = batch.writes
     answers = [(None, None, None) if w.answer is None else from_answer(w.answer) for w in writes]
     # In one text: to make arrays of the driver takes three times as long as the database does.
@@ -269,12 +264,14 @@ def _parameters(batch: Batch) -> Sequence[Any]:
         "ats": [at for _, at, _ in answers],
         "answers": [text for _, _, text in answers],
     }
-    changes = tables.changes(batch.writes)
-    return batch.writer, batch.seq, batch.renews, strict_json.dumps(columns), changes
+    about = batch.writer, batch.seq, batch.renews, strict_json.dumps(columns)
+    if all(write.sessions is None for write in writes):
+        return _COMMIT, *about
+    return _COMMIT_WITH_SESSIONS, *about, tables.changes(writes)
 
 
-def _committed(batch: Batch, row: Sequence[Any], is_alone: bool) -> Committed:
-    won, first, others, wall, identity = row
+def _committed(batch: Batch, row: Sequence[Any]) -> Committed:
+    won, first, others, is_alone, wall, identity = row
     winners = set(won)
     told = others or {}
 

@@ -11,8 +11,8 @@ https://www.postgresql.org/docs/current/libpq-async.html
 import contextlib
 import json
 import threading
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from typing import Any, LiteralString
 
 import psycopg
 import trio
@@ -22,8 +22,8 @@ from psycopg.pq.abc import PGresult
 from ..cluster.engine import EngineError
 from .connection import Connection, connect, failure, translated
 
-# A statement and its parameters: text, numbers, bytes and None; whatever else there is, in JSON.
-Question = tuple[Any, ...]
+# What the parameter of a statement may be: whatever else there is, is given in JSON.
+Value = str | float | bool | bytes | None
 
 
 class _Attempt:
@@ -81,29 +81,24 @@ class Line:
         # Whether a notification has come that nobody was told of.
         self._has_news = False
         self._waiting: trio.CancelScope | None = None
-        # Questions of which the end has not come.
-        self._unread = 0
         # Calls that are made, or wait for their turn.
         self._calls = 0
 
-    async def call(self, *questions: Question, patience: float) -> Sequence[Any]:
-        """Ask one question after the other, in one exchange; return what each one says.
-
-        Each is a transaction of its own. If it returns a row, that is one value, in JSON; if not,
-        what it says is None.
+    async def call(self, statement: LiteralString, *parameters: Value, patience: float) -> Any:
+        """Execute a statement; return what it says, which is one value in JSON, or None.
 
         Raises:
             EngineError, Expelled, ValueError: see `Engine`.
         """
         async with self._turn(patience) as connection:
-            await self._send(connection, questions)
-            return [_value(result) for result in await self._results(connection)]
+            await self._send(connection, statement, parameters)
+            return _value(await self._result(connection))
 
-    async def post(self, *questions: Question, patience: float) -> None:
-        """Ask what nobody waits for, nor needs to know what comes of it."""
+    async def post(self, statement: LiteralString, *parameters: Value, patience: float) -> None:
+        """Send a statement for which nobody waits, nor needs to know what comes of it."""
         with contextlib.suppress(EngineError):
             async with self._turn(patience) as connection:
-                await self._send(connection, questions)
+                await self._send(connection, statement, parameters)
 
     @contextlib.asynccontextmanager
     async def _turn(self, patience: float) -> AsyncIterator[Connection]:
@@ -113,7 +108,7 @@ class Line:
             self._waiting.cancel()
         try:
             async with self._lock, self._connected(patience) as connection:
-                await self._results(connection)
+                await self._result(connection)
                 yield connection
         finally:
             self._calls -= 1
@@ -125,7 +120,6 @@ class Line:
             with trio.fail_after(patience):
                 if self._connection is None:
                     self._connection = await _Attempt(self._connect).made()
-                    self._unread = 0
                     self._open.set()
                 yield self._connection
         except BaseException as error:
@@ -145,38 +139,30 @@ class Line:
         except BaseException:
             connection.close()
             raise
-        # Several questions in one exchange, without one transaction around them.
-        connection.pgconn.enter_pipeline_mode()
         return connection
 
-    async def _send(self, connection: Connection, questions: Iterable[Question]) -> None:
+    async def _send(
+        self, connection: Connection, statement: LiteralString, parameters: Iterable[Value]
+    ) -> None:
         pgconn = connection.pgconn
-        for statement, *parameters in questions:
-            pgconn.send_query_params(statement.encode(), [_text(each) for each in parameters])
-            pgconn.pipeline_sync()
-            self._unread += 1
-        # The database reads a question whole before it answers, and of several only the first is a
-        # long one: so it never waits for somebody to read while this waits for it.
+        pgconn.send_query_params(statement.encode(), [_text(each) for each in parameters])
+        # The database reads all of it before it says anything: to wait for one thing is enough.
         while pgconn.flush():
             await trio.lowlevel.wait_writable(connection)
 
-    async def _results(self, connection: Connection) -> Sequence[PGresult]:
-        """Return what comes of all that was asked."""
+    async def _result(self, connection: Connection) -> PGresult | None:
+        """Return what comes of what was sent last, None if that is known already."""
         pgconn = connection.pgconn
-        results: list[PGresult] = []
-        while self._unread:
+        last = None
+        while True:
             while pgconn.is_busy():
                 await trio.lowlevel.wait_readable(connection)
                 pgconn.consume_input()
             result = pgconn.get_result()
             if result is None:
-                continue  # there was no more of this question
-            if result.status == ExecStatus.PIPELINE_SYNC:
-                self._unread -= 1
-            else:
-                results.append(result)
-        self._hear(connection)
-        return results
+                self._hear(connection)
+                return last
+            last = result
 
     def _hear(self, connection: Connection) -> None:
         """Take the notifications that have arrived."""
@@ -223,17 +209,17 @@ class Line:
             self._has_news = False
 
 
-def _text(value: str | float | bool | bytes | None) -> bytes | None:
+def _text(value: Value) -> bytes | None:
     """Return a parameter as PostgreSQL reads it."""
-    match value:
-        case None:
-            return None
-        case bytes():
-            return b"\\x" + value.hex().encode()
+    if value is None:
+        return None
+    if isinstance(value, bytes):
+        return b"\\x" + value.hex().encode()
     return str(value).encode()
 
 
-def _value(result: PGresult) -> Any:
+def _value(result: PGresult | None) -> Any:
+    assert result is not None
     if result.status not in (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK):
         raise failure(result)
     if not result.ntuples or not result.nfields:

@@ -98,6 +98,9 @@ $$;
 CREATE FUNCTION sse_trio.register(me text, address text, software text, OUT known json)
 LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
+    -- Whoever has found in a commit that it is alone is done with it: what it has written is known
+    -- here.
+    LOCK TABLE sse_trio.nodes IN EXCLUSIVE MODE;
     INSERT INTO sse_trio.nodes (node, address, software) VALUES (me, address, software)
         ON CONFLICT DO NOTHING;
     IF NOT FOUND OR EXISTS (SELECT FROM sse_trio.log l WHERE l.writer = me) THEN
@@ -127,7 +130,8 @@ CREATE TYPE sse_trio.writes AS (
 -- No two of them deadlock, because each waits for locks in one order only, and what it waits for
 -- is held only by those that are further on:
 --   1. the log's entry, held by nobody but an earlier attempt at the same batch;
---   2. the node's own row, which somebody may be removing: who does, holds nothing else;
+--   2. the node's own row, which somebody may be removing: who does, holds nothing else; and the
+--      table, as long as somebody registers, who holds nothing else either;
 --   3. rooms that there are, by name;
 --   4. rooms that it makes, by name. It waits for who makes or removes the same one. Who makes it
 --      is in step 4 too, or beyond; who removes it is beyond step 5, and waits for nothing;
@@ -141,6 +145,7 @@ CREATE FUNCTION sse_trio.commit(
     OUT won text[],             -- the rooms that have won
     OUT first bigint,           -- the count of those of them that are new
     OUT others json,            -- for each of the others, what it is told; NULL if all won
+    OUT alone boolean,          -- nobody else registers before this is durable
     OUT wall double precision,
     OUT identity text[]
 )
@@ -184,6 +189,7 @@ BEGIN
         IF NOT FOUND THEN
             RAISE EXCEPTION 'an entry of the log was trimmed' USING ERRCODE = 'serialization_failure';
         END IF;
+        LOCK TABLE sse_trio.nodes IN ROW SHARE MODE;
     ELSE
         won := names;
         first := (wall * 1e6)::bigint;
@@ -309,6 +315,8 @@ BEGIN
         LEFT JOIN sse_trio.rooms r ON r.room = w.room
         WHERE w.room <> ALL (won);
     END IF;
+    -- Whoever registers waits for this transaction, which has changed or locked a row of the table.
+    alone := NOT EXISTS (SELECT FROM sse_trio.nodes WHERE node <> me);
     identity := sse_trio.identity();
 END $$;
 

@@ -81,6 +81,7 @@ CREATE FUNCTION sse_trio.commit(
     OUT won text[],
     OUT first bigint,
     OUT others json,
+    OUT alone boolean,
     OUT wall double precision,
     OUT identity text[]
 )
@@ -90,8 +91,8 @@ DECLARE
 BEGIN
     PERFORM pg_advisory_xact_lock(hashtext('sse_trio.commit'), hashtext(me));
     was_written := EXISTS (SELECT FROM sse_trio.log l WHERE l.writer = me AND l.seq = number);
-    SELECT c.won, c.first, c.others, c.wall, c.identity
-        INTO won, first, others, wall, identity
+    SELECT c.won, c.first, c.others, c.alone, c.wall, c.identity
+        INTO won, first, others, alone, wall, identity
         FROM sse_trio.commit(me, number, renews, writes) c;
     IF NOT was_written AND json_array_length(changes) > 0 AND won <> '{}' THEN
         PERFORM sse_trio.change_sessions(won, changes);

@@ -8,7 +8,7 @@ import pytest
 import trio
 
 from sse_trio import LedgerError
-from sse_trio.ledger.cluster.engine import Batch, EngineError, Expelled, Told, Write
+from sse_trio.ledger.cluster.engine import Batch, Committed, EngineError, Expelled, Told, Write
 from sse_trio.ledger.postgres.engine import PostgresEngine
 from sse_trio.ledger.postgres.settings import Settings
 from sse_trio.ledger.proposals import Won
@@ -140,6 +140,33 @@ async def test_an_expulsion_waits_for_a_commit_that_is_on_its_way(cluster: Postg
     assert found.record == record(2)
     with pytest.raises(Expelled):
         await a.make("u2")
+
+
+async def test_a_registration_waits_for_a_commit_that_has_found_the_node_alone(
+    cluster: PostgresCluster,
+) -> None:
+    """Also for one that is written again. So it begins with what nobody tells it."""
+    a = await join(cluster, "a")
+    first = await a.make("u1")
+    found: list[Committed] = []
+
+    async def commit() -> None:
+        found.append(await a.commit(Write("u1", first, record(2))))
+
+    async def register() -> None:
+        async with PostgresEngine.open(Settings(cluster.url)) as engine:
+            registered = await engine.register("b", address="", software="")
+            assert registered.position == {"a": 2}
+
+    async with trio.open_nursery() as nursery:
+        with cluster.server.connect(DATABASE) as holder, holder.transaction():
+            holder.execute("SELECT FROM sse_trio.rooms FOR UPDATE")
+            nursery.start_soon(commit)
+            await until(lambda: count(cluster.server, _WAITING) == 1)
+            nursery.start_soon(register)
+            await until(lambda: count(cluster.server, _WAITING) == 2)
+    assert [each.is_alone for each in found] == [True]
+    assert not (await a.again(Write("u1", first, record(2)))).is_alone
 
 
 # -- away, and there again --------------------------------------------------------------

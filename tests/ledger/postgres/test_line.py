@@ -4,6 +4,7 @@ import threading
 from collections.abc import AsyncIterator
 from contextlib import closing
 from functools import partial
+from typing import LiteralString
 
 import pytest
 import trio
@@ -11,7 +12,7 @@ import trio.testing
 
 from sse_trio.ledger.cluster.engine import EngineError
 from sse_trio.ledger.postgres.connection import Connection
-from sse_trio.ledger.postgres.line import Line
+from sse_trio.ledger.postgres.line import Line, Value
 from sse_trio.ledger.postgres.settings import Settings
 
 from ...postgres import Server
@@ -32,49 +33,50 @@ async def line(postgres: Server) -> AsyncIterator[Line]:
     line.drop()
 
 
-async def asked(line: Line, *questions: tuple[object, ...]) -> list[object]:
-    return list(await line.call(*questions, patience=PATIENCE))
+async def asked(line: Line, statement: LiteralString, *parameters: Value) -> object:
+    return await line.call(statement, *parameters, patience=PATIENCE)
 
 
-async def test_each_question_has_its_answer_and_its_transaction(line: Line) -> None:
-    times = [("SELECT to_json(extract(epoch FROM now()))",)] * 2
-    first, second = await asked(line, *times)
-    assert first != second
-    answers = await asked(
-        line,
-        ("SELECT to_json($1::text || $2)", "ä\n'", 5),
-        (
-            "SELECT json_build_array($1::bytea = '\\x00ff', $2::boolean, $3::float8)",
-            b"\0\xff",
-            True,
-            1.5,
-        ),
-        ("SELECT FROM pg_sleep(0)",),
-        ("SET lock_timeout = 0",),
-        ("SELECT to_json($1::text)", None),
-    )
-    assert answers == ["ä\n'5", [True, True, 1.5], None, None, None]
+WHO: LiteralString = "SELECT to_json(pg_backend_pid())"
+
+
+async def test_what_is_sent_and_what_is_said(line: Line) -> None:
+    assert await asked(line, "SELECT to_json($1::text || $2)", "ä\n'", 5) == "ä\n'5"
+    assert await asked(line, "SELECT to_json($1::bytea = '\\x00ff')", b"\0\xff") is True
+    assert await asked(line, "SELECT to_json(NOT $1::boolean)", True) is False
+    assert await asked(line, "SELECT to_json($1::double precision)", 1.5) == 1.5
+    assert await asked(line, "SELECT to_json($1::text)", None) is None
+    assert await asked(line, "SELECT FROM pg_sleep(0)") is None
+    assert await asked(line, "SELECT '1' WHERE false") is None
+    assert await asked(line, "SET lock_timeout = 0") is None
 
 
 async def test_what_does_not_fit_on_its_way_arrives(line: Line) -> None:
-    assert await asked(line, ("SELECT to_json($1::text)", MUCH), ("SELECT '1'",)) == [MUCH, 1]
+    assert await asked(line, "SELECT to_json($1::text)", MUCH) == MUCH
 
 
-async def test_a_question_that_fails_is_one_for_a_new_connection(line: Line) -> None:
-    who = ("SELECT to_json(pg_backend_pid())",)
-    [first] = await asked(line, who)
+async def test_a_connection_on_which_something_has_failed_is_not_used_again(line: Line) -> None:
+    first = await asked(line, WHO)
     with pytest.raises(EngineError, match=r"^division by zero \(22012\)$"):
-        await asked(line, ("SELECT to_json(1 / $1::int)", 0), who)
-    assert await asked(line, who) != [first]
+        await asked(line, "SELECT to_json(1 / $1::int)", 0)
+    assert await asked(line, WHO) != first
 
 
-async def test_what_comes_of_a_posted_question_disturbs_nobody(line: Line) -> None:
-    who = ("SELECT to_json(pg_backend_pid())",)
-    before = await asked(line, who)
-    for statement in ("SELECT to_json(1 / $1::int)", "SELECT to_json($1::int)"):
-        await line.post((statement, 0), patience=PATIENCE)
-        await line.post((statement, 0), patience=PATIENCE)
-    assert await asked(line, who) == before
+async def test_what_comes_of_a_posted_statement_disturbs_nobody(line: Line) -> None:
+    before = await asked(line, WHO)
+    for _ in range(2):
+        await line.post("SELECT to_json(1 / $1::int)", 0, patience=PATIENCE)
+        await line.post("SELECT to_json($1::int)", 0, patience=PATIENCE)
+    assert await asked(line, WHO) == before
+
+
+async def test_nor_does_it_that_it_could_not_be_sent(postgres: Server, line: Line) -> None:
+    before = await asked(line, WHO)
+    with closing(postgres.connect()) as other:
+        other.execute("SELECT pg_terminate_backend(%s, 10000)", (before,))
+    for _ in range(2):
+        await line.post(WHO, patience=PATIENCE)
+    assert await asked(line, WHO) != before
 
 
 async def test_a_call_that_comes_when_the_line_is_about_to_listen_does_not_wait_for_news(
@@ -82,12 +84,12 @@ async def test_a_call_that_comes_when_the_line_is_about_to_listen_does_not_wait_
 ) -> None:
     with trio.fail_after(PATIENCE):
         async with trio.open_nursery() as nursery:
-            await asked(line, ("SELECT '1'",))
+            await asked(line, "SELECT '1'")
 
             async def call_twice() -> None:
-                await asked(line, ("SELECT FROM pg_sleep(0.01)",))
+                await asked(line, "SELECT FROM pg_sleep(0.01)")
                 # The turn has just gone to whoever waits for news, and has not run since.
-                await asked(line, ("SELECT '1'",))
+                await asked(line, "SELECT '1'")
                 nursery.cancel_scope.cancel()
 
             nursery.start_soon(call_twice)
@@ -97,7 +99,7 @@ async def test_a_call_that_comes_when_the_line_is_about_to_listen_does_not_wait_
 
 async def hears(line: Line) -> bool:
     """Whether there is news, when all that was said has arrived."""
-    await asked(line, ("SELECT '1'",))
+    await asked(line, "SELECT '1'")
     heard = False
     async with trio.open_nursery() as nursery:
 
@@ -115,12 +117,12 @@ async def hears(line: Line) -> bool:
 async def test_what_it_says_itself_is_no_news(line: Line) -> None:
     # A connection has its own notifications with the answer to its question.
     for said, is_news in (("me", False), ("you", True), ("me", False)):
-        await asked(line, ("SELECT FROM pg_notify('test', $1)", said))
+        await asked(line, "SELECT FROM pg_notify('test', $1)", said)
         assert await hears(line) is is_news
 
 
 async def test_what_others_say_between_two_calls_is_heard(postgres: Server, line: Line) -> None:
-    await asked(line, ("SELECT '1'",))
+    await asked(line, "SELECT '1'")
     with closing(postgres.connect()) as other, trio.fail_after(PATIENCE):
         other.execute("NOTIFY test, 'me'")
         other.execute("NOTIFY test, 'you'")
@@ -140,7 +142,7 @@ async def test_a_connection_that_nobody_waits_for_any_more_is_closed(postgres: S
 
     line = Line(Settings(postgres.url()).parameters(), begin)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(partial(line.call, ("SELECT '1'",), patience=PATIENCE))
+        nursery.start_soon(partial(line.call, "SELECT '1'", patience=PATIENCE))
         await trio.to_thread.run_sync(is_made.wait)
         nursery.cancel_scope.cancel()
     [connection] = connections
@@ -152,12 +154,12 @@ async def test_a_connection_that_nobody_waits_for_any_more_is_closed(postgres: S
 
 
 async def test_who_asks_while_it_is_dropped_is_told(line: Line) -> None:
-    await asked(line, ("SELECT '1'",))
+    await asked(line, "SELECT '1'")
     async with trio.open_nursery() as nursery:
 
         async def ask() -> None:
             with pytest.raises(EngineError, match="was closed"):
-                await asked(line, ("SELECT FROM pg_sleep(60)",))
+                await asked(line, "SELECT FROM pg_sleep(60)")
 
         nursery.start_soon(ask)
         await trio.testing.wait_all_tasks_blocked()
