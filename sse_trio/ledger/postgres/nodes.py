@@ -1,7 +1,5 @@
 """Who is registered, for an operator: asked of the database itself, so no node has to answer."""
 
-from collections.abc import Iterator
-
 import attrs
 
 from ...errors import LedgerError
@@ -60,9 +58,4 @@ def registered_nodes(url: str) -> list[RegisteredNode]:
     with connected(url) as connection:
         if not present_version(connection):
             raise LedgerError("the database is no ledger: no node has used it yet")
-        return list(registered(connection))
-
-
-def registered(connection: Connection) -> Iterator[RegisteredNode]:
-    """Yield who is registered, by address. A schema has to be there."""
-    return (RegisteredNode(*row) for row in connection.execute(_REGISTERED, (_COUNTED,)))
+        return [RegisteredNode(*row) for row in connection.execute(_REGISTERED, (_COUNTED,))]

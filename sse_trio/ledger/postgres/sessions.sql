@@ -1,5 +1,9 @@
 -- Version 2: the sessions and the keys of `sse_trio.auth`. A session's row is made and removed with
--- the swaps of its room, in their transactions.
+-- the swaps of its room, in their transactions. And when a node has registered: one that was killed
+-- before it could write is not waited for any longer than one that has written.
+
+-- The engine's clock, in Unix seconds.
+ALTER TABLE sse_trio.nodes ADD registered double precision NOT NULL DEFAULT sse_trio.wall();
 
 CREATE TABLE sse_trio.sessions (
     id text COLLATE "C" PRIMARY KEY,

@@ -22,15 +22,24 @@ from ..rows import (
 )
 from .connection import Connection
 from .direct import connected
-from .nodes import registered
 from .schema import prepare, present_version
 
-# Seconds: the longest lease that there may be. Who has written within that may still be there.
+# Seconds: the longest lease that there may be. Who has written within that may still be there, or
+# who has come within that, and is about to write.
 LONGEST_LEASE = 60.0
 
 # Held to the end: who registers or renews changes this table, whoever writes locks a row of it, and
 # so does another copy.
 _LOCK = "LOCK TABLE sse_trio.nodes IN EXCLUSIVE MODE"
+
+# The one that was there last, and how long ago. A node of which nobody knows whether it was
+# registered has never written: it goes on under another name.
+_NEWEST_NODE = """
+    SELECT n.node, n.address, sse_trio.wall() - greatest(
+        n.registered, (SELECT max(l.at) FROM sse_trio.log l WHERE l.writer = n.node)
+    ) AS age
+    FROM sse_trio.nodes n ORDER BY age LIMIT 1
+"""
 
 # Between two batches it may take as long as the other ledger does.
 _PATIENCE = "SET LOCAL idle_in_transaction_session_timeout = 0"
@@ -157,10 +166,12 @@ class DatabaseStore:
 
 
 def _refuse_nodes(connection: Connection) -> None:
-    for node in registered(connection):
-        if node.wrote is None or node.wrote < LONGEST_LEASE:
-            age = "not yet" if node.wrote is None else f"{node.wrote:.0f} s ago"
-            raise LedgerError(
-                f"the database is in use by the node {node.node} at {node.address}, which wrote "
-                f"{age}: stop it. One that was killed is waited for {LONGEST_LEASE:.0f} s"
-            )
+    newest = connection.execute(_NEWEST_NODE).fetchone()
+    if newest is None:
+        return
+    node, address, age = newest
+    if age < LONGEST_LEASE:
+        raise LedgerError(
+            f"the database is in use by the node {node} at {address}, which wrote or came "
+            f"{age:.0f} s ago: stop it. One that was killed is waited for {LONGEST_LEASE:.0f} s"
+        )

@@ -193,9 +193,14 @@ def test_a_file_that_a_server_uses(database: str, tmp_path: Path, is_target: boo
     server.close()
 
 
-def register(connection: psycopg.Connection[Any], node: str, wrote: float | None) -> None:
-    """Have a node registered, which has written that many seconds ago."""
+def register(
+    connection: psycopg.Connection[Any], node: str, wrote: float | None, registered: float = 0
+) -> None:
+    """Have a node that registered, and perhaps wrote, that many seconds ago."""
     connection.execute("SELECT sse_trio.register(%s, 'host:8080', '')", (node,))
+    connection.execute(
+        "UPDATE sse_trio.nodes SET registered = registered - %s WHERE node = %s", (registered, node)
+    )
     if wrote is not None:
         connection.execute(
             "INSERT INTO sse_trio.log VALUES (%s, 1, sse_trio.wall() - %s, '{}', '{}')",
@@ -204,30 +209,41 @@ def register(connection: psycopg.Connection[Any], node: str, wrote: float | None
 
 
 @pytest.mark.parametrize(
-    ("wrote", "said"), [(3.0, r"\d+ s ago"), (None, "not yet"), (30.0, r"[3-5]\d s ago")]
+    ("wrote", "registered", "said"),
+    [
+        (3.0, 900.0, r"\d+ s ago"),
+        (30.0, 900.0, r"[3-5]\d s ago"),
+        (None, 0.0, r"\d+ s ago"),
+        (None, 30.0, r"[3-5]\d s ago"),
+    ],
 )
 def test_a_database_that_a_node_uses(
-    database: str, tmp_path: Path, wrote: float | None, said: str
+    database: str, tmp_path: Path, wrote: float | None, registered: float, said: str
 ) -> None:
     first = write(tmp_path / "first", {"u1": record()})
     copied(write(tmp_path / "empty", {}), database)
     with psycopg.connect(database) as connection:
-        register(connection, "n1", wrote)
-    begins = f"the database is in use by the node n1 at host:8080, which wrote {said}: stop it"
+        register(connection, "n0", None, 900)
+        register(connection, "n1", wrote, registered)
+    begins = f"the database is in use by the node n1 at host:8080, which wrote or came {said}: stop"
     assert re.match(begins, refused(first, database))
     assert re.match(begins, refused(database, at(tmp_path / "last")))
 
 
-def test_a_node_that_was_killed_keeps_nobody_from_copying(database: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("wrote", [61.0, None])
+def test_a_node_that_was_killed_keeps_nobody_from_copying(
+    database: str, tmp_path: Path, wrote: float | None
+) -> None:
+    """It may never have written: it was killed as soon as it was registered."""
     first = write(tmp_path / "first", {"u1": record()})
     copied(write(tmp_path / "empty", {}), database)
     with psycopg.connect(database) as connection:
-        register(connection, "n1", 61)
+        register(connection, "n1", wrote, 61)
     copied(first, database)
     # If it was only paused, it can write nothing when it wakes up.
     assert contents(database)["nodes"] == []
     with psycopg.connect(database) as connection:
-        register(connection, "n2", 61)
+        register(connection, "n2", wrote, 61)
     copied(database, at(tmp_path / "last"))
     assert contents(at(tmp_path / "last")) == contents(first)
 
