@@ -5,7 +5,6 @@ A new key signs only once it is durable, or a crash would end the logins that it
 
 import abc
 import logging
-import secrets
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
@@ -13,7 +12,6 @@ import attrs
 import trio
 
 from ..errors import LedgerError
-from ..ledger.checks import KEY_BYTES
 from .keys import Key, Keys
 from .sessions import AnySessions, Sessions
 
@@ -91,7 +89,7 @@ class Keyring(abc.ABC, Generic[S]):
 
     def new_key(self) -> Key:
         """Make a key that nobody has yet."""
-        return Key(secrets.token_hex(8), secrets.token_bytes(KEY_BYTES), self.wall())
+        return Key.new(self.wall())
 
 
 class OwnKeyring(Keyring[Sessions]):

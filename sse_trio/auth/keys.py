@@ -4,10 +4,13 @@ The newest signs. The others verify what they have signed before; without them, 
 holds a cookie of theirs has to log in again.
 """
 
+import secrets
 from collections.abc import Mapping
 from functools import cached_property
 
 import attrs
+
+from ..ledger.checks import KEY_BYTES
 
 # A key that this many newer ones have replaced verifies nothing any more.
 MAX_KEYS = 16
@@ -20,6 +23,11 @@ class Key:
     kid: str
     secret: bytes = attrs.field(repr=False)
     created: float
+
+    @classmethod
+    def new(cls, created: float) -> "Key":
+        """Make one that nobody has yet."""
+        return cls(secrets.token_hex(8), secrets.token_bytes(KEY_BYTES), created)
 
 
 @attrs.frozen(slots=False)

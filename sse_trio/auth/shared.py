@@ -6,7 +6,7 @@ rows nothing is cached. A cookie says what its row has said, and the room whethe
 
 The keys are read again and again. A node that has not read them for a lease judges nobody. So a
 lease after a key was made or removed, every node that judges knows it. A new key signs only then,
-unless no other key is old enough.
+unless no other key is old enough. Whoever finds none makes the first one.
 """
 
 import contextlib
@@ -172,29 +172,27 @@ class SharedSessions:
 
     @property
     def is_current(self) -> bool:
-        """Whether the keys were read in the last lease, and there were some."""
-        if self.keys is None or self._read is None:
-            return False
-        return self.tables.clock() - self._read < self.tables.lease
+        """Whether the keys were read in the last lease."""
+        return self._read is not None and self.tables.clock() - self._read < self.tables.lease
 
     async def read_keys(self, *, since: float | None = None) -> None:
         """Read the keys, unless that was begun after the moment `since` of the clock.
 
+        If there are none, because they were lost or this is the first node, make one.
+
         Raises:
-            LedgerError: they cannot be read.
+            LedgerError: they cannot be read, or not be written.
         """
         since = self.tables.clock() if since is None else since
         async with self._reading:
             if self._read is not None and self._read > since:
                 return
             begun = self.tables.clock()
-            self.keys = self._in_use(await self.tables.keys())
+            while not (rows := await self.tables.keys()):
+                key = Key.new(self._wall())
+                await self.tables.rotate(key.kid, key.secret, newest=None, most=MAX_KEYS)
+            self.keys = self._in_use(rows)
             self._read = begun
-
-    async def load_keys(self) -> Keys | None:
-        """Read the keys; None if there are none yet."""
-        await self.read_keys()
-        return self.keys
 
     async def look_again(self) -> None:
         """Read the keys, because somebody comes with another one: now, but not too often.
@@ -207,12 +205,12 @@ class SharedSessions:
             await trio.sleep(READ_AGAIN)
         await self.read_keys(since=asked)
 
-    def _in_use(self, rows: Iterable[KeyRow]) -> Keys | None:
+    def _in_use(self, rows: Iterable[KeyRow]) -> Keys:
         keys = tuple(Key(row.kid, row.secret, row.created) for row in rows)
         wait = self.tables.lease * (1 + READ) + MAX_OFF
         old = self._wall() - wait
         coming = tuple(key for key in keys[:-1] if key.created > old)
-        return Keys(keys[len(coming) :], coming) if keys else None
+        return Keys(keys[len(coming) :], coming)
 
     def _verifying(self) -> Collection[str]:
         return self.keys.verifying if self.keys else ()
@@ -227,7 +225,7 @@ class SharedKeyring(Keyring[SharedSessions]):
         return self.store.is_current
 
     async def update(self) -> None:
-        """Read the keys, if what is known of them is too old; if they are lost, make new ones.
+        """Read the keys, if what is known of them is too old.
 
         Raises:
             LedgerError: they cannot be read, or not be written.
@@ -250,9 +248,7 @@ class SharedKeyring(Keyring[SharedSessions]):
         Raises:
             LedgerError: they cannot be read, or not be written.
         """
-        while await self.store.load_keys() is None:
-            key = self.new_key()
-            await self.store.tables.rotate(key.kid, key.secret, newest=None, most=MAX_KEYS)
+        await self.store.read_keys()
 
     async def rotate(self) -> None:
         """Make a new key, unless another node does at this moment; it signs a bit later.

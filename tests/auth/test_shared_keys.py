@@ -1,10 +1,13 @@
 """The keys of several nodes: a new one verifies everywhere before it signs anywhere."""
 
+from collections.abc import Awaitable, Callable
+
 import attrs
 import pytest
 import trio
 from trio.testing import MockClock
 
+from sse_trio.auth.authority import LoggedIn
 from sse_trio.auth.keys import MAX_KEYS
 from sse_trio.auth.shared import READ_AGAIN
 from sse_trio.auth.verdict import Anonymous, Authenticated, Reason
@@ -208,3 +211,57 @@ async def test_if_the_database_has_lost_the_keys_there_are_new_ones(
     (key,) = world.database.tables.keys
     assert signing(a) == signing(b) == key.kid
     assert await b.says_yes(await a.login())
+
+
+async def log_in(app: App, login: LoggedIn) -> None:
+    await app.login(BOB)
+
+
+async def sweep(app: App, login: LoggedIn) -> None:
+    for follower in app.node.hub.followers:
+        await follower.sweep()
+
+
+async def list_sessions(app: App, login: LoggedIn) -> None:
+    await app.authority.sessions(login.claims.user)
+
+
+async def end_one(app: App, login: LoggedIn) -> None:
+    await app.authority.end(login.claims.user, login.claims.session)
+
+
+async def end_all(app: App, login: LoggedIn) -> None:
+    await app.authority.end_all(login.claims.user)
+
+
+async def rotate(app: App, login: LoggedIn) -> None:
+    await app.authority.rotate_keys()
+
+
+async def renew(app: App, login: LoggedIn) -> None:
+    app.authority.renew(login.identity)
+
+
+@pytest.mark.parametrize("has_heard", [False, True])
+@pytest.mark.parametrize(
+    "comes_first", [log_in, sweep, list_sessions, end_one, end_all, rotate, renew]
+)
+async def test_if_the_database_has_lost_the_keys_nothing_fails(
+    autojump_clock: MockClock,
+    world: World,
+    comes_first: Callable[..., Awaitable[object]],
+    has_heard: bool,
+) -> None:
+    """Whatever comes first after that, and whether its node has heard of the loss or not."""
+    app = await start(world)
+    login = await app.login()
+    world.database.tables.keys = []
+    if has_heard:
+        await trio.sleep(LEASE)
+    await comes_first(app, login)
+    await trio.sleep(LEASE)
+    keys = {key.kid for key in world.database.tables.keys}
+    assert signing(app) in keys == verifying(app)
+    await sweep(app, login)
+    assert login.claims.session not in rows(world.database)
+    assert not await app.says_yes(login)
