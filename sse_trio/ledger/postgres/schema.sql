@@ -313,7 +313,7 @@ BEGIN
         FROM unnest(names, ids) w (room, id)
         LEFT JOIN sse_trio.answers a ON a.id = w.id
         LEFT JOIN sse_trio.rooms r ON r.room = w.room
-        WHERE w.room <> ALL (won);
+        WHERE w.room NOT IN (SELECT unnest(won));
     END IF;
     -- Whoever registers waits for this transaction, which has changed or locked a row of the table.
     alone := NOT EXISTS (SELECT FROM sse_trio.nodes WHERE node <> me);
@@ -431,7 +431,7 @@ CREATE FUNCTION sse_trio.overdue(before double precision, most integer) RETURNS 
 LANGUAGE sql STABLE AS $$
     SELECT json_agg(json_build_array(r.room, r.count, r.writer, r.seq)) FROM (
         SELECT r.room, r.count, r.writer, r.seq FROM sse_trio.rooms r
-        WHERE r.day <= floor(before / 86400) AND r.touched < before
+        WHERE r.day <= floor(before / 86400)::bigint AND r.touched < before
         ORDER BY r.day, r.touched, r.room LIMIT most
     ) r
 $$;

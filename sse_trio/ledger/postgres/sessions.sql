@@ -34,9 +34,10 @@ CREATE TABLE sse_trio.keys (
     created double precision NOT NULL -- the engine's clock, in Unix seconds; no two have the same
 );
 
--- What a swap does to the rows of its room. By room: its name, and the members of
--- `sse_trio.ledger.sessions.SessionChanges`.
-CREATE FUNCTION sse_trio.change_sessions(won text[], changes json) RETURNS void
+-- What the swaps that have won do to the rows of their rooms. `changes` has the members of
+-- `sse_trio.ledger.sessions.SessionChanges`, by room: each is looked up, so a large batch takes no
+-- longer for each of its rooms than a small one.
+CREATE FUNCTION sse_trio.change_sessions(won text[], changes jsonb) RETURNS void
 LANGUAGE plpgsql VOLATILE
 SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off
@@ -46,11 +47,11 @@ SET enable_mergejoin = off
 AS $$
 BEGIN
     DELETE FROM sse_trio.sessions s
-        USING json_to_recordset(changes) c (
-            room text, ended text[], kept text[], epoch bigint, ended_below bigint,
+        USING unnest(won) w (room), jsonb_to_record(changes -> w.room) c (
+            ended text[], kept text[], epoch bigint, ended_below bigint,
             notified double precision, latest double precision
         )
-        WHERE c.room = ANY (won) AND s.room = c.room AND (
+        WHERE s.room = w.room AND (
             s.id = ANY (c.ended)
             OR s.id <> ALL (c.kept) AND CASE
                 WHEN s.created < c.notified OR s.created > c.latest
@@ -64,9 +65,11 @@ BEGIN
         )
         SELECT r.id, r."user", r.name, r.provider, r.room, r.kind, r.app_type, r.epoch, r.created,
             r.seen, r.kid, r.user_agent, r.address
-        FROM json_to_recordset(changes) c (room text, created json)
-        CROSS JOIN LATERAL json_populate_record(NULL::sse_trio.sessions, c.created) r
-        WHERE c.room = ANY (won) AND json_typeof(c.created) = 'object'
+        FROM unnest(won) w (room)
+        CROSS JOIN LATERAL jsonb_populate_record(
+            NULL::sse_trio.sessions, changes -> w.room -> 'created'
+        ) r
+        WHERE jsonb_typeof(changes -> w.room -> 'created') = 'object'
         ON CONFLICT DO NOTHING;
 END $$;
 
@@ -81,7 +84,7 @@ CREATE FUNCTION sse_trio.commit(
     number bigint,
     renews boolean,
     writes json,
-    changes json,               -- as for `change_sessions`
+    changes jsonb,              -- as for `change_sessions`
     OUT won text[],
     OUT first bigint,
     OUT others json,
@@ -98,10 +101,28 @@ BEGIN
     SELECT c.won, c.first, c.others, c.alone, c.wall, c.identity
         INTO won, first, others, alone, wall, identity
         FROM sse_trio.commit(me, number, renews, writes) c;
-    IF NOT was_written AND json_array_length(changes) > 0 AND won <> '{}' THEN
+    IF NOT was_written AND changes <> '{}' AND won <> '{}' THEN
         PERFORM sse_trio.change_sessions(won, changes);
     END IF;
 END $$;
+
+-- By a look for each `kid` that there is, and not for each session.
+CREATE FUNCTION sse_trio.signed_by_others(most integer) RETURNS SETOF sse_trio.sessions
+LANGUAGE sql STABLE
+SET enable_seqscan = off
+SET jit = off
+AS $$
+    WITH RECURSIVE found (kid) AS (
+        SELECT min(s.kid) FROM sse_trio.sessions s
+        UNION ALL
+        SELECT (SELECT min(s.kid) FROM sse_trio.sessions s WHERE s.kid > f.kid)
+            FROM found f WHERE f.kid IS NOT NULL
+    )
+    SELECT s.* FROM found f
+    CROSS JOIN LATERAL (SELECT * FROM sse_trio.sessions s WHERE s.kid = f.kid LIMIT most) s
+    WHERE NOT EXISTS (SELECT FROM sse_trio.keys k WHERE k.kid = f.kid)
+    LIMIT most
+$$;
 
 -- It waits for nobody: whoever writes a row at this moment knows that the session was just seen, or
 -- removes it.

@@ -26,20 +26,19 @@ _ROWS: LiteralString = """
             s.app_type, s.epoch, s.created, s.seen, s.kid, s.user_agent, s.address)),
         sse_trio.identity()
     )
-    FROM (SELECT * FROM sse_trio.sessions s WHERE """
-_SESSION: LiteralString = _ROWS + "s.id = $1) s"
-_OF_ROOM: LiteralString = _ROWS + "s.room = $1) s"
-_OF_USER: LiteralString = _ROWS + 's.provider = $1 AND s."user" = $2) s'
+    FROM (SELECT * FROM sse_trio."""
+_WHERE: LiteralString = _ROWS + "sessions s WHERE "
+_SESSION: LiteralString = _WHERE + "s.id = $1) s"
+_OF_ROOM: LiteralString = _WHERE + "s.room = $1) s"
+_OF_USER: LiteralString = _WHERE + 's.provider = $1 AND s."user" = $2) s'
 _OLDER: LiteralString = (
-    _ROWS
+    _WHERE
     + """s.provider = $1 AND s.app_type = coalesce($2, s.app_type) AND s.kind = $3 AND (
-            s.hour <= floor($4::double precision / 3600) AND s.seen < $4::double precision
+            s.hour <= floor($4::double precision / 3600)::bigint AND s.seen < $4::double precision
             OR s.created < $5::double precision
         ) LIMIT $6) s"""
 )
-_SIGNED_BY_OTHERS: LiteralString = (
-    _ROWS + "NOT EXISTS (SELECT FROM sse_trio.keys k WHERE k.kid = s.kid) LIMIT $1) s"
-)
+_SIGNED_BY_OTHERS: LiteralString = _ROWS + "signed_by_others($1)) s"
 ISSUERS: LiteralString = (
     "SELECT json_agg(DISTINCT jsonb_build_array(provider, app_type)) FROM sse_trio.sessions"
 )
@@ -57,11 +56,9 @@ REPLACE: LiteralString = "SELECT FROM sse_trio.replace_keys($1, $2)"
 
 def changes(writes: Iterable[Write]) -> str:
     """Return what the function `change_sessions` takes."""
-    made = [
-        {"room": write.room, **attrs.asdict(write.sessions)}
-        for write in writes
-        if write.sessions is not None
-    ]
+    made = {
+        write.room: attrs.asdict(write.sessions) for write in writes if write.sessions is not None
+    }
     return strict_json.dumps(made)
 
 
