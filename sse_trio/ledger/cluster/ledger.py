@@ -21,6 +21,7 @@ from .changes import Changes
 from .context import Context, Settings
 from .engine import Engine, EngineError
 from .feed import POLL
+from .lease import EXPELLED
 from .proposal import Proposal
 from .reader import Reader
 from .registration import Registration, deregister
@@ -129,6 +130,9 @@ class ClusterLedger:
         if is_lost:
             logger.error("the engine has lost commits that it had acknowledged")
             self._context.statistics.losses += 1
+            # So may be registrations.
+            lease = self._context.settings.lease
+            self._context.reaches.known_from = self._context.clock() + lease * EXPELLED
         # The hub is to hear of a loss, even if the next registration is over before it has.
         is_lost = is_lost or (offer.current is not None and offer.current.lost)
         offer.clear()

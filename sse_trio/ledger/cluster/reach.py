@@ -4,6 +4,7 @@ What counts is what was read after the commit's answer: a node that was register
 report the entry as applied, or to be registered no more.
 """
 
+import math
 from collections.abc import Callable, Iterable
 
 import trio
@@ -49,11 +50,19 @@ class Reach(Elsewhere):
         """Wait until no count will change any more."""
         await self._settled.wait()
 
-    def observe(self, poll: Poll, told: Iterable[Told], me: str, now: float) -> None:
-        """Take in what was read, by the node `me`, after the entry was committed."""
+    def observe(
+        self, poll: Poll, told: Iterable[Told], me: str, now: float, *, all_known: bool
+    ) -> None:
+        """Take in what was read, by the node `me`, after the entry was committed.
+
+        `all_known` is whether there is no other node than those that are registered.
+        """
         present = {node.name for node in poll.nodes}
         if not self.is_everywhere:
-            self._advance(poll, present, me, now)
+            self._advance(poll, present, me)
+            if all_known and not self.behind:
+                self._until = now + COUNTED
+                self._everywhere.set()
         self._told.update((each.node, each) for each in told if each.node != me)
         self.terminated = sum(each.terminated for each in self._told.values())
         self.acked = sum(each.acked for each in self._told.values())
@@ -62,7 +71,7 @@ class Reach(Elsewhere):
         if self.is_everywhere and (now >= self._until or not any(open_counts)):
             self._settled.set()
 
-    def _advance(self, poll: Poll, present: set[str], me: str, now: float) -> None:
+    def _advance(self, poll: Poll, present: set[str], me: str) -> None:
         for node in poll.nodes:
             # What it has written itself it has carried out, before anybody could ask.
             if node.name == me == self.writer:
@@ -75,15 +84,15 @@ class Reach(Elsewhere):
         for name in self.behind.keys() - present:
             self.lapsed += not self.behind.pop(name)
         self.nodes = len(self._there - {me})
-        if not self.behind:
-            self._until = now + COUNTED
-            self._everywhere.set()
 
 
 class Reaches:
     """The entries that somebody follows. `followed` is called when there is another one."""
 
     def __init__(self, followed: Callable[[], object]) -> None:
+        self.known_from = -math.inf
+        """When, by the node's clock, there is no other node than those that are registered: one
+        that the engine has lost may vouch until then."""
         self._followed = followed
         self._reaches: dict[tuple[str, int, str], Reach] = {}
 
@@ -106,7 +115,8 @@ class Reaches:
             told.setdefault((each.writer, each.seq, each.room), []).append(each)
         for reach in reaches:
             change = reach.writer, reach.seq, reach.room
-            reach.observe(poll, told.get(change, ()), me, now)
+            all_known = now >= self.known_from
+            reach.observe(poll, told.get(change, ()), me, now, all_known=all_known)
             if reach.is_settled:
                 del self._reaches[change]
 

@@ -161,7 +161,8 @@ class Writer:
         seq = draft.batch.seq
         self.acknowledged[committed.identity] = seq
         # Another engine may have lost those that were registered, which know nothing of it yet.
-        is_alone = committed.is_alone and len(self.acknowledged) == 1
+        all_known = self._context.clock() >= self._context.reaches.known_from
+        is_alone = committed.is_alone and len(self.acknowledged) == 1 and all_known
         untold = []
         for proposal, result in zip(draft.proposals, committed.results, strict=True):
             room = proposal.swap.room
