@@ -3,7 +3,6 @@
 import attrs
 
 from ...errors import LedgerError
-from .connection import Connection
 from .direct import connected
 from .schema import present_version
 
