@@ -1,8 +1,8 @@
 """The naive oracle: what single-session enforcement means, written to be obviously right.
 
 It shares no code with the implementation: no registry, no wheel, no ledger. It keeps the
-whole history of every room, and answers each question by going through that history from
-its beginning. What a crash takes away is the end of a history.
+whole history of every room, and answers each question by going through that history, from
+where it was when it was asked last. What a crash takes away is the end of a history.
 """
 
 from collections.abc import Collection
@@ -243,6 +243,9 @@ class Model:
         self.limit = limit
         self.remembered = remembered
         self.history: dict[str, list[Event]] = {}
+        """Of each room; it only ever grows."""
+        self._after: dict[tuple[str, int], tuple[Room, int]] = {}
+        """By its name and how much it remembers, a room after so many of its events."""
         self.tabs: list[Tab] = []
 
     def living(self, room: str | None = None) -> list[Tab]:
@@ -253,18 +256,20 @@ class Model:
 
     def room(self, name: str) -> Room:
         """The room after all of its history."""
-        return self._after(name, self.remembered)
+        return self._at_end(name, self.remembered)
 
-    def _after(self, name: str, remembered: int) -> Room:
-        room = Room(self.limit, remembered)
-        for event in self.history.get(name, []):
+    def _at_end(self, name: str, remembered: int) -> Room:
+        key, history = (name, remembered), self.history.get(name, [])
+        room, seen = self._after.get(key) or (Room(self.limit, remembered), 0)
+        for event in history[seen:]:
             room.go_on(event)
+        self._after[key] = room, len(history)
         return room
 
     def check_memory(self) -> None:
         """Who was named, and would stand in a room that forgets nothing, stands in this one."""
         for name in self.history:
-            assert self._after(name, 1000).logins.keys() <= self.room(name).logins.keys()
+            assert self._at_end(name, 1000).logins.keys() <= self.room(name).logins.keys()
 
     def ended_by(self, room: str, session: str) -> int | None:
         """The epoch of the notify that ended `session`; None if it stands or was never seen."""
