@@ -16,7 +16,8 @@ from pathlib import Path
 from sse_trio.cli import main
 
 _server = multiprocessing.get_context("forkserver")
-_server.set_forkserver_preload([__name__, "sse_trio.cli"])
+# The command imports what it runs when that is asked for; here it is imported once.
+_server.set_forkserver_preload([__name__, "sse_trio.cli.serve"])
 
 
 def start(directory: Path, output: socket.socket, log: Path) -> ForkServerProcess:
