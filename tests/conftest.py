@@ -7,6 +7,7 @@ PostgreSQL. All others go wherever there is room.
 
 import inspect
 import os
+import signal
 from collections.abc import Collection
 from functools import partial
 from pathlib import Path
@@ -61,6 +62,12 @@ SHARED = {"browser", "demo"}
 def pytest_xdist_auto_num_workers() -> int:
     """Return how many workers ``-n auto`` starts: two a core, for they wait half of the time."""
     return 2 * (os.cpu_count() or 1)
+
+
+def pytest_configure() -> None:
+    """Hear Ctrl-C: what a script runs in the background ignores it, and so do its children."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks at the groups
