@@ -117,7 +117,7 @@ class Answers:
             ticket,
             token,
             ended=answer.ended,
-            terminated=answer.terminated,
+            terminated_here=answer.terminated,
         )
         outcome.durable = True
         outcome.note_all_sent()

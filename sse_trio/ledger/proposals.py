@@ -73,12 +73,12 @@ class Counts(Protocol):
     """Whom this node has told about an entry. It changes until it is finished."""
 
     @property
-    def terminated(self) -> int:
+    def terminated_here(self) -> int:
         """Members that were sent the termination."""
         ...
 
     @property
-    def acked(self) -> int:
+    def acked_here(self) -> int:
         """Of those, the ones that acknowledged it or closed."""
         ...
 

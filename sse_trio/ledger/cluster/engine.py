@@ -169,10 +169,10 @@ class Engine(Protocol):
         """
         ...
 
-    async def poll(self, position: Mapping[str, int], told: Collection[int], node: str) -> Poll:
+    async def poll(self, position: Mapping[str, int], told: Collection[tuple[str, int]]) -> Poll:
         """Read the log beyond `position` (by writer; 0 for one that is not in it).
 
-        `told` are numbers of batches of `node` itself, of which it wants to know what others told.
+        `told` are batches, by writer and number, of which it is asked whom nodes have told.
         """
         ...
 

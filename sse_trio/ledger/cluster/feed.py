@@ -140,9 +140,9 @@ class Feed:
         await self._report()
         # Of those that are followed from now on, this reading says nothing.
         reaches = self._reaches.followed()
-        own = [reach.seq for reach in reaches if reach.writer == self._me]
+        followed = list(dict.fromkeys((reach.writer, reach.seq) for reach in reaches))
         asked = self._clock()
-        poll = await self._engine.poll(self._given, own, self._me)
+        poll = await self._engine.poll(self._given, followed)
         now = self._clock()
         self._wall.take(poll.wall, asked)
         if poll.identity != self.identity:
@@ -160,7 +160,7 @@ class Feed:
         self._counts |= self._writer.counts
         self._writer.counts = {}
         told = [
-            Told(*change, me, counts.terminated, counts.acked, counts.finished)
+            Told(*change, me, counts.terminated_here, counts.acked_here, counts.finished)
             for change, counts in self._counts.items()
         ]
         told = [t for t in told if t != self._known_counts.get((t.writer, t.seq, t.room))]

@@ -185,12 +185,12 @@ class MemoryDatabase:
             return self._answers[write.answer.id]
         return Lost(self._rooms.get(write.room))
 
-    def poll(self, position: Mapping[str, int], told: Collection[int], node: str) -> Poll:
+    def poll(self, position: Mapping[str, int], told: Collection[tuple[str, int]]) -> Poll:
         """See `Engine.poll`."""
         news = sorted(key for key in self._log if key[1] > position.get(key[0], 0))
         counts = (
             each for (writer, seq, _, _), (_, each) in sorted(self._told.items())
-            if writer == node and seq in told
+            if (writer, seq) in told
         )  # fmt: skip
         return Poll(
             [self._log[key].entry for key in news[:MAX_ENTRIES]],
@@ -275,10 +275,10 @@ class MemoryEngine:
         await trio.lowlevel.checkpoint()
         return self.database.commit(batch)
 
-    async def poll(self, position: Mapping[str, int], told: Collection[int], node: str) -> Poll:
+    async def poll(self, position: Mapping[str, int], told: Collection[tuple[str, int]]) -> Poll:
         """See `Engine.poll`."""
         await trio.lowlevel.checkpoint()
-        return self.database.poll(position, told, node)
+        return self.database.poll(position, told)
 
     async def anchored(self, position: Mapping[str, int]) -> bool:
         """See `Engine.anchored`."""

@@ -63,7 +63,9 @@ class Reach(Elsewhere):
             if all_known and not self.behind:
                 self._until = now + COUNTED
                 self._everywhere.set()
-        self._told.update((each.node, each) for each in told if each.node != me)
+        # What this node has told of its own entry it counts by itself.
+        own = me if me == self.writer else None
+        self._told.update((each.node, each) for each in told if each.node != own)
         self.terminated = sum(each.terminated for each in self._told.values())
         self.acked = sum(each.acked for each in self._told.values())
         # A node without members says nothing; what one says comes with its having applied it.

@@ -190,7 +190,7 @@ class Writer:
             self._context.statistics.failures += 1
             logger.exception("a decision could not be carried out at once")
             return False
-        if counts is not None and (counts.terminated or not counts.finished):
+        if counts is not None and (counts.terminated_here or not counts.finished):
             self.counts[self.node, seq, swap.room] = counts
         return True
 

@@ -57,7 +57,7 @@ _REGISTER: LiteralString = """
 """
 _POLL: LiteralString = """
     SELECT json_build_array(entries, nodes, told, wall, identity)
-        FROM sse_trio.poll($1, $2, $3, $4)
+        FROM sse_trio.poll($1, $2, $3)
 """
 _READ: LiteralString = "SELECT json_build_array(these, identity) FROM sse_trio.read($1)"
 _REPORT: LiteralString = "SELECT FROM sse_trio.report($1, $2, $3)"
@@ -139,11 +139,11 @@ class PostgresEngine:
             await self._writer.post(_HINT, batch.writer, patience=self._settings.patience)
         return committed
 
-    async def poll(self, position: Mapping[str, int], told: Collection[int], node: str) -> Poll:
+    async def poll(self, position: Mapping[str, int], told: Collection[tuple[str, int]]) -> Poll:
         """See `Engine.poll`."""
         known = json.dumps(dict(position))
         entries, nodes, counts, wall, identity = await self._ask(
-            self._feed, _POLL, known, json.dumps(list(told)), node, MAX_ENTRIES
+            self._feed, _POLL, known, json.dumps(list(told)), MAX_ENTRIES
         )
         return Poll(
             [

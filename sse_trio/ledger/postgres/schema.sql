@@ -322,8 +322,7 @@ END $$;
 
 CREATE FUNCTION sse_trio.poll(
     known jsonb,
-    numbers json,               -- of batches of `me`
-    me text,
+    batches json,               -- those that are asked about: of each, its writer and number
     most integer,
     OUT entries json,
     OUT nodes json,
@@ -353,12 +352,16 @@ BEGIN
         json_build_array(n.node, n.beat, n.applied, n.draining, n.address, n.software)
         ORDER BY n.node
     ) INTO nodes FROM sse_trio.nodes n;
-    IF json_array_length(numbers) > 0 THEN
+    IF json_array_length(batches) > 0 THEN
         SELECT json_agg(
             json_build_array(t.writer, t.seq, t.room, t.node, t.terminated, t.acked, t.settled)
-            ORDER BY t.seq, t.room, t.node
-        ) INTO told FROM sse_trio.told t WHERE t.writer = me
-            AND t.seq = ANY (ARRAY(SELECT n::bigint FROM json_array_elements_text(numbers) n));
+            ORDER BY t.writer, t.seq, t.room, t.node
+        ) INTO told
+        FROM (
+            SELECT DISTINCT b ->> 0 AS writer, (b ->> 1)::bigint AS seq
+            FROM json_array_elements(batches) b
+        ) w
+        JOIN sse_trio.told t USING (writer, seq);
     END IF;
     wall := sse_trio.wall();
     identity := sse_trio.identity();

@@ -32,6 +32,22 @@ async def test_a_repetition_counts_what_was_told_after_the_first_caller_gave_up(
     assert (again.nodes, again.terminated) == (1, 1)
 
 
+async def test_a_repetition_counts_on_any_node_whom_all_have_told(
+    autojump_clock: MockClock, world: World
+) -> None:
+    """The one that decided it, the one that is asked, and a third one; while they answer."""
+    a, b, c = [await world.start() for _ in range(3)]
+    tabs = [node.come(room="u1", session="old") for node in (a, b, c)]
+    await trio.sleep(1)
+    first = await a.hub.notify("u1", sender="new", id="x")
+    again = await b.hub.notify("u1", sender="new", id="x")
+    assert [(o.terminated, o.acked, o.nodes) for o in (first, again)] == [(3, 0, 2)] * 2
+    for node, tab in zip((a, b, c), tabs, strict=True):
+        node.acknowledge(tab)
+    assert await again.acknowledged(5)
+    assert (again.terminated, again.acked) == (3, 3)
+
+
 async def test_a_repetition_on_another_node_names_who_has_ended(
     autojump_clock: MockClock, world: World
 ) -> None:

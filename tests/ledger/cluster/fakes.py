@@ -78,8 +78,8 @@ class Faulty(MemoryEngine):
     async def commit(self, batch: Batch) -> Committed:
         return await self._call("commit", batch, super().commit(batch))
 
-    async def poll(self, position: Mapping[str, int], told: Collection[int], node: str) -> Poll:
-        call = super().poll(position, told, node)
+    async def poll(self, position: Mapping[str, int], told: Collection[tuple[str, int]]) -> Poll:
+        call = super().poll(position, told)
         return await self._call("poll", (dict(position), list(told)), call)
 
     async def anchored(self, position: Mapping[str, int]) -> bool:
@@ -140,8 +140,8 @@ ALL = {"register", "commit", "poll", "anchored", "hinted", "report", "read", "ex
 class Count:
     """Whom a hub has told about an entry."""
 
-    terminated: int = 0
-    acked: int = 0
+    terminated_here: int = 0
+    acked_here: int = 0
     finished: bool = True
 
 

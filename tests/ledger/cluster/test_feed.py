@@ -161,10 +161,10 @@ async def test_who_told_whom_is_summed_until_nothing_changes(
         with trio.move_on_after(1) as waited:
             await reached.settled()
         assert waited.cancelled_caught
-        b.counts[entry].acked = 2
+        b.counts[entry].acked_here = 2
         await trio.sleep(2 * POLL)
         assert (reached.terminated, reached.acked) == (5, 4)
-        b.counts[entry].acked = 3
+        b.counts[entry].acked_here = 3
         b.counts[entry].finished = True
         await reached.settled()
         assert (reached.terminated, reached.acked) == (5, 5)

@@ -1,5 +1,6 @@
 """What a statement costs the database where there is much: by its plan, and by what it reads."""
 
+import json
 from collections.abc import Iterator
 from typing import Any, LiteralString
 
@@ -43,6 +44,14 @@ def connection(postgres: Server) -> Iterator[psycopg.Connection[Any]]:
             """
             INSERT INTO sse_trio.rooms (room, count, writer, seq, touched, record)
             SELECT 'r' || n, n, '', 0, 86400 * n, repeat('x', 300)
+            FROM generate_series(1, %s) n
+            """,
+            (SESSIONS,),
+        )
+        connection.execute(
+            """
+            INSERT INTO sse_trio.told
+            SELECT chr(97 + mod(n, 2)), n / 2, 'r' || n, 'c', 1, 1, true, 1e9
             FROM generate_series(1, %s) n
             """,
             (SESSIONS,),
@@ -94,6 +103,13 @@ def test_to_look_for_rooms_that_are_overdue_does_not_go_through_all(
     connection: psycopg.Connection[Any], before: float
 ) -> None:
     assert pages(connection, "SELECT sse_trio.overdue($1, 1000)", before) < PAGES
+
+
+def test_to_read_the_log_does_not_go_through_all_that_was_told(
+    connection: psycopg.Connection[Any],
+) -> None:
+    batches = json.dumps([("a", 7), ("b", 8), ("gone", 9)])
+    assert pages(connection, "SELECT sse_trio.poll('{}', $1, 100)", batches) < PAGES
 
 
 def test_those_of_a_key_that_is_gone_are_found_among_all(
