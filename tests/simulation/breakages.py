@@ -1,4 +1,4 @@
-"""Thirteen ways to build a cluster wrongly. The simulation has to find each of them.
+"""Fourteen ways to build a cluster wrongly. The simulation has to find each of them.
 
 Each is handed to the nodes in the place of what it breaks: a ledger, a hub, or a database.
 """
@@ -167,6 +167,14 @@ class Unfenced(Database):
             del self._nodes[batch.writer]
 
 
+class WritesSessionsApart(Database):
+    """Commits a swap without what it does to the rows of sessions, which would come later."""
+
+    def _write(self, batch: Batch) -> Transaction:
+        writes = [attrs.evolve(write, sessions=None) for write in batch.writes]
+        return super()._write(attrs.evolve(batch, writes=writes))
+
+
 class ReadsNodesBeforeTheCommit(HostileEngine):
     """Does not wait for a node that registers while its batch is under way."""
 
@@ -259,6 +267,7 @@ BREAKAGES: dict[str, Makers] = {
     "the lease counted from the reply": Makers(ledger=CountsTheLeaseFromTheReply),
     "a number reused when in doubt": Makers(ledger=ReusesNumbers),
     "a swap without the fencing line": Makers(database=Unfenced),
+    "rows of sessions apart from the swap": Makers(database=WritesSessionsApart),
     "hold for clients that do not understand it": Makers(holds=True),
     "nodes read before the commit": Makers(engine=ReadsNodesBeforeTheCommit),
     "no gap check": Makers(ledger=IgnoresGaps),

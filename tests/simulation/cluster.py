@@ -24,6 +24,7 @@ from sse_trio.hub.member import Member, State
 from sse_trio.ledger.cluster.context import Settings
 from sse_trio.ledger.cluster.ledger import ClusterLedger
 from sse_trio.ledger.cluster.memory import Transaction
+from sse_trio.ledger.sessions import OfRoom, SessionRow
 
 from ..support import KEY
 from .clocks import Process, SimulatedClock, Simulation
@@ -60,6 +61,19 @@ CONFIG = Config(
 
 # Of a member: how it is told, and what is seen of that.
 _SEEN = {"joined": "joined", "heartbeat": "beat", "hold": "hold", "terminate": "terminate"}
+
+
+def _unique(room: str, session: str) -> str:
+    """Return the id of a session: a store of all rooms has it once."""
+    return f"{session} of {room}"
+
+
+def _row(room: str, session: str) -> SessionRow:
+    """Return what the application keeps of a login; its swap sets when it was."""
+    return SessionRow(
+        id=session, user=room, name="", provider="", room=room, kind="", app_type="",
+        epoch=0, created=0.0, seen=0.0, kid="", user_agent="", address="",
+    )  # fmt: skip
 
 
 def _encode(message: ServerMessage) -> bytes:
@@ -221,6 +235,7 @@ class Node:
 
     def join(self, room: str, session: str, ticket: str | None, *, holds: bool) -> None:
         if ticket is None:
+            session = _unique(room, session)
             proof, words = None, {"type": "join", "room": room, "session": session}
         else:
             claims = jwt.decode(ticket, options={"verify_signature": False})
@@ -242,6 +257,7 @@ class Node:
             self.nursery.start_soon(self.hub.admit, member)
 
     def notify(self, room: str, sender: str | None, id: str | None) -> None:
+        sender = None if sender is None else _unique(room, sender)
         self.process.send(partial(self._begin_notify, room, sender, id))
 
     def _begin_notify(self, room: str, sender: str | None, id: str | None) -> None:
@@ -253,7 +269,8 @@ class Node:
     async def _notify(self, number: int, room: str, sender: str | None, id: str | None) -> None:
         cluster = self.cluster
         try:
-            outcome = await self.hub.notify(room, sender=sender, id=id)
+            row = None if sender is None else _row(room, sender)
+            outcome = await self.hub.notify(room, sender=sender, id=id, row=row)
         except LimitReached:
             self.note(Answered(cluster.now, number, None))
         except (LedgerError, Draining):
@@ -268,7 +285,7 @@ class Node:
 
     def release(self, room: str, session: str) -> None:
         """Have a session log out."""
-        self.process.send(partial(self._begin_release, room, session))
+        self.process.send(partial(self._begin_release, room, _unique(room, session)))
 
     def _begin_release(self, room: str, session: str) -> None:
         if self.ready:
@@ -279,7 +296,7 @@ class Node:
             await self.hub.release(room, session)
 
     def ask(self, room: str, session: str) -> None:
-        self.process.send(partial(self._ask, room, session))
+        self.process.send(partial(self._ask, room, _unique(room, session)))
 
     def _ask(self, room: str, session: str) -> None:
         if not self.ready or not self.hub.recognition.knows(room):
@@ -360,7 +377,9 @@ class Cluster:
         entry = written.entry
         records = {write.room: write.record for write in written.won}
         ids = tuple(write.answer.id for write in written.won if write.answer is not None)
-        self._note(Committed(self.now, entry.writer, entry.seq, records, ids))
+        find = self.sea.database.tables.find
+        stored = {room: frozenset(row.id for row in find(OfRoom(room))) for room in records}
+        self._note(Committed(self.now, entry.writer, entry.seq, records, ids, stored))
 
     def add_node(self) -> Node:
         """Start a node, with a clock that is a bit fast or slow, and off."""
