@@ -144,7 +144,9 @@ class Authentication:
         with request.while_standing() as standing:
             await self._app(scope, receive, answer)
         if standing.cancelled_caught and not is_closed:
-            await send({"type": "websocket.close", "code": CloseCode.TERMINATED.value})
+            # It may be only that this node cannot know whether it has ended: another one may.
+            code = CloseCode.TERMINATED if request.has_ended else CloseCode.TRY_AGAIN_LATER
+            await send({"type": "websocket.close", "code": code.value})
 
     async def _answer(
         self, request: RequestAuth, scope: Scope, send: Any, message: Message

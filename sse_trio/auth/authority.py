@@ -338,9 +338,15 @@ class Authority:
     ) -> contextlib.AbstractContextManager[trio.CancelScope]:
         """Cancel the block when the login ends: for what goes on after its request was judged.
 
-        ``scope.cancelled_caught`` tells afterwards whether it has.
+        Of several nodes, also when this one cannot know that any more, unless `on_lost_engine` is
+        ``carry-on``. ``scope.cancelled_caught`` tells afterwards whether it was cancelled, and
+        :meth:`has_ended` which it was.
         """
         return self._records.while_standing(identity.claims)
+
+    def has_ended(self, identity: Authenticated) -> bool:
+        """Whether its login has ended, as far as its room knows."""
+        return self._records.stands(identity.claims) is False
 
     def ticket(self, identity: Authenticated) -> str | None:
         """Sign what this login's pages join with; None if the hub has no authkey."""

@@ -10,7 +10,7 @@ long as the session may last.
 
 import contextlib
 import math
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
 import attrs
@@ -249,20 +249,32 @@ class Records:
         """Rooms in which something runs only as long as a login stands."""
         return self._scopes.keys()
 
+    def hold(self) -> None:
+        """Cancel what runs only as long as a login stands: that cannot be known any more."""
+        self._cancel(self._scopes)
+
+    def _cancel(self, rooms: Iterable[str]) -> None:
+        for room in rooms:
+            for scope in self._scopes.get(room, ()):
+                scope.cancel()
+
     async def refresh(self) -> None:
         """Exchange with other nodes what is to be exchanged."""
         if isinstance(self.store, SharedSessions):
             await self.store.refresh()
         # Something may have been begun when its room was not known any more.
         if unknown := [room for room in self._scopes if not self.rooms.knows(room)]:
-            with contextlib.suppress(LedgerError):
+            try:
                 await self.rooms.read(*unknown)
+            except LedgerError:
+                self._cancel(unknown)
+            else:
                 for room in unknown:
                     self.decided(room, ())
 
     @contextlib.contextmanager
     def while_standing(self, claims: Claims) -> Iterator[trio.CancelScope]:
-        """Cancel the block when the login ends."""
+        """Cancel the block when the login ends, or this node cannot know that any more."""
         with trio.CancelScope() as scope:
             if self.stands(claims) is False:
                 scope.cancel()

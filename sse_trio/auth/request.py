@@ -56,11 +56,17 @@ class RequestAuth:
         """Cancel the block when the login ends: for an answer that goes on for long.
 
         ``with auth(scope).while_standing() as standing:``; then ``standing.cancelled_caught`` tells
-        whether it has. The login of an anonymous request has ended.
+        whether it was cancelled. The login of an anonymous request has ended. Of several nodes it
+        is cancelled, too, when this one cannot know any more: see `has_ended`.
         """
         if isinstance(self.identity, Anonymous):
             return trio.CancelScope(deadline=-math.inf)
         return self._authority.while_standing(self.identity)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the login has ended, as far as its room knows; an anonymous request's has."""
+        return isinstance(self.identity, Anonymous) or self._authority.has_ended(self.identity)
 
     async def login(
         self, user: User, *, remember_login: bool = False, detail: dict[str, Any] | None = None

@@ -119,8 +119,7 @@ class Cluster:
         """Drop everything: entries of the log were missed, so that nothing cached may be true."""
         self._cache.drop_all(lost=changes.lost)
         self._is_stale = True
-        if not self._cache.carries_on:
-            await in_slices(self._holding.hold())
+        await self._hold()
         changes.applied()
 
     async def _keep_hold(self) -> None:
@@ -129,13 +128,18 @@ class Cluster:
             # A lapse may be over before anybody waits for it.
             if not self._is_stale and not self._holding.is_on:
                 await self._cache.shared.lapsed()
-            if not self._cache.carries_on:
-                await in_slices(self._holding.hold())
+            await self._hold()
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._close_slowly)
                 await self._restored()
                 nursery.cancel_scope.cancel()
             await in_slices(self._holding.resume())
+
+    async def _hold(self) -> None:
+        if not self._cache.carries_on:
+            for follower in self._shared_followers():
+                follower.hold()
+            await in_slices(self._holding.hold())
 
     async def _restored(self) -> None:
         """Wait until this node vouches again, and every member was measured."""

@@ -98,6 +98,13 @@ class SharedFollower(Follower, Protocol):
         """Rooms of which it is told, too, when another node has changed them."""
         ...
 
+    def hold(self) -> object:
+        """Take note that this node cannot know any more who stands; neither await nor raise.
+
+        What it lets go on only as long as a login stands has to end.
+        """
+        ...
+
     async def refresh(self) -> object:
         """Exchange with the other nodes what is to be exchanged; called again and again.
 

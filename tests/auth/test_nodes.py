@@ -1,12 +1,14 @@
 """Authorities of several nodes: one verdict about a login on all of them."""
 
 import contextlib
+from typing import Any
 
 import attrs
 import pytest
 import trio
 from trio.testing import MockClock
 
+from sse_trio.auth.asgi import Authentication
 from sse_trio.auth.authority import LoggedIn
 from sse_trio.auth.verdict import Anonymous, Authenticated, Reason
 from sse_trio.errors import LedgerError
@@ -15,7 +17,8 @@ from sse_trio.ledger.cluster.memory import MemoryEngine
 
 from ..hub.cluster.world import World
 from ..ledger.cluster.fakes import ALL, Faulty
-from .nodes import forget, rows, standing, start
+from .asgi import ask
+from .nodes import App, forget, rows, standing, start
 from .world import ADA, BOB
 
 
@@ -212,6 +215,63 @@ async def test_what_is_begun_when_its_room_is_not_known_ends_soon(
     with trio.fail_after(2), b.authority.while_standing(identity) as scope:
         await trio.sleep_forever()
     assert scope.cancelled_caught
+
+
+@pytest.mark.parametrize("begins_late", [False, True])
+async def test_what_runs_as_long_as_a_login_stands_ends_where_that_cannot_be_known(
+    autojump_clock: MockClock, world: World, begins_late: bool
+) -> None:
+    """Before others may expel the node, and count on it; and the login itself has not ended."""
+    engine = Faulty(world.database)
+    a = await start(world, engine)
+    identity = await a.identity(await a.login())
+    engine.away = ALL
+    began = trio.current_time()
+    if begins_late:
+        await trio.sleep(5)
+    with trio.fail_after(6), a.authority.while_standing(identity) as scope:
+        await trio.sleep_forever()
+    assert scope.cancelled_caught
+    assert begins_late or trio.current_time() - began < 6 * 11 / 12
+    assert not a.authority.has_ended(identity)
+
+
+async def test_with_carry_on_it_goes_on(autojump_clock: MockClock, world: World) -> None:
+    engine = Faulty(world.database)
+    a = await start(world, engine, config={"on_lost_engine": "carry-on"})
+    identity = await a.identity(await a.login())
+    engine.away = ALL
+    with trio.move_on_after(20) as patience, a.authority.while_standing(identity) as scope:
+        await trio.sleep_forever()
+    assert patience.cancelled_caught
+    assert not scope.cancelled_caught
+
+
+async def test_only_a_websocket_whose_login_has_ended_is_told_never_to_come_back(
+    autojump_clock: MockClock, world: World
+) -> None:
+    engine = Faulty(world.database)
+    a, b = await start(world, engine), await start(world)
+    login = await a.login()
+    codes: list[int] = []
+
+    async def stay(_: object, __: object, send: Any) -> None:
+        await send({"type": "websocket.accept"})
+        await trio.sleep_forever()
+
+    async def visit(app: App) -> None:
+        scope = {"type": "websocket", "path": "/", "headers": app.headers(login)}
+        codes.append((await ask(Authentication(stay, app.authority), scope))[-1]["code"])
+
+    async with trio.open_nursery() as visits:
+        for app in (a, b):
+            visits.start_soon(visit, app)
+        await trio.sleep(1)
+        engine.away = ALL
+        await trio.sleep(6)
+        assert codes == [1013]
+        await b.authority.end_all(ADA)
+    assert codes == [1013, 4001]
 
 
 # -- tickets --------------------------------------------------------------------------------
