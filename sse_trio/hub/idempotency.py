@@ -117,7 +117,7 @@ class Answers:
             ticket,
             token,
             ended=answer.ended,
-            terminated_here=answer.terminated,
+            terminated=answer.terminated,
         )
         outcome.durable = True
         outcome.note_all_sent()

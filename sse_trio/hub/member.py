@@ -67,8 +67,8 @@ class Outcome:
     """The same login's proof for the application, which no page ever sees."""
     _ended: Collection[str] = attrs.field(default=(), repr=False)
     """The sessions that have ended by it."""
-    terminated_here: int = 0
-    acked_here: int = 0
+    _terminated: int = 0
+    _acked: int = 0
     elsewhere: Elsewhere = attrs.field(default=NOWHERE, repr=False)
     """What other nodes have done about it."""
     proposal: Proposal = attrs.field(default=DONE, repr=False)
@@ -91,12 +91,22 @@ class Outcome:
     @property
     def terminated(self) -> int:
         """Members that were sent the termination, on all nodes."""
-        return self.terminated_here + self.elsewhere.terminated
+        return self._terminated + self.elsewhere.terminated
 
     @property
     def acked(self) -> int:
         """Of those, the ones that acknowledged it or closed."""
-        return self.acked_here + self.elsewhere.acked
+        return self._acked + self.elsewhere.acked
+
+    @property
+    def terminated_here(self) -> int:
+        """Members of this node that were sent the termination."""
+        return self._terminated
+
+    @property
+    def acked_here(self) -> int:
+        """Of those, the ones that acknowledged it or closed."""
+        return self._acked
 
     @property
     def finished(self) -> bool:
@@ -136,7 +146,7 @@ class Outcome:
 
     def note_sent(self, count: int) -> None:
         """Note that so many more members were sent the termination."""
-        self.terminated_here += count
+        self._terminated += count
         self._unfinished += count
 
     def note_all_sent(self) -> None:
@@ -146,7 +156,7 @@ class Outcome:
 
     def note_finished(self, *, acked: bool) -> None:
         """Note that one of them acknowledged, or was cut."""
-        self.acked_here += acked
+        self._acked += acked
         self._unfinished -= 1
         self._wake_if_finished()
 

@@ -206,7 +206,7 @@ def test_an_answer_is_json_whatever_the_room_is_called(
     ticket = Tickets((KEY,), lifetime=1).mint(Ticket(room, room, 1), now=1.5, jti="j")
     proof = ticket if signed else None
     proofs = {"ticket": proof, "token": proof} if signed else {}
-    outcome = Outcome(room, epoch, "s1", proof, proof, ended=(room,), terminated_here=told)
+    outcome = Outcome(room, epoch, "s1", proof, proof, ended=(room,), terminated=told)
 
     async def answer() -> bytes:
         hub = Hub(sse_trio.Config(), sse_trio.MemoryLedger(), lambda *_: None)
