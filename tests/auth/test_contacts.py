@@ -53,6 +53,18 @@ async def test_contacts_are_noted_together_and_later(
     assert elsewhere.seen == mine.seen
 
 
+async def test_contacts_of_a_few_seconds_are_noted_together(
+    autojump_clock: MockClock, world: World
+) -> None:
+    engine = Faulty(world.database)
+    a = await start_forgetful(world, engine)
+    for login in (await a.login(), await a.login(BOB)):
+        await trio.sleep(1)
+        assert await a.says_yes(login)
+    await trio.sleep(COLLECTED + 1)
+    assert [len(noted) for noted in engine.of("see_sessions")] == [2]
+
+
 async def test_contacts_that_could_not_be_noted_are_noted_the_next_time(
     autojump_clock: MockClock, world: World
 ) -> None:

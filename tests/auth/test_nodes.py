@@ -274,6 +274,18 @@ async def test_only_a_websocket_whose_login_has_ended_is_told_never_to_come_back
     assert codes == [1013, 4001]
 
 
+# -- the store ------------------------------------------------------------------------------
+
+
+async def test_the_store_knows_whose_sessions_there_are(
+    autojump_clock: MockClock, world: World
+) -> None:
+    a, b = await start(world), await start(world, user_provider="Others")
+    await a.login()
+    await b.login(BOB)
+    assert sorted(await a.authority.store.issuers()) == [("Others", "web"), ("Users", "web")]
+
+
 # -- tickets --------------------------------------------------------------------------------
 
 
