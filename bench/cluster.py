@@ -12,18 +12,21 @@ contender has a hundred times as many rooms in the table as are notified.
 
 import contextlib
 import statistics
+import subprocess
 import time
 from collections.abc import Iterator
 
+import attrs
+
 from . import figures
 from .figures import Reading, Sample, milliseconds
-from .load import PLAIN, Load, Void
+from .load import SOCKET_IO, Load, Void
 from .pool import Pool
 from .postgres import Server as Database
 from .postgres import directory_of_programs
 from .postgres import running as own_database
 from .scale import Scale
-from .servers import Contender, Server, hub, running
+from .servers import Contender, Server, free_port, hub, node_peer, running
 
 ABOUT = "Nodes over a PostgreSQL: the cost of one notify, beside a bare commit; and of many at once"
 
@@ -33,12 +36,30 @@ COUNTS = {
     "sse_trio, 2 nodes": 2,
     "sse_trio, 3 nodes": 3,
     "sse_trio, 1 node, many rooms": 1,
+    "socket.io, 1 node, Redis": 1,
+    "socket.io, 2 nodes, Redis": 2,
 }
-CONTENDERS = tuple(hub(name) for name in COUNTS)
-MANY_ROOMS = CONTENDERS[-1]
+
+
+# A node of socket.io does not wait for the others, and does not know how many they have told.
+_APART = attrs.evolve(SOCKET_IO, answer='{"room":"$R","epoch":$E')
+
+
+def _socket_io(name: str, redis: int = 0) -> Contender:
+    return node_peer(name, "@socket.io/redis-streams-adapter", "socketio", _APART, str(redis))
+
+
+CONTENDERS = (
+    *(hub(name) for name in COUNTS if name.startswith("sse_trio")),
+    *(_socket_io(name) for name in COUNTS if name.startswith("socket.io")),
+)
+MANY_ROOMS = "sse_trio, 1 node, many rooms"
 
 # Seconds between two bare commits.
 PAUSE = 0.003
+
+# So many times as many rooms in the table as are notified.
+MANY = 100
 
 _BARE = "INSERT INTO bare VALUES (%s, %s) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
 
@@ -54,23 +75,18 @@ def measure(contender: Contender, scale: Scale) -> Sample:
     """Measure once.
 
     Raises:
-        Void: there is no PostgreSQL, or a node did not do its job.
+        Void: there is no PostgreSQL, or no Redis, or a node did not do its job.
     """
+    if contender.dialect is _APART:
+        return _with_redis(contender, scale)
     sample = Sample()
-    with _database() as database, contextlib.ExitStack() as stack:
-        if contender is MANY_ROOMS:
-            _fill(database, 100 * scale.rooms)
+    with _database() as database:
+        if contender.name == MANY_ROOMS:
+            _fill(database, MANY * scale.rooms)
         at_once = statistics.median(_bare_commits(database, scale.rooms // 2))
         bare = _bare_commits(database, scale.rooms // 4, PAUSE)
-        nodes: list[Server] = []
-        for _ in range(COUNTS[contender.name]):
-            began = time.perf_counter_ns()
-            node = hub(contender.name, database.url())
-            nodes.append(stack.enter_context(running(node)))
-            started = time.perf_counter_ns() - began
-        here, there = nodes[0], nodes[-1]
-        there.load = stack.enter_context(Load.running(there.port, here.port, PLAIN))
-        told, answered = _notify(sample, there, scale)
+        with _nodes(hub(contender.name, database.url())) as (there, started):
+            told, answered = _notify(sample, there, scale)
         bare += _bare_commits(database, scale.rooms // 4, PAUSE)
     commit = statistics.median(bare)
     sample.readings += [
@@ -81,6 +97,30 @@ def measure(contender: Contender, scale: Scale) -> Sample:
         Reading("a node's start", milliseconds(started), "ms"),
     ]
     return sample
+
+
+def _with_redis(contender: Contender, scale: Scale) -> Sample:
+    sample = Sample()
+    with _redis() as port, _nodes(_socket_io(contender.name, port)) as (there, _):
+        _notify(sample, there, scale)
+    return sample
+
+
+@contextlib.contextmanager
+def _nodes(node: Contender) -> Iterator[tuple[Server, float]]:
+    """Run as many as its name says; yield the last one, and how long its start took, in ns.
+
+    Its load generator has its members at the first one.
+    """
+    with contextlib.ExitStack() as stack:
+        nodes: list[Server] = []
+        for _ in range(COUNTS[node.name]):
+            began = time.perf_counter_ns()
+            nodes.append(stack.enter_context(running(node)))
+            started = time.perf_counter_ns() - began
+        here, there = nodes[0], nodes[-1]
+        there.load = stack.enter_context(Load.running(here.port, there.port, node.dialect))
+        yield there, started
 
 
 def _notify(sample: Sample, server: Server, scale: Scale) -> list[float]:
@@ -132,3 +172,19 @@ def _database() -> Iterator[Database]:
         raise Void("no PostgreSQL here: apt-get install postgresql")
     with own_database(programs) as database:
         yield database
+
+
+@contextlib.contextmanager
+def _redis() -> Iterator[int]:
+    """Run a Redis that keeps nothing on the disk; yield its port."""
+    port = free_port()
+    command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", ""]
+    try:
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL)  # noqa: S603
+    except FileNotFoundError:
+        raise Void("no Redis here: apt-get install redis-server") from None
+    try:
+        yield port
+    finally:
+        process.terminate()
+        process.wait()

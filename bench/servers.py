@@ -236,11 +236,13 @@ def python_peer(
     return Contender(name, command, dialect, two_ports, once=once, probe=probe)
 
 
-def node_peer(name: str, package: str, module: str, dialect: Dialect = PLAIN) -> Contender:
+def node_peer(
+    name: str, package: str, module: str, dialect: Dialect = PLAIN, *options: str
+) -> Contender:
     """Return a peer that is written in JavaScript, with the packages of the peers."""
 
     def command(port: int, _: int, __: Path, heartbeat: float) -> list[str]:
-        return ["node", str(PEERS / f"{module}.js"), str(port), str(heartbeat)]
+        return ["node", str(PEERS / f"{module}.js"), str(port), str(heartbeat), *options]
 
     return Contender(name, command, dialect, probe=("node", "-e", f"require('{package}')"))
 

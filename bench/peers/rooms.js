@@ -4,6 +4,11 @@
 const KEY = "the benchmark's authkey";
 
 class Rooms {
+  // With `apart`, members may be at other nodes, which nobody knows here.
+  constructor({ apart = false } = {}) {
+    this.apart = apart;
+  }
+
   rooms = new Map();
   epochs = new Map();
 
@@ -40,7 +45,7 @@ class Rooms {
     this.rooms.set(room, kept);
     const terminate =
       { type: "terminate", room, epoch, reason: "login", detail: null, reconnect: false };
-    if (others.length) send(others, terminate, sender);
+    if (others.length || this.apart) send(others, terminate, sender);
     const terminated = others.length;
     return [200, JSON.stringify({ room, epoch, terminated, acked: 0, pending: terminated })];
   }
