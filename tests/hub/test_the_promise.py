@@ -414,7 +414,8 @@ class Promise(RuleBasedStateMachine):
         self.model.check_memory()
 
 
-EXAMPLES = settings(max_examples=150, stateful_step_count=40, deadline=None)
+# As many as the profile says: what is broken on purpose below is found by the fourth.
+EXAMPLES = settings(stateful_step_count=40, deadline=None)
 CATCH = settings(EXAMPLES, max_examples=1500, phases=[Phase.generate], derandomize=True)
 
 

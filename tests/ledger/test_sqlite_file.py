@@ -261,13 +261,13 @@ def test_the_log_of_a_large_commit_is_cut_when_it_is_done_with(path: Path) -> No
     log = path.with_name("ledger.db-wal")
     many = {f"s{number}": login(number) for number in range(300)}
     with opened(path) as file:
-        large = {f"u{number}": attrs.evolve(record(), logins=many) for number in range(2000)}
+        large = {f"u{number}": attrs.evolve(record(), logins=many) for number in range(1400)}
         file.commit(large, [])
         assert log.stat().st_size > 2 * LOG_LIMIT
         for epoch in (1, 2):
             file.commit({"u1": record(epoch)}, [])
         assert log.stat().st_size <= LOG_LIMIT
-        assert len(file.load()[0]) == 2000
+        assert len(file.load()[0]) == 1400
 
 
 @contextlib.contextmanager
