@@ -291,7 +291,8 @@ def test_a_tab_that_comes_back_shares_again(
     assert holds(tabs[0])
     for tab in tabs:
         hears_a_heartbeat(tab)
-        assert state(tab) == "joined"
+        # On a busy machine a heartbeat may come too late, once.
+        wait_for(tab, "joined")
     hub.notify(room="u1", sender="s2")
     for tab in tabs:
         wait_for(tab, "terminated")
@@ -324,8 +325,9 @@ def test_a_tab_whose_question_was_lost_asks_again(
     )
     follower.evaluate(AWAKE)
     follower.evaluate("() => { dispatchEvent(new Event('focus')) }")
+    # On a busy machine a heartbeat may have come before the answer.
+    leader.wait_for_function("window.lost")
     wait_for(follower, "joined")
-    assert leader.evaluate("window.lost") is True
     assert holds(leader)
 
 
