@@ -97,7 +97,7 @@ def test_a_tab_that_leads_and_leaves_is_replaced(
     leader.evaluate(f"() => {{ {leaving} }}")
     follower.wait_for_function("log.filter(([type]) => type === 'joined').length === 2")
     assert holds(follower)
-    assert state(follower) == "joined"
+    wait_for(follower, "joined")
 
 
 def test_a_notify_while_nobody_leads(hub: HubProcess, site: Site, context: BrowserContext) -> None:
@@ -384,7 +384,7 @@ def test_sessions_do_not_share(hub: HubProcess, site: Site, context: BrowserCont
     hub.notify(room="u1", sender="s2")
     wait_for(old, "terminated")
     hears_a_heartbeat(new)
-    assert state(new) == "joined"
+    wait_for(new, "joined")
 
 
 @pytest.mark.parametrize(
@@ -460,4 +460,4 @@ def test_rooms_do_not_share(start_hub: StartHub, site: Site, context: BrowserCon
     assert hub.members() == 2
     hub.notify(room="bob", sender=None)
     wait_for(tabs[1], "terminated")
-    assert state(tabs[0]) == "joined"
+    wait_for(tabs[0], "joined")
