@@ -8,6 +8,8 @@
      ├── LimitReached           every place in the room is taken, and none may be taken away
      ├── Draining               the hub is shutting down and takes no more notifies
      ├── LedgerError            the ledger cannot be opened, or a fact not be made durable
+     ├── HubAway                (apps) the hub does not answer in time, or cannot know now
+     ├── HubRefused             (apps) the hub refuses the request: a mistake, to be corrected
      └── MemberClosed           (client) the connection ended without a termination
 
 Local errors are also ``ValueError``: a caller's mistake. A remote error is never
@@ -67,6 +69,31 @@ class LedgerError(SseTrioError):
 
     In the second case the caller may try again with the same id.
     """
+
+
+class HubAway(SseTrioError):
+    """The hub has given no answer in time, or one that says that it cannot know now.
+
+    This is no "no": nobody knows whether the login stands. `retry_after`: the seconds after
+    which it makes sense to ask again.
+    """
+
+    def __init__(self, message: str, retry_after: float = 1) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class HubRefused(SseTrioError):
+    """The hub refuses the request, and would refuse it again: the key is wrong, for example.
+
+    `status` is that of HTTP; `kind` is the last word of the problem's type (docs/protocol.md), or
+    an empty string.
+    """
+
+    def __init__(self, path: str, status: int, kind: str = "") -> None:
+        super().__init__(f"the hub refuses {path}: {status} {kind}".rstrip())
+        self.status = status
+        self.kind = kind
 
 
 class MemberClosed(SseTrioError):

@@ -32,11 +32,17 @@ LAYERS = (
     {"ledger"},
     {"hub"},
     {"server"},
-    {"client", "auth", "demo", "cli", "logs"},
+    {"client", "apps"},
+    {"auth", "demo", "cli", "logs"},
     {"__init__", "__main__"},
 )
 # The client is for programs that run no server.
 CLIENT_MAY = {"sse_trio.core.messages", "sse_trio.errors"}
+
+# Nor do these bring Trio, or the server, into an application.
+APPS_MAY = {
+    f"sse_trio.{name}" for name in ("core.cookies", "errors", "fields", "roster", "strict_json")
+}
 
 # What knows how bytes travel.
 OF_THE_WIRE = {"socket", "h11", "wsproto"}
@@ -99,6 +105,9 @@ def wrong_way(module: str, target: str) -> Iterator[str]:
         yield f"{target} is of a later layer"
     if module == "sse_trio.client" and target not in CLIENT_MAY:
         yield f"{target} is not for the client"
+    if layer(module) == layer("sse_trio.apps") and module.startswith("sse_trio.apps"):
+        if not target.startswith("sse_trio.apps") and target not in APPS_MAY:
+            yield f"{target} is not for applications"
 
 
 def private_attributes(tree: ast.Module, bound: set[str]) -> Iterator[str]:
@@ -136,6 +145,7 @@ def test_imports(module: str, path: Path) -> None:
         ("hub.hub", "def f():\n from ..cli import main", "sse_trio.cli is of a later layer"),
         ("client", "from .hub.hub import Hub", "sse_trio.hub.hub is not for the client"),
         ("client", "from .config import Config", "sse_trio.config is not for the client"),
+        ("apps.wsgi", "from ..config import Config", "sse_trio.config is not for applications"),
         ("core.rooms", "import time", "time is not for the core"),
         ("core.rooms", "from os.path import join", "os.path is not for the core"),
         ("core.rooms", "import trio.testing as t", "trio.testing is not for the core"),

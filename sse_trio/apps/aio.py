@@ -1,0 +1,297 @@
+"""The asyncio client: for FastAPI, Starlette, and every program on an event loop.
+
+It keeps the same rules as the synchronous client, and the same code decides them: only the bytes
+are moved by asyncio. A client belongs to the process and the loop that use it: after a fork, or in
+another loop, it begins with no connections.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import time
+from collections.abc import Coroutine, Mapping, Sequence
+from typing import Any, Self, TypeVar
+
+import attrs
+
+from ..errors import HubAway, SseTrioError
+from ..roster import Roster
+from . import calls
+from .address import Address
+from .answers import Checked, Notified
+from .base import KEEP, BaseClient
+from .calls import AtLimit, Attempt, Call, Flow, Later, Lost, New, Pause
+from .client import why_of
+from .exchange import Answer, BadAnswer, Exchange
+from .names import Resolver
+
+T = TypeVar("T")
+
+logger = logging.getLogger("sse_trio")
+
+
+class AsyncClient(BaseClient):
+    """BaseClient the hub, as `sse_trio.apps.Client` does. For its arguments see `BaseClient`."""
+
+    _state: "_State | None" = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the connections that are kept, and end what is done in the background."""
+        state, self._state = self._state, None
+        if state is not None and state.is_here():
+            state.clear()
+            for task in state.later:
+                task.cancel()
+            await asyncio.gather(*state.later, return_exceptions=True)
+
+    # -- what is asked ------------------------------------------------------------------
+
+    async def notify(
+        self,
+        room: str | int,
+        sender: str | int | New | None = New.SESSION,
+        *,
+        end: Sequence[str | int] = (),
+        max_sessions: int | None = None,
+        at_limit: AtLimit | None = None,
+        about: Mapping[str, Any] | None = None,
+        reason: str | None = None,
+        detail: Mapping[str, Any] | None = None,
+        id: str | None = None,
+        wait: float = 0,
+    ) -> Notified:
+        """Say that a session has logged in to `room`; as `Client.notify`."""
+        call = calls.notify(
+            room,
+            sender,
+            self.notify_timeout,
+            wait,
+            end=list(end) or None,
+            max_sessions=max_sessions,
+            at_limit=at_limit,
+            about=about,
+            reason=reason,
+            detail=detail,
+            id=id,
+        )
+        return await self.run(calls.announcing(call, self.timeout))
+
+    async def release(
+        self,
+        room: str | int,
+        session: str | int,
+        *,
+        epoch: int | None = None,
+        reason: str | None = None,
+    ) -> Notified | None:
+        """Say that `session` has logged out; as `Client.release`."""
+        call = calls.release(room, session, self.timeout, epoch=epoch, reason=reason)
+        return await self.run(calls.releasing(call))
+
+    async def check(
+        self,
+        token: str | None = None,
+        *,
+        room: str | int | None = None,
+        session: str | int | None = None,
+        epoch: int | None = None,
+        seen: bool = False,
+        renew: bool = False,
+    ) -> Checked:
+        """Ask whether a login stands; as `Client.check`."""
+        return await self.ask(
+            calls.check(
+                self.timeout,
+                token=token,
+                room=room,
+                session=session,
+                epoch=epoch,
+                seen=seen or None,
+                renew=renew or None,
+            )
+        )
+
+    async def check_many(self, questions: Sequence[Mapping[str, Any]]) -> list[Checked]:
+        """Ask about up to 100 logins at once; each is what `check` takes, as a mapping."""
+        return await self.ask(calls.check_many(self.timeout, questions))
+
+    async def sessions(self, room: str | int) -> Roster:
+        """Ask who stands in `room`: the devices of a user."""
+        return await self.ask(calls.sessions(room, self.timeout))
+
+    # -- how ----------------------------------------------------------------------------
+
+    async def run(self, flow: Flow[T]) -> T:
+        """Make the calls of a flow, and return what it returns."""
+        with contextlib.closing(flow):
+            try:
+                step = next(flow)
+                while True:
+                    try:
+                        result = await self._do(step)
+                    except SseTrioError as error:
+                        step = flow.throw(error)
+                    else:
+                        step = flow.send(result)
+            except StopIteration as done:
+                found: T = done.value
+                return found
+
+    async def _do(self, step: Call[Any] | Later) -> Any:
+        if isinstance(step, Later):
+            return self._here().begin(self._later(step.call))
+        return await self.ask(step)
+
+    async def ask(self, call: Call[T]) -> T:
+        """Make one call."""
+        made = calls.attempts(call, self._key, self._addresses, time.monotonic)
+        with contextlib.closing(made):
+            try:
+                step = next(made)
+                while True:
+                    if isinstance(step, Pause):
+                        await asyncio.sleep(step.seconds)
+                        step = next(made)
+                    else:
+                        step = made.send(await self._attempt(step))
+            except StopIteration as done:
+                found: T = done.value
+                return found
+
+    async def _attempt(self, attempt: Attempt) -> Answer | Lost:
+        state = self._here()
+        try:
+            async with asyncio.timeout(attempt.deadline - time.monotonic()):
+                async with state.places:
+                    return await self._exchange(state, attempt)
+        except TimeoutError as error:
+            return Lost(why_of(error))
+
+    async def _exchange(self, state: "_State", attempt: Attempt) -> Answer | Lost:
+        connection = None if attempt.is_fresh else state.take(attempt.address)
+        is_kept = connection is not None
+        try:
+            if connection is None:
+                connection = await self._open(state, attempt)
+            answer = await connection.ask(attempt)
+        except TimeoutError:
+            raise
+        except (OSError, BadAnswer) as error:
+            is_begun = connection is not None and connection.exchange.is_begun
+            if is_kept:  # probably the others are dead too
+                state.clear()
+            return Lost(why_of(error), is_kept and not is_begun)
+        finally:
+            if connection is not None:
+                state.give(connection)
+        return answer
+
+    async def _open(self, state: "_State", attempt: Attempt) -> "_Connection":
+        address = attempt.address
+        if address.unix:
+            return _Connection(address, *await asyncio.open_unix_connection(address.unix))
+        found = await asyncio.wrap_future(state.names.find(address.host, address.port))
+        more: dict[str, Any] = {}
+        if address.is_tls:
+            more = {"ssl": self._tls(), "server_hostname": address.host}
+        for left, (_, where) in zip(range(len(found), 0, -1), found, strict=True):
+            try:
+                async with asyncio.timeout((attempt.deadline - time.monotonic()) / left):
+                    streams = await asyncio.open_connection(*where[:2], **more)
+                    return _Connection(address, *streams)
+            except OSError:
+                if left == 1:
+                    raise
+        raise AssertionError("there is at least one address")
+
+    async def _later(self, call: Call[Any]) -> None:
+        until = time.monotonic() + calls.LATER_FOR
+        for pause in calls.delays():
+            await asyncio.sleep(pause)
+            try:
+                await self.ask(call)
+            except SseTrioError as error:
+                if isinstance(error, HubAway) and time.monotonic() < until:
+                    continue
+                logger.error("a logout is given up: %s", error)  # noqa: TRY400
+            return
+
+    def _here(self) -> "_State":
+        """Return what belongs to this process and loop."""
+        if self._state is None or not self._state.is_here():
+            self._state = _State(self._connections)
+        return self._state
+
+
+@attrs.define(eq=False)
+class _Connection:
+    address: Address
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+    exchange: Exchange = attrs.Factory(Exchange)
+    idle_since: float = 0
+
+    async def ask(self, attempt: Attempt) -> Answer:
+        self.writer.write(self.exchange.request(self.address, attempt.path, attempt.body))
+        await self.writer.drain()
+        answer = None
+        while answer is None:
+            answer = self.exchange.receive(await self.reader.read(65536))
+        return answer
+
+    def close(self) -> None:
+        self.writer.transport.abort()
+
+
+class _State:
+    """What a client has in one process and loop."""
+
+    def __init__(self, connections: int) -> None:
+        self._process = os.getpid()
+        self._loop = asyncio.get_running_loop()
+        self._idle: list[_Connection] = []
+        self.places = asyncio.Semaphore(connections)
+        self.names = Resolver()
+        self.later: set[asyncio.Task[None]] = set()
+
+    def is_here(self) -> bool:
+        return self._process == os.getpid() and self._loop is asyncio.get_running_loop()
+
+    def take(self, address: Address) -> _Connection | None:
+        """Return the connection that was used last, if there is one that is not too old."""
+        old = time.monotonic() - KEEP
+        for connection in [kept for kept in self._idle if kept.idle_since < old]:
+            self._idle.remove(connection)
+            connection.close()
+        for connection in reversed(self._idle):
+            if connection.address == address:
+                self._idle.remove(connection)
+                return connection
+        return None
+
+    def give(self, connection: _Connection) -> None:
+        if connection.exchange.can_go_on:
+            connection.idle_since = time.monotonic()
+            self._idle.append(connection)
+        else:
+            connection.close()
+
+    def clear(self) -> None:
+        while self._idle:
+            self._idle.pop().close()
+
+    def begin(self, work: Coroutine[Any, Any, None]) -> None:
+        if len(self.later) >= calls.MAX_LATER:
+            work.close()
+            logger.error("too many logouts wait for the hub: one is given up")
+            return
+        task = self._loop.create_task(work)
+        self.later.add(task)
+        task.add_done_callback(self.later.discard)

@@ -1,0 +1,64 @@
+"""What every client knows of its hub: addresses, the key, deadlines."""
+
+import hmac
+import ssl
+from typing import Final
+
+from . import address as addressing
+from .calls import NOTIFY_TIMEOUT, TIMEOUT
+
+# Connections that a process has to the hubs at once, by default. Whoever is beyond waits.
+CONNECTIONS: Final = 32
+
+# Seconds: an idle connection is not used any more. Hubs close theirs after 75, others earlier.
+KEEP: Final = 30.0
+
+
+class BaseClient:
+    """Who asks a hub.
+
+    `url` and `key` default to the environment's ``SSE_TRIO_URL`` and ``SSE_TRIO_KEY``; `url` may
+    list several nodes, separated by commas, which are tried in turn. `timeout` is in seconds, for
+    all that a check, a release or a list of sessions takes; `notify_timeout` that of a notify,
+    which waits for the hub's disk: the hub's ``ledger_timeout`` and one second more. No more than
+    `connections` are open at once. `tls` is for an ``https:`` address; the default trusts whom the
+    system trusts.
+
+    Raises:
+        ConfigError: `url` or `key` is missing or wrong.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        key: str | None = None,
+        *,
+        timeout: float = TIMEOUT,
+        notify_timeout: float = NOTIFY_TIMEOUT,
+        connections: int = CONNECTIONS,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self._addresses = addressing.addresses(url)
+        self._key = addressing.key(key)
+        self.timeout = timeout
+        self.notify_timeout = notify_timeout
+        self._connections = connections
+        self._given_tls = tls
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {', '.join(each.url for each in self._addresses)}>"
+
+    @property
+    def public_url(self) -> str:
+        """The first address; nothing, which means the application's own host, for a Unix socket."""
+        first = self._addresses[0]
+        return "" if first.unix else first.url
+
+    def derive(self, purpose: bytes) -> bytes:
+        """Return a key for one purpose. The authkey does not follow from it."""
+        return hmac.digest(self._key.encode(), purpose, "sha256")
+
+    def _tls(self) -> ssl.SSLContext:
+        if self._given_tls is None:
+            self._given_tls = ssl.create_default_context()
+        return self._given_tls

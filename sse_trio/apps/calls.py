@@ -1,0 +1,256 @@
+"""What is asked of the hub, what its answer means, what is tried again, and until when.
+
+Nothing here sends a byte, sleeps or looks at a clock of its own. `attempts` is a generator: it
+yields what is to be done, is sent what came of it, and returns the answer's meaning. The
+synchronous and the asyncio client do the same for it, so both keep the same rules:
+
+- A call has one deadline for everything: names, connections, attempts, pauses.
+- Every call may be repeated, and so is: a notify has an `id`, the same in every attempt; to release
+  a session twice is to release it once; questions change nothing.
+- Where there are several addresses, each attempt has its share of the time that is left.
+- A refusal is not repeated. Only silence and the statuses of a hub that cannot answer now are.
+"""
+
+import contextlib
+import enum
+import re
+import secrets
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from typing import Any, Final, Generic, Literal, TypeVar
+
+import attrs
+
+from .. import strict_json
+from ..errors import Conflict, HubAway, HubRefused, LimitReached, LoginEnded
+from ..roster import Roster
+from . import answers
+from .address import Address
+from .answers import Checked, Notified
+from .exchange import Answer
+
+T = TypeVar("T")
+
+# Seconds. A check is answered from memory, in a millisecond.
+TIMEOUT: Final = 2.0
+# Seconds: the hub's own `ledger_timeout`, and one more.
+NOTIFY_TIMEOUT: Final = 6.0
+
+# Seconds before the second attempt, doubled for each further one.
+FIRST_PAUSE: Final = 0.05
+
+# The request was not read in time; a proxy has no hub; the hub has a fault, or cannot know now.
+_AWAY: Final = {408, 500, 502, 503, 504}
+
+_KIND: Final = re.compile(r"urn:sse-trio:problem:([a-z-]{1,40})")
+
+
+@attrs.frozen
+class Call(Generic[T]):
+    """A request to the hub."""
+
+    path: str
+    members: Mapping[str, Any] = attrs.field(repr=False)
+    read: Callable[[Any], T] = attrs.field(repr=False)
+    """Reads the answer's JSON; raises ValueError if it is something else."""
+    timeout: float
+    """Seconds for all attempts together."""
+
+
+@attrs.frozen
+class Attempt:
+    """Send a request, and return the `Answer`; or `Lost` if there is none at the deadline."""
+
+    address: Address
+    path: str
+    body: bytes = attrs.field(repr=False)
+    deadline: float
+    is_fresh: bool = False
+    """Whether to open a new connection: one that had been kept has just turned out to be dead."""
+
+
+@attrs.frozen
+class Pause:
+    """Wait for so many seconds."""
+
+    seconds: float
+
+
+@attrs.frozen
+class Lost:
+    """An attempt has come to nothing."""
+
+    why: str
+    was_kept: bool = False
+    """Whether that was a kept connection which has ended before anything of the answer came."""
+
+
+def attempts(
+    call: Call[T], key: str, addresses: Sequence[Address], clock: Callable[[], float]
+) -> Generator[Attempt | Pause, Any, T]:
+    """Make a call.
+
+    Raises:
+        HubAway: there was no answer in time.
+        HubRefused, Conflict, LimitReached: the hub says no.
+    """
+    deadline = clock() + call.timeout
+    body = strict_json.dumps({"key": key, **call.members}).encode()
+    pause = FIRST_PAUSE
+    while True:
+        away = HubAway(f"the hub did not answer {call.path} in time")
+        for left, address in zip(range(len(addresses), 0, -1), addresses, strict=True):
+            until = clock() + (deadline - clock()) / left
+            attempt = Attempt(address, call.path, body, until)
+            outcome = yield attempt
+            if isinstance(outcome, Lost) and outcome.was_kept:
+                outcome = yield attrs.evolve(attempt, is_fresh=True)
+            if isinstance(outcome, Lost):
+                away = HubAway(f"no answer to {call.path}: {outcome.why}")
+            elif outcome.status in _AWAY:
+                why = f"the hub answers {call.path} with {outcome.status}"
+                away = HubAway(why, outcome.retry_after or 1)
+                pause = max(pause, outcome.retry_after or 0)
+            else:
+                return _meaning(call, outcome)
+        if clock() + pause >= deadline:
+            raise away
+        yield Pause(pause)
+        pause *= 2
+
+
+def _meaning(call: Call[T], answer: Answer) -> T:
+    try:
+        members = strict_json.loads_untrusted(answer.body, max_values=None)
+    except ValueError:
+        members = None
+    if answer.status == 200:
+        with contextlib.suppress(ValueError):
+            return call.read(members)
+        raise HubAway(f"the answer to {call.path} is none of a hub")
+    kind = _kind(members)
+    if answer.status == 409:
+        if kind == "limit-reached":
+            with contextlib.suppress(ValueError):
+                raise LimitReached(answers.sessions(members))
+        if kind == "login-ended":
+            raise LoginEnded("the login that this id has announced has ended")
+        if kind == "id-used":
+            raise Conflict("the id was used for another notify")
+    raise HubRefused(call.path, answer.status, kind)
+
+
+def _kind(members: object) -> str:
+    named = members.get("type") if isinstance(members, dict) else None
+    found = _KIND.fullmatch(named) if isinstance(named, str) else None
+    return found[1] if found else ""
+
+
+# -- the calls --------------------------------------------------------------------------
+
+
+class New(enum.Enum):
+    """A session that nobody has had."""
+
+    SESSION = "a new session"
+
+
+AtLimit = Literal["end-oldest", "refuse-new"]
+
+
+def new_session() -> str:
+    """Return a new name of a session, or a new id: 192 random bits, URL-safe."""
+    return secrets.token_urlsafe(24)
+
+
+def notify(
+    room: str | int, sender: str | int | New | None, timeout: float, wait: float, **more: Any
+) -> Call[Notified]:
+    """`sender` has logged in to `room`; what is None of `more` is left out."""
+    if isinstance(sender, New):
+        sender = new_session()
+    session = None if sender is None else str(sender)
+    members = {"room": room, "sender": sender, "wait": wait, **_given(more)}
+    members.setdefault("id", new_session())
+    return Call(
+        "/notify", members, lambda answer: answers.notified(answer, session), timeout + wait
+    )
+
+
+def release(room: str | int, session: str | int, timeout: float, **more: Any) -> Call[Notified]:
+    """`session` has logged out of `room`."""
+    members = {"room": room, "session": session, **_given(more)}
+    return Call("/release", members, lambda answer: answers.notified(answer, None), timeout)
+
+
+def check(timeout: float, **question: Any) -> Call[Checked]:
+    """Whether a login stands."""
+    return Call("/check", _given(question), answers.checked, timeout)
+
+
+def check_many(timeout: float, questions: Sequence[Mapping[str, Any]]) -> Call[list[Checked]]:
+    """Whether several logins stand."""
+
+    def read(answer: Any) -> list[Checked]:
+        listed = answer.get("checks") if isinstance(answer, dict) else None
+        if not isinstance(listed, list) or len(listed) != len(questions):
+            raise ValueError("checks are missing")
+        return list(map(answers.checked, listed))
+
+    return Call("/check", {"checks": list(questions)}, read, timeout)
+
+
+def sessions(room: str | int, timeout: float) -> Call[Roster]:
+    """Who stands in a room."""
+    return Call("/sessions", {"room": room}, answers.roster, timeout)
+
+
+def _given(members: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in members.items() if value is not None}
+
+
+# -- flows: several calls, one after the other -------------------------------------------
+
+
+@attrs.frozen
+class Later:
+    """Make this call in the background, again and again until it is answered; wait for nothing."""
+
+    call: Call[Any]
+
+
+Flow = Generator[Call[Any] | Later, Any, T]
+"""Yields calls; is sent what each returns, or has thrown into it what it raises."""
+
+
+def announcing(call: Call[Notified], timeout: float) -> Flow[Notified]:
+    """Make a notify; if it fails without a refusal, release its session, which may hold a place."""
+    try:
+        found: Notified = yield call
+    except HubAway:
+        if call.members["sender"] is not None:
+            yield Later(release(call.members["room"], call.members["sender"], timeout))
+        raise
+    return found
+
+
+def releasing(call: Call[Notified]) -> Flow[Notified | None]:
+    """Make a release; if no answer comes, go on with it in the background."""
+    try:
+        found: Notified = yield call
+    except HubAway:
+        yield Later(call)
+        return None
+    return found
+
+
+# What is done in the background is given up after so many seconds, and bounded in number.
+LATER_FOR: Final = 3600.0
+MAX_LATER: Final = 1000
+
+
+def delays() -> Iterator[float]:
+    """Yield the seconds to wait before each attempt of what is done in the background."""
+    seconds = 1.0
+    while True:
+        yield seconds
+        seconds = min(60.0, seconds * 2)

@@ -1,0 +1,405 @@
+"""The synchronous client: for Flask, Django, and every program without an event loop.
+
+Threads may share one `Client`. It keeps connections, and gives back none whose exchange was not
+finished. A process that was forked never uses the sockets of its parent: what is kept knows the
+process that it belongs to. Whatever a hub does, a call ends at its deadline.
+"""
+
+import collections
+import concurrent.futures
+import contextlib
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, Self, TypeVar
+
+import attrs
+
+from ..errors import HubAway, SseTrioError
+from ..roster import Roster
+from . import calls
+from .address import Address
+from .answers import Checked, Notified
+from .base import KEEP, BaseClient
+from .calls import AtLimit, Attempt, Call, Flow, Later, Lost, New, Pause
+from .exchange import Answer, BadAnswer, Exchange
+from .names import Resolver
+
+T = TypeVar("T")
+
+logger = logging.getLogger("sse_trio")
+
+
+class Client(BaseClient):
+    """Asks the hub, and waits for its answers. Threads may share it. Arguments: see `BaseClient`."""
+
+    _state: "_State | None" = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections that are kept. The client can still be used."""
+        self._here().idle.clear()
+
+    # -- what is asked ------------------------------------------------------------------
+
+    def notify(
+        self,
+        room: str | int,
+        sender: str | int | New | None = New.SESSION,
+        *,
+        end: Sequence[str | int] = (),
+        max_sessions: int | None = None,
+        at_limit: AtLimit | None = None,
+        about: Mapping[str, Any] | None = None,
+        reason: str | None = None,
+        detail: Mapping[str, Any] | None = None,
+        id: str | None = None,
+        wait: float = 0,
+    ) -> Notified:
+        """Say that a session has logged in to `room`: every other one beyond the limit ends.
+
+        Without a `sender` the session is a new one; None ends them all. The `id`, random if it is
+        not given, is the same in every attempt. If no answer comes, or the hub could not write it,
+        let the login fail: the session is released in the background, so that it holds no place.
+
+        Raises:
+            HubAway: nobody is logged in.
+            LimitReached: the room is full; `sessions` are those that could be ended.
+            Conflict, HubRefused: the hub says no.
+        """
+        call = calls.notify(
+            room,
+            sender,
+            self.notify_timeout,
+            wait,
+            end=list(end) or None,
+            max_sessions=max_sessions,
+            at_limit=at_limit,
+            about=about,
+            reason=reason,
+            detail=detail,
+            id=id,
+        )
+        return self.run(calls.announcing(call, self.timeout))
+
+    def release(
+        self,
+        room: str | int,
+        session: str | int,
+        *,
+        epoch: int | None = None,
+        reason: str | None = None,
+    ) -> Notified | None:
+        """Say that `session` has logged out; None if that could not be said yet.
+
+        Then it is said in the background, again and again for an hour, as long as the process
+        lives. With the `epoch` of its login, no newer login of that session ends by it.
+
+        Raises:
+            HubRefused: the hub says no.
+        """
+        call = calls.release(room, session, self.timeout, epoch=epoch, reason=reason)
+        return self.run(calls.releasing(call))
+
+    def check(
+        self,
+        token: str | None = None,
+        *,
+        room: str | int | None = None,
+        session: str | int | None = None,
+        epoch: int | None = None,
+        seen: bool = False,
+        renew: bool = False,
+    ) -> Checked:
+        """Ask whether a login stands: that of a `token`, or of a `room` and `session`.
+
+        With `renew` the answer has a fresh token and ticket.
+
+        Raises:
+            HubAway: nobody knows. That is no "no".
+            HubRefused: the hub says no to the question.
+        """
+        return self.ask(
+            calls.check(
+                self.timeout,
+                token=token,
+                room=room,
+                session=session,
+                epoch=epoch,
+                seen=seen or None,
+                renew=renew or None,
+            )
+        )
+
+    def check_many(self, questions: Sequence[Mapping[str, Any]]) -> list[Checked]:
+        """Ask about up to 100 logins at once; each is what `check` takes, as a mapping."""
+        return self.ask(calls.check_many(self.timeout, questions))
+
+    def sessions(self, room: str | int) -> Roster:
+        """Ask who stands in `room`: the devices of a user."""
+        return self.ask(calls.sessions(room, self.timeout))
+
+    # -- how ----------------------------------------------------------------------------
+
+    def run(self, flow: Flow[T]) -> T:
+        """Make the calls of a flow, and return what it returns."""
+        with contextlib.closing(flow):
+            try:
+                step = next(flow)
+                while True:
+                    try:
+                        result = self._do(step)
+                    except SseTrioError as error:
+                        step = flow.throw(error)
+                    else:
+                        step = flow.send(result)
+            except StopIteration as done:
+                found: T = done.value
+                return found
+
+    def _do(self, step: Call[Any] | Later) -> Any:
+        if isinstance(step, Later):
+            return self._here().later.add(self, step.call)
+        return self.ask(step)
+
+    def ask(self, call: Call[T]) -> T:
+        """Make one call."""
+        made = calls.attempts(call, self._key, self._addresses, time.monotonic)
+        with contextlib.closing(made):
+            try:
+                step = next(made)
+                while True:
+                    if isinstance(step, Pause):
+                        time.sleep(step.seconds)
+                        step = next(made)
+                    else:
+                        step = made.send(self._attempt(step))
+            except StopIteration as done:
+                found: T = done.value
+                return found
+
+    def _attempt(self, attempt: Attempt) -> Answer | Lost:
+        state = self._here()
+        if not state.places.acquire(timeout=max(0, attempt.deadline - time.monotonic())):
+            return Lost("all connections are in use")
+        try:
+            return self._exchange(state, attempt)
+        finally:
+            state.places.release()
+
+    def _exchange(self, state: "_State", attempt: Attempt) -> Answer | Lost:
+        connection = None if attempt.is_fresh else state.idle.take(attempt.address)
+        is_kept = connection is not None
+        try:
+            if connection is None:
+                connection = self._open(state.names, attempt.address, attempt.deadline)
+            answer = connection.ask(attempt)
+        except (OSError, BadAnswer) as error:
+            is_late = isinstance(error, TimeoutError)
+            is_begun = connection is not None and connection.exchange.is_begun
+            if connection is not None:
+                connection.sock.close()
+            if is_kept:  # probably the others are dead too
+                state.idle.clear()
+            return Lost(why_of(error), is_kept and not is_begun and not is_late)
+        except BaseException:
+            if connection is not None:
+                connection.sock.close()
+            raise
+        state.idle.give(connection)
+        return answer
+
+    def _open(self, names: Resolver, address: Address, deadline: float) -> "_Connection":
+        if address.unix:
+            sock = _connected(socket.AF_UNIX, address.unix, deadline)
+        else:
+            try:
+                found = names.find(address.host, address.port).result(_left(deadline))
+            except concurrent.futures.TimeoutError:
+                raise TimeoutError from None
+            sock = _first(found, deadline)
+        try:
+            if address.is_tls:
+                sock.settimeout(_left(deadline))  # of the whole handshake
+                sock = self._tls().wrap_socket(sock, server_hostname=address.host)
+        except BaseException:
+            sock.close()
+            raise
+        return _Connection(address, sock)
+
+    def _here(self) -> "_State":
+        """Return what belongs to this process: after a fork, nothing of the parent's."""
+        state = self._state
+        if state is None or state.process != os.getpid():
+            if state is not None:
+                state.idle.clear()  # this process's descriptors: the parent has its own
+            state = self._state = _State(self._connections)
+        return state
+
+
+def why_of(error: Exception) -> str:
+    """Say what was wrong with a connection, in words that name nobody."""
+    if isinstance(error, TimeoutError):
+        return "it took too long"
+    return str(getattr(error, "strerror", None) or error) or type(error).__name__
+
+
+def _left(deadline: float) -> float:
+    """Return the seconds until the deadline.
+
+    Raises:
+        TimeoutError: it has passed.
+    """
+    seconds = deadline - time.monotonic()
+    if seconds <= 0:
+        raise TimeoutError
+    return seconds
+
+
+def _connected(family: int, where: Any, deadline: float) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.settimeout(_left(deadline))
+        sock.connect(where)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _first(found: Sequence[tuple[int, Any]], deadline: float) -> socket.socket:
+    """Connect to the first address that takes it; each has its share of the time."""
+    for left, (family, where) in zip(range(len(found), 0, -1), found, strict=True):
+        try:
+            share = time.monotonic() + _left(deadline) / left
+            return _connected(family, where, share)
+        except OSError:
+            if left == 1:
+                raise
+    raise AssertionError("there is at least one address")
+
+
+@attrs.define(eq=False)
+class _Connection:
+    address: Address
+    sock: socket.socket
+    exchange: Exchange = attrs.Factory(Exchange)
+    idle_since: float = 0
+
+    @property
+    def is_young(self) -> bool:
+        return time.monotonic() - self.idle_since < KEEP
+
+    def ask(self, attempt: Attempt) -> Answer:
+        data = memoryview(self.exchange.request(self.address, attempt.path, attempt.body))
+        while data:
+            self.sock.settimeout(_left(attempt.deadline))
+            data = data[self.sock.send(data) :]
+        answer = None
+        while answer is None:
+            self.sock.settimeout(_left(attempt.deadline))
+            answer = self.exchange.receive(self.sock.recv(65536))
+        return answer
+
+
+class _Idle:
+    """Connections that wait for their next request. Each step of a deque is one for threads too."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[Address, collections.deque[_Connection]] = collections.defaultdict(
+            collections.deque
+        )
+
+    def take(self, address: Address) -> _Connection | None:
+        """Return the connection that was used last, if there is one that is not too old."""
+        with contextlib.suppress(IndexError):
+            while True:
+                connection = self._waiting[address].pop()
+                if connection.is_young:
+                    return connection
+                connection.sock.close()
+        return None
+
+    def give(self, connection: _Connection) -> None:
+        if not connection.exchange.can_go_on:
+            connection.sock.close()
+            return
+        connection.idle_since = time.monotonic()
+        waiting = self._waiting[connection.address]
+        waiting.append(connection)
+        with contextlib.suppress(IndexError):
+            oldest = waiting.popleft()
+            if oldest.is_young:
+                waiting.appendleft(oldest)
+            else:
+                oldest.sock.close()
+
+    def clear(self) -> None:
+        for waiting in list(self._waiting.values()):
+            with contextlib.suppress(IndexError):
+                while True:
+                    waiting.pop().sock.close()
+
+
+class _Later:
+    """Calls that are made in a thread until they are answered."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._waiting: list[tuple[Call[Any], float]] = []
+        self._is_running = False
+
+    def add(self, client: Client, call: Call[Any]) -> None:
+        with self._lock:
+            if len(self._waiting) >= calls.MAX_LATER:
+                logger.error("too many logouts wait for the hub: one is given up")
+                return
+            self._waiting.append((call, time.monotonic() + calls.LATER_FOR))
+            if self._is_running:
+                return
+            self._is_running = True
+        # A daemon: a hub that is away does not keep the program from ending.
+        threading.Thread(target=self._work, args=(client,), daemon=True).start()
+
+    def _work(self, client: Client) -> None:
+        pauses = calls.delays()
+        while True:
+            time.sleep(next(pauses))
+            with self._lock:
+                waiting, self._waiting = self._waiting, []
+            remaining = [item for item in waiting if not self._is_done(client, *item)]
+            if len(remaining) < len(waiting):
+                pauses = calls.delays()
+            with self._lock:
+                self._waiting += remaining
+                if not self._waiting:
+                    self._is_running = False
+                    return
+
+    def _is_done(self, client: Client, call: Call[Any], until: float) -> bool:
+        try:
+            client.ask(call)
+        except SseTrioError as error:
+            if isinstance(error, HubAway) and time.monotonic() < until:
+                return False
+            logger.error("a logout is given up: %s", error)  # noqa: TRY400
+        return True
+
+
+class _State:
+    """What a client has in one process."""
+
+    def __init__(self, connections: int) -> None:
+        self.process = os.getpid()
+        self.places = threading.BoundedSemaphore(connections)
+        self.idle = _Idle()
+        self.names = Resolver()
+        self.later = _Later()

@@ -1,0 +1,136 @@
+"""WSGI middleware: single sessions in Flask, Bottle, Pyramid and every other WSGI application.
+
+    app.wsgi_app = SingleSession(app.wsgi_app)
+    ...
+    login_of(request.environ).user
+
+WSGI: PEP 3333.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from ..errors import HubAway
+from ..roster import Roster
+from .answers import Notified
+from .calls import AtLimit, New
+from .client import Client
+from .request import Fields, RequestLogin, Settings, Shared, unavailable
+
+__all__ = ["Login", "Settings", "SingleSession", "login_of"]
+
+# Where the environment has a request's `Login`.
+KEY: Final = "sse_trio.login"
+
+# A WSGI application; each framework types it in its own way.
+App = Callable[[Any, Any], Iterable[bytes]]
+
+
+class Login(RequestLogin):
+    """Whose login a request is of."""
+
+    def __init__(self, client: Client, shared: Shared, cookies: Sequence[bytes]) -> None:
+        super().__init__(shared, cookies)
+        self._client = client
+
+    def log_in(
+        self,
+        room: str | int,
+        session: str | int | New = New.SESSION,
+        *,
+        end: Sequence[str | int] = (),
+        max_sessions: int | None = None,
+        at_limit: AtLimit | None = None,
+        about: Mapping[str, Any] | None = None,
+        detail: Mapping[str, Any] | None = None,
+    ) -> Notified:
+        """Log the browser in as the user `room`, once the password is right.
+
+        Every other session of the user beyond the limit ends, and so does the login that the
+        browser had until now, whichever user's it was. The answer to the request sets the cookie.
+        `session` names the login; left out, it is a random one. For the other arguments see
+        `Client.notify`.
+
+        Raises:
+            HubAway: nobody is logged in.
+            LimitReached: the user has all the sessions allowed; `sessions` are those.
+        """
+        return self._client.run(
+            self.logging_in(
+                room,
+                session,
+                end=end,
+                max_sessions=max_sessions,
+                at_limit=at_limit,
+                about=about,
+                detail=detail,
+            )
+        )
+
+    def log_out(self, session: str | None = None) -> Notified | None:
+        """Log the browser out. If the hub is away, it is told in the background.
+
+        `session` is the form field of that name that a page's guard posts. Pass it on: with the
+        cookie of another login, nothing is done.
+        """
+        return self._client.run(self.logging_out(session))
+
+    def devices(self) -> Roster | None:
+        """Return the sessions of the user that stand; None where nobody is logged in.
+
+        Raises:
+            HubAway: nobody can say.
+        """
+        return None if self.user is None else self._client.sessions(self.user)
+
+    def sign_out(self, session: str) -> Notified | None:
+        """End one session of the user: another device."""
+        return None if self.user is None else self._client.release(self.user, session)
+
+
+def login_of(environ: Mapping[str, Any]) -> Login:
+    """Return whose login a request is of; Flask has the environment as ``request.environ``.
+
+    Raises:
+        LookupError: there is no `SingleSession` before the application, or it leaves this path out.
+    """
+    found = environ.get(KEY)
+    if not isinstance(found, Login):
+        raise LookupError("no sse_trio.apps.wsgi.SingleSession has seen this request")
+    return found
+
+
+class SingleSession:
+    """The middleware: ``app.wsgi_app = SingleSession(app.wsgi_app)``.
+
+    Raises:
+        ConfigError: there is no address of a hub, or no key.
+    """
+
+    def __init__(
+        self, app: App, *, client: Client | None = None, settings: Settings | None = None
+    ) -> None:
+        self._app = app
+        self._client = client or Client()
+        self._settings = settings or Settings()
+        self._shared = Shared(self._settings, self._client)
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        """Handle one request."""
+        if self._settings.leaves_out(environ.get("PATH_INFO", "")):
+            return self._app(environ, start_response)
+        cookies = [environ["HTTP_COOKIE"].encode("latin-1")] if "HTTP_COOKIE" in environ else []
+        login = Login(self._client, self._shared, cookies)
+        try:
+            self._client.run(login.arriving())
+        except HubAway as away:
+            status, fields, body = unavailable(away)
+            start_response(f"{status} Service Unavailable", fields)
+            return [body]
+        environ[KEY] = login
+
+        def start(status: str, fields: Fields, exc_info: Any = None) -> Any:
+            self._client.run(login.finishing())
+            return start_response(status, login.fields(fields), exc_info)
+
+        return self._app(environ, start)

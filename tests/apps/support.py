@@ -1,0 +1,150 @@
+"""What tests of `sse_trio.apps` share: hubs that are real, and hubs that are hostile."""
+
+import contextlib
+import json
+import socket
+import struct
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import attrs
+import trio
+
+from sse_trio.apps import Client
+
+from ..support import KEY
+
+in_thread = trio.to_thread.run_sync
+
+# Seconds: what a test allows a hub, and what a busy machine may take for all of it.
+SHORT = 0.2
+LOOSELY = 10
+
+Behaviour = Callable[[socket.socket, bytes], None]
+"""Answers a request (its bytes) on a connection."""
+
+
+def client(port: int, **more: Any) -> Client:
+    return Client(f"http://127.0.0.1:{port}", KEY, **more)
+
+
+def answer(status: int, members: Any, *fields: str, body: bytes | None = None) -> Behaviour:
+    """Answer so, and keep the connection."""
+    sent = json.dumps(members).encode() if body is None else body
+    lines = [f"HTTP/1.1 {status} Whatever", f"Content-Length: {len(sent)}", *fields, "", ""]
+
+    def behave(sock: socket.socket, _: bytes) -> None:
+        sock.sendall("\r\n".join(lines).encode() + sent)
+
+    return behave
+
+
+def raw(data: bytes) -> Behaviour:
+    """Send these bytes, and close."""
+
+    def behave(sock: socket.socket, _: bytes) -> None:
+        sock.sendall(data)
+        sock.close()
+
+    return behave
+
+
+def silent(_: socket.socket, __: bytes) -> None:
+    """Say nothing."""
+
+
+def reset(sock: socket.socket, _: bytes) -> None:
+    """Die after the request has come."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sock.close()
+
+
+@attrs.define(eq=False)
+class Fake:
+    """A hub that does as it is told, request for request, and keeps what it was asked.
+
+    The last behaviour is that of all further requests.
+    """
+
+    behaviours: list[Behaviour]
+    asked: list[tuple[str, Any]] = attrs.Factory(list)
+    """Paths and members."""
+    connections: int = 0
+    port: int = 0
+    came: threading.Semaphore = attrs.Factory(lambda: threading.Semaphore(0))
+    """Released with each request."""
+    _open: list[socket.socket] = attrs.Factory(list)
+
+    def accept(self, listener: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                sock, _ = listener.accept()
+                self.connections += 1
+                self._open.append(sock)
+                threading.Thread(target=self._serve, args=(sock,), daemon=True).start()
+
+    def _serve(self, sock: socket.socket) -> None:
+        with contextlib.suppress(OSError), sock:
+            while request := self._read(sock):
+                head, _, body = request.partition(b"\r\n\r\n")
+                self.asked.append((head.split(b" ")[1].decode(), json.loads(body)))
+                last = len(self.behaviours) == 1
+                behave = self.behaviours[0] if last else self.behaviours.pop(0)
+                self.came.release()
+                behave(sock, request)
+
+    def _read(self, sock: socket.socket) -> bytes:
+        data = b""
+        while b"\r\n\r\n" not in data:
+            if not (more := sock.recv(65536)):
+                return b""
+            data += more
+        head, _, body = data.partition(b"\r\n\r\n")
+        (length,) = (
+            int(line.split(b":")[1])
+            for line in head.lower().split(b"\r\n")
+            if line.startswith(b"content-length:")
+        )
+        while len(body) < length:
+            body += sock.recv(65536)
+        return head + b"\r\n\r\n" + body
+
+    def close(self) -> None:
+        for sock in self._open:
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+            sock.close()
+
+
+@contextlib.contextmanager
+def fake(*behaviours: Behaviour) -> Iterator[Fake]:
+    """``with fake(answer(503, {}), reset, silent) as hub:``."""
+    hub = Fake(list(behaviours))
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        hub.port = listener.getsockname()[1]
+        thread = threading.Thread(target=hub.accept, args=(listener,))
+        thread.start()
+        try:
+            yield hub
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join()
+            hub.close()
+
+
+NOTIFIED = {
+    "room": "ada",
+    "epoch": 1,
+    "floor": 1,
+    "standing": ["s1"],
+    "ended": [],
+    "terminated": 0,
+    "acked": 0,
+    "pending": 0,
+    "ticket": "a ticket",
+    "token": "a token",
+}
+RELEASED = {name: value for name, value in NOTIFIED.items() if name not in ("ticket", "token")}
+ACTIVE = {"active": True, "room": "ada", "session": "s1", "epoch": 1, "exp": 1798053303}
+UNKNOWN = {"active": False, "known": False}

@@ -1,0 +1,224 @@
+"""The WSGI middleware, before Flask, with a real hub."""
+
+from typing import Any
+
+import attrs
+import pytest
+from flask import Flask, redirect, render_template_string, request
+from werkzeug.test import Client as Browser
+from werkzeug.test import TestResponse
+
+from sse_trio.apps import Client, LimitReached, Settings
+from sse_trio.apps.wsgi import SingleSession, login_of
+
+from ..applications.examples import ticket_in, verdict
+from ..support import Start
+from .support import SHORT, UNKNOWN, answer, client, fake, in_thread, silent
+
+PLAIN = Settings(https=False)
+
+
+def application(hub: Client, settings: Settings = PLAIN) -> Flask:
+    app = Flask("application")
+    app.testing = True  # what is raised gets out
+
+    @app.get("/")
+    def home() -> Any:
+        login = login_of(request.environ)
+        if login.user is None:
+            return redirect("/login")
+        return render_template_string("{{ login.user }} {{ login.guard() }}", login=login)
+
+    @app.post("/login")
+    def log_in() -> Any:
+        try:
+            login_of(request.environ).log_in(
+                request.form["user"],
+                end=request.form.getlist("end"),
+                max_sessions=request.form.get("places", type=int),
+                at_limit="refuse-new" if "places" in request.form else None,
+                about={"device": request.user_agent.string},
+            )
+        except LimitReached as full:
+            return [session.session for session in full.sessions], 409
+        return redirect("/")
+
+    @app.post("/logout")
+    def log_out() -> Any:
+        login_of(request.environ).log_out(request.form.get("session"))
+        return redirect("/login")
+
+    @app.post("/devices")
+    def devices() -> Any:
+        login = login_of(request.environ)
+        if "end" in request.form:
+            login.sign_out(request.form["end"])
+        roster = login.devices()
+        return [] if roster is None else [attrs.asdict(each) for each in roster.sessions]
+
+    @app.get("/public")
+    def public() -> str:
+        return "for all"
+
+    @app.get("/static/style")
+    def style() -> str:
+        return str("sse_trio.login" in request.environ)
+
+    app.wsgi_app = SingleSession(app.wsgi_app, client=hub, settings=settings)  # type: ignore[method-assign]
+    return app
+
+
+def listed(answer: TestResponse) -> list[Any]:
+    found = answer.json
+    assert isinstance(found, list)
+    return found
+
+
+def is_in(browser: Browser) -> bool:
+    answer = browser.get("/")
+    assert answer.status_code in (200, 302)
+    return answer.status_code == 200
+
+
+async def test_two_browsers_another_user_and_a_logout(start: Start) -> None:
+    hub = await start(join="ticket")
+    tickets = []
+
+    def steps() -> None:
+        with client(hub.port) as asks:
+            app = application(asks)
+            first, second, third = (Browser(app) for _ in range(3))
+            assert not is_in(first)
+            answer = first.post("/login", data={"user": "ada"})
+            (written,) = answer.headers.getlist("Set-Cookie")
+            assert written.endswith("; Path=/; HttpOnly; SameSite=Lax")
+            assert (answer.headers["Cache-Control"], answer.headers["Vary"]) == (
+                "no-store",
+                "Cookie",
+            )
+            page = first.get("/")
+            assert page.headers.getlist("Set-Cookie") == []
+            assert page.text.startswith("ada <script")
+            tickets.append(ticket_in(page.text))
+            # The second login: the first browser is out, and so is a copy of its cookie.
+            second.post("/login", data={"user": "ada"})
+            assert (is_in(first), is_in(second)) == (False, True)
+            # The old browser logs out: nobody else does, and its cookie goes.
+            answer = first.post("/logout")
+            assert "Max-Age=0" in answer.headers["Set-Cookie"]
+            assert is_in(second)
+            # Another user in the same browser: the old login ends, also for a copy of its cookie.
+            copy = second.get_cookie("sse_trio")
+            second.post("/login", data={"user": "grace"})
+            assert copy is not None
+            third.set_cookie("sse_trio", copy.value)
+            assert (is_in(second), is_in(third)) == (True, False)
+            # A page of the old login says goodbye, with the cookie of the new one.
+            second.post("/logout", data={"session": "another"})
+            assert is_in(second)
+            second.post("/logout")
+            assert not is_in(second)
+
+    await in_thread(steps)
+    assert await verdict(hub, tickets[0]) == "terminate"
+
+
+async def test_places_devices_and_the_same_browser_twice(start: Start) -> None:
+    hub = await start(join="ticket")
+
+    def steps() -> None:
+        with client(hub.port) as asks:
+            app = application(asks)
+            laptop, phone, tablet = (Browser(app) for _ in range(3))
+            ada = {"user": "ada", "places": "2"}
+            laptop.post("/login", data=ada, headers={"User-Agent": "Laptop"})
+            for _ in range(3):  # it takes its own place again
+                phone.post("/login", data=ada, headers={"User-Agent": "Phone"})
+            assert is_in(laptop)
+            devices = listed(phone.post("/devices"))
+            assert [each["about"]["device"] for each in devices] == ["Phone", "Laptop"]
+            full = tablet.post("/login", data=ada)
+            assert (full.status_code, is_in(tablet)) == (409, False)
+            sessions = listed(full)
+            assert sessions == [each["session"] for each in devices]
+            tablet.post("/login", data=ada | {"end": sessions[1]})
+            assert [is_in(each) for each in (laptop, phone, tablet)] == [False, True, True]
+            assert len(listed(tablet.post("/devices", data={"end": sessions[0]}))) == 1
+            assert not is_in(phone)
+            assert listed(laptop.post("/devices")) == []
+
+    await in_thread(steps)
+
+
+def test_paths_that_are_left_out_ask_nothing() -> None:
+    with fake(answer(200, UNKNOWN)) as hub, client(hub.port) as asks:
+        browser = Browser(application(asks))
+        browser.set_cookie("sse_trio", "a token")
+        assert browser.get("/static/style").text == "False"
+        assert hub.asked == []
+        assert browser.get("/public").text == "for all"
+        assert [path for path, _ in hub.asked] == ["/check"]
+
+
+def test_what_nobody_asked_about_does_not_vary() -> None:
+    with fake(answer(200, UNKNOWN)) as hub, client(hub.port) as asks:
+        browser = Browser(application(asks))
+        assert "Vary" not in browser.get("/public").headers
+        assert browser.get("/").headers["Vary"] == "Cookie"
+        assert hub.asked == []  # without a cookie there is nothing to ask
+
+
+def test_an_application_without_the_middleware() -> None:
+    with pytest.raises(LookupError):
+        login_of({})
+
+
+def test_a_hub_that_is_away_and_closed() -> None:
+    with fake(silent) as hub, client(hub.port, timeout=SHORT) as asks:
+        browser = Browser(application(asks))
+        assert browser.get("/").location == "/login"  # an anonymous request is anonymous
+        browser.set_cookie("sse_trio", "a token")
+        answer = browser.get("/")
+        assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
+        assert answer.headers["Cache-Control"] == "no-store"
+
+
+async def test_a_hub_that_is_away_and_open(start: Start) -> None:
+    hub = await start(join="ticket")
+    settings = Settings(https=False, while_hub_away="open")
+
+    def steps() -> None:
+        with (
+            fake(silent) as away,
+            client(hub.port) as asks,
+            client(away.port, timeout=SHORT, notify_timeout=SHORT) as asks_away,
+        ):
+            here, gone = application(asks, settings), application(asks_away, settings)
+            ada, grace = Browser(here), Browser(here)
+            ada.post("/login", data={"user": "ada"})
+            grace.post("/login", data={"user": "grace"})
+            outage = Browser(gone)
+
+            def bring(name: str, browser: Browser) -> None:
+                kept = browser.get_cookie(name)
+                assert kept is not None
+                outage.set_cookie(name, kept.value)
+
+            bring("sse_trio", ada)
+            assert not is_in(outage)  # nothing says who it is
+            bring("sse_trio_open", grace)
+            assert not is_in(outage)  # the statement is about another token
+            bring("sse_trio_open", ada)
+            page = outage.get("/")
+            assert page.text.startswith("ada <script")
+            assert ticket_in(page.text)  # the page joins when the hub is back
+            forged = outage.get_cookie("sse_trio_open")
+            assert forged is not None
+            outage.set_cookie("sse_trio_open", forged.value[:-1] + "g")
+            assert not is_in(outage)
+            # A logout deletes both cookies.
+            bring("sse_trio_open", ada)
+            outage.post("/logout")
+            assert outage.get_cookie("sse_trio") is outage.get_cookie("sse_trio_open") is None
+
+    await in_thread(steps)
