@@ -105,9 +105,9 @@ def wrong_way(module: str, target: str) -> Iterator[str]:
         yield f"{target} is of a later layer"
     if module == "sse_trio.client" and target not in CLIENT_MAY:
         yield f"{target} is not for the client"
-    if layer(module) == layer("sse_trio.apps") and module.startswith("sse_trio.apps"):
-        if not target.startswith("sse_trio.apps") and target not in APPS_MAY:
-            yield f"{target} is not for applications"
+    its_own = f"{target}.".startswith("sse_trio.apps.")
+    if f"{module}.".startswith("sse_trio.apps.") and not its_own and target not in APPS_MAY:
+        yield f"{target} is not for applications"
 
 
 def private_attributes(tree: ast.Module, bound: set[str]) -> Iterator[str]:

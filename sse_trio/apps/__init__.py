@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .answers import Checked, Notified
     from .calls import New
     from .client import Client
-    from .request import Settings
+    from .settings import Settings
 
 __all__ = [
     "AsyncClient",
@@ -42,7 +42,7 @@ _HOMES = {
     "Client": ".client",
     "Checked": ".answers",
     "New": ".calls",
-    "Settings": ".request",
+    "Settings": ".settings",
     "Notified": ".answers",
     "Roster": "..roster",
     "SessionInfo": "..roster",

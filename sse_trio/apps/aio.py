@@ -22,9 +22,9 @@ from .address import Address
 from .answers import Checked, Notified
 from .base import KEEP, BaseClient
 from .calls import AtLimit, Attempt, Call, Flow, Later, Lost, New, Pause
-from .client import why_of
 from .exchange import Answer, BadAnswer, Exchange
 from .names import Resolver
+from .sockets import why_of
 
 T = TypeVar("T")
 
@@ -213,7 +213,7 @@ class AsyncClient(BaseClient):
 
     async def _later(self, call: Call[Any]) -> None:
         until = time.monotonic() + calls.LATER_FOR
-        for pause in calls.delays():
+        for pause in self._pauses():
             await asyncio.sleep(pause)
             try:
                 await self.ask(call)

@@ -2,10 +2,11 @@
 
 import hmac
 import ssl
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from . import address as addressing
-from .calls import NOTIFY_TIMEOUT, TIMEOUT
+from .calls import NOTIFY_TIMEOUT, TIMEOUT, pauses
 
 # Connections that a process has to the hubs at once, by default. Whoever is beyond waits.
 CONNECTIONS: Final = 32
@@ -22,7 +23,8 @@ class BaseClient:
     all that a check, a release or a list of sessions takes; `notify_timeout` that of a notify,
     which waits for the hub's disk: the hub's ``ledger_timeout`` and one second more. No more than
     `connections` are open at once. `tls` is for an ``https:`` address; the default trusts whom the
-    system trusts.
+    system trusts. `pauses` yields the seconds before each attempt of what is done in the
+    background.
 
     Raises:
         ConfigError: `url` or `key` is missing or wrong.
@@ -37,6 +39,7 @@ class BaseClient:
         notify_timeout: float = NOTIFY_TIMEOUT,
         connections: int = CONNECTIONS,
         tls: ssl.SSLContext | None = None,
+        pauses: Callable[[], Iterator[float]] = pauses,
     ) -> None:
         self._addresses = addressing.addresses(url)
         self._key = addressing.key(key)
@@ -44,6 +47,7 @@ class BaseClient:
         self.notify_timeout = notify_timeout
         self._connections = connections
         self._given_tls = tls
+        self._pauses = pauses
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {', '.join(each.url for each in self._addresses)}>"

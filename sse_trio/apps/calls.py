@@ -248,7 +248,7 @@ LATER_FOR: Final = 3600.0
 MAX_LATER: Final = 1000
 
 
-def delays() -> Iterator[float]:
+def pauses() -> Iterator[float]:
     """Yield the seconds to wait before each attempt of what is done in the background."""
     seconds = 1.0
     while True:

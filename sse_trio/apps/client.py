@@ -5,28 +5,23 @@ finished. A process that was forked never uses the sockets of its parent: what i
 process that it belongs to. Whatever a hub does, a call ends at its deadline.
 """
 
-import collections
-import concurrent.futures
 import contextlib
 import logging
 import os
-import socket
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Self, TypeVar
-
-import attrs
 
 from ..errors import HubAway, SseTrioError
 from ..roster import Roster
-from . import calls
-from .address import Address
+from . import calls, sockets
 from .answers import Checked, Notified
-from .base import KEEP, BaseClient
+from .base import BaseClient
 from .calls import AtLimit, Attempt, Call, Flow, Later, Lost, New, Pause
-from .exchange import Answer, BadAnswer, Exchange
+from .exchange import Answer, BadAnswer
 from .names import Resolver
+from .sockets import Idle
 
 T = TypeVar("T")
 
@@ -34,7 +29,7 @@ logger = logging.getLogger("sse_trio")
 
 
 class Client(BaseClient):
-    """Asks the hub, and waits for its answers. Threads may share it. Arguments: see `BaseClient`."""
+    """Asks the hub, and waits for its answers. Threads may share it. See `BaseClient`."""
 
     _state: "_State | None" = None
 
@@ -45,8 +40,8 @@ class Client(BaseClient):
         self.close()
 
     def close(self) -> None:
-        """Close the connections that are kept. The client can still be used."""
-        self._here().idle.clear()
+        """Close the connections that are kept. From now on the client keeps none."""
+        self._here().idle.close()
 
     # -- what is asked ------------------------------------------------------------------
 
@@ -200,40 +195,24 @@ class Client(BaseClient):
         is_kept = connection is not None
         try:
             if connection is None:
-                connection = self._open(state.names, attempt.address, attempt.deadline)
+                connection = sockets.connect(
+                    attempt.address, state.names, self._tls, attempt.deadline
+                )
             answer = connection.ask(attempt)
         except (OSError, BadAnswer) as error:
             is_late = isinstance(error, TimeoutError)
             is_begun = connection is not None and connection.exchange.is_begun
             if connection is not None:
-                connection.sock.close()
+                connection.close()
             if is_kept:  # probably the others are dead too
                 state.idle.clear()
-            return Lost(why_of(error), is_kept and not is_begun and not is_late)
+            return Lost(sockets.why_of(error), is_kept and not is_begun and not is_late)
         except BaseException:
             if connection is not None:
-                connection.sock.close()
+                connection.close()
             raise
         state.idle.give(connection)
         return answer
-
-    def _open(self, names: Resolver, address: Address, deadline: float) -> "_Connection":
-        if address.unix:
-            sock = _connected(socket.AF_UNIX, address.unix, deadline)
-        else:
-            try:
-                found = names.find(address.host, address.port).result(_left(deadline))
-            except concurrent.futures.TimeoutError:
-                raise TimeoutError from None
-            sock = _first(found, deadline)
-        try:
-            if address.is_tls:
-                sock.settimeout(_left(deadline))  # of the whole handshake
-                sock = self._tls().wrap_socket(sock, server_hostname=address.host)
-        except BaseException:
-            sock.close()
-            raise
-        return _Connection(address, sock)
 
     def _here(self) -> "_State":
         """Return what belongs to this process: after a fork, nothing of the parent's."""
@@ -241,118 +220,15 @@ class Client(BaseClient):
         if state is None or state.process != os.getpid():
             if state is not None:
                 state.idle.clear()  # this process's descriptors: the parent has its own
-            state = self._state = _State(self._connections)
+            state = self._state = _State(self._connections, self._pauses)
         return state
-
-
-def why_of(error: Exception) -> str:
-    """Say what was wrong with a connection, in words that name nobody."""
-    if isinstance(error, TimeoutError):
-        return "it took too long"
-    return str(getattr(error, "strerror", None) or error) or type(error).__name__
-
-
-def _left(deadline: float) -> float:
-    """Return the seconds until the deadline.
-
-    Raises:
-        TimeoutError: it has passed.
-    """
-    seconds = deadline - time.monotonic()
-    if seconds <= 0:
-        raise TimeoutError
-    return seconds
-
-
-def _connected(family: int, where: Any, deadline: float) -> socket.socket:
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        sock.settimeout(_left(deadline))
-        sock.connect(where)
-    except BaseException:
-        sock.close()
-        raise
-    return sock
-
-
-def _first(found: Sequence[tuple[int, Any]], deadline: float) -> socket.socket:
-    """Connect to the first address that takes it; each has its share of the time."""
-    for left, (family, where) in zip(range(len(found), 0, -1), found, strict=True):
-        try:
-            share = time.monotonic() + _left(deadline) / left
-            return _connected(family, where, share)
-        except OSError:
-            if left == 1:
-                raise
-    raise AssertionError("there is at least one address")
-
-
-@attrs.define(eq=False)
-class _Connection:
-    address: Address
-    sock: socket.socket
-    exchange: Exchange = attrs.Factory(Exchange)
-    idle_since: float = 0
-
-    @property
-    def is_young(self) -> bool:
-        return time.monotonic() - self.idle_since < KEEP
-
-    def ask(self, attempt: Attempt) -> Answer:
-        data = memoryview(self.exchange.request(self.address, attempt.path, attempt.body))
-        while data:
-            self.sock.settimeout(_left(attempt.deadline))
-            data = data[self.sock.send(data) :]
-        answer = None
-        while answer is None:
-            self.sock.settimeout(_left(attempt.deadline))
-            answer = self.exchange.receive(self.sock.recv(65536))
-        return answer
-
-
-class _Idle:
-    """Connections that wait for their next request. Each step of a deque is one for threads too."""
-
-    def __init__(self) -> None:
-        self._waiting: dict[Address, collections.deque[_Connection]] = collections.defaultdict(
-            collections.deque
-        )
-
-    def take(self, address: Address) -> _Connection | None:
-        """Return the connection that was used last, if there is one that is not too old."""
-        with contextlib.suppress(IndexError):
-            while True:
-                connection = self._waiting[address].pop()
-                if connection.is_young:
-                    return connection
-                connection.sock.close()
-        return None
-
-    def give(self, connection: _Connection) -> None:
-        if not connection.exchange.can_go_on:
-            connection.sock.close()
-            return
-        connection.idle_since = time.monotonic()
-        waiting = self._waiting[connection.address]
-        waiting.append(connection)
-        with contextlib.suppress(IndexError):
-            oldest = waiting.popleft()
-            if oldest.is_young:
-                waiting.appendleft(oldest)
-            else:
-                oldest.sock.close()
-
-    def clear(self) -> None:
-        for waiting in list(self._waiting.values()):
-            with contextlib.suppress(IndexError):
-                while True:
-                    waiting.pop().sock.close()
 
 
 class _Later:
     """Calls that are made in a thread until they are answered."""
 
-    def __init__(self) -> None:
+    def __init__(self, pauses: Callable[[], Iterator[float]]) -> None:
+        self._pauses = pauses
         self._lock = threading.Lock()
         self._waiting: list[tuple[Call[Any], float]] = []
         self._is_running = False
@@ -370,14 +246,14 @@ class _Later:
         threading.Thread(target=self._work, args=(client,), daemon=True).start()
 
     def _work(self, client: Client) -> None:
-        pauses = calls.delays()
+        pauses = self._pauses()
         while True:
             time.sleep(next(pauses))
             with self._lock:
                 waiting, self._waiting = self._waiting, []
             remaining = [item for item in waiting if not self._is_done(client, *item)]
             if len(remaining) < len(waiting):
-                pauses = calls.delays()
+                pauses = self._pauses()
             with self._lock:
                 self._waiting += remaining
                 if not self._waiting:
@@ -397,9 +273,9 @@ class _Later:
 class _State:
     """What a client has in one process."""
 
-    def __init__(self, connections: int) -> None:
+    def __init__(self, connections: int, pauses: Callable[[], Iterator[float]]) -> None:
         self.process = os.getpid()
         self.places = threading.BoundedSemaphore(connections)
-        self.idle = _Idle()
+        self.idle = Idle()
         self.names = Resolver()
-        self.later = _Later()
+        self.later = _Later(pauses)

@@ -4,18 +4,30 @@ import concurrent.futures
 import ipaddress
 import socket
 import threading
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Any
 
 Found = list[tuple[socket.AddressFamily, Any]]
 """Families, and the addresses as `socket.connect` takes them."""
 
-_STREAM: Final = socket.SOCK_STREAM
+LookUp = Callable[[str, int], Found]
+
+
+def look_up(host: str, port: int) -> Found:
+    """Ask the system, for as long as that takes.
+
+    Raises:
+        OSError: it has no answer.
+    """
+    infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return [(family, where) for family, _, _, _, where in infos]
 
 
 class Resolver:
     """Looks names up. All who wait for one name wait for one thread, however long it hangs."""
 
-    def __init__(self) -> None:
+    def __init__(self, look_up: LookUp = look_up) -> None:
+        self._look_up = look_up
         self._lock = threading.Lock()
         self._asked: dict[tuple[str, int], concurrent.futures.Future[Found]] = {}
 
@@ -35,15 +47,12 @@ class Resolver:
             self._asked[name] = future
         future.set_running_or_notify_cancel()  # one who gives up does not give up for all
         # A daemon: a lookup that hangs does not keep the program from ending.
-        threading.Thread(target=self._look_up, args=(name, future), daemon=True).start()
+        threading.Thread(target=self._answer, args=(name, future), daemon=True).start()
         return future
 
-    def _look_up(self, name: tuple[str, int], future: "concurrent.futures.Future[Found]") -> None:
+    def _answer(self, name: tuple[str, int], future: "concurrent.futures.Future[Found]") -> None:
         try:
-            found: Found = [
-                (family, address)
-                for family, _, _, _, address in socket.getaddrinfo(*name, type=_STREAM)
-            ]
+            found = self._look_up(*name)
         except (OSError, UnicodeError):
             found = []
         with self._lock:

@@ -15,7 +15,8 @@ from ..roster import Roster
 from .answers import Notified
 from .calls import AtLimit, New
 from .client import Client
-from .request import Fields, RequestLogin, Settings, Shared, unavailable
+from .cookies import CookieLogin, SharedByCookies
+from .settings import Fields, Settings, unavailable
 
 __all__ = ["Login", "Settings", "SingleSession", "login_of"]
 
@@ -26,11 +27,11 @@ KEY: Final = "sse_trio.login"
 App = Callable[[Any, Any], Iterable[bytes]]
 
 
-class Login(RequestLogin):
+class Login(CookieLogin):
     """Whose login a request is of."""
 
-    def __init__(self, client: Client, shared: Shared, cookies: Sequence[bytes]) -> None:
-        super().__init__(shared, cookies)
+    def __init__(self, client: Client, shared: SharedByCookies, headers: Sequence[bytes]) -> None:
+        super().__init__(shared, headers)
         self._client = client
 
     def log_in(
@@ -113,7 +114,7 @@ class SingleSession:
         self._app = app
         self._client = client or Client()
         self._settings = settings or Settings()
-        self._shared = Shared(self._settings, self._client)
+        self._shared = SharedByCookies(self._settings, self._client)
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         """Handle one request."""

@@ -1,10 +1,12 @@
 """What tests of `sse_trio.apps` share: hubs that are real, and hubs that are hostile."""
 
 import contextlib
+import itertools
 import json
 import socket
 import struct
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -25,8 +27,18 @@ Behaviour = Callable[[socket.socket, bytes], None]
 """Answers a request (its bytes) on a connection."""
 
 
-def client(port: int, **more: Any) -> Client:
-    return Client(f"http://127.0.0.1:{port}", KEY, **more)
+def client(*ports: int, **more: Any) -> Client:
+    """A client of these hubs."""
+    return Client(urls(*ports), KEY, **more)
+
+
+def urls(*ports: int) -> str:
+    return ",".join(f"http://127.0.0.1:{port}" for port in ports)
+
+
+def at_once() -> Iterator[float]:
+    """Pauses that are none."""
+    return itertools.repeat(0.0)
 
 
 def answer(status: int, members: Any, *fields: str, body: bytes | None = None) -> Behaviour:
@@ -46,6 +58,17 @@ def raw(data: bytes) -> Behaviour:
     def behave(sock: socket.socket, _: bytes) -> None:
         sock.sendall(data)
         sock.close()
+
+    return behave
+
+
+def trickling(data: bytes) -> Behaviour:
+    """Send a byte now and then: each read of the client succeeds, and the whole never comes."""
+
+    def behave(sock: socket.socket, _: bytes) -> None:
+        for number in range(1000):
+            sock.sendall(data[number : number + 1] or b" ")
+            time.sleep(SHORT / 8)
 
     return behave
 
@@ -70,6 +93,8 @@ class Fake:
     behaviours: list[Behaviour]
     asked: list[tuple[str, Any]] = attrs.Factory(list)
     """Paths and members."""
+    asked_on: list[int] = attrs.Factory(list)
+    """The number of the connection that each of them came on."""
     connections: int = 0
     port: int = 0
     came: threading.Semaphore = attrs.Factory(lambda: threading.Semaphore(0))
@@ -82,13 +107,16 @@ class Fake:
                 sock, _ = listener.accept()
                 self.connections += 1
                 self._open.append(sock)
-                threading.Thread(target=self._serve, args=(sock,), daemon=True).start()
+                threading.Thread(
+                    target=self._serve, args=(sock, self.connections), daemon=True
+                ).start()
 
-    def _serve(self, sock: socket.socket) -> None:
+    def _serve(self, sock: socket.socket, number: int) -> None:
         with contextlib.suppress(OSError), sock:
             while request := self._read(sock):
                 head, _, body = request.partition(b"\r\n\r\n")
                 self.asked.append((head.split(b" ")[1].decode(), json.loads(body)))
+                self.asked_on.append(number)
                 last = len(self.behaviours) == 1
                 behave = self.behaviours[0] if last else self.behaviours.pop(0)
                 self.came.release()

@@ -1,0 +1,258 @@
+"""Whose login a request is of: what every middleware does, wherever the login is kept.
+
+The hub is asked about it once, before the application is called. A login that has ended is no
+login. What is done is written as flows of calls, so that threads and asyncio do the same.
+"""
+
+import html
+import logging
+import os
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import attrs
+
+from ..errors import HubAway
+from . import calls
+from .address import PUBLIC_URL
+from .answers import Checked, Notified
+from .base import BaseClient
+from .calls import AtLimit, Call, Flow, New
+from .settings import Settings
+
+# Answers that are remembered.
+MAX_REMEMBERED: Final = 10_000
+
+logger = logging.getLogger("sse_trio")
+
+
+class Markup(str):
+    """HTML that is safe as it is, for the templates of Jinja and Django."""
+
+    __slots__ = ()
+
+    def __html__(self) -> str:
+        return self
+
+
+@attrs.frozen
+class Who:
+    """A login that stands."""
+
+    room: str = attrs.field(repr=False)
+    session: str = attrs.field(repr=False)
+    epoch: int
+    ticket: str | None = attrs.field(repr=False)
+
+
+class Shared:
+    """What the requests of one middleware have in common."""
+
+    def __init__(self, settings: Settings, client: BaseClient) -> None:
+        self.settings = settings
+        self.client = client
+        hub = settings.hub if settings.hub is not None else os.environ.get(PUBLIC_URL)
+        self.hub = (client.public_url if hub is None else hub).rstrip("/")
+        self._remembered: dict[str, tuple[float, Checked]] = {}
+        self._is_away = False
+
+    def note_away(self, away: HubAway | None) -> None:
+        """Log that the hub is away, or back: once."""
+        if away is not None and not self._is_away:
+            is_open = self.settings.while_hub_away == "open"
+            what = "logins are taken as they were" if is_open else "requests are answered 503"
+            logger.warning("the hub is away, and %s: %s", what, away)
+        elif away is None and self._is_away:
+            logger.warning("the hub answers again")
+        self._is_away = away is not None
+
+    def remembered(self, key: str) -> Checked | None:
+        """Return a "yes" that still counts."""
+        until, found = self._remembered.get(key, (0.0, None))
+        return found if time.monotonic() < until else None
+
+    def remember(self, key: str, found: Checked) -> None:
+        """Remember a "yes", if that is wanted."""
+        if self.settings.remember:
+            if len(self._remembered) >= MAX_REMEMBERED:
+                self._remembered.clear()
+            self._remembered[key] = time.monotonic() + self.settings.remember, found
+
+    def forget(self, key: str | None) -> None:
+        """Ask about this login again."""
+        if key is not None:
+            self._remembered.pop(key, None)
+
+
+class RequestLogin:
+    """Whose login a request is of, for the application to ask and to change."""
+
+    def __init__(self, shared: Shared) -> None:
+        self._shared = shared
+        self._key: str | None = None
+        """What the hub's answer is remembered by."""
+        self._who: Who | None = None
+        self._ended: Checked | None = None
+        self._is_asked = False
+        self._is_hub_away = False
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {'nobody' if self._who is None else 'somebody'}>"
+
+    @property
+    def user(self) -> str | None:
+        """The room of the login, which is the user; None where there is no login that stands."""
+        self._is_asked = True
+        return None if self._who is None else self._who.room
+
+    @property
+    def session(self) -> str | None:
+        """The session of the login."""
+        self._is_asked = True
+        return None if self._who is None else self._who.session
+
+    @property
+    def ticket(self) -> str | None:
+        """What the pages of the login join with."""
+        self._is_asked = True
+        return None if self._who is None else self._who.ticket
+
+    @property
+    def ended(self) -> Checked | None:
+        """What the hub says of the browser's login, where that does not stand: its `reason`."""
+        self._is_asked = True
+        return self._ended
+
+    @property
+    def is_hub_away(self) -> bool:
+        """Whether the hub could not be asked. Then `user` is whom it has confirmed before."""
+        return self._is_hub_away
+
+    def guard(self, **attributes: str | bool) -> Markup:
+        """Return the ``<session-guard>`` of a page, with its script; nothing without a login.
+
+        `attributes` are those of docs/browser.md, such as ``redirect="/login"``. `share` and
+        `notice` are there unless they are False.
+        """
+        if self.ticket is None:
+            return Markup()
+        hub = self._shared.hub
+        told: dict[str, str | bool] = {"src": f"{hub}/ws", "ticket": self.ticket}
+        told |= {"share": True, "notice": True, **attributes}
+        words = [
+            name.replace("_", "-") + ("" if value is True else f'="{html.escape(str(value))}"')
+            for name, value in told.items()
+            if value is not False
+        ]
+        script = f'<script type="module" src="{html.escape(hub)}/client.js"></script>'
+        return Markup(f"{script}\n<session-guard {' '.join(words)}></session-guard>")
+
+    # -- what each middleware does in its own way -----------------------------------------
+
+    def _keep(self, notified: Notified) -> None:
+        """Have the browser keep the new login."""
+        raise NotImplementedError
+
+    def _drop(self) -> None:
+        """Have the browser keep no login."""
+        raise NotImplementedError
+
+    def _without_hub(self) -> Who | None:
+        """Return whom the hub has confirmed before."""
+        raise NotImplementedError
+
+    # -- flows --------------------------------------------------------------------------
+
+    def _asking(self, key: str, question: Call[Checked]) -> Flow[Checked | None]:
+        """Ask whose login it is; return the answer, or None where there is none.
+
+        Raises:
+            HubAway: nobody can say, and `while_hub_away` is "closed".
+        """
+        self._key = key
+        found = self._shared.remembered(key)
+        if found is None:
+            try:
+                found = yield question
+            except HubAway as away:
+                self._shared.note_away(away)
+                if self._shared.settings.while_hub_away == "closed":
+                    raise
+                self._is_hub_away = True
+                self._who = self._without_hub()
+                return None
+            self._shared.note_away(None)
+        if not found.active:
+            self._ended = found
+            return found
+        self._shared.remember(key, found)
+        assert found.room is not None
+        assert found.session is not None
+        assert found.epoch is not None
+        self._who = Who(found.room, found.session, found.epoch, found.ticket)
+        return found
+
+    def logging_in(
+        self,
+        room: str | int,
+        session: str | int | New = New.SESSION,
+        *,
+        end: Sequence[str | int] = (),
+        max_sessions: int | None = None,
+        at_limit: AtLimit | None = None,
+        about: Mapping[str, Any] | None = None,
+        detail: Mapping[str, Any] | None = None,
+    ) -> Flow[Notified]:
+        """Log the browser in. The login that it had until now ends too.
+
+        If that was the same user's, it ends in the step of the notify, so that its place is free;
+        another user's is in another room, and is released when the notify is done.
+        """
+        before = self._who
+        ends = list(end)
+        is_same_user = before is not None and before.room == str(room)
+        if before is not None and is_same_user and before.session != str(session):
+            ends.append(before.session)
+        call = calls.notify(
+            room,
+            session,
+            self._shared.client.notify_timeout,
+            0,
+            end=ends or None,
+            max_sessions=max_sessions,
+            at_limit=at_limit,
+            about=about,
+            detail=detail,
+        )
+        notified = yield from calls.announcing(call, self._shared.client.timeout)
+        if before is not None and not is_same_user:
+            released = yield from self._releasing(before)
+            if released is not None:
+                notified = attrs.evolve(notified, ended=notified.ended + released.ended)
+        assert notified.session is not None
+        self._shared.forget(self._key)
+        self._who = Who(notified.room, notified.session, notified.epoch, notified.ticket)
+        self._ended = None
+        self._keep(notified)
+        return notified
+
+    def logging_out(self, session: str | None = None) -> Flow[Notified | None]:
+        """Log the browser out: its login ends, and no other one.
+
+        `session` is what the guard of a page sends: if the browser's login is another one, because
+        it has logged in again, nothing is done.
+        """
+        known = (each.session for each in (self._who, self._ended) if each is not None)
+        if session is not None and session not in known:
+            return None
+        before, self._who = self._who, None
+        self._shared.forget(self._key)
+        self._drop()
+        return None if before is None else (yield from self._releasing(before))
+
+    def _releasing(self, before: Who) -> Flow[Notified | None]:
+        call = calls.release(
+            before.room, before.session, self._shared.client.timeout, epoch=before.epoch
+        )
+        return calls.releasing(call)
