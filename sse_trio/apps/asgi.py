@@ -148,7 +148,11 @@ class SingleSession:
                 message = {**message, "headers": _encoded(login.fields(fields))}
             await send(message)
 
-        await self._app({**scope, KEY: login}, receive, answer)
+        try:
+            await self._app({**scope, KEY: login}, receive, answer)
+        except Exception:
+            await self._client.run(login.abandoning())
+            raise
 
 
 async def _refuse(scope: Any, send: Any, away: HubAway) -> None:

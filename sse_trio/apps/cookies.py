@@ -100,6 +100,11 @@ class CookieLogin(RequestLogin):
         if not found.active:
             self._who, self._ended, self._written = None, found, []
 
+    def abandoning(self) -> Flow[None]:
+        """There is no answer: the browser does not get the cookie of a new login, so that ends."""
+        if self._is_new:
+            yield from self.logging_out()
+
     def fields(self, fields: Iterable[tuple[str, str]]) -> Fields:
         """Return the headers of the answer: the application's, and what the login adds."""
         result = list(fields)

@@ -129,6 +129,9 @@ class Idle:
         )
         self._is_closed = False
 
+    def __del__(self) -> None:
+        self.clear()
+
     def close(self) -> None:
         """Close them all, and keep none any more."""
         self._is_closed = True

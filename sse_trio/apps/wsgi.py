@@ -134,4 +134,8 @@ class SingleSession:
             self._client.run(login.finishing())
             return start_response(status, login.fields(fields), exc_info)
 
-        return self._app(environ, start)
+        try:
+            return self._app(environ, start)
+        except BaseException:
+            self._client.run(login.abandoning())
+            raise

@@ -1,0 +1,262 @@
+"""Single sessions in a Django application, without a line in its views.
+
+    MIDDLEWARE = [..., "sse_trio.apps.django.SingleSession"]   # after AuthenticationMiddleware
+
+`login` and `logout` of `django.contrib.auth` announce themselves by signals, and whose request it
+is stands in Django's session. So the hub's answer decides whether that session counts, and its
+login is in no cookie of its own. The login that ends is deleted from Django's session store.
+"""
+
+import importlib
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import attrs
+from django.conf import settings as configured
+from django.contrib import auth
+from django.contrib.auth.signals import user_logged_in, user_logged_out
+from django.http import HttpResponse
+
+from ..errors import ConfigError, HubAway, LimitReached, SseTrioError
+from ..roster import Roster
+from . import calls
+from .answers import Checked, Notified
+from .calls import Flow
+from .client import Client
+from .login import RequestLogin, Shared, Who
+from .settings import Settings, unavailable
+from .stores import LIFETIME, place
+
+__all__ = ["Login", "SingleSession"]
+
+# In Django's session: room, session, epoch and ticket of the login.
+KEY: Final = "sse_trio"
+
+FULL: Final = "You are logged in on as many devices as you may.\n"
+
+
+def _user_key(user: Any) -> str:
+    return str(user.pk)
+
+
+@attrs.frozen(kw_only=True)
+class DjangoSettings(Settings):
+    """What ``SSE_TRIO`` in Django's settings may have.
+
+    Raises:
+        ConfigError: a value is wrong.
+    """
+
+    url: str | None = None
+    key: str | None = attrs.field(default=None, repr=False)
+    timeout: float = calls.TIMEOUT
+    notify_timeout: float = calls.NOTIFY_TIMEOUT
+    room: Callable[[Any], str | int] = _user_key
+    """The room of a user: the primary key, unless it says otherwise."""
+    announcement: Callable[[Any, Any], Mapping[str, Any]] = lambda request, user: {}
+    """What else a login's notify has, of a request and a user: `max_sessions`, `at_limit`, `about`,
+    `detail`, `end`."""
+
+
+class Login(RequestLogin):
+    """Whose login a request is of: ``request.sse_trio``."""
+
+    def __init__(self, client: Client, shared: Shared, request: Any) -> None:
+        super().__init__(shared)
+        self._client = client
+        self._request = request
+        self.is_new = False
+        """Whether this request has logged in."""
+
+    def arriving(self) -> Flow[Checked | None]:
+        """Find out whose login it is.
+
+        Raises:
+            HubAway: nobody can say, and `while_hub_away` is "closed".
+        """
+        who = self._without_hub()
+        if who is None:
+            return None
+        question = calls.check(
+            self._client.timeout,
+            room=who.room,
+            session=who.session,
+            epoch=who.epoch,
+            seen=True,
+            renew=True,
+        )
+        return (yield from self._asking(who.session, question))
+
+    def devices(self) -> Roster | None:
+        """Return the sessions of the user that stand; None where nobody is logged in.
+
+        Raises:
+            HubAway: nobody can say.
+        """
+        return None if self.user is None else self._client.sessions(self.user)
+
+    def sign_out(self, session: str) -> Notified | None:
+        """End one session of the user: another device."""
+        if self.user is None:
+            return None
+        released = self._client.release(self.user, session)
+        if released is not None:
+            _delete(released.ended, self._request.session.session_key)
+        return released
+
+    def log_in(self, user: Any, settings: DjangoSettings) -> None:
+        """Announce a login that Django has just made; take it back if it cannot be.
+
+        Raises:
+            HubAway, LimitReached, Conflict, HubRefused: nobody is logged in.
+        """
+        try:
+            more = settings.announcement(self._request, user)
+            notified = self._client.run(self.logging_in(settings.room(user), **more))
+        except SseTrioError:
+            self.log_out()
+            self.forget()
+            raise
+        _delete(notified.ended, self._request.session.session_key)
+
+    def log_out(self) -> None:
+        """Tell the hub; Django deletes the session itself."""
+        self._client.run(self.logging_out())
+
+    def forget(self) -> None:
+        """Delete Django's session: nobody is logged in."""
+        from django.contrib.auth.models import (
+            AnonymousUser,  # once Django's applications are loaded
+        )
+
+        self._request.session.flush()
+        self._request.user = AnonymousUser()
+
+    def note(self) -> None:
+        """Before the answer is sent: note where the session of the login is, if that is new."""
+        session = self._request.session
+        if self._who is None or KEY not in session:
+            return
+        if session.session_key is None:
+            session.create()
+        if session[KEY].get("at") != session.session_key:
+            _note(self._who.session, session.session_key)
+            session[KEY] = {**session[KEY], "at": session.session_key}
+
+    def _keep(self, notified: Notified) -> None:
+        assert self._who is not None
+        self.is_new = True
+        self._request.session[KEY] = {"who": list(attrs.astuple(self._who))}
+
+    def _drop(self) -> None:
+        self.is_new = False
+        self._request.session.pop(KEY, None)
+
+    def _without_hub(self) -> Who | None:
+        kept = self._request.session.get(KEY)
+        return None if kept is None else Who(*kept["who"])
+
+
+class SingleSession:
+    """The middleware. It stands in ``MIDDLEWARE`` after Django's `AuthenticationMiddleware`.
+
+    ``SSE_TRIO`` in Django's settings is a dict of what `DjangoSettings` has. A session that was
+    logged in before the middleware was there is not: it has to log in once.
+
+    Raises:
+        ConfigError: there is no address of a hub, or no key, or a setting is wrong.
+    """
+
+    sync_capable = True
+    async_capable = False
+
+    def __init__(self, get_response: Callable[[Any], Any]) -> None:
+        self._get_response = get_response
+        given: Mapping[str, Any] = getattr(configured, "SSE_TRIO", {})
+        try:
+            self._settings = DjangoSettings(**given)
+        except TypeError as error:
+            raise ConfigError(f"SSE_TRIO: {error}") from None
+        self._client = Client(
+            self._settings.url,
+            self._settings.key,
+            timeout=self._settings.timeout,
+            notify_timeout=self._settings.notify_timeout,
+        )
+        self._shared = Shared(self._settings, self._client)
+
+    def __call__(self, request: Any) -> Any:
+        """Handle one request."""
+        login = Login(self._client, self._shared, request)
+        if self._settings.leaves_out(request.path_info):
+            return self._get_response(request)
+        request.sse_trio, request.sse_trio_settings = login, self._settings
+        if configured.SESSION_COOKIE_NAME in request.COOKIES:
+            try:
+                self._client.run(login.arriving())
+            except HubAway as away:
+                return _response(*unavailable(away))
+            if login.user is None and auth.SESSION_KEY in request.session:
+                login.forget()
+        response = self._get_response(request)
+        if response.status_code == 500 and login.is_new:
+            login.log_out()  # for then Django does not keep the session
+        login.note()
+        return response
+
+    def process_exception(self, request: Any, exception: Exception) -> Any:
+        """Answer a login that nobody can announce, unless the view has done so itself."""
+        if isinstance(exception, HubAway):
+            return _response(*unavailable(exception))
+        if isinstance(exception, LimitReached):
+            return HttpResponse(FULL, status=409, content_type="text/plain; charset=utf-8")
+        return None
+
+
+def _response(status: int, fields: list[tuple[str, str]], body: bytes) -> Any:
+    return HttpResponse(body, status=status, headers=dict(fields))
+
+
+# -- Django's session store --------------------------------------------------------------
+
+
+def _store(key: str | None = None) -> Any:
+    return importlib.import_module(configured.SESSION_ENGINE).SessionStore(key)
+
+
+def _note(session: str, key: str) -> None:
+    where = place(configured.SECRET_KEY, session)
+    _store().delete(where)
+    pointer = _store(where)
+    pointer.clear()  # it is new: to read it would give it another key
+    pointer["key"] = key
+    pointer.set_expiry(LIFETIME)
+    pointer.save(must_create=True)
+
+
+def _delete(ended: tuple[str, ...], but: str | None) -> None:
+    for session in ended:
+        where = place(configured.SECRET_KEY, session)
+        key = _store(where).get("key")
+        _store().delete(where)
+        if key is not None and key != but:
+            _store().delete(key)
+
+
+# -- what Django announces ---------------------------------------------------------------
+
+
+def _logged_in(sender: object, request: Any, user: Any, **_: object) -> None:
+    login = getattr(request, "sse_trio", None)
+    if isinstance(login, Login):
+        login.log_in(user, request.sse_trio_settings)
+
+
+def _logged_out(sender: object, request: Any, **_: object) -> None:
+    login = getattr(request, "sse_trio", None)
+    if isinstance(login, Login):
+        login.log_out()
+
+
+user_logged_in.connect(_logged_in, dispatch_uid="sse_trio")
+user_logged_out.connect(_logged_out, dispatch_uid="sse_trio")

@@ -1,0 +1,71 @@
+"""Sessions of a framework that keeps them in a store: those whose login has ended are deleted.
+
+The hub knows a login by a name of its own, because the key of a framework's session is a secret,
+and pages see the name. So beside each session the store keeps where it is, under a key that follows
+from the name and from a secret. Nothing is searched for, and two logins at once do not write the
+same.
+"""
+
+import hmac
+from typing import Any, Final, Protocol
+
+from ..errors import ConfigError
+from .answers import Notified
+
+
+class Cache(Protocol):
+    """A store as cachelib has it: what Flask-Session keeps its sessions in."""
+
+    def get(self, key: str, /) -> Any:
+        """Return a value, or None."""
+
+    def set(self, key: str, value: Any, /, timeout: int | None = None) -> Any:
+        """Keep a value for so many seconds."""
+
+    def delete(self, key: str, /) -> Any:
+        """Delete a value, if it is there."""
+
+
+# Seconds: at least as long as the framework's sessions, and the hub's tickets.
+LIFETIME: Final = 31 * 24 * 3600
+
+
+class KeptSessions:
+    """The sessions of a framework in a cache: ``KeptSessions(FileSystemCache(...), secret)``.
+
+    `secret` is the application's own; `prefix` is what the framework puts before a session's id.
+    """
+
+    def __init__(
+        self, cache: Cache, secret: str, *, prefix: str = "session:", lifetime: int = LIFETIME
+    ) -> None:
+        if not secret:
+            raise ConfigError("a secret is required")
+        self._cache = cache
+        self._secret = secret
+        self._prefix = prefix
+        self._lifetime = lifetime
+
+    def apply(self, answer: Notified | None, key: str = "") -> None:
+        """Do what the answer to a login or a logout says: delete the sessions that have ended.
+
+        After a login, `key` is the id of the framework's session that the new login is in.
+        """
+        if answer is None:
+            return
+        for session in answer.ended:
+            where = self._where(session)
+            ended = self._cache.get(where)
+            self._cache.delete(where)
+            if isinstance(ended, str) and ended != key:
+                self._cache.delete(self._prefix + ended)
+        if answer.session is not None and key:
+            self._cache.set(self._where(answer.session), key, timeout=self._lifetime)
+
+    def _where(self, session: str) -> str:
+        return f"sse_trio:{place(self._secret, session)}"
+
+
+def place(secret: str, session: str) -> str:
+    """Return the key under which it is kept where the session of a login is: 32 hex digits."""
+    return hmac.digest(secret.encode(), f"sse_trio {session}".encode(), "sha256").hex()[:32]
