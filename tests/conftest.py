@@ -37,6 +37,7 @@ settings.load_profile("sse-trio")
 
 # They start processes, or try so many cases that all else takes less time than they do.
 SLOW = {
+    "apps/test_forks.py",
     "auth/test_histories.py",
     "bench/test_load.py",
     "bench/test_questions.py",
