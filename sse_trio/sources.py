@@ -24,6 +24,8 @@ KEY_FILE: Final = f"{PREFIX}AUTHKEY_FILE"
 """Names a file with the authkeys, one a line."""
 TICKET: Final = f"{PREFIX}TICKET"
 """For `sse-trio watch`, and no part of a configuration."""
+_OF_CLIENTS: Final = {TICKET, f"{PREFIX}URL", f"{PREFIX}KEY", f"{PREFIX}PUBLIC_URL"}
+"""For those who ask a server: an application may run in the same environment."""
 
 FILE: Final = "file"
 ENVIRONMENT: Final = "environment"
@@ -168,7 +170,7 @@ def _our_variables(environ: Mapping[str, str]) -> Iterable[tuple[str, str]]:
         of_a_service = _SERVICE.fullmatch(rest) or (
             rest.endswith("PORT") and _SERVICE_URL.match(text)
         )
-        if rest != name and text and name != TICKET and not of_a_service:
+        if rest != name and text and name not in _OF_CLIENTS and not of_a_service:
             yield name, text
 
 

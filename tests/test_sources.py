@@ -215,7 +215,8 @@ def test_other_names_are_others(name: str) -> None:
 
 
 def test_the_ticket_of_a_watcher_is_no_key() -> None:
-    assert Config.load(None, {"SSE_TRIO_TICKET": "secret"}) == Config()
+    for name in ("TICKET", "URL", "KEY", "PUBLIC_URL"):
+        assert Config.load(None, {f"SSE_TRIO_{name}": "secret"}) == Config()
 
 
 # What Kubernetes sets for Services (https://kubernetes.io/docs/concepts/services-networking/service/

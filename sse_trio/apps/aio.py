@@ -10,7 +10,7 @@ import contextlib
 import logging
 import os
 import time
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Self, TypeVar
 
 import attrs
@@ -21,7 +21,7 @@ from . import calls
 from .address import Address
 from .answers import Checked, Notified
 from .base import KEEP, BaseClient
-from .calls import AtLimit, Attempt, Call, Flow, Later, Lost, New, Pause
+from .calls import AtLimit, Attempt, Call, Configured, Flow, Later, Lost, New, Pause
 from .exchange import Answer, BadAnswer, Exchange
 from .names import Resolver
 from .sockets import why_of
@@ -59,7 +59,7 @@ class AsyncClient(BaseClient):
         sender: str | int | New | None = New.SESSION,
         *,
         end: Sequence[str | int] = (),
-        max_sessions: int | None = None,
+        max_sessions: int | Configured | None = Configured.LIMIT,
         at_limit: AtLimit | None = None,
         about: Mapping[str, Any] | None = None,
         reason: str | None = None,
@@ -146,7 +146,7 @@ class AsyncClient(BaseClient):
 
     async def _do(self, step: Call[Any] | Later) -> Any:
         if isinstance(step, Later):
-            return self._here().begin(self._later(step.call))
+            return self._here().begin(self._later(step.flow))
         return await self.ask(step)
 
     async def ask(self, call: Call[T]) -> T:
@@ -211,12 +211,12 @@ class AsyncClient(BaseClient):
                     raise
         raise AssertionError("there is at least one address")
 
-    async def _later(self, call: Call[Any]) -> None:
+    async def _later(self, work: Callable[[], Flow[Any]]) -> None:
         until = time.monotonic() + calls.LATER_FOR
         for pause in self._pauses():
             await asyncio.sleep(pause)
             try:
-                await self.ask(call)
+                await self.run(work())
             except SseTrioError as error:
                 if isinstance(error, HubAway) and time.monotonic() < until:
                     continue

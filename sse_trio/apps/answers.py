@@ -1,11 +1,15 @@
 """What the hub answers, as values. docs/protocol.md says what each member means."""
 
+import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import attrs
 
 from ..roster import Roster, SessionInfo
+
+# A token goes into a header as it is (RFC 6750, section 2.1).
+_PROOF: Final = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 
 
 @attrs.frozen(kw_only=True)
@@ -70,6 +74,12 @@ class _Members:
     def maybe(self, kind: type | tuple[type, ...], name: str) -> Any:
         return None if self._members.get(name) is None else self.take(kind, name)
 
+    def proof(self, name: str, *, is_needed: bool = False) -> str | None:
+        value = self.take(str, name) if is_needed else self.maybe(str, name)
+        if value is not None and not _PROOF.fullmatch(value):
+            raise ValueError(f"{name} is something else")
+        return None if value is None else str(value)
+
     def texts(self, name: str) -> tuple[str, ...]:
         values = self.take(list, name)
         if not all(isinstance(value, str) for value in values):
@@ -80,7 +90,6 @@ class _Members:
 def notified(answer: object, session: str | None) -> Notified:
     """Read the answer to a notify whose sender is `session`, or to a release."""
     members = _Members(answer)
-    proof = members.maybe if session is None else members.take
     return Notified(
         room=members.take(str, "room"),
         session=session,
@@ -91,8 +100,8 @@ def notified(answer: object, session: str | None) -> Notified:
         terminated=members.take(int, "terminated"),
         acked=members.take(int, "acked"),
         pending=members.take(int, "pending"),
-        ticket=proof(str, "ticket"),
-        token=proof(str, "token"),
+        ticket=members.proof("ticket", is_needed=session is not None),
+        token=members.proof("token", is_needed=session is not None),
     )
 
 
@@ -110,8 +119,8 @@ def checked(answer: object) -> Checked:
         reason=members.maybe(str, "reason"),
         detail=members.maybe(dict, "detail"),
         exp=members.maybe((int, float), "exp"),
-        token=members.maybe(str, "token"),
-        ticket=members.maybe(str, "ticket"),
+        token=members.proof("token"),
+        ticket=members.proof("ticket"),
     )
 
 

@@ -16,7 +16,7 @@ from ..errors import HubAway
 from ..roster import Roster
 from .aio import AsyncClient
 from .answers import Notified
-from .calls import AtLimit, New
+from .calls import AtLimit, Configured, New
 from .cookies import CookieLogin, SharedByCookies
 from .settings import Settings, unavailable
 
@@ -36,9 +36,13 @@ class Login(CookieLogin):
     """Whose login a request is of."""
 
     def __init__(
-        self, client: AsyncClient, shared: SharedByCookies, headers: Sequence[bytes]
+        self,
+        client: AsyncClient,
+        shared: SharedByCookies,
+        path: str,
+        headers: Sequence[bytes],
     ) -> None:
-        super().__init__(shared, headers)
+        super().__init__(shared, path, headers)
         self._client = client
 
     async def log_in(
@@ -47,7 +51,7 @@ class Login(CookieLogin):
         session: str | int | New = New.SESSION,
         *,
         end: Sequence[str | int] = (),
-        max_sessions: int | None = None,
+        max_sessions: int | Configured | None = Configured.LIMIT,
         at_limit: AtLimit | None = None,
         about: Mapping[str, Any] | None = None,
         detail: Mapping[str, Any] | None = None,
@@ -127,11 +131,12 @@ class SingleSession:
                 if self._is_owner:
                     await self._client.aclose()
             return
-        if self._settings.leaves_out(scope["path"]):
+        path = scope["path"]
+        if self._settings.leaves_out(path):
             await self._app(scope, receive, send)
             return
         headers = [value for name, value in scope["headers"] if name == b"cookie"]
-        login = Login(self._client, self._shared, headers)
+        login = Login(self._client, self._shared, path, headers)
         try:
             await self._client.run(login.arriving())
         except HubAway as away:

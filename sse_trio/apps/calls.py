@@ -16,6 +16,7 @@ import enum
 import re
 import secrets
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, Final, Generic, Literal, TypeVar
 
 import attrs
@@ -154,6 +155,12 @@ class New(enum.Enum):
     SESSION = "a new session"
 
 
+class Configured(enum.Enum):
+    """The hub's own limit."""
+
+    LIMIT = "as configured"
+
+
 AtLimit = Literal["end-oldest", "refuse-new"]
 
 
@@ -163,7 +170,12 @@ def new_session() -> str:
 
 
 def notify(
-    room: str | int, sender: str | int | New | None, timeout: float, wait: float, **more: Any
+    room: str | int,
+    sender: str | int | New | None,
+    timeout: float,
+    wait: float,
+    max_sessions: int | Configured | None = Configured.LIMIT,
+    **more: Any,
 ) -> Call[Notified]:
     """`sender` has logged in to `room`; what is None of `more` is left out."""
     if isinstance(sender, New):
@@ -171,6 +183,8 @@ def notify(
     session = None if sender is None else str(sender)
     members = {"room": room, "sender": sender, "wait": wait, **_given(more)}
     members.setdefault("id", new_session())
+    if not isinstance(max_sessions, Configured):
+        members["max_sessions"] = max_sessions
     return Call(
         "/notify", members, lambda answer: answers.notified(answer, session), timeout + wait
     )
@@ -213,13 +227,19 @@ def _given(members: Mapping[str, Any]) -> dict[str, Any]:
 
 @attrs.frozen
 class Later:
-    """Make this call in the background, again and again until it is answered; wait for nothing."""
+    """Do this in the background, again and again until it is answered; wait for nothing."""
 
-    call: Call[Any]
+    flow: Callable[[], "Flow[Any]"] = attrs.field(repr=False)
 
 
 Flow = Generator[Call[Any] | Later, Any, T]
 """Yields calls; is sent what each returns, or has thrown into it what it raises."""
+
+
+def alone(call: Call[T]) -> Flow[T]:
+    """Make one call."""
+    found: T = yield call
+    return found
 
 
 def announcing(call: Call[Notified], timeout: float) -> Flow[Notified]:
@@ -228,7 +248,8 @@ def announcing(call: Call[Notified], timeout: float) -> Flow[Notified]:
         found: Notified = yield call
     except HubAway:
         if call.members["sender"] is not None:
-            yield Later(release(call.members["room"], call.members["sender"], timeout))
+            given_up = release(call.members["room"], call.members["sender"], timeout)
+            yield Later(partial(alone, given_up))
         raise
     return found
 
@@ -238,9 +259,16 @@ def releasing(call: Call[Notified]) -> Flow[Notified | None]:
     try:
         found: Notified = yield call
     except HubAway:
-        yield Later(call)
+        yield Later(partial(alone, call))
         return None
     return found
+
+
+def ending(token: str, timeout: float) -> Flow[None]:
+    """Find out whose login a token is, and release that."""
+    found: Checked = yield check(timeout, token=token)
+    if found.active and found.room is not None and found.session is not None:
+        yield release(found.room, found.session, timeout, epoch=found.epoch)
 
 
 # What is done in the background is given up after so many seconds, and bounded in number.

@@ -18,12 +18,15 @@ from ..roster import Roster
 from . import calls, sockets
 from .answers import Checked, Notified
 from .base import BaseClient
-from .calls import AtLimit, Attempt, Call, Flow, Later, Lost, New, Pause
+from .calls import AtLimit, Attempt, Call, Configured, Flow, Later, Lost, New, Pause
 from .exchange import Answer, BadAnswer
 from .names import Resolver
 from .sockets import Idle
 
 T = TypeVar("T")
+
+Work = Callable[[], Flow[Any]]
+"""Begins what is done in the background anew."""
 
 logger = logging.getLogger("sse_trio")
 
@@ -51,7 +54,7 @@ class Client(BaseClient):
         sender: str | int | New | None = New.SESSION,
         *,
         end: Sequence[str | int] = (),
-        max_sessions: int | None = None,
+        max_sessions: int | Configured | None = Configured.LIMIT,
         at_limit: AtLimit | None = None,
         about: Mapping[str, Any] | None = None,
         reason: str | None = None,
@@ -61,6 +64,7 @@ class Client(BaseClient):
     ) -> Notified:
         """Say that a session has logged in to `room`: every other one beyond the limit ends.
 
+        `max_sessions` None is as many as may be at all; left out, it is as the hub is configured.
         Without a `sender` the session is a new one; None ends them all. The `id`, random if it is
         not given, is the same in every attempt. If no answer comes, or the hub could not write it,
         let the login fail: the session is released in the background, so that it holds no place.
@@ -162,7 +166,7 @@ class Client(BaseClient):
 
     def _do(self, step: Call[Any] | Later) -> Any:
         if isinstance(step, Later):
-            return self._here().later.add(self, step.call)
+            return self._here().later.add(self, step.flow)
         return self.ask(step)
 
     def ask(self, call: Call[T]) -> T:
@@ -225,20 +229,20 @@ class Client(BaseClient):
 
 
 class _Later:
-    """Calls that are made in a thread until they are answered."""
+    """What is done in a thread until it is answered."""
 
     def __init__(self, pauses: Callable[[], Iterator[float]]) -> None:
         self._pauses = pauses
         self._lock = threading.Lock()
-        self._waiting: list[tuple[Call[Any], float]] = []
+        self._waiting: list[tuple[Work, float]] = []
         self._is_running = False
 
-    def add(self, client: Client, call: Call[Any]) -> None:
+    def add(self, client: Client, work: Work) -> None:
         with self._lock:
             if len(self._waiting) >= calls.MAX_LATER:
                 logger.error("too many logouts wait for the hub: one is given up")
                 return
-            self._waiting.append((call, time.monotonic() + calls.LATER_FOR))
+            self._waiting.append((work, time.monotonic() + calls.LATER_FOR))
             if self._is_running:
                 return
             self._is_running = True
@@ -260,9 +264,9 @@ class _Later:
                     self._is_running = False
                     return
 
-    def _is_done(self, client: Client, call: Call[Any], until: float) -> bool:
+    def _is_done(self, client: Client, work: Work, until: float) -> bool:
         try:
-            client.ask(call)
+            client.run(work())
         except SseTrioError as error:
             if isinstance(error, HubAway) and time.monotonic() < until:
                 return False

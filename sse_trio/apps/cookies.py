@@ -11,6 +11,7 @@ import hmac
 import json
 import time
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Final
 
 from .. import strict_json
@@ -19,7 +20,7 @@ from ..errors import HubAway
 from . import calls
 from .answers import Notified
 from .base import BaseClient
-from .calls import Flow
+from .calls import Flow, Later
 from .login import RequestLogin, Shared, Who, logger
 from .settings import Fields, Settings
 
@@ -65,8 +66,8 @@ class CookieLogin(RequestLogin):
 
     _shared: SharedByCookies
 
-    def __init__(self, shared: SharedByCookies, headers: Sequence[bytes]) -> None:
-        super().__init__(shared)
+    def __init__(self, shared: SharedByCookies, path: str, headers: Sequence[bytes]) -> None:
+        super().__init__(shared, path)
         self._headers = headers
         self._is_new = False
         self._written: list[str] = []
@@ -129,6 +130,10 @@ class CookieLogin(RequestLogin):
         if statement is None or self._key is None:
             return None
         return self._shared.read(self._key, statement)
+
+    def _ending(self) -> Flow[None]:
+        if self._key is not None:
+            yield Later(partial(calls.ending, self._key, self._shared.client.timeout))
 
     # -- cookies ------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import attrs
-from django.conf import settings as configured
+from django import conf
 from django.contrib import auth
 from django.contrib.auth.signals import user_logged_in, user_logged_out
 from django.http import HttpResponse
@@ -62,7 +62,7 @@ class Login(RequestLogin):
     """Whose login a request is of: ``request.sse_trio``."""
 
     def __init__(self, client: Client, shared: Shared, request: Any) -> None:
-        super().__init__(shared)
+        super().__init__(shared, request.path_info)
         self._client = client
         self._request = request
         self.is_new = False
@@ -123,14 +123,17 @@ class Login(RequestLogin):
         """Tell the hub; Django deletes the session itself."""
         self._client.run(self.logging_out())
 
+    def refuse(self) -> None:
+        """Treat the request as anonymous: its login has ended, or nobody knows."""
+        if self.is_hub_away:  # the session is needed to log out
+            self._request.user = _nobody()
+        else:
+            self.forget()
+
     def forget(self) -> None:
         """Delete Django's session: nobody is logged in."""
-        from django.contrib.auth.models import (
-            AnonymousUser,  # once Django's applications are loaded
-        )
-
         self._request.session.flush()
-        self._request.user = AnonymousUser()
+        self._request.user = _nobody()
 
     def note(self) -> None:
         """Before the answer is sent: note where the session of the login is, if that is new."""
@@ -150,7 +153,10 @@ class Login(RequestLogin):
 
     def _drop(self) -> None:
         self.is_new = False
-        self._request.session.pop(KEY, None)
+
+    def _ending(self) -> Flow[None]:
+        if (who := self._without_hub()) is not None:
+            yield from self._releasing(who)
 
     def _without_hub(self) -> Who | None:
         kept = self._request.session.get(KEY)
@@ -172,7 +178,7 @@ class SingleSession:
 
     def __init__(self, get_response: Callable[[Any], Any]) -> None:
         self._get_response = get_response
-        given: Mapping[str, Any] = getattr(configured, "SSE_TRIO", {})
+        given: Mapping[str, Any] = getattr(conf.settings, "SSE_TRIO", {})
         try:
             self._settings = DjangoSettings(**given)
         except TypeError as error:
@@ -191,13 +197,13 @@ class SingleSession:
         if self._settings.leaves_out(request.path_info):
             return self._get_response(request)
         request.sse_trio, request.sse_trio_settings = login, self._settings
-        if configured.SESSION_COOKIE_NAME in request.COOKIES:
+        if conf.settings.SESSION_COOKIE_NAME in request.COOKIES:
             try:
                 self._client.run(login.arriving())
             except HubAway as away:
                 return _response(*unavailable(away))
             if login.user is None and auth.SESSION_KEY in request.session:
-                login.forget()
+                login.refuse()
         response = self._get_response(request)
         if response.status_code == 500 and login.is_new:
             login.log_out()  # for then Django does not keep the session
@@ -213,6 +219,12 @@ class SingleSession:
         return None
 
 
+def _nobody() -> Any:
+    from django.contrib.auth.models import AnonymousUser  # once Django's applications are loaded
+
+    return AnonymousUser()
+
+
 def _response(status: int, fields: list[tuple[str, str]], body: bytes) -> Any:
     return HttpResponse(body, status=status, headers=dict(fields))
 
@@ -221,11 +233,11 @@ def _response(status: int, fields: list[tuple[str, str]], body: bytes) -> Any:
 
 
 def _store(key: str | None = None) -> Any:
-    return importlib.import_module(configured.SESSION_ENGINE).SessionStore(key)
+    return importlib.import_module(conf.settings.SESSION_ENGINE).SessionStore(key)
 
 
 def _note(session: str, key: str) -> None:
-    where = place(configured.SECRET_KEY, session)
+    where = place(conf.settings.SECRET_KEY, session)
     _store().delete(where)
     pointer = _store(where)
     pointer.clear()  # it is new: to read it would give it another key
@@ -236,7 +248,7 @@ def _note(session: str, key: str) -> None:
 
 def _delete(ended: tuple[str, ...], but: str | None) -> None:
     for session in ended:
-        where = place(configured.SECRET_KEY, session)
+        where = place(conf.settings.SECRET_KEY, session)
         key = _store(where).get("key")
         _store().delete(where)
         if key is not None and key != but:

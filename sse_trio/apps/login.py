@@ -18,7 +18,7 @@ from . import calls
 from .address import PUBLIC_URL
 from .answers import Checked, Notified
 from .base import BaseClient
-from .calls import AtLimit, Call, Flow, New
+from .calls import AtLimit, Call, Configured, Flow, New
 from .settings import Settings
 
 # Answers that are remembered.
@@ -88,8 +88,9 @@ class Shared:
 class RequestLogin:
     """Whose login a request is of, for the application to ask and to change."""
 
-    def __init__(self, shared: Shared) -> None:
+    def __init__(self, shared: Shared, path: str) -> None:
         self._shared = shared
+        self._path = path
         self._key: str | None = None
         """What the hub's answer is remembered by."""
         self._who: Who | None = None
@@ -126,20 +127,20 @@ class RequestLogin:
 
     @property
     def is_hub_away(self) -> bool:
-        """Whether the hub could not be asked. Then `user` is whom it has confirmed before."""
+        """Whether the hub could not be asked. `user` is whom it has confirmed before, or nobody."""
         return self._is_hub_away
 
     def guard(self, **attributes: str | bool) -> Markup:
         """Return the ``<session-guard>`` of a page, with its script; nothing without a login.
 
-        `attributes` are those of docs/browser.md, such as ``redirect="/login"``. `share` and
-        `notice` are there unless they are False.
+        `attributes` are those of docs/browser.md, such as ``logout="/logout"``. `share`, `notice`
+        and the `redirect` of the settings are there unless they are False.
         """
         if self.ticket is None:
             return Markup()
-        hub = self._shared.hub
+        hub, redirect = self._shared.hub, self._shared.settings.redirect
         told: dict[str, str | bool] = {"src": f"{hub}/ws", "ticket": self.ticket}
-        told |= {"share": True, "notice": True, **attributes}
+        told |= {"share": True, "notice": True, "redirect": redirect or False, **attributes}
         words = [
             name.replace("_", "-") + ("" if value is True else f'="{html.escape(str(value))}"')
             for name, value in told.items()
@@ -162,6 +163,10 @@ class RequestLogin:
         """Return whom the hub has confirmed before."""
         raise NotImplementedError
 
+    def _ending(self) -> Flow[None]:
+        """End the login in the background, although the hub could not say whose it is."""
+        raise NotImplementedError
+
     # -- flows --------------------------------------------------------------------------
 
     def _asking(self, key: str, question: Call[Checked]) -> Flow[Checked | None]:
@@ -177,10 +182,12 @@ class RequestLogin:
                 found = yield question
             except HubAway as away:
                 self._shared.note_away(away)
-                if self._shared.settings.while_hub_away == "closed":
+                settings = self._shared.settings
+                if settings.while_hub_away == "open":
+                    self._who = self._without_hub()
+                elif self._path not in settings.logout:
                     raise
                 self._is_hub_away = True
-                self._who = self._without_hub()
                 return None
             self._shared.note_away(None)
         if not found.active:
@@ -199,7 +206,7 @@ class RequestLogin:
         session: str | int | New = New.SESSION,
         *,
         end: Sequence[str | int] = (),
-        max_sessions: int | None = None,
+        max_sessions: int | Configured | None = Configured.LIMIT,
         at_limit: AtLimit | None = None,
         about: Mapping[str, Any] | None = None,
         detail: Mapping[str, Any] | None = None,
@@ -249,6 +256,8 @@ class RequestLogin:
         before, self._who = self._who, None
         self._shared.forget(self._key)
         self._drop()
+        if before is None and self._is_hub_away:
+            yield from self._ending()
         return None if before is None else (yield from self._releasing(before))
 
     def _releasing(self, before: Who) -> Flow[Notified | None]:

@@ -16,10 +16,10 @@ MAX_REMEMBER: Final = 5.0
 UNAVAILABLE: Final = "It cannot be told now whether you are logged in. Try again.\n"
 
 
-def _leave_out(value: Iterable[str]) -> tuple[str, ...]:
+def _paths(value: Iterable[str]) -> tuple[str, ...]:
     paths = (value,) if isinstance(value, str) else tuple(value)
     if not all(isinstance(path, str) and path.startswith("/") for path in paths):
-        raise ConfigError("leave_out must be a list of paths, which begin with a slash")
+        raise ConfigError("leave_out and logout must be lists of paths, which begin with a slash")
     return paths
 
 
@@ -44,14 +44,22 @@ class Settings:
     """Where browsers reach the hub, ``https://sessions.example.com``; an empty string is the
     application's own host. By default it is the environment's ``SSE_TRIO_PUBLIC_URL``, or else the
     address that the client has."""
+    redirect: str | None = None
+    """Where a page goes when its login has ended, ``/login``: the attribute of its guard."""
     persistent: bool = False
     """Whether the cookie outlives the browser. It dies with its token."""
     remember: float = attrs.field(default=0.0)
     """Seconds, 0 to 5, for which a "yes" of the hub is not asked for again. For as long, requests
     of a login that has ended pass."""
-    leave_out: tuple[str, ...] = attrs.field(default=("/static/",), converter=_leave_out)
+    leave_out: tuple[str, ...] = attrs.field(default=("/static/",), converter=_paths)
     """Paths whose requests have no login: ``/static/`` is every path below it, ``/favicon.ico``
     that path alone."""
+
+    logout: tuple[str, ...] = attrs.field(
+        default=("/logout", "/logout/", "/accounts/logout/"), converter=_paths
+    )
+    """Paths where the application logs out. Their requests are served while the hub is away, too,
+    with no user: whoever wants to leave can."""
 
     @while_hub_away.validator
     def _check_while_hub_away(self, _: object, value: object) -> None:
@@ -70,6 +78,7 @@ class Settings:
 
     def leaves_out(self, path: str) -> bool:
         """Whether requests of this path are passed on as they are."""
+        # A folder is every path below it.
         folders = tuple(each for each in self.leave_out if each.endswith("/"))
         return path in self.leave_out or path.startswith(folders)
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 from ..errors import HubAway
 from ..roster import Roster
 from .answers import Notified
-from .calls import AtLimit, New
+from .calls import AtLimit, Configured, New
 from .client import Client
 from .cookies import CookieLogin, SharedByCookies
 from .settings import Fields, Settings, unavailable
@@ -30,8 +30,14 @@ App = Callable[[Any, Any], Iterable[bytes]]
 class Login(CookieLogin):
     """Whose login a request is of."""
 
-    def __init__(self, client: Client, shared: SharedByCookies, headers: Sequence[bytes]) -> None:
-        super().__init__(shared, headers)
+    def __init__(
+        self,
+        client: Client,
+        shared: SharedByCookies,
+        path: str,
+        headers: Sequence[bytes],
+    ) -> None:
+        super().__init__(shared, path, headers)
         self._client = client
 
     def log_in(
@@ -40,7 +46,7 @@ class Login(CookieLogin):
         session: str | int | New = New.SESSION,
         *,
         end: Sequence[str | int] = (),
-        max_sessions: int | None = None,
+        max_sessions: int | Configured | None = Configured.LIMIT,
         at_limit: AtLimit | None = None,
         about: Mapping[str, Any] | None = None,
         detail: Mapping[str, Any] | None = None,
@@ -118,10 +124,11 @@ class SingleSession:
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         """Handle one request."""
-        if self._settings.leaves_out(environ.get("PATH_INFO", "")):
+        path = environ.get("PATH_INFO", "")
+        if self._settings.leaves_out(path):
             return self._app(environ, start_response)
         cookies = [environ["HTTP_COOKIE"].encode("latin-1")] if "HTTP_COOKIE" in environ else []
-        login = Login(self._client, self._shared, cookies)
+        login = Login(self._client, self._shared, path, cookies)
         try:
             self._client.run(login.arriving())
         except HubAway as away:

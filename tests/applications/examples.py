@@ -28,7 +28,10 @@ GRACE = {"user": "grace", "password": "first compiler"}
 
 EXAMPLES = {
     "app.py": (README, "In your application"),
-    "devices.py": (APPLICATIONS, "Sessions in cookies: `/check`"),
+    "plain.py": (APPLICATIONS, "In any other language"),
+    "devices.py": (APPLICATIONS, "Flask, and other WSGI applications"),
+    "main.py": (APPLICATIONS, "FastAPI, and other ASGI applications on asyncio"),
+    "kept.py": (APPLICATIONS, "Sessions that a framework keeps in a store"),
     "store.py": (APPLICATIONS, "Sessions in a store: `standing`"),
     "behind.py": (APPLICATIONS, "No code at all: `/verify`"),
     "away.py": (APPLICATIONS, "While the hub is away"),
@@ -50,9 +53,9 @@ def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Load:
     """``module = load("store.py", hub)``: a worker of an application, in a directory of its own."""
     monkeypatch.chdir(tmp_path)
 
-    def load(name: str, port: int) -> Any:
-        monkeypatch.setenv("HUB", f"http://127.0.0.1:{port}")
-        monkeypatch.setenv("HUB_KEY", KEY)
+    def load(name: str, port: int = 1) -> Any:
+        monkeypatch.setenv("SSE_TRIO_URL", f"http://127.0.0.1:{port}")
+        monkeypatch.setenv("SSE_TRIO_KEY", KEY)
         monkeypatch.setenv("PLAIN_HTTP", "1")
         module = types.ModuleType(name.removesuffix(".py"))
         exec(compile(example(name), name, "exec"), module.__dict__)

@@ -134,7 +134,7 @@ async def test_what_curl_shows(start: Start) -> None:
         recipe("By hand", "sh by hand", APPLICATIONS),
         recipe("By hand", "json", APPLICATIONS),
     )
-    env = {**os.environ, "HUB": f"http://127.0.0.1:{hub.port}", "HUB_KEY": KEY}
+    env = {**os.environ, "SSE_TRIO_URL": f"http://127.0.0.1:{hub.port}", "SSE_TRIO_KEY": KEY}
     run = await trio.run_process(["bash", "-euc", script], capture_stdout=True, env=env)
     lines = run.stdout.decode().splitlines()
     assert [timeless(line) for line in lines] == [timeless(line) for line in shown.splitlines()]

@@ -17,14 +17,26 @@ from ..test_docs import EXAMPLE, README
 from ..test_proxies import recipe
 from .examples import ADA, GRACE, example, post, ticket_in
 
+# What an application's lines about single sessions have.
+OURS = re.compile(r"sse_trio|Settings|SingleSession|login_of|\blogin\.|HubAway")
 
-def test_the_part_about_single_sessions_is_fifteen_lines() -> None:
+
+def test_the_lines_about_single_sessions_are_ten_and_three() -> None:
     text = example("app.py")
+    lines = [line for line in text.splitlines() if OURS.search(line)]
+    away = text[text.index("@app.errorhandler") :].splitlines()
+    assert away[0] == lines[-1]
+    assert (len(lines) - 1, len(away)) == (10, 3)
+
+
+def test_the_part_in_any_other_language_is_fifteen_lines() -> None:
+    text = example("plain.py")
     (part,) = re.findall(r"^# -- single sessions.*?\n(.*?)^# -- ", text, re.DOTALL | re.MULTILINE)
     lines = [line for line in part.splitlines() if line.strip()]
     assert len(lines) == 15
     assert "urlopen" in part
-    assert "sse_trio" not in re.sub(r'"[^"]*sse_trio"', "", text)  # but for the cookie's name
+    assert "import sse_trio" not in text
+    assert "from sse_trio" not in text
 
 
 @pytest.mark.slow
@@ -35,12 +47,13 @@ async def test_the_readmes_application_on_two_workers(start: Start, tmp_path: Pa
     serve = shlex.split(commands[-1])
     assert serve[0] == "waitress-serve"
     ports = [free_port(), free_port()]
-    env = {"HUB": f"http://127.0.0.1:{hub.port}", "HUB_KEY": KEY, "PLAIN_HTTP": "1"}
+    url = f"http://127.0.0.1:{hub.port}"
+    env = {"SSE_TRIO_URL": url, "SSE_TRIO_KEY": KEY, "PLAIN_HTTP": "1"}
     told = dict(word.split("=", 1) for word in shlex.split(commands[-2])[1:])
     example_hub = Config.load(EXAMPLE)
     assert told == {
-        "HUB": f"http://{example_hub.ipaddr}:{example_hub.port}",
-        "HUB_KEY": example_hub.authkey[0],
+        "SSE_TRIO_URL": f"http://{example_hub.ipaddr}:{example_hub.port}",
+        "SSE_TRIO_KEY": example_hub.authkey[0],
         "PLAIN_HTTP": "1",
     }
 

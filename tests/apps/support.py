@@ -170,8 +170,8 @@ NOTIFIED = {
     "terminated": 0,
     "acked": 0,
     "pending": 0,
-    "ticket": "a ticket",
-    "token": "a token",
+    "ticket": "a.ticket",
+    "token": "a.token",
 }
 RELEASED = {name: value for name, value in NOTIFIED.items() if name not in ("ticket", "token")}
 ACTIVE = {"active": True, "room": "ada", "session": "s1", "epoch": 1, "exp": 1798053303}

@@ -74,7 +74,7 @@ def test_an_answer_at_once() -> None:
 def test_every_attempt_sends_the_same() -> None:
     call = calls.notify("ada", New.SESSION, 6.0, 0)
     play = Play(call, AWAY, Lost("reset"), Answer(502, b""), ok(NOTIFIED))
-    assert play.result.token == "a token"
+    assert play.result.token == "a.token"
     assert len({attempt.body for attempt in play.attempts}) == 1
     sent = json.loads(play.attempts[0].body)
     assert len(sent["id"]) == len(sent["sender"]) == 32
@@ -82,6 +82,13 @@ def test_every_attempt_sends_the_same() -> None:
     assert sent["id"] != sent["sender"]
     assert calls.notify("ada", "s1", 6.0, 0, id="mine").members["id"] == "mine"
     assert "id" in calls.notify("ada", None, 6.0, 0).members
+
+
+def test_the_limit_of_a_notify() -> None:
+    assert "max_sessions" not in calls.notify("ada", "s1", 6.0, 0).members
+    for limit in (2, None):
+        sent = calls.notify("ada", "s1", 6.0, 0, max_sessions=limit).members
+        assert sent["max_sessions"] == limit
 
 
 def test_pauses_grow_and_the_deadline_is_one_for_all() -> None:
@@ -163,6 +170,10 @@ def test_what_an_answer_must_have() -> None:
     notify, release = calls.notify("ada", "s1", 6.0, 0), calls.release("ada", "s1", 2.0)
     assert Play(release, ok(RELEASED)).result.token is None
     assert isinstance(Play(notify, ok(RELEASED)).result, HubAway)  # without a token
+    for wrong in ("", "a token", "a;token", "a\r\ntoken", "tökén", 7):
+        for name in ("token", "ticket"):
+            assert isinstance(Play(notify, ok(NOTIFIED | {name: wrong})).result, HubAway)
+            assert isinstance(Play(CHECK, ok(ACTIVE | {name: wrong})).result, HubAway)
     assert Play(calls.notify("ada", None, 6.0, 0), ok(RELEASED)).result.session is None
     for name in RELEASED:
         members = {key: value for key, value in RELEASED.items() if key != name}

@@ -129,7 +129,7 @@ def test_slow_is_not_away(ask: Use) -> None:
 def test_a_503_is_repeated_with_the_same_id(ask: Use) -> None:
     with fake(answer(503, {}), reset, answer(200, NOTIFIED)) as hub:
         found = ask(urls(hub.port), lambda hub: hub.notify("ada"), notify_timeout=LOOSELY)
-        assert found.ticket == "a ticket"
+        assert found.ticket == "a.ticket"
         assert len(hub.asked) == 3
         assert all(each == hub.asked[0] for each in hub.asked)
         assert hub.asked[0][1]["id"]

@@ -21,7 +21,7 @@ from sse_trio.errors import ConfigError
 
 from ..applications.examples import verdict
 from ..support import KEY, Start
-from .support import ACTIVE, NOTIFIED, SHORT, answer, fake, in_thread, silent, urls
+from .support import ACTIVE, NOTIFIED, RELEASED, SHORT, answer, fake, in_thread, silent, urls
 
 
 def home(request: Any) -> Any:
@@ -232,6 +232,11 @@ async def test_django_while_the_hub_is_away(choice: str) -> None:
                 assert who(other) == "nobody"
                 hub.behaviours[:] = [answer(200, ACTIVE)]
                 assert who(browser) == "ada"
+                # A logout is one, and the hub is told later.
+                hub.behaviours[:] = [silent]
+                assert browser.post("/logout").status_code == 302
+                hub.behaviours[:] = [answer(200, RELEASED)]
+                assert who(browser) == "nobody"
 
     await in_django(steps)
 

@@ -1,4 +1,4 @@
-"""Workers that are forked from a process which has connections to the hub: gunicorn's `--preload`."""
+"""Workers that are forked from a process with connections to the hub: gunicorn's `--preload`."""
 
 import collections
 import sys

@@ -1,5 +1,9 @@
 """The WSGI middleware, before Flask, with a real hub."""
 
+import base64
+import json
+import threading
+import time
 from typing import Any
 
 import attrs
@@ -10,10 +14,25 @@ from werkzeug.test import TestResponse
 
 from sse_trio.apps import Client, LimitReached, Settings
 from sse_trio.apps.wsgi import SingleSession, login_of
+from sse_trio.errors import ConfigError
 
 from ..applications.examples import ticket_in, verdict
 from ..support import Start
-from .support import SHORT, UNKNOWN, answer, client, fake, in_thread, silent
+from .support import (
+    ACTIVE,
+    LOOSELY,
+    NOTIFIED,
+    RELEASED,
+    SHORT,
+    UNKNOWN,
+    answer,
+    at_once,
+    client,
+    fake,
+    in_thread,
+    reset,
+    silent,
+)
 
 PLAIN = Settings(https=False)
 
@@ -35,7 +54,7 @@ def application(hub: Client, settings: Settings = PLAIN) -> Flask:
             login_of(request.environ).log_in(
                 request.form["user"],
                 end=request.form.getlist("end"),
-                max_sessions=request.form.get("places", type=int),
+                max_sessions=request.form.get("places", 1, type=int),
                 at_limit="refuse-new" if "places" in request.form else None,
                 about={"device": request.user_agent.string},
             )
@@ -222,3 +241,154 @@ async def test_a_hub_that_is_away_and_open(start: Start) -> None:
             assert outage.get_cookie("sse_trio") is outage.get_cookie("sse_trio_open") is None
 
     await in_thread(steps)
+
+
+async def test_a_logout_while_the_hub_is_away(start: Start) -> None:
+    """The browser is logged out at once; the hub is told when it is back."""
+    hub = await start(join="ticket")
+    done = threading.Event()
+
+    def steps() -> None:
+        with client(hub.port) as asks:
+            login = asks.notify("ada")
+            found = asks.check(login.token)
+
+        def check(sock: Any, request: bytes) -> None:
+            if b"/release" in request:
+                answer(200, RELEASED)(sock, request)
+                done.set()
+            elif len(away.asked) < 3:
+                reset(sock, request)
+            else:
+                answer(200, attrs.asdict(found))(sock, request)
+
+        with fake(check) as away, client(away.port, timeout=SHORT, pauses=at_once) as asks:
+            browser = Browser(application(asks))
+            assert login.token is not None
+            browser.set_cookie("sse_trio", login.token)
+            away.behaviours[:] = [silent]
+            assert browser.get("/").status_code == 503
+            answered = browser.post("/logout")
+            assert answered.location == "/login"
+            assert browser.get_cookie("sse_trio") is None
+            away.asked.clear()
+            away.behaviours[:] = [check]
+            assert done.wait(LOOSELY)
+            path, members = away.asked[-1]
+            assert (path, members["session"], members["epoch"]) == ("/release", login.session, 1)
+
+    await in_thread(steps)
+
+
+def test_a_view_that_fails_after_the_login() -> None:
+    """No answer has the cookie, so the login ends again."""
+    with fake(answer(200, NOTIFIED)) as hub, client(hub.port) as asks:
+        app = application(asks)
+
+        @app.post("/fail")
+        def fail() -> Any:
+            login_of(request.environ).log_in("ada")
+            raise RuntimeError("after the login")
+
+        with pytest.raises(RuntimeError):
+            Browser(app).post("/fail")
+        assert [path for path, _ in hub.asked] == ["/notify", "/release"]
+
+
+def test_a_yes_is_remembered_if_that_is_wanted() -> None:
+    with fake(answer(200, ACTIVE)) as hub, client(hub.port) as asks:
+        browser = Browser(application(asks, Settings(https=False, remember=5)))
+        browser.set_cookie("sse_trio", "a token")
+        for _ in range(3):
+            browser.get("/public")
+        assert len(hub.asked) == 1
+        hub.behaviours[:] = [answer(200, UNKNOWN)]
+        browser.set_cookie("sse_trio", "another token")
+        for _ in range(3):
+            assert not is_in(browser)
+        assert len(hub.asked) == 4  # a "no" is not remembered
+        # Nor is a login that has logged out.
+        browser.set_cookie("sse_trio", "a token")
+        hub.behaviours[:] = [answer(200, RELEASED), answer(200, UNKNOWN)]
+        browser.post("/logout")
+        browser.set_cookie("sse_trio", "a token")
+        assert not is_in(browser)
+
+
+def test_two_different_cookies_are_none() -> None:
+    with fake(answer(200, ACTIVE)) as hub, client(hub.port) as asks:
+        app = application(asks)
+        for cookie in ("sse_trio=a; sse_trio=b", "sse_trio=\xe9", "sse_trio=", "other=a"):
+            found = Browser(app, use_cookies=False).get("/", headers={"Cookie": cookie})
+            assert found.location == "/login"
+        assert hub.asked == []
+        same = Browser(app, use_cookies=False).get(
+            "/public", headers={"Cookie": "sse_trio=a; sse_trio=a"}
+        )
+        assert same.status_code == 200
+        assert hub.asked[0][1]["token"] == "a"
+
+
+def token(issued: float, expires: float) -> str:
+    """What looks like a token of the hub: only its times are read."""
+    claims = base64.urlsafe_b64encode(json.dumps({"iat": issued, "exp": expires}).encode())
+    return f"head.{claims.decode().rstrip('=')}.signature"
+
+
+@pytest.mark.parametrize("persistent", [True, False])
+def test_a_cookie_is_renewed_when_its_token_grows_old(persistent: bool) -> None:
+    now = time.time()
+    day = 24 * 3600
+    fresh = ACTIVE | {"token": token(now, now + 30 * day), "ticket": "t"}
+    settings = Settings(https=False, persistent=persistent)
+    with fake(answer(200, fresh)) as hub, client(hub.port) as asks:
+        browser = Browser(application(asks, settings))
+        browser.set_cookie("sse_trio", token(now - day, now + 29 * day))
+        assert browser.get("/").headers.getlist("Set-Cookie") == []
+        browser.set_cookie("sse_trio", token(now - 4 * day, now + 26 * day))
+        (written,) = browser.get("/").headers.getlist("Set-Cookie")
+        assert written.startswith(f"sse_trio={fresh['token']}; ")
+        age = written.partition("; Max-Age=")[2]
+        assert (30 * day - 60 < int(age) <= 30 * day) if persistent else not age
+
+
+def test_the_guard() -> None:
+    with fake(answer(200, ACTIVE | {"ticket": "a.b"})) as hub:
+        settings = Settings(https=False, redirect="/in", hub="https://sessions.example/")
+        app = Flask("guards")
+
+        @app.get("/")
+        def home() -> str:
+            login = login_of(request.environ)
+            return login.guard() + "\n" + login.guard(logout='/out?"', notice=False, redirect=False)
+
+        with client(hub.port) as asks:
+            app.wsgi_app = SingleSession(app.wsgi_app, client=asks, settings=settings)  # type: ignore[method-assign]
+            browser = Browser(app)
+            browser.set_cookie("sse_trio", "a token")
+            script, first, again, second = browser.get("/").text.splitlines()
+    assert script == again
+    assert script == '<script type="module" src="https://sessions.example/client.js"></script>'
+    start = '<session-guard src="https://sessions.example/ws" ticket="a.b" share'
+    assert first == f'{start} notice redirect="/in"></session-guard>'
+    assert second == f'{start} logout="/out?&quot;"></session-guard>'
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"while_hub_away": "ajar"}, {"remember": 6}, {"remember": -1}, {"leave_out": ["static"]}],
+)
+def test_settings_that_are_none(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError):
+        Settings(**wrong)
+
+
+def test_the_cookies_name_and_its_attributes(caplog: pytest.LogCaptureFixture) -> None:
+    with fake(answer(200, NOTIFIED), answer(200, ACTIVE)) as hub, client(hub.port) as asks:
+        browser = Browser(application(asks, Settings()))
+        assert caplog.messages == []
+        (written,) = browser.post("/login", data={"user": "ada"}).headers.getlist("Set-Cookie")
+        assert written.startswith("__Host-sse_trio=a.token; ")
+        assert written.endswith("; Path=/; HttpOnly; SameSite=Lax; Secure")
+        application(asks, Settings(https=False, token_cookie="shop"))
+        assert "plain http: the cookie shop" in caplog.text
