@@ -200,7 +200,7 @@ class AsyncClient(BaseClient):
         found = await asyncio.wrap_future(state.names.find(address.host, address.port))
         more: dict[str, Any] = {}
         if address.is_tls:
-            more = {"ssl": self._tls(), "server_hostname": address.host}
+            more = {"ssl": self._tls, "server_hostname": address.host}
         for left, (_, where) in zip(range(len(found), 0, -1), found, strict=True):
             try:
                 async with asyncio.timeout((attempt.deadline - time.monotonic()) / left):

@@ -46,7 +46,9 @@ class BaseClient:
         self.timeout = timeout
         self.notify_timeout = notify_timeout
         self._connections = connections
-        self._given_tls = tls
+        if tls is None and any(each.is_tls for each in self._addresses):
+            tls = ssl.create_default_context()  # now, because to read it takes a while
+        self._tls = tls
         self._pauses = pauses
 
     def __repr__(self) -> str:
@@ -61,8 +63,3 @@ class BaseClient:
     def derive(self, purpose: bytes) -> bytes:
         """Return a key for one purpose. The authkey does not follow from it."""
         return hmac.digest(self._key.encode(), purpose, "sha256")
-
-    def _tls(self) -> ssl.SSLContext:
-        if self._given_tls is None:
-            self._given_tls = ssl.create_default_context()
-        return self._given_tls

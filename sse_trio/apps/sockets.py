@@ -6,7 +6,7 @@ import contextlib
 import socket
 import ssl
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import attrs
@@ -19,7 +19,7 @@ from .names import Resolver
 
 
 def connect(
-    address: Address, names: Resolver, tls: Callable[[], ssl.SSLContext], deadline: float
+    address: Address, names: Resolver, tls: ssl.SSLContext | None, deadline: float
 ) -> "Connection":
     """Open a connection.
 
@@ -35,8 +35,9 @@ def connect(
     sock = _first(found, deadline)
     try:
         if address.is_tls:
+            assert tls is not None
             sock.settimeout(_left(deadline))  # of the whole handshake
-            sock = tls().wrap_socket(sock, server_hostname=address.host)
+            sock = tls.wrap_socket(sock, server_hostname=address.host)
     except BaseException:
         sock.close()
         raise

@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import json
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -99,6 +100,7 @@ class Fake:
     port: int = 0
     came: threading.Semaphore = attrs.Factory(lambda: threading.Semaphore(0))
     """Released with each request."""
+    tls: ssl.SSLContext | None = None
     _open: list[socket.socket] = attrs.Factory(list)
 
     def accept(self, listener: socket.socket) -> None:
@@ -113,6 +115,9 @@ class Fake:
 
     def _serve(self, sock: socket.socket, number: int) -> None:
         with contextlib.suppress(OSError), sock:
+            if self.tls is not None:
+                sock = self.tls.wrap_socket(sock, server_side=True)
+                self._open.append(sock)
             while request := self._read(sock):
                 head, _, body = request.partition(b"\r\n\r\n")
                 self.asked.append((head.split(b" ")[1].decode(), json.loads(body)))
@@ -146,9 +151,9 @@ class Fake:
 
 
 @contextlib.contextmanager
-def fake(*behaviours: Behaviour) -> Iterator[Fake]:
+def fake(*behaviours: Behaviour, tls: ssl.SSLContext | None = None) -> Iterator[Fake]:
     """``with fake(answer(503, {}), reset, silent) as hub:``."""
-    hub = Fake(list(behaviours))
+    hub = Fake(list(behaviours), tls=tls)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         hub.port = listener.getsockname()[1]
         thread = threading.Thread(target=hub.accept, args=(listener,))

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ from sse_trio.apps import AsyncClient, Client, HubAway, HubRefused
 from sse_trio.apps.exchange import MAX_ANSWER
 
 from ..support import KEY, Start
+from ..test_client import CERTIFICATE
 from .support import (
     ACTIVE,
     LOOSELY,
@@ -285,6 +287,25 @@ async def test_a_unix_socket(ask: Use, start: Start, tmp_path: Path) -> None:
     await start(join="ticket", internal=f"unix:{where}")
     found = await in_thread(lambda: ask(f"unix:{where}", lambda hub: hub.notify("ada")))
     assert found.epoch == 1
+
+
+def test_https(ask: Use) -> None:
+    serves = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    serves.load_cert_chain(CERTIFICATE)
+    trusts = ssl.create_default_context(cafile=CERTIFICATE)
+    with fake(answer(200, UNKNOWN), tls=serves) as hub:
+        url = f"https://127.0.0.1:{hub.port}"
+        assert not ask(url, check, check, tls=trusts).known
+        assert hub.asked_on == [1, 1]
+        # Nobody is told the key who is not trusted.
+        with pytest.raises(HubAway):
+            ask(url, check, timeout=SHORT)
+        assert len(hub.asked) == 2
+    with fake(silent) as hub:  # its handshake never ends
+        began = time.monotonic()
+        with pytest.raises(HubAway):
+            ask(f"https://127.0.0.1:{hub.port}", check, timeout=SHORT)
+        assert time.monotonic() - began < LOOSELY
 
 
 async def test_threads_share_a_client(start: Start) -> None:
