@@ -19,7 +19,7 @@ from sse_trio.apps.asgi import SingleSession, login_of
 from ..applications.examples import ticket_in, verdict
 from ..proxies import ask
 from ..support import KEY, Start, keep_cookies
-from .support import LOOSELY, SHORT, UNKNOWN, answer, fake, in_thread, silent, urls
+from .support import LOOSELY, NOTIFIED, SHORT, UNKNOWN, answer, fake, in_thread, silent, urls
 
 PLAIN = Settings(https=False)
 
@@ -200,3 +200,24 @@ async def test_a_login_whose_answer_comes_last(start: Start) -> None:
             await in_thread(begun.wait, LOOSELY)
             assert (await hub.notify("ada", sender="another")).epoch == 2
             go_on.set()
+
+
+async def test_a_view_that_fails_after_the_login() -> None:
+    """No answer has the cookie, so the login ends again."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await login_of(scope).log_in("ada")
+        raise RuntimeError("after the login")
+
+    def steps() -> None:
+        async def main() -> None:
+            async with AsyncClient(urls(hub.port), KEY) as client:
+                scope = {"type": "http", "path": "/", "headers": []}
+                with pytest.raises(RuntimeError):
+                    await SingleSession(app, client=client)(scope, None, None)
+
+        asyncio.run(main())
+
+    with fake(answer(200, NOTIFIED)) as hub:
+        await in_thread(steps)
+    assert [path for path, _ in hub.asked] == ["/notify", "/release"]

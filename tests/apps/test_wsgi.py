@@ -392,3 +392,20 @@ def test_the_cookies_name_and_its_attributes(caplog: pytest.LogCaptureFixture) -
         assert written.endswith("; Path=/; HttpOnly; SameSite=Lax; Secure")
         application(asks, Settings(https=False, token_cookie="shop"))
         assert "plain http: the cookie shop" in caplog.text
+
+
+def test_that_the_hub_is_away_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("WARNING")
+    with fake(answer(503, {}, "Retry-After: 5")) as hub, client(hub.port) as asks:
+        browser = Browser(application(asks))
+        caplog.clear()
+        browser.set_cookie("sse_trio", "a token")
+        for _ in range(3):
+            assert browser.get("/").headers["Retry-After"] == "5"
+        hub.behaviours[:] = [answer(200, ACTIVE)]
+        for _ in range(2):
+            assert is_in(browser)
+    away, back = caplog.messages
+    assert away.startswith("the hub is away, and requests are answered 503: ")
+    assert back == "the hub answers again"
+    assert "a token" not in caplog.text
