@@ -236,10 +236,9 @@ Flow = Generator[Call[Any] | Later, Any, T]
 """Yields calls; is sent what each returns, or has thrown into it what it raises."""
 
 
-def alone(call: Call[T]) -> Flow[T]:
-    """Make one call."""
-    found: T = yield call
-    return found
+def alone(call: Call[Any]) -> Flow[None]:
+    """Make one call, whose answer says nothing new."""
+    yield call
 
 
 def announcing(call: Call[Notified], timeout: float) -> Flow[Notified]:
@@ -267,7 +266,9 @@ def releasing(call: Call[Notified]) -> Flow[Notified | None]:
 def ending(token: str, timeout: float) -> Flow[None]:
     """Find out whose login a token is, and release that."""
     found: Checked = yield check(timeout, token=token)
-    if found.active and found.room is not None and found.session is not None:
+    if found.active:
+        assert found.room is not None
+        assert found.session is not None
         yield release(found.room, found.session, timeout, epoch=found.epoch)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sse_trio.apps import Conflict, HubAway, HubRefused, LimitReached, calls
+from sse_trio.apps import Conflict, HubAway, HubRefused, LimitReached, answers, calls
 from sse_trio.apps.address import parse
 from sse_trio.apps.calls import Attempt, Call, Lost, New, Pause
 from sse_trio.apps.exchange import Answer
@@ -108,6 +108,8 @@ def test_retry_after_is_heeded() -> None:
     # An answer that cannot be waited for is handed on at once.
     play = Play(CHECK, Answer(503, b"", 5.0))
     assert (play.pauses, play.result.retry_after) == ([], 5.0)
+    assert Play(calls.check(0.01), AWAY).result.retry_after == 1
+    assert Play(calls.check(0.01), Lost("reset")).result.retry_after == 1
 
 
 def test_a_kept_connection_that_was_dead_is_no_pause() -> None:
@@ -192,3 +194,25 @@ def test_many_checks_have_as_many_answers() -> None:
 
 def test_the_pauses_in_the_background_grow_to_a_minute() -> None:
     assert list(itertools.islice(calls.pauses(), 8)) == [1, 2, 4, 8, 16, 32, 60, 60]
+
+
+def test_a_login_that_the_hub_could_not_name_is_ended_if_it_stands() -> None:
+    flow = calls.ending("a.token", 2.0)
+    question = next(flow)
+    assert isinstance(question, Call)
+    assert question.members == {"token": "a.token"}
+    release = flow.send(answers.checked(ACTIVE))
+    assert isinstance(release, Call)
+    assert release.members == {"room": "ada", "session": "s1", "epoch": 1}
+    flow = calls.ending("a.token", 2.0)
+    next(flow)
+    with pytest.raises(StopIteration):
+        flow.send(answers.checked(UNKNOWN))
+
+
+def test_what_is_done_later_is_not_shown() -> None:
+    flow = calls.releasing(calls.release("ada", "s1", 2.0))
+    next(flow)
+    later = flow.throw(HubAway("away"))
+    assert isinstance(later, calls.Later)
+    assert repr(later) == "Later()"
