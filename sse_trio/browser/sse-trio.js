@@ -125,7 +125,9 @@ export class SessionGuard extends EventTarget {
       focus: () => this.#wake(),
     };
     const {signal} = this.#page;
-    for (const type in listeners) {
+    // A worker has no document. What is neither a page nor a worker has no such events.
+    const {document} = globalThis;
+    for (const type in globalThis instanceof EventTarget ? listeners : {}) {
       // Also of the document's, on their way down; but not of what else there is in the page.
       const listener = (event) => [globalThis, document].includes(event.target) && listeners[type](event);
       addEventListener.call(globalThis, type, listener, {signal, capture: true});

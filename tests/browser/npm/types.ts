@@ -1,7 +1,7 @@
 // Every use of the client that sse-trio.d.ts should allow, and some that it should not.
-// .ci/run has the TypeScript compiler read it; nothing runs it.
+// A test has the TypeScript compiler read it; nothing runs it.
 
-import {SessionGuard, type ErrorDetail, type State} from "../../sse_trio/browser/sse-trio.js";
+import {SessionGuard, type ErrorDetail, type State} from "sse-trio";
 
 const url = "wss://sessions.example.com/ws";
 
