@@ -11,6 +11,7 @@ from ..core.messages import CloseCode
 from ..core.tickets import Ticket
 from ..errors import LedgerError
 from .cache import RETRY, Cache
+from .measuring import Measuring
 from .member import Member
 from .membership import Membership
 from .timers import Timers
@@ -19,8 +20,11 @@ from .timers import Timers
 class Admissions:
     """Admits the members of one node whose rooms it does not know."""
 
-    def __init__(self, membership: Membership, cache: Cache, timers: Timers) -> None:
+    def __init__(
+        self, membership: Membership, measuring: Measuring, cache: Cache, timers: Timers
+    ) -> None:
         self._membership = membership
+        self._measuring = measuring
         self._cache = cache
         self._timers = timers
         self._waiting: dict[str, list[Member]] = {}
@@ -57,7 +61,7 @@ class Admissions:
         """
         while True:
             await self._cache.read_unknown([login.room])
-            stands, proposal = self._membership.recall(login)
+            stands, proposal = self._measuring.recall(login)
             if proposal is None:
                 return stands
             await self._cache.decided(login.room, proposal)
@@ -74,7 +78,7 @@ class Admissions:
                 await trio.sleep(RETRY)
 
     async def _admit_some(self, room: str, waiting: list[Member]) -> None:
-        proposal = self._membership.admit_together(room, waiting)
+        proposal = self._measuring.admit_together(room, waiting)
         if proposal is not None:
             await self._cache.decided(room, proposal)
         _drop_measured(waiting)

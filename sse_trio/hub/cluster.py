@@ -19,6 +19,7 @@ from ..ledger import Changes
 from .cache import RETRY, Cache
 from .decisions import Follower, SharedFollower
 from .holding import Holding
+from .measuring import Measuring
 from .member import Ending, Outcome, Spawn
 from .membership import Membership
 from .timers import in_slices, paced
@@ -39,6 +40,7 @@ class Cluster:
     def __init__(
         self,
         membership: Membership,
+        measuring: Measuring,
         cache: Cache,
         holding: Holding,
         spawn: Spawn,
@@ -47,6 +49,7 @@ class Cluster:
         failed: Callable[[str, Exception], object],
     ) -> None:
         self._membership = membership
+        self._measuring = measuring
         self._recognition = membership.recognition
         self._cache = cache
         self._holding = holding
@@ -104,7 +107,7 @@ class Cluster:
                 await trio.sleep(RETRY)
             else:
                 break
-        endings = [ending for room in rooms for ending in self._membership.catch_up(room)]
+        endings = [ending for room in rooms for ending in self._measuring.catch_up(room)]
         for follower in self._shared_followers():
             for room in rooms:
                 follower.decided(room, ())

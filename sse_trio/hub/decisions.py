@@ -24,8 +24,10 @@ from .audit import IN_PROCESS, Audit
 from .cache import RETRY
 from .drafts import Draft
 from .idempotency import Answers
+from .measuring import Measuring
 from .member import Ending, Outcome, Spawn
-from .membership import Membership
+from .recognition import Recognition
+from .statistics import Counters
 from .timers import Timers, in_slices
 
 OnDecision = Callable[[int], object]
@@ -122,10 +124,12 @@ class Decisions:
     def __init__(
         self,
         config: Config,
-        membership: Membership,
+        measuring: Measuring,
+        recognition: Recognition,
         answers: Answers,
         audit: Audit,
         timers: Timers,
+        counters: Counters,
         spawn: Spawn,
         *,
         clock: Callable[[], float],
@@ -133,12 +137,12 @@ class Decisions:
     ) -> None:
         self.followers: list[Follower] = []
         self._config = config
-        self._membership = membership
-        self._recognition = membership.recognition
-        self._counters = membership.counters
+        self._measuring = measuring
+        self._recognition = recognition
         self._answers = answers
         self._audit = audit
         self._timers = timers
+        self._counters = counters
         self._spawn = spawn
         self._clock = clock
         self._draining = draining
@@ -313,7 +317,7 @@ class Decisions:
                 # That has failed; it is tried again.
                 accepted.proposal = self._recognition.note(wanted.room, answer)
         else:
-            draft = self._membership.draft(wanted)
+            draft = self._measuring.draft(wanted)
             answer = self._answers.of(draft)
             decided = partial(self._carry_out, accepted, draft, answer)
             sessions = self._recognition.changes(draft.standing, draft.ended, accepted.row)
@@ -329,7 +333,7 @@ class Decisions:
     ) -> Outcome:
         """Tell the first members that it ends, in the step that has learned of the decision."""
         started = self._clock()
-        ending = self._membership.carry_out(draft)
+        ending = self._measuring.carry_out(draft)
         accepted.outcome = outcome = ending.outcome
         outcome.proposal = accepted.proposal
         if accepted.on_decision is not None:

@@ -1,7 +1,7 @@
 """The hub: what an embedder calls, and what is done from time to time.
 
-`Membership` decides, each rule in one synchronous step. `Decisions` adds what takes time, and
-cannot change a decision.
+`Measuring` decides, each rule in one synchronous step. `Decisions` and `Admissions` add what takes
+time, and cannot change a decision.
 """
 
 import contextlib
@@ -37,9 +37,11 @@ from .admissions import Admissions
 from .audit import IN_PROCESS, Audit, LoginByTicket, Sink
 from .cluster import Cluster
 from .decisions import Decisions, Follower, OnDecision
+from .hearing import Hearing
 from .holding import Holding
 from .idempotency import Answers
 from .limited_log import LimitedLog
+from .measuring import Measuring
 from .member import Member, Outcome, Spawn, Unmeasured
 from .membership import Membership
 from .recognition import View
@@ -93,9 +95,15 @@ class Hub:
             self.timers,
             wall=wall,
             jitter=jitter,
-            began_by_ticket=self._note_login_by_ticket,
             failed=self.limited_log.failed,
         )
+        self.measuring = Measuring(
+            config,
+            self.membership,
+            self.timers,
+            began_by_ticket=self._note_login_by_ticket,
+        )
+        self.hearing = Hearing(config, self.membership, self.measuring, self.timers)
         self.holding = Holding(self.membership, self.timers)
         self.recognition = self.membership.recognition
         self.counters = self.membership.counters
@@ -107,10 +115,12 @@ class Hub:
         self._answers = Answers(self.recognition, clock=self.clock, wall=wall)
         self.decisions = Decisions(
             config,
-            self.membership,
+            self.measuring,
+            self.recognition,
             self._answers,
             self.audit,
             self.timers,
+            self.counters,
             spawn,
             clock=self.clock,
             draining=self.draining,
@@ -118,9 +128,10 @@ class Hub:
         self._admissions: Admissions | None = None
         self._cluster: Cluster | None = None
         if cache := self.recognition.cache:
-            self._admissions = Admissions(self.membership, cache, self.timers)
+            self._admissions = Admissions(self.membership, self.measuring, cache, self.timers)
             self._cluster = Cluster(
                 self.membership,
+                self.measuring,
                 cache,
                 self.holding,
                 spawn,
@@ -275,7 +286,7 @@ class Hub:
         Raises:
             LocalProtocolError: a value is outside the protocol's limits.
         """
-        return self.membership.recall(_login(room, session, epoch, issued))[0]
+        return self.measuring.recall(_login(room, session, epoch, issued))[0]
 
     async def take_up(
         self, room: str | int, session: str | int, *, epoch: int, issued: float
@@ -289,7 +300,7 @@ class Hub:
         login = _login(room, session, epoch, issued)
         await trio.lowlevel.checkpoint()
         if self._admissions is None:
-            return self.membership.recall(login)[0]
+            return self.measuring.recall(login)[0]
         with self.decisions.within_ledger_timeout():
             return await self._admissions.take_up(login)
 
@@ -414,6 +425,8 @@ class Hub:
         reload = self.config.reloaded(wanted)
         self.config = reload.config
         self.membership.reload(reload.config)
+        self.measuring.reload(reload.config)
+        self.hearing.reload(reload.config)
         self.decisions.reload(reload.config)
         for take_over in self.on_reload:
             take_over(reload.config)

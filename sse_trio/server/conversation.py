@@ -1,7 +1,7 @@
 """One browser, from the answer to its handshake to the end of its connection.
 
 It is parked all that time: whatever comes is handled, and answered, in one synchronous step of
-`Membership` and `WebSocket`, and a task runs only where there is something to wait for, or where
+the hub and of `WebSocket`, and a task runs only where there is something to wait for, or where
 so much has arrived that other tasks must have a turn in between.
 """
 
@@ -130,16 +130,16 @@ class Conversation:
         return bool(rest or self._websocket.has_more) and not self._websocket.closed
 
     def _handle_some(self, data: bytes) -> None:
-        websocket, member, membership = self._websocket, self._member, self._server.hub.membership
+        websocket, member, hub = self._websocket, self._member, self._server.hub
         admission = member.admission
-        membership.hear(member, websocket.receive(data))
+        hub.hearing.hear(member, websocket.receive(data))
         if member.admission is not admission:
-            self._server.parking.spawn(self._server.hub.admit, member)
+            self._server.parking.spawn(hub.admit, member)
         if websocket.closed:
-            membership.note_close(member)
+            hub.membership.note_close(member)
         elif websocket.closing and member.state is not State.CLOSING:
             # The peer sent a message that was too big.
-            membership.close(member, CloseCode.MALFORMED, "")
+            hub.membership.close(member, CloseCode.MALFORMED, "")
 
     def _leave(self, *, hung_up: bool) -> None:
         if self._member.state is not State.GONE:

@@ -13,8 +13,10 @@ from sse_trio.core.logins import Record
 from sse_trio.core.messages import ServerMessage, Terminate, encode
 from sse_trio.core.notify import Answer, Notify, Release
 from sse_trio.core.standing import Standing
+from sse_trio.hub.hearing import Hearing
 from sse_trio.hub.letters import Letter
 from sse_trio.hub.limited_log import LimitedLog
+from sse_trio.hub.measuring import Measuring
 from sse_trio.hub.member import Ending
 from sse_trio.hub.membership import Membership
 from sse_trio.hub.timers import HasDeadline, Timers, slot_width
@@ -81,37 +83,37 @@ class FakePeer:
         return list(self._closes)
 
 
-def membership_at(
-    now: Callable[[], float],
-    config: Config,
-    *,
-    slice: int,
-    jitter: float = 0.5,
-    timers: Timers | None = None,
-) -> Membership:
-    """Return one that nobody hurries, with a ledger in memory and both its clocks `now`."""
-    return Membership(
-        config,
-        MemoryLedger(),
-        timers or Timers(clock=now, width=slot_width(config)),
-        wall=now,
-        jitter=lambda: jitter,
-        began_by_ticket=lambda *_: None,
-        failed=LimitedLog(now).failed,
-        slice=slice,
-    )
+class Parts:
+    """A hub's parts that never wait, with a ledger in memory and both its clocks `now`."""
 
+    def __init__(
+        self, now: Callable[[], float], config: Config, *, slice: int, jitter: float = 0.5
+    ) -> None:
+        self.timers = Timers(clock=now, width=slot_width(config))
+        self.membership = Membership(
+            config,
+            MemoryLedger(),
+            self.timers,
+            wall=now,
+            jitter=lambda: jitter,
+            failed=LimitedLog(now).failed,
+            slice=slice,
+        )
+        self.measuring = Measuring(
+            config, self.membership, self.timers, began_by_ticket=lambda *_: None
+        )
+        self.hearing = Hearing(config, self.membership, self.measuring, self.timers)
 
-def decide(membership: Membership, wanted: Notify | Release) -> Ending:
-    """Carry out what is wanted; who ends by it is not told yet."""
-    endings: list[Ending] = []
-    draft = membership.draft(wanted)
+    def decide(self, wanted: Notify | Release) -> Ending:
+        """Carry out what is wanted; who ends by it is not told yet."""
+        endings: list[Ending] = []
+        draft = self.measuring.draft(wanted)
 
-    def decided(_: Standing) -> None:
-        endings.append(membership.carry_out(draft))
+        def decided(_: Standing) -> None:
+            endings.append(self.measuring.carry_out(draft))
 
-    membership.recognition.propose(wanted.room, draft.standing, decided)
-    return endings[0]
+        self.membership.recognition.propose(wanted.room, draft.standing, decided)
+        return endings[0]
 
 
 @attrs.define(eq=False)

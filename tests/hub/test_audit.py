@@ -89,7 +89,7 @@ def line(event: str, session: str | None, epoch: int, reason: str, **more: Any) 
 def come(hub: Hub, **join: str) -> FakePeer:
     peer = FakePeer()
     member = hub.membership.arrive(peer, "192.0.2.7")
-    hub.membership.hear(member, [json.dumps({"type": "join", **join})])
+    hub.hearing.hear(member, [json.dumps({"type": "join", **join})])
     return peer
 
 

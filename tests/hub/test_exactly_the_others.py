@@ -32,11 +32,10 @@ import sse_trio
 from sse_trio.core.notify import CONFIGURED, LAST_JOINED, Notify, Release
 from sse_trio.core.rooms import Rooms
 from sse_trio.hub.member import Ending, Member, Outcome, State
-from sse_trio.hub.timers import Timers, slot_width
 
 from ..model import LAST, Model, Seen, Tab
 from ..support import KEY, caused_by_assertion, open_peer
-from .fakes import FakePeer, decide, membership_at
+from .fakes import FakePeer, Parts
 
 ROOMS = ["u1", "u2"]
 SESSIONS = ["s1", "s2", "s3", "s4"]
@@ -69,10 +68,8 @@ class Hub(RuleBasedStateMachine):
         super().__init__()
         self.now = 1000.0
         self.model = Model(self.config.max_sessions, self.config.max_remembered_sessions)
-        self.timers = Timers(clock=lambda: self.now, width=slot_width(self.config))
-        self.membership = membership_at(
-            lambda: self.now, self.config, slice=self.slice, timers=self.timers
-        )
+        self.parts = Parts(lambda: self.now, self.config, slice=self.slice)
+        self.membership = self.parts.membership
         self.real: dict[Tab, tuple[Member, FakePeer]] = {}
         self.running: list[tuple[Generator[int, None, None], list[Tab]]] = []
         self.outcomes: list[Outcome] = []
@@ -105,7 +102,7 @@ class Hub(RuleBasedStateMachine):
         if member.state is not State.ARRIVING:
             return
         text = json.dumps({"type": "join", "room": room, "session": session})
-        self.membership.hear(member, [text])
+        self.parts.hearing.hear(member, [text])
         self.model.join(tab, room, Seen(session))
         if tab.deaf:  # not even `joined` could be sent
             tab.alive = False
@@ -115,7 +112,7 @@ class Hub(RuleBasedStateMachine):
         member, peer = self.real[tab]
         if member.state is State.JOINED:
             text = json.dumps({"type": "join", "room": room, "session": session})
-            self.membership.hear(member, [text])
+            self.parts.hearing.hear(member, [text])
             assert peer.closes() == [4400]
             tab.alive = False
 
@@ -128,7 +125,7 @@ class Hub(RuleBasedStateMachine):
     def acknowledge(self, tab: Tab) -> None:
         member, peer = self.real[tab]
         if member.state is State.TERMINATED:
-            self.membership.hear(member, ['{"type": "terminated", "epoch": 1}'])
+            self.parts.hearing.hear(member, ['{"type": "terminated", "epoch": 1}'])
             assert peer.closes() == [4001]
 
     @rule(tab=tabs)
@@ -144,7 +141,7 @@ class Hub(RuleBasedStateMachine):
     def stay_in_touch(self, tab: Tab) -> None:
         member, _ = self.real[tab]
         if member.state is State.JOINED:
-            self.membership.hear(member, ['{"type": "heartbeat"}'])
+            self.parts.hearing.hear(member, ['{"type": "heartbeat"}'])
             if member.state is not State.JOINED:
                 # It could not be answered.
                 assert tab.deaf
@@ -160,7 +157,7 @@ class Hub(RuleBasedStateMachine):
             limit = min(limit, self.config.max_remembered_sessions - 1)
         before = self._there(room)
         wanted = Notify(room=room, sender=sender_, end=end, max_sessions=limit or CONFIGURED)
-        ending = decide(self.membership, wanted)
+        ending = self.parts.decide(wanted)
         self._ends(ending, self.model.notify(room, sender, end=end, limit=limit), steps)
         after = self.model.room(room).standing
         assert set(ending.outcome.ended) == before.difference(after)
@@ -169,7 +166,7 @@ class Hub(RuleBasedStateMachine):
     def release(self, room: str, session: str, steps: int) -> None:
         self._finish_fan_outs(room)
         before = self._there(room)
-        ending = decide(self.membership, Release(room=room, session=session))
+        ending = self.parts.decide(Release(room=room, session=session))
         self._ends(ending, self.model.release(room, session), steps)
         assert ending.outcome.ended == ((session,) if session in before else ())
 
@@ -289,7 +286,7 @@ class Hub(RuleBasedStateMachine):
         connected = [m for m, _ in self.real.values() if m.state is not State.GONE]
         # Whoever is about to be told, or has been, is timed with those who were told beside it.
         alone = (State.ARRIVING, State.JOINED, State.CLOSING)
-        assert all(m in self.timers for m in connected if m.state in alone)
+        assert all(m in self.parts.timers for m in connected if m.state in alone)
         assert self.membership.statistics().connections == len(connected)
         assert all(tab in self._not_yet_told() or self._is_timed(tab) for tab in self.real)
 

@@ -21,7 +21,7 @@ async def knock(nursery: trio.Nursery, ticket: str) -> tuple[FakePeer, State]:
     hub = Hub(CONFIG, sse_trio.MemoryLedger(), nursery.start_soon, wall=lambda: NOW)
     peer = FakePeer()
     member = hub.membership.arrive(peer, "192.0.2.1")
-    hub.membership.hear(member, [json.dumps({"type": "join", "ticket": ticket})])
+    hub.hearing.hear(member, [json.dumps({"type": "join", "ticket": ticket})])
     assert hub.statistics().members == (member.state is State.JOINED)
     return peer, member.state
 

@@ -9,10 +9,9 @@ from sse_trio.core.messages import ANSWER_INTERVAL
 from sse_trio.core.notify import Notify
 from sse_trio.hub.holding import Holding
 from sse_trio.hub.member import Member, State
-from sse_trio.hub.timers import Timers, slot_width
 
 from ..support import KEY
-from .fakes import FakePeer, Note, decide, membership_at
+from .fakes import FakePeer, Note, Parts
 
 CONFIG = sse_trio.Config(
     authkey=KEY, heartbeat_interval=25, heartbeat_timeout=60, join_timeout=5, linger=5
@@ -20,15 +19,12 @@ CONFIG = sse_trio.Config(
 HOLD = {"type": "hold"}
 
 
-class World:
+class World(Parts):
     """Members who joined at once, and whom a hold finds; and the time."""
 
     def __init__(self, count: int, *, holds: bool = True) -> None:
         self.now = 1000.0
-        self.timers = Timers(clock=lambda: self.now, width=slot_width(CONFIG))
-        self.membership = membership_at(
-            lambda: self.now, CONFIG, slice=1, jitter=0, timers=self.timers
-        )
+        super().__init__(lambda: self.now, CONFIG, slice=1, jitter=0)
         self.holding = Holding(self.membership, self.timers)
         self.peers: list[FakePeer] = []
         self.members: list[Member] = []
@@ -42,18 +38,18 @@ class World:
         return member
 
     def join(self, session: str, *, holds: bool = True) -> None:
-        self.membership.join(self.arrive(holds=holds), "u1", session)
+        self.measuring.join(self.arrive(holds=holds), "u1", session)
 
     def wait(self, seconds: float, *, heard: bool = False) -> None:
         """Let time pass, and have done what is due in each second of it."""
         for _ in range(round(seconds)):
             self.now += 1
             for member in self.members if heard else ():
-                self.membership.hear(member, ())
+                self.hearing.hear(member, ())
             sum(self.membership.run_due(self.now))
 
     def ask(self, number: int = 0) -> None:
-        self.membership.hear(self.members[number], ['{"type":"heartbeat"}'])
+        self.hearing.hear(self.members[number], ['{"type":"heartbeat"}'])
 
     def got(self, kind: str) -> list[int]:
         return [len(peer.got(kind)) for peer in self.peers]
@@ -83,7 +79,7 @@ def test_whoever_does_not_is_closed_at_that_moment() -> None:
 def test_who_has_not_joined_or_has_ended_is_not_told() -> None:
     world = World(2)
     world.arrive(holds=True)
-    ending = decide(world.membership, Notify(room="u1", sender="s0"))
+    ending = world.decide(Notify(room="u1", sender="s0"))
     assert sum(world.holding.hold()) == 3
     assert world.got("hold") == [1, 0, 0]
     sum(ending.telling)
@@ -131,9 +127,9 @@ def test_who_is_on_hold_can_ask_whether_the_connection_lives() -> None:
 def test_who_is_on_hold_is_terminated_as_always() -> None:
     world = World(2)
     sum(world.holding.hold())
-    sum(decide(world.membership, Notify(room="u1", sender="s0")).telling)
+    sum(world.decide(Notify(room="u1", sender="s0")).telling)
     assert world.got("terminate") == [0, 1]
-    world.membership.hear(world.members[1], ['{"type":"terminated","epoch":1}'])
+    world.hearing.hear(world.members[1], ['{"type":"terminated","epoch":1}'])
     assert world.closes() == [[], [4001]]
     sum(world.holding.resume())
     assert world.got("joined") == [2, 1]
@@ -153,7 +149,7 @@ def test_afterwards_each_is_told_that_it_has_joined_and_its_beats_begin_anew() -
     world = World(2)
     world.wait(13)
     sum(world.holding.hold())
-    sum(decide(world.membership, Notify(room="u1", sender="s0")).telling)
+    sum(world.decide(Notify(room="u1", sender="s0")).telling)
     world.wait(100)
     assert sum(world.holding.resume()) == 1
     joined = {"type": "joined", "room": "u1", "session": "s0", "heartbeat": 25}

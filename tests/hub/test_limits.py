@@ -203,7 +203,7 @@ async def test_a_ticket_outlives_a_clock_that_is_put_back(
     def word(hub: Hub, ticket: str | None) -> str:
         peer = FakePeer()
         member = hub.membership.arrive(peer, "192.0.2.1")
-        hub.membership.hear(member, [json.dumps({"type": "join", "ticket": ticket})])
+        hub.hearing.hear(member, [json.dumps({"type": "join", "ticket": ticket})])
         return "joined" if peer.got("joined") else "terminate" if peer.got("terminate") else ""
 
     for each in (hub, Hub(config, ledger, nursery.start_soon, wall=lambda: now)):
@@ -289,7 +289,7 @@ async def test_who_has_been_away_for_a_ticket_lifetime_leaves_a_place(
     hub = Hub(config, sse_trio.MemoryLedger(), nursery.start_soon, wall=trio.current_time)
     await hub.notify("u1", sender="s1")
     member = hub.membership.arrive(FakePeer(), "192.0.2.1")
-    hub.membership.hear(member, ['{"type": "join", "room": "u1", "session": "s1"}'])
+    hub.hearing.hear(member, ['{"type": "join", "room": "u1", "session": "s1"}'])
     await trio.sleep(5000)
     # While it is there it holds its place, and as long again as a ticket lasts.
     with pytest.raises(sse_trio.LimitReached):
@@ -319,7 +319,7 @@ async def test_what_is_too_old_is_swept_from_memory_and_from_the_ledger(
     for room in ("left", "living"):
         await hub.notify(room, sender="s1")
     member = hub.membership.arrive(FakePeer(), "192.0.2.1")
-    hub.membership.hear(member, ['{"type": "join", "room": "living", "session": "s1"}'])
+    hub.hearing.hear(member, ['{"type": "join", "room": "living", "session": "s1"}'])
     await trio.sleep(1000)
     assert await remembered() == {"left", "living"}
     await trio.sleep(LEEWAY + 2 * SWEEP)
@@ -343,7 +343,7 @@ async def test_a_restart_frees_no_place_and_forgets_no_room_that_is_in_use(
         await hub.notify("u1", sender=sender)
     for _ in range(40):
         member = hub.membership.arrive(FakePeer(), "192.0.2.1")
-        hub.membership.hear(member, ['{"type": "join", "room": "u1", "session": "s1"}'])
+        hub.hearing.hear(member, ['{"type": "join", "room": "u1", "session": "s1"}'])
         await trio.sleep(day + 1)
         if graceful:
             hub.membership.leave(member, hung_up=True)
@@ -353,5 +353,5 @@ async def test_a_restart_frees_no_place_and_forgets_no_room_that_is_in_use(
         await hub.notify("u1", sender="s2")
     # Nor has the room forgotten whom it has ended.
     member = hub.membership.arrive(peer := FakePeer(), "192.0.2.1")
-    hub.membership.hear(member, ['{"type": "join", "room": "u1", "session": "s0"}'])
+    hub.hearing.hear(member, ['{"type": "join", "room": "u1", "session": "s0"}'])
     assert len(peer.got("terminate")) == 1

@@ -13,7 +13,7 @@ from sse_trio.core.notify import Notify
 from sse_trio.hub.member import State
 
 from ..support import CLOSE, RawWebSocket, Start, client_frame, raw_websocket
-from .fakes import FakePeer, decide, membership_at
+from .fakes import FakePeer, Parts
 
 JOIN = {"type": "join", "room": "u1", "session": "s1"}
 
@@ -72,14 +72,15 @@ async def test_so_many_linger_after_their_close_and_no_more(
 
 def test_who_was_told_first_is_cut_first() -> None:
     config = Config(max_connections=3, max_connections_per_room=3)
-    membership = membership_at(lambda: 0, config, slice=64)
+    parts = Parts(lambda: 0, config, slice=64)
+    membership = parts.membership
     peers = [FakePeer() for _ in range(6)]
     members = []
     for half in (range(3), range(3, 6)):
         for number in half:
             members.append(membership.arrive(peers[number], "192.0.2.1"))
-            membership.join(members[number], "u1", f"s{number}")
-        outcome = decide(membership, Notify(room="u1", sender=None))
+            parts.measuring.join(members[number], "u1", f"s{number}")
+        outcome = parts.decide(Notify(room="u1", sender=None))
         assert sum(outcome.telling) == 0
         assert outcome.outcome.terminated == 3
     assert [peer.aborted for peer in peers] == [True] * 3 + [False] * 3
@@ -93,12 +94,13 @@ def test_who_was_told_first_is_cut_first() -> None:
 
 def test_the_refused_are_cut_before_who_has_still_to_answer() -> None:
     config = Config(max_connections=3, max_connections_per_room=3, max_connections_per_address=3)
-    membership = membership_at(lambda: 0, config, slice=64)
+    parts = Parts(lambda: 0, config, slice=64)
+    membership = parts.membership
     told = [FakePeer(), FakePeer()]
     members = [membership.arrive(peer, f"192.0.2.{number}") for number, peer in enumerate(told)]
     for number, member in enumerate(members):
-        membership.join(member, "u1", f"s{number}")
-    outcome = decide(membership, Notify(room="u1", sender=None))
+        parts.measuring.join(member, "u1", f"s{number}")
+    outcome = parts.decide(Notify(room="u1", sender=None))
     assert sum(outcome.telling) == 0
     held = [membership.arrive(FakePeer(), "198.51.100.1") for _ in range(3)]
     refused = [FakePeer() for _ in range(4)]
@@ -109,7 +111,7 @@ def test_the_refused_are_cut_before_who_has_still_to_answer() -> None:
     assert [peer.aborted for peer in refused] == [True] * 3 + [False]
     assert membership.statistics().closing == 3
     # Whoever has answered has its turn before the others too.
-    membership.hear(members[0], [json.dumps({"type": "terminated", "epoch": 1})])
+    parts.hearing.hear(members[0], [json.dumps({"type": "terminated", "epoch": 1})])
     for _ in range(2):
         membership.arrive(FakePeer(), "198.51.100.1")
     assert [peer.aborted for peer in told] == [True, False]

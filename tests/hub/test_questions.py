@@ -38,7 +38,7 @@ async def opened(
 
 def come(hub: Hub, join: str) -> Member:
     member = hub.membership.arrive(FakePeer(), "192.0.2.1")
-    hub.membership.hear(member, [join])
+    hub.hearing.hear(member, [join])
     return member
 
 

@@ -83,7 +83,7 @@ class Scene:
         peer = FakePeer()
         member = self.hub.membership.arrive(peer, "192.0.2.1")
         message = {"type": "join", "room": "u1", "session": session, **join}
-        self.hub.membership.hear(member, [json.dumps(message)])
+        self.hub.hearing.hear(member, [json.dumps(message)])
         self.members.append(member)
         self.peers.append(peer)
         return member

@@ -188,7 +188,7 @@ class Promise(RuleBasedStateMachine):
         def connect() -> Visit:
             peer = FakePeer()
             member = self.hub.membership.arrive(peer, "192.0.2.1")
-            self.hub.membership.hear(member, [text])
+            self.hub.hearing.hear(member, [text])
             self.process.start_soon(self.hub.admit, member)
             return Visit(tab, member, peer, proved=seen.epoch is not None)
 
@@ -243,7 +243,7 @@ class Promise(RuleBasedStateMachine):
         if told:
             text = '{"type": "terminated", "epoch": 1}'
             member = told[which % len(told)].member
-            self.loop.do(lambda: self.hub.membership.hear(member, [text]))
+            self.loop.do(lambda: self.hub.hearing.hear(member, [text]))
 
     @rule(which=st.integers(0, 100))
     def leave(self, which: int) -> None:

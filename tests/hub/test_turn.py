@@ -12,31 +12,28 @@ import sse_trio
 from sse_trio.core.notify import Notify
 from sse_trio.hub.hub import Hub
 from sse_trio.hub.member import Member, State
-from sse_trio.hub.timers import SLICE, HasDeadline, Timers, slot_width
+from sse_trio.hub.timers import SLICE, HasDeadline, Timers
 from sse_trio.server.server import Server
 
 from ..support import KEY
-from .fakes import FakePeer, decide, keep, make_timers, membership_at
+from .fakes import FakePeer, Parts, keep, make_timers
 
 CONFIG = sse_trio.Config(authkey=KEY, heartbeat_interval=25, heartbeat_timeout=60, linger=5)
 
 
-class World:
+class World(Parts):
     """Some members of one room, who joined at once, and the time."""
 
     def __init__(self, count: int, *, slice: int) -> None:
         self.now = 1000.0
-        self.timers = Timers(clock=lambda: self.now, width=slot_width(CONFIG))
-        self.membership = membership_at(
-            lambda: self.now, CONFIG, slice=slice, jitter=1.0, timers=self.timers
-        )
+        super().__init__(lambda: self.now, CONFIG, slice=slice, jitter=1.0)
         self.peers = [FakePeer() for _ in range(count)]
         self.members = [self.membership.arrive(peer, "192.0.2.1") for peer in self.peers]
         for number, member in enumerate(self.members):
             self.join(member, f"s{number}")
 
     def join(self, member: Member, session: str) -> None:
-        self.membership.join(member, "u1", session)
+        self.measuring.join(member, "u1", session)
 
     def turn(self) -> Generator[int, None, None]:
         return self.membership.run_due(self.now)
@@ -90,7 +87,7 @@ def test_who_is_superseded_between_two_slices_gets_no_heartbeat() -> None:
     world.now += 26
     turn = world.turn()
     next(turn)
-    ending = decide(world.membership, Notify(room="u1", sender="s0"))
+    ending = world.decide(Notify(room="u1", sender="s0"))
     assert sum(turn) == 1
     assert sum(ending.telling) == 0
     assert world.beats() == [1, 0]
@@ -115,7 +112,7 @@ def test_who_joins_between_two_slices_has_a_date_already() -> None:
 def test_who_has_been_told_to_end_does_not_wait_for_heartbeats() -> None:
     world = World(3, slice=1)
     world.now += 20.5
-    sum(decide(world.membership, Notify(room="u1", sender="s0")).telling)
+    sum(world.decide(Notify(room="u1", sender="s0")).telling)
     world.now += 6
     closed = [[len(peer.closes()) for peer in world.peers] for _ in world.turn()]
     assert closed[0] == [0, 1, 0]

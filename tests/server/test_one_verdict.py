@@ -113,7 +113,7 @@ class World:
     def come(self, **join: str) -> FakePeer:
         peer = FakePeer()
         member = self.hub.membership.arrive(peer, "192.0.2.1")
-        self.hub.membership.hear(member, [json.dumps({"type": "join", **join})])
+        self.hub.hearing.hear(member, [json.dumps({"type": "join", **join})])
         self.hub.membership.leave(member, hung_up=True)
         return peer
 

@@ -14,8 +14,8 @@ from sse_trio.hub.admissions import Admissions
 from sse_trio.hub.cache import Cache
 from sse_trio.hub.decisions import Accepted, Decisions
 from sse_trio.hub.hub import Hub
+from sse_trio.hub.measuring import Measuring
 from sse_trio.hub.member import Member, State, Unmeasured
-from sse_trio.hub.membership import Membership
 from sse_trio.ledger.cluster.engine import Batch, Committed, EngineError, Node, Poll
 from sse_trio.ledger.cluster.feed import Feed
 from sse_trio.ledger.cluster.keeper import Keeper
@@ -245,7 +245,7 @@ class BelievesLateAnswers(Hub):
         become(self.recognition.cache, _Credulous)
 
 
-class _Obliging(Membership):
+class _Obliging(Measuring):
     """Does not look at what is true when it hears of a decision."""
 
     def _is_late(self, room: str, standing: Standing) -> bool:
@@ -257,7 +257,7 @@ class AdmitsLate(Hub):
 
     def __init__(self, *given: Any, **more: Any) -> None:
         super().__init__(*given, **more)
-        become(self.membership, _Obliging)
+        become(self.measuring, _Obliging)
 
 
 BREAKAGES: dict[str, Makers] = {

@@ -144,7 +144,7 @@ class Page:
 
     def _say(self, words: list[str]) -> None:
         if self.member is not None and self.member.state is not State.GONE:
-            self.node.hub.membership.hear(self.member, words)
+            self.node.hub.hearing.hear(self.member, words)
 
     def _leave(self) -> None:
         if self.member is not None:
@@ -252,7 +252,7 @@ class Node:
         takes_for = self.cluster.makers.holds
         holds = page.holds if takes_for is None else takes_for
         page.member = member = self.hub.membership.arrive(page, "192.0.2.1", holds=holds)
-        self.hub.membership.hear(member, [words])
+        self.hub.hearing.hear(member, [words])
         if member.admission is not None:
             self.nursery.start_soon(self.hub.admit, member)
 

@@ -187,7 +187,7 @@ async def test_after_a_pause_nobody_is_sent_a_heartbeat_before_the_hold(
     assert beats
     autojump_clock.jump(2 * LEASE)
     sum(a.hub.membership.run_due(trio.current_time()))
-    a.hub.membership.hear(tab.member, ['{"type":"heartbeat"}'])
+    a.hub.hearing.hear(tab.member, ['{"type":"heartbeat"}'])
     assert len(tab.peer.got("heartbeat")) == beats
     await trio.sleep(2 * LEASE)
     assert len(tab.peer.got("hold")) == 1

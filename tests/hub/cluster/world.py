@@ -61,7 +61,7 @@ class Node:
     def come(self, *, holds: bool = True, **join: str | None) -> Tab:
         peer = FakePeer()
         member = self.hub.membership.arrive(peer, "192.0.2.1", holds=holds)
-        self.hub.membership.hear(member, [json.dumps({"type": "join", **join})])
+        self.hub.hearing.hear(member, [json.dumps({"type": "join", **join})])
         tab = Tab(peer, member)
         if member.admission is not None:
             self.spawn(self.hub.admit, member)
@@ -75,7 +75,7 @@ class Node:
     def acknowledge(self, tab: Tab) -> None:
         (told,) = tab.peer.got("terminate")
         answer = {"type": "terminated", "epoch": told["epoch"]}
-        self.hub.membership.hear(tab.member, [json.dumps(answer)])
+        self.hub.hearing.hear(tab.member, [json.dumps(answer)])
 
 
 @contextlib.asynccontextmanager

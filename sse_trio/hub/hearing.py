@@ -1,0 +1,66 @@
+"""What members say: their messages, by the state in which each may come."""
+
+import secrets
+from collections.abc import Iterable
+
+from ..config import Config
+from ..core import messages
+from ..core.messages import CloseCode
+from ..errors import RemoteProtocolError
+from .measuring import Measuring
+from .member import Member, State
+from .membership import Membership
+from .timers import Timers
+
+
+class Hearing:
+    """Takes what the members of one server say, and has it done."""
+
+    def __init__(
+        self, config: Config, membership: Membership, measuring: Measuring, timers: Timers
+    ) -> None:
+        self._config = config
+        self._membership = membership
+        self._recognition = membership.recognition
+        self._measuring = measuring
+        self._timers = timers
+
+    def reload(self, config: Config) -> None:
+        """Take over another configuration, for what is heard from now on."""
+        self._config = config
+
+    def hear(self, member: Member, heard: Iterable[str | bytes]) -> None:
+        """Take what came in from a member: any bytes at all, and the messages they held."""
+        member.heard = self._timers.now()
+        for message in heard:
+            try:
+                if isinstance(message, bytes):
+                    raise RemoteProtocolError("messages are text, not binary", CloseCode.MALFORMED)
+                self._handle_message(member, messages.parse_untrusted(message))
+            except RemoteProtocolError as error:
+                self._membership.refuse(member, CloseCode(error.close_code), str(error))
+
+    def _handle_message(self, member: Member, message: messages.ClientMessage) -> None:
+        match member.state, message:
+            case State.ARRIVING, messages.Join():
+                self._join(member, message)
+            case State.TERMINATED, messages.Terminated():
+                self._membership.acknowledge(member)
+            case State.JOINED, messages.Heartbeat():
+                self._membership.answer_heartbeat(member)
+            case (State.SUPERSEDED | State.TERMINATED | State.CLOSING | State.GONE, _):
+                pass
+            case State.ARRIVING, _:
+                raise RemoteProtocolError("the first message is a join", CloseCode.MALFORMED)
+            case _:
+                raise RemoteProtocolError("unexpected message", CloseCode.MALFORMED)
+
+    def _join(self, member: Member, join: messages.Join) -> None:
+        if join.ticket is not None:
+            ticket = self._recognition.verify_untrusted(join.ticket)
+            self._measuring.join(member, ticket.room, ticket.session, ticket)
+        elif self._config.join == "ticket":
+            raise RemoteProtocolError("a ticket is required", CloseCode.BAD_TICKET)
+        else:
+            assert join.room is not None, "parse_untrusted sees to it"
+            self._measuring.join(member, join.room, join.session or secrets.token_urlsafe(16))
