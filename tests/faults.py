@@ -128,7 +128,7 @@ async def until(is_so: Callable[[], object], what: str) -> None:
 
 async def notify(node: Node, session: str, room: str = "u1") -> tuple[int, Any]:
     """Announce a login once; return the status and the answer."""
-    message = {"room": room, "sender": session, "id": f"{room}/{session}"}
+    message = {"room": room, "sender": session, "id": f"{room}/{session}"[:128]}
     answer = await ask(node.port, "POST", "/notify", message, host=node.host, patience=DEADLINE)
     return (0, None) if answer is None else (answer.status, answer.json)
 
