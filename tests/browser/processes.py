@@ -6,7 +6,6 @@ deadline each.
 
 import contextlib
 import json
-import os
 import re
 import signal
 import socket
@@ -15,18 +14,20 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from multiprocessing.context import ForkServerProcess
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import attrs
+
+from sse_trio.cli import main
 
 from . import forked
 
 KEY = "a key of the browser's tests"
 
-DEADLINE = 20
+DEADLINE = forked.DEADLINE
 
 _LISTENING = re.compile(r"^listening on http://127\.0\.0\.1:(\d+) and")
 
@@ -38,8 +39,7 @@ class HubProcess:
     directory: Path
     settings: dict[str, Any]
     port: int = 0
-    _process: ForkServerProcess | None = None
-    _output: TextIO | None = None
+    _process: forked.Forked | None = None
 
     @property
     def origin(self) -> str:
@@ -57,23 +57,18 @@ class HubProcess:
         settings = {"authkey": KEY, "port": self.port, **self.settings}
         (self.directory / "config.json").write_text(json.dumps(settings))
         log = self.directory / "serve.log"
-        ours, theirs = socket.socketpair()
-        with ours, theirs:
-            self._process = forked.start(self.directory, theirs, log)
-            self._output = ours.makefile()
-        found = _LISTENING.match(self._output.readline())
+        command = partial(main, ["serve", "--config", "config.json"])
+        self._process = forked.start(command, self.directory, log)
+        found = _LISTENING.match(self._process.output.readline())
         assert found, log.read_text()
         self.port = int(found[1])
 
     def end(self, how: signal.Signals = signal.SIGKILL) -> None:
         """End the process, and wait until its port is free."""
         if self._process is not None:
-            assert self._process.pid is not None
-            assert self._output is not None
-            os.kill(self._process.pid, how)
-            self._process.join(DEADLINE)
-            self._process.close()  # an error where it still runs
-            self._output.close()
+            self._process.signal(how)
+            self._process.ends()
+            self._process.close()
             self._process = None
 
     def notify(self, **members: Any) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from ..browser.conftest import browser as browser
 from ..browser.conftest import browsers as browsers
 from ..browser.conftest import new_context as new_context
 from ..browser.conftest import pytest_collection_modifyitems as pytest_collection_modifyitems
-from .processes import COMMAND, PASSWORDS, Client, DemoProcess
+from .processes import PASSWORDS, Client, Command, DemoProcess, sse_trio_demo
 
 StartDemo = Callable[..., DemoProcess]
 NewClient = Callable[[], Client]
@@ -30,7 +30,7 @@ def start_demo(tmp_path: Path) -> Iterator[StartDemo]:
     """``demo = start_demo("--max-sessions", "3")``: a demo that ends with the test."""
     started: list[DemoProcess] = []
 
-    def start(*options: str, command: tuple[str, ...] = COMMAND) -> DemoProcess:
+    def start(*options: str, command: Command = sse_trio_demo) -> DemoProcess:
         started.append(DemoProcess(tmp_path, command))
         started[-1].start(*options)
         return started[-1]

@@ -2,20 +2,20 @@
 
 import http.client
 import json
-import os
 import re
 import signal
-import subprocess
-import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
 import attrs
 
+from sse_trio.cli import main
 from sse_trio.demo.users import PEOPLE
 
-from ..browser.processes import DEADLINE
+from ..browser.forked import DEADLINE, Forked, start
 from ..support import keep_cookies
 
 ROOT = Path(__file__).parents[2]
@@ -24,46 +24,40 @@ PASSWORDS = {person.user.id: person.password for person in PEOPLE}
 
 _READY = re.compile(r"^demo on (http://\S+:(\d+))$")
 
-COMMAND = ("sse_trio", "demo")
-SHIFTED = ("tests.demo.shifted",)
+Command = Callable[[list[str]], int | None]
+
+
+def sse_trio_demo(options: list[str]) -> int:
+    """Do as the command does."""
+    return main(["demo", *options])
 
 
 @attrs.define(eq=False)
 class DemoProcess:
-    """``sse-trio demo``, or a module that does as it does, on ports of the system's choice."""
+    """``sse-trio demo``, or what does as it does, on ports of the system's choice."""
 
     directory: Path
-    command: tuple[str, ...] = COMMAND
+    command: Command = sse_trio_demo
     port: int = 0
     output: str = ""
     """All that it has printed, once it has ended."""
-    _process: subprocess.Popen[str] | None = None
+    _process: Forked | None = None
 
     @property
     def origin(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
     @property
+    def _file(self) -> Path:
+        return self.directory / "demo.log"
+
+    @property
     def log(self) -> str:
-        return (self.directory / "demo.log").read_text()
+        return self._file.read_text()
 
     def start(self, *options: str) -> None:
         options = ("--port", str(self.port), "--hub-port", "0", *options)
-        with (self.directory / "demo.log").open("a") as stderr:
-            self._process = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-m",
-                    *self.command,
-                    *(options if self.command == COMMAND else ()),
-                ],
-                cwd=self.directory,
-                env=os.environ | {"PYTHONPATH": str(ROOT)},
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=stderr,
-                text=True,
-            )
+        self._process = start(partial(self.command, [*options]), self.directory, self._file)
         found = _READY.match(self.line())
         assert found, self.log
         self.port = int(found[2])
@@ -71,35 +65,29 @@ class DemoProcess:
     def line(self) -> str:
         """Wait for one more line of output."""
         assert self._process is not None
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
+        line = self._process.output.readline()
         self.output += line
         return line
 
     def move(self, minutes: float) -> None:
-        """Put the clock of `SHIFTED` forward."""
+        """Put the clock of `shifted` forward."""
         assert self._process is not None
-        assert self._process.stdin is not None
-        self._process.stdin.write(f"{60 * minutes}\n")
-        self._process.stdin.flush()
+        self._process.say(f"{60 * minutes}")
         assert self.line() == "moved\n"
 
-    def end(self, how: signal.Signals = signal.SIGTERM) -> int:
+    def end(self, how: signal.Signals = signal.SIGTERM) -> int | None:
         """End the process; return its status, or 0 if it has been ended before.
 
-        `SHIFTED` ends with its input.
+        `shifted` ends with its input.
         """
         if self._process is None:
             return 0
-        if self.command == COMMAND:
-            self._process.send_signal(how)
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.close()
-        self._process.wait(DEADLINE)
-        self.output += self._process.stdout.read()
-        self._process.stdout.close()
-        status, self._process = self._process.returncode, None
+        if self.command is sse_trio_demo:
+            self._process.signal(how)
+        status = self._process.ends()
+        self.output += self._process.output.read()
+        self._process.close()
+        self._process = None
         return status
 
 

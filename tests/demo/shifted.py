@@ -10,8 +10,12 @@ from sse_trio.demo.options import Options
 from sse_trio.demo.serve import serve
 
 
-async def main() -> None:
+def shifted(_: list[str]) -> None:
     """Run until the input ends."""
+    trio.run(_main)
+
+
+async def _main() -> None:
     ahead = 0.0
     async with trio.open_nursery() as nursery:
         options = Options(port=0, hub_port=0)
@@ -22,7 +26,3 @@ async def main() -> None:
             ahead += float(line)
             print("moved", flush=True)  # noqa: T201
         demo.drain()
-
-
-if __name__ == "__main__":
-    trio.run(main)

@@ -1,10 +1,13 @@
 """`sse-trio demo` as a command: its options, its output, its end."""
 
+import importlib
 import re
 import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Callable, Collection
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,10 +15,10 @@ import pytest
 from sse_trio.cli import main
 from sse_trio.demo.options import Options
 
-from ..browser.processes import DEADLINE
+from ..browser.forked import DEADLINE, start
 from ..test_docs import README, fences
 from .conftest import StartDemo
-from .processes import PASSWORDS, Client
+from .processes import PASSWORDS, Client, sse_trio_demo
 
 EXTRA = ("argon2", "hypercorn", "jinja2", "starlette")
 
@@ -85,13 +88,12 @@ def test_for_other_machines_it_says_what_that_means(start_demo: StartDemo) -> No
     ids=" ".join,
 )
 def test_wrong_options(arguments: tuple[str, ...], tmp_path: Path) -> None:
-    run = command(
-        "-m", "sse_trio", "demo", "--port", "0", "--hub-port", "0", *arguments, cwd=tmp_path
-    )
-    assert run.returncode == 2
-    assert run.stdout == ""
-    assert "Traceback" not in run.stderr
-    assert re.match("sse-trio( demo: error)?: ", run.stderr.splitlines()[-1])
+    demo = partial(sse_trio_demo, ["--port", "0", "--hub-port", "0", *arguments])
+    status, output, errors = run_to_its_end(demo, tmp_path)
+    assert status == 2
+    assert output == ""
+    assert "Traceback" not in errors
+    assert re.match("sse-trio( demo: error)?: ", errors.splitlines()[-1])
 
 
 @pytest.mark.parametrize("option", ["--port", "--hub-port"])
@@ -99,7 +101,15 @@ def test_a_port_that_is_taken(option: str, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         free = "--hub-port" if option == "--port" else "--port"
-        run = command("-m", "sse_trio", "demo", option, port, free, "0", cwd=tmp_path)
+        run = subprocess.run(
+            [sys.executable, "-m", "sse_trio", "demo", option, port, free, "0"],
+            cwd=tmp_path,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE,
+            check=False,
+        )
     assert run.returncode == 1
     assert run.stderr.endswith(
         f"sse-trio: cannot listen on 127.0.0.1 port {port}: Address already in use\n"
@@ -108,39 +118,41 @@ def test_a_port_that_is_taken(option: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("missing", EXTRA)
 def test_without_the_extra(missing: str, tmp_path: Path) -> None:
-    run = without([missing], "demo", cwd=tmp_path)
-    assert run.returncode == 1
-    assert run.stderr == (
+    status, _, errors = run_to_its_end(partial(without, [missing], "demo"), tmp_path)
+    assert status == 1
+    assert errors == (
         "sse-trio: the demo needs more packages: python -m pip install 'sse-trio[demo]', "
         "or '.[demo]' in a checkout\n"
     )
 
 
 def test_the_other_commands_need_no_extra(tmp_path: Path) -> None:
-    run = without(EXTRA, "keygen", cwd=tmp_path)
-    assert (run.returncode, run.stderr) == (0, "")
+    status, _, errors = run_to_its_end(partial(without, EXTRA, "keygen"), tmp_path)
+    assert (status, errors) == (0, "")
 
 
-def without(
-    packages: list[str] | tuple[str, ...], name: str, *, cwd: Path
-) -> "subprocess.CompletedProcess[str]":
-    """Run a command where these packages cannot be imported."""
-    block = f"import sys; sys.modules.update(dict.fromkeys({list(packages)!r}))"
-    return command(
-        "-c", f"{block}; from sse_trio.cli import main; sys.exit(main([{name!r}]))", cwd=cwd
-    )
+def without(packages: Collection[str], name: str) -> int:
+    """Run a command where these packages cannot be imported; in a process that has begun so."""
+    for module in list(sys.modules):
+        package = module.partition(".")[0]
+        if package == "sse_trio":
+            del sys.modules[module]
+        elif package in packages:
+            sys.modules[module] = None  # type: ignore[assignment]
+    sys.modules.update(dict.fromkeys(packages))  # type: ignore[arg-type]
+    cli = importlib.import_module("sse_trio.cli")
+    status: int = cli.main([name])
+    return status
 
 
-def command(*arguments: str, cwd: Path) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [sys.executable, *arguments],
-        cwd=cwd,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE,
-        check=False,
-    )
+def run_to_its_end(run: Callable[[], int], directory: Path) -> tuple[int | None, str, str]:
+    """Run what ends by itself; return its status, and what it has written to where."""
+    log = directory / "log"
+    process = start(run, directory, log)
+    output = process.output.read()
+    status = process.ends()
+    process.close()
+    return status, output, log.read_text()
 
 
 @pytest.mark.parametrize(

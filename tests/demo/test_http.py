@@ -17,7 +17,7 @@ from sse_trio.auth import Authority, Settings
 from sse_trio.demo.app import MAX_BODY, make_app
 from sse_trio.demo.users import Users
 
-from ..browser.processes import DEADLINE
+from ..browser.forked import DEADLINE
 from .conftest import NewClient, StartDemo
 from .processes import PASSWORDS, Client
 
