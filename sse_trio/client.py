@@ -9,10 +9,11 @@ reconnect: a program that wants that does it on `MemberClosed`.
 """
 
 import contextlib
+import os
 import re
 import ssl
 import urllib.parse
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Self, cast
 
 import trio
@@ -38,6 +39,9 @@ from .errors import LocalProtocolError, MemberClosed, RemoteProtocolError
 
 CONNECT_SECONDS = 10
 DISCONNECT_SECONDS = 5
+
+# Where the server is, for all clients of a program.
+_URL = "SSE_TRIO_URL"
 
 # What may stand in a request line (RFC 9112, section 3.2.1).
 _RESOURCE = re.compile(r"/[!-~]*")
@@ -96,7 +100,7 @@ class ClientMember:
 
 @contextlib.asynccontextmanager
 async def open_member(
-    url: str,
+    url: str | None = None,
     *,
     room: str | None = None,
     session: str | None = None,
@@ -104,20 +108,24 @@ async def open_member(
 ) -> AsyncIterator[ClientMember]:
     """Connect to `url` and ask to join, by `ticket`, or by `room` and perhaps `session`.
 
+    Without `url`, the environment's ``SSE_TRIO_URL`` says where the server is, as
+    ``http://host:port`` or ``https://host``. Of several nodes, separated by commas, it is the
+    first one.
+
     The first event tells whether the server agreed: `Joined`, `Terminate` or `Error`.
     What the caller's own block raises comes out as it is.
 
     Raises:
         LocalProtocolError: neither or both of `room` and `ticket` were passed, or a `session`
             with a ticket, which names its own; or `url` is not of the form
-            ``ws://host:port/path`` or ``wss://host:port/path``.
+            ``ws://host:port/path`` or ``wss://host:port/path``; or there is none.
         MemberClosed: the server could not be reached, or refused the handshake.
     """
     if (room is None) == (ticket is None):
         raise LocalProtocolError("pass either a room or a ticket")
     if ticket is not None and session is not None:
         raise LocalProtocolError("pass no session: the ticket names its own")
-    stream, host, resource = await _connect(url)
+    stream, host, resource = await _connect(_url_of(os.environ) if url is None else url)
     async with member_over(stream, host, resource, Join(room, session, ticket)) as member:
         yield member
 
@@ -157,6 +165,16 @@ async def member_over(
             raise failure
         finally:
             del failure  # it refers to this frame, by its traceback
+
+
+def _url_of(environ: Mapping[str, str]) -> str:
+    """Return the URL that the variable means for WebSockets."""
+    base = environ.get(_URL, "").split(",")[0].strip().rstrip("/")
+    if not base.startswith(("http://", "https://")):
+        raise LocalProtocolError(
+            f"pass a URL, or set {_URL}, which must look like http://host:port"
+        )
+    return f"ws{base.removeprefix('http')}/ws"
 
 
 async def _connect(url: str) -> tuple[trio.abc.Stream, str, str]:

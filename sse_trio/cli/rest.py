@@ -16,9 +16,10 @@ import attrs
 from .. import strict_json
 from ..config import ENVIRONMENT_KEY, Config
 from ..errors import ConfigError, SseTrioError
-from ..fields import Tcp, Unix
+from ..fields import Tcp, Unix, to_authkeys
+from ..sources import CLIENT_KEY, URL
 
-_LIKE = "--url must look like http://host:port or unix:/path"
+_LIKE = f"--url, or {URL}, must look like http://host:port or unix:/path"
 
 _SCHEMES: dict[str, tuple[type[http.client.HTTPConnection], int]] = {
     "http": (http.client.HTTPConnection, http.client.HTTP_PORT),
@@ -33,8 +34,11 @@ JSON = {"Content-Type": "application/json"}
 
 def add_arguments(add: Callable[..., object]) -> None:
     """Add which server it is."""
-    add("--config", metavar="FILE", help=f"where the key is; or set {ENVIRONMENT_KEY}")
-    add("--url", help="the server, http://host:port or unix:/path; else the configured address")
+    add("--config", metavar="FILE", help=f"where the key is; or set {CLIENT_KEY}")
+    add(
+        "--url",
+        help=f"the server, http://host:port or unix:/path; else {URL}, or the configured address",
+    )
 
 
 class _UnixConnection(http.client.HTTPConnection):
@@ -80,13 +84,17 @@ class Server:
 
 
 def server_of(options: argparse.Namespace, config: Config, *, timeout: float) -> Server:
-    """Return the server of ``--url``, or else the configured one: its internal address, if any.
+    """Return the server of ``--url``, or of `URL`, or the configured one: its internal address.
+
+    Of several nodes it is the first one.
 
     Raises:
-        ConfigError: the URL is wrong, or neither says where the server is.
+        ConfigError: the URL is wrong, or nothing says where the server is.
     """
     if options.url is not None:
         return server_at(options.url, timeout=timeout)
+    if url := os.environ.get(URL, "").split(",")[0].strip():
+        return server_at(url, timeout=timeout)
     endpoint = config.internal or Tcp(config.ipaddr, config.port)
     if isinstance(endpoint, Unix):
         return server_at(str(endpoint), timeout=timeout)
@@ -134,10 +142,9 @@ def post(
         SseTrioError: there was no answer, or a refusal; it says what could not be done, `doing`.
     """
     config = configured(options)
-    if not config.authkey:
-        raise ConfigError(f"the key is required: --config, or {ENVIRONMENT_KEY}")
+    key = _key(config)
     server = server_of(options, config, timeout=timeout)
-    status, answer = server.ask(doing, "POST", path, {"key": config.authkey[0], **members})
+    status, answer = server.ask(doing, "POST", path, {"key": key, **members})
     if status != http.HTTPStatus.OK:
         raise SseTrioError(f"cannot {doing} {server.url}: {status} {_detail(answer)}")
     try:
@@ -165,6 +172,17 @@ def reading_untrusted() -> Iterator[None]:
 def configured(options: argparse.Namespace) -> Config:
     """Read the configuration, as `serve` does."""
     return Config.load(options.config, os.environ)
+
+
+def _key(config: Config) -> str:
+    try:
+        keys = to_authkeys(os.environ.get(CLIENT_KEY) or None)
+    except ConfigError as error:
+        raise ConfigError(f"{CLIENT_KEY}: {error}") from None
+    keys = keys or config.authkey
+    if not keys:
+        raise ConfigError(f"the key is required: --config, {CLIENT_KEY} or {ENVIRONMENT_KEY}")
+    return keys[0]
 
 
 def _detail(answer: bytes) -> str:

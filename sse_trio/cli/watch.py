@@ -11,14 +11,14 @@ import trio
 from ..client import ClientMember, open_member
 from ..core import messages
 from ..errors import ConfigError
-from ..sources import TICKET
+from ..sources import TICKET, URL
 from . import terminal
 from .status import DONE
 
 
 def add_arguments(add: Callable[..., object]) -> None:
     """Add what to join, and where."""
-    add("--url", required=True, help="the server, ws://host:port/ws")
+    add("--url", help=f"the server, ws://host:port/ws; without it, {URL}")
     add(
         "--room",
         type=terminal.text,

@@ -31,7 +31,6 @@ def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
         ["notify", "--room", "u1", "--wait", "long"],
         ["notify", "--room", "u1", "--key", "secret"],
         ["notify", "--room", "\udcff"],
-        ["watch", "--room", "u1"],
         ["serve", "--port", "http"],
         ["serve", "--log-level", "loud"],
     ],

@@ -130,7 +130,7 @@ def test_notify_at_a_port_that_is_any(told: Told) -> None:
 )
 def test_notify_at_a_wrong_url(told: Told, url: str) -> None:
     assert main(["notify", "--url", url, "--room", "u1"]) == 2
-    assert told() == "--url must look like http://host:port or unix:/path"
+    assert told() == "--url, or SSE_TRIO_URL, must look like http://host:port or unix:/path"
 
 
 def test_notify_where_nobody_listens(told: Told) -> None:
