@@ -1,4 +1,4 @@
-"""docs/cluster.md is followed as it stands there: its SQL, configurations, nginx and Kubernetes.
+"""docs/cluster.md is followed as it stands there: its SQL, configurations and nginx.
 
 Two real nodes, a real nginx and a real PostgreSQL; only ports and places are put in. In place of
 the two browsers are clients that come back as a page does.
@@ -16,15 +16,10 @@ from typing import Any
 import attrs
 import pytest
 import trio
-import yaml
 
 import sse_trio
 from sse_trio.config import Config
 from sse_trio.core.messages import Joined, ServerMessage, Terminate
-from sse_trio.core.requests import PAGES as PATHS
-from sse_trio.core.requests import PRIVATE
-from sse_trio.fields import Tcp
-from sse_trio.ledger.cluster.ledger import CLOSING
 
 from .postgres import Server
 from .processes import DEADLINE, Program, Run
@@ -227,61 +222,3 @@ def test_nginx_waits_for_longer_than_a_notify_may_take() -> None:
     browsers, applications = map(int, re.findall(r"proxy_read_timeout (\d+)s", text))
     assert browsers > config.heartbeat_timeout
     assert applications > config.ledger_timeout
-
-
-@pytest.fixture(scope="module")
-def manifests() -> dict[str, Any]:
-    """Those of Kubernetes, by kind; the second Service is the internal one."""
-    (text,) = blocks("yaml kubernetes")
-    found: dict[str, Any] = {}
-    for each in yaml.safe_load_all(text):
-        kind = each["kind"] + ("Internal" if each["metadata"]["name"].endswith("internal") else "")
-        assert kind not in found
-        found[kind] = each
-    return found
-
-
-def configured(container: dict[str, Any]) -> Config:
-    """The configuration of a container, with secrets made up."""
-    env = {each["name"]: each.get("value", "secret-" * 5) for each in container["env"]}
-    return Config.load(None, env)
-
-
-def test_the_pods_of_kubernetes(manifests: dict[str, Any]) -> None:
-    deployment = manifests["Deployment"]["spec"]
-    pod = deployment["template"]["spec"]
-    (container,) = pod["containers"]
-    config = configured(container)
-    assert config.is_shared
-    assert config.join == "ticket"
-    assert isinstance(config.internal, Tcp)
-    ports = {each["name"]: each["containerPort"] for each in container["ports"]}
-    assert ports == {"public": config.port, "internal": config.internal.port}
-    # Kubernetes itself describes Services in variables of this prefix.
-    assert pod["enableServiceLinks"] is False
-
-    live, ready = (container[f"{kind}Probe"] for kind in ("liveness", "readiness"))
-    for probe, path in ((live, "/healthz"), (ready, "/readyz")):
-        assert probe["httpGet"]["path"] == path
-        assert path in PATHS
-        assert (path in PRIVATE) is (probe["httpGet"]["port"] == "internal")
-    # What Kubernetes takes to notice, and as much again until everybody has heard of it.
-    noticing = ready["periodSeconds"] * ready["failureThreshold"] + ready["timeoutSeconds"]
-    assert config.lame_duck > 1.5 * noticing
-    closing = config.max_connections / config.drain_rate + config.linger
-    assert config.shutdown_grace >= config.lame_duck + closing
-    assert pod["terminationGracePeriodSeconds"] >= config.shutdown_grace + 2 * CLOSING
-
-
-def test_the_rest_of_kubernetes_finds_the_pods(manifests: dict[str, Any]) -> None:
-    deployment = manifests["Deployment"]["spec"]
-    labels = deployment["template"]["metadata"]["labels"]
-    (container,) = deployment["template"]["spec"]["containers"]
-    names = {each["name"] for each in container["ports"]}
-    assert deployment["selector"]["matchLabels"] == labels
-    assert manifests["PodDisruptionBudget"]["spec"]["selector"]["matchLabels"] == labels
-    for kind, port in (("Service", "public"), ("ServiceInternal", "internal")):
-        service = manifests[kind]["spec"]
-        assert service["selector"] == labels
-        assert [each["targetPort"] for each in service["ports"]] == [port]
-        assert port in names

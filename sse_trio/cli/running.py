@@ -13,6 +13,7 @@ import trio
 from .. import logs
 from ..config import Config
 from ..fields import Tcp
+from . import systemd
 from .status import DONE, FAILED
 
 logger = logging.getLogger("sse_trio")
@@ -41,6 +42,7 @@ async def run(
     reload: Callable[[Any], Awaitable[None]] | None = None,
     *,
     terminal: int = 0,
+    tell: Callable[[str], None] = systemd.tell,
 ) -> int:
     """Serve until a signal: SIGTERM, SIGINT or SIGHUP drains the server.
 
@@ -49,6 +51,8 @@ async def run(
     If there is a `reload`, a SIGHUP calls it, once the server is ready. But if `terminal`, a file
     descriptor, was a terminal and has been closed, a SIGHUP drains the server all the same. While
     it drains, SIGHUP is ignored: a closing terminal and its shell may each send one.
+
+    `tell` is told how far it is, in the words of `systemd`.
     """
     server: Server | None = None
     serving = trio.CancelScope()
@@ -64,7 +68,9 @@ async def run(
         await ready.wait()
         assert reload is not None
         async with reloading:
+            tell(systemd.reloading())
             await reload(server)
+            tell(systemd.READY)
 
     async def handle_signals() -> None:
         async for signum in signals:
@@ -81,6 +87,7 @@ async def run(
                 serving.cancel()
             else:
                 logger.info("%s: draining", name)
+                tell(systemd.STOPPING)
                 server.drain()
 
     with trio.open_signal_receiver(*handled) as signals:
@@ -93,6 +100,7 @@ async def run(
                     # What is printed next comes after the log's lines, as it happened.
                     logs.flush()
                     greet(server)
+                    tell(systemd.READY)
                     ready.set()
             listening.cancel_scope.cancel()
     return FAILED if serving.cancelled_caught else DONE

@@ -16,7 +16,7 @@ from ..fields import Endpoint, Unix
 from ..hub.hub import Hub
 from ..server.serve import serve
 from ..sources import Danger
-from . import configuration, running
+from . import configuration, running, systemd
 
 logger = logging.getLogger("sse_trio")
 
@@ -34,7 +34,8 @@ def run(options: argparse.Namespace) -> int:
     _warn(loaded.dangers)
     _raise_open_files()
     _warn(configuration.few_files(loaded.config))
-    return trio.run(running.run, partial(serve, loaded.config), _greet, partial(reload, options))
+    start = partial(serve, loaded.config, sockets=systemd.sockets())
+    return trio.run(running.run, start, _greet, partial(reload, options))
 
 
 async def reload(options: argparse.Namespace, hub: Hub) -> None:

@@ -6,11 +6,13 @@ import logging
 import os
 import socket
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import trio
 
+from ..errors import ConfigError
 from ..fields import Endpoint, Tcp, Unix
 from .addresses import LOCAL, plain
 from .transport import Transport
@@ -169,18 +171,25 @@ def _remove_abandoned(path: str) -> None:
 _FOREIGN = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
 
 
-async def open_listeners(endpoint: Endpoint) -> list[Listener]:
+async def open_listeners(
+    endpoint: Endpoint, passed: list[socket.socket] | None = None
+) -> list[Listener]:
     """Listen on a Unix socket, or on every address that a host stands for, all on one port.
 
     If a name has several addresses, those that this machine does not have are left out: many
     hosts files have an IPv6 address for `localhost` where there is no IPv6.
 
+    A socket of `passed` that listens at such an address already is used, and taken from the list.
+
     Raises:
         OSError: this machine has none of the addresses; or the port, or the path, is taken or not
             allowed.
     """
+    passed = [] if passed is None else passed
     if isinstance(endpoint, Unix):
-        return [UnixListener(endpoint.path)]
+        # The file of a socket that was passed is not ours to remove.
+        found_open = _take(passed, endpoint.path)
+        return [Listener(found_open) if found_open else UnixListener(endpoint.path)]
     listeners: list[Listener] = []
     foreign: list[tuple[object, OSError]] = []
     try:
@@ -191,14 +200,9 @@ async def open_listeners(endpoint: Endpoint) -> list[Listener]:
         for family, (host, _, *scope) in dict.fromkeys((each[0], each[4]) for each in found):
             # With port 0 the first address chooses for all.
             port = listeners[0].port if listeners else endpoint.port
+            where = (host, port, *scope)
             try:
-                listening = socket.create_server(
-                    (host, port, *scope),
-                    family=family,
-                    # Cut by the kernel to what it allows (net.core.somaxconn).
-                    backlog=0xFFFF,
-                    dualstack_ipv6=host == "::" and socket.has_dualstack_ipv6(),
-                )
+                listening = _take(passed, where) or _listen(family, where)
             except OSError as error:
                 if error.errno not in _FOREIGN:
                     raise
@@ -218,3 +222,52 @@ async def open_listeners(endpoint: Endpoint) -> list[Listener]:
     for address, _ in foreign:
         logger.warning("%s has an address that is not this machine's: %s", endpoint.host, address)
     return listeners
+
+
+def _listen(family: socket.AddressFamily, address: tuple[Any, ...]) -> socket.socket:
+    """Listen at one address. Raises OSError."""
+    return socket.create_server(
+        address,
+        family=family,
+        # Cut by the kernel to what it allows (net.core.somaxconn).
+        backlog=0xFFFF,
+        dualstack_ipv6=address[0] == "::" and socket.has_dualstack_ipv6(),
+    )
+
+
+def _take(passed: list[socket.socket], address: object) -> socket.socket | None:
+    """Remove the socket that is bound to an address from the list, and return it."""
+    for each in passed:
+        if each.getsockname() == address:
+            passed.remove(each)
+            return each
+    return None
+
+
+def check_passed(passed: Iterable[socket.socket]) -> None:
+    """Check that these sockets take connections.
+
+    Raises:
+        ConfigError: one of them does not: it is connected itself, or takes datagrams.
+    """
+    for each in passed:
+        if not each.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+            raise ConfigError(f"the socket that was passed for {_shown(each)} does not listen")
+
+
+def check_taken(passed: Iterable[socket.socket]) -> None:
+    """Check that no socket is left over.
+
+    Raises:
+        ConfigError: one is: it is at another address than those that are configured.
+    """
+    for each in passed:
+        raise ConfigError(
+            f"a socket was passed for {_shown(each)}, and neither ipaddr and port nor internal "
+            "is this address"
+        )
+
+
+def _shown(sock: socket.socket) -> str:
+    name = sock.getsockname()
+    return f"unix:{name}" if sock.family == socket.AF_UNIX else str(Tcp(name[0], name[1]))

@@ -1,7 +1,9 @@
 """Listeners, nurseries, drain: how the server starts and how it ends."""
 
 import logging
+import socket
 from collections import deque
+from collections.abc import Iterable
 from contextlib import AsyncExitStack
 from functools import partial
 
@@ -15,7 +17,7 @@ from ..hub.hub import Hub
 from ..hub.member import Spawn
 from ..ledger import Ledger, SharedLedger, open_ledger
 from .connection import Connection
-from .listeners import Listener, open_listeners
+from .listeners import Listener, check_passed, check_taken, open_listeners
 from .server import Server
 from .transport import Transport
 
@@ -29,6 +31,7 @@ async def serve(
     config: Config,
     *,
     ledger: Ledger | None = None,
+    sockets: Iterable[socket.socket] = (),
     task_status: trio.TaskStatus[Hub] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve until cancelled (a hard stop) or until `Hub.drain` (a graceful one).
@@ -37,18 +40,25 @@ async def serve(
     admitted. Until then it answers ``/healthz`` and the other pages, and everything else with
     503. A `ledger` passed in is the caller's to open and close.
 
+    `sockets` listen already, at addresses of the configuration: the server uses and closes them,
+    and opens the other addresses itself.
+
     Raises:
+        ConfigError: one of `sockets` does not listen, or is at no configured address.
         OSError: the address cannot be listened on, or the audit log not be opened.
         LedgerError: the ledger cannot be opened, or not be read.
     """
     failure: Exception | None = None
     async with AsyncExitStack() as stack:
-        public = await open_listeners(Tcp(config.ipaddr, config.port))
+        passed = list(sockets)
+        check_passed(passed)
+        public = await open_listeners(Tcp(config.ipaddr, config.port), passed)
         for listener in public:
             stack.callback(listener.close)
-        internal = await open_listeners(config.internal) if config.internal else []
+        internal = await open_listeners(config.internal, passed) if config.internal else []
         for listener in internal:
             stack.callback(listener.close)
+        check_taken(passed)
         # Before the ledger, which is made where there is none: a start that fails leaves none.
         audit = stack.enter_context(open_sink(config.audit))
         if ledger is None:

@@ -23,6 +23,8 @@ class Fake:
     started: list["Fake"] = attrs.Factory(list)
     reloaded: list["Fake"] = attrs.Factory(list)
     may_reload: trio.Event = attrs.Factory(trio.Event)
+    told: list[str] = attrs.Factory(list)
+    """The states that systemd was told, each without its details."""
 
     def drain(self) -> None:
         self.leaving.set()
@@ -38,7 +40,12 @@ class Fake:
 
     async def run(self, *, reloads: bool = True, terminal: int = -1) -> int:
         reload = self.reload if reloads else None
-        return await running.run(self.serve, self.started.append, reload, terminal=terminal)
+        return await running.run(
+            self.serve, self.started.append, reload, terminal=terminal, tell=self.tell
+        )
+
+    def tell(self, state: str) -> None:
+        self.told.append(state.partition("\n")[0])
 
 
 async def send(number: signal.Signals) -> None:
@@ -125,3 +132,21 @@ async def test_a_terminal_that_closes_drains() -> None:
         await send(signal.SIGHUP)
         assert (len(server.reloaded), server.leaving.is_set()) == (1, True)
     os.close(slave)
+
+
+async def test_systemd_is_told_when_it_is_ready_reloads_and_stops() -> None:
+    server = Fake()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(server.run)
+        await wait_all_tasks_blocked()
+        assert server.told == []
+        server.ready.set()
+        await wait_all_tasks_blocked()
+        assert server.told == ["READY=1"]
+        await send(signal.SIGHUP)
+        assert server.told[1:] == ["RELOADING=1"]
+        server.may_reload.set()
+        await wait_all_tasks_blocked()
+        assert server.told[2:] == ["READY=1"]
+        await send(signal.SIGTERM)
+    assert server.told[3:] == ["STOPPING=1"]
