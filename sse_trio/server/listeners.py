@@ -200,9 +200,9 @@ async def open_listeners(
         for family, (host, _, *scope) in dict.fromkeys((each[0], each[4]) for each in found):
             # With port 0 the first address chooses for all.
             port = listeners[0].port if listeners else endpoint.port
-            where = (host, port, *scope)
+            at = (host, port, *scope)
             try:
-                listening = _take(passed, where) or _listen(family, where)
+                listening = _take(passed, at) or _listen(family, at)
             except OSError as error:
                 if error.errno not in _FOREIGN:
                     raise
