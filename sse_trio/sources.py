@@ -24,11 +24,7 @@ KEY_FILE: Final = f"{PREFIX}AUTHKEY_FILE"
 """Names a file with the authkeys, one a line."""
 TICKET: Final = f"{PREFIX}TICKET"
 """For `sse-trio watch`, and no part of a configuration."""
-URL: Final = f"{PREFIX}URL"
-"""For clients: where the server is. Several nodes are separated by commas."""
-CLIENT_KEY: Final = f"{PREFIX}KEY"
-"""For clients: the authkey."""
-_OF_CLIENTS: Final = {TICKET, URL, CLIENT_KEY, f"{PREFIX}PUBLIC_URL"}
+_OF_CLIENTS: Final = {TICKET, f"{PREFIX}URL", f"{PREFIX}KEY", f"{PREFIX}PUBLIC_URL"}
 """For those who ask a server: an application may run in the same environment."""
 
 FILE: Final = "file"

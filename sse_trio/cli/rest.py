@@ -7,24 +7,16 @@ import http.client
 import json
 import os
 import socket
-import urllib.parse
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import attrs
 
 from .. import strict_json
+from ..apps import address
 from ..config import ENVIRONMENT_KEY, Config
 from ..errors import ConfigError, SseTrioError
-from ..fields import Tcp, Unix, to_authkeys
-from ..sources import CLIENT_KEY, URL
-
-_LIKE = f"--url, or {URL}, must look like http://host:port or unix:/path"
-
-_SCHEMES: dict[str, tuple[type[http.client.HTTPConnection], int]] = {
-    "http": (http.client.HTTPConnection, http.client.HTTP_PORT),
-    "https": (http.client.HTTPSConnection, http.client.HTTPS_PORT),
-}
+from ..fields import Tcp, Unix
 
 # Seconds that the server has to say something, unless a command says otherwise.
 PATIENCE = 10
@@ -34,10 +26,11 @@ JSON = {"Content-Type": "application/json"}
 
 def add_arguments(add: Callable[..., object]) -> None:
     """Add which server it is."""
-    add("--config", metavar="FILE", help=f"where the key is; or set {CLIENT_KEY}")
+    add("--config", metavar="FILE", help=f"where the key is; or set {address.KEY}")
     add(
         "--url",
-        help=f"the server, http://host:port or unix:/path; else {URL}, or the configured address",
+        help=f"the server, http://host:port or unix:/path; else {address.URL}, "
+        "or the configured address",
     )
 
 
@@ -84,17 +77,17 @@ class Server:
 
 
 def server_of(options: argparse.Namespace, config: Config, *, timeout: float) -> Server:
-    """Return the server of ``--url``, or of `URL`, or the configured one: its internal address.
+    """Return the server of ``--url``, or of ``SSE_TRIO_URL``, or the configured one.
 
-    Of several nodes it is the first one.
+    Of several nodes it is the first one. An internal address goes before the public one.
 
     Raises:
         ConfigError: the URL is wrong, or nothing says where the server is.
     """
     if options.url is not None:
         return server_at(options.url, timeout=timeout)
-    if url := os.environ.get(URL, "").split(",")[0].strip():
-        return server_at(url, timeout=timeout)
+    if os.environ.get(address.URL):
+        return server_at(address.addresses(None)[0].url, timeout=timeout)
     endpoint = config.internal or Tcp(config.ipaddr, config.port)
     if isinstance(endpoint, Unix):
         return server_at(str(endpoint), timeout=timeout)
@@ -109,22 +102,11 @@ def server_at(url: str, *, timeout: float) -> Server:
     Raises:
         ConfigError: the URL is wrong.
     """
-    if url.startswith("unix:"):
-        where = url.removeprefix("unix:")
-        if not where:
-            raise ConfigError(_LIKE)
-        return Server(url, timeout, lambda: _UnixConnection(where, timeout=timeout))
-    try:
-        parts = urllib.parse.urlsplit(url)
-        connect, usual_port = _SCHEMES[parts.scheme]
-        port = usual_port if parts.port is None else parts.port
-    except (KeyError, ValueError):
-        raise ConfigError(_LIKE) from None
-    host = parts.hostname
-    if not host or not port or "@" in parts.netloc or parts.query or parts.fragment:
-        raise ConfigError(_LIKE)
-    path = urllib.parse.quote(parts.path.rstrip("/"), safe="/%")
-    return Server(url, timeout, lambda: connect(host, port, timeout=timeout), path)
+    at = address.parse(url)
+    if at.unix:
+        return Server(url, timeout, lambda: _UnixConnection(at.unix, timeout=timeout))
+    connect = http.client.HTTPSConnection if at.is_tls else http.client.HTTPConnection
+    return Server(url, timeout, lambda: connect(at.host, at.port, timeout=timeout), at.path)
 
 
 def post(
@@ -175,14 +157,11 @@ def configured(options: argparse.Namespace) -> Config:
 
 
 def _key(config: Config) -> str:
-    try:
-        keys = to_authkeys(os.environ.get(CLIENT_KEY) or None)
-    except ConfigError as error:
-        raise ConfigError(f"{CLIENT_KEY}: {error}") from None
-    keys = keys or config.authkey
-    if not keys:
-        raise ConfigError(f"the key is required: --config, {CLIENT_KEY} or {ENVIRONMENT_KEY}")
-    return keys[0]
+    if os.environ.get(address.KEY):
+        return address.key(None)
+    if not config.authkey:
+        raise ConfigError(f"the key is required: --config, {address.KEY} or {ENVIRONMENT_KEY}")
+    return config.authkey[0]
 
 
 def _detail(answer: bytes) -> str:

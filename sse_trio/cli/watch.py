@@ -8,17 +8,18 @@ from functools import partial
 
 import trio
 
+from ..apps import address
 from ..client import ClientMember, open_member
 from ..core import messages
 from ..errors import ConfigError
-from ..sources import TICKET, URL
+from ..sources import TICKET
 from . import terminal
 from .status import DONE
 
 
 def add_arguments(add: Callable[..., object]) -> None:
     """Add what to join, and where."""
-    add("--url", help=f"the server, ws://host:port/ws; without it, {URL}")
+    add("--url", help=f"the server, ws://host:port/ws; without it, {address.URL}")
     add(
         "--room",
         type=terminal.text,
