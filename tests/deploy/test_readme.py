@@ -3,7 +3,9 @@
 import json
 import re
 from collections.abc import Callable
+from pathlib import Path
 
+import pytest
 import yaml
 
 from ..test_docs import ROOT, anchors, fences, prose
@@ -43,3 +45,15 @@ def test_commands_name_files_that_there_are() -> None:
     assert named
     for name in named:
         assert (ROOT / name).is_file(), name
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / ".github").glob("*.md")), ids=lambda p: p.name)
+def test_links_of_the_projects_files_lead_somewhere(page: Path) -> None:
+    links = [link for link in _LINK.findall(prose(page.read_text())) if "://" not in link]
+    assert links
+    for link in links:
+        target, _, anchor = link.partition("#")
+        path = (page.parent / target).resolve()
+        assert path.is_file(), link
+        assert not anchor or anchor in anchors(path), link
+    assert f".github/{page.name}" in (ROOT / "README.md").read_text()
