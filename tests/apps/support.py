@@ -21,7 +21,7 @@ from ..support import KEY
 in_thread = trio.to_thread.run_sync
 
 # Seconds: what a test allows a hub, and what a busy machine may take for all of it.
-SHORT = 0.2
+SHORT = 0.5
 LOOSELY = 10
 
 Behaviour = Callable[[socket.socket, bytes], None]

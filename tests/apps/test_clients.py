@@ -100,7 +100,7 @@ def test_nobody_listens(ask: Use) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     with pytest.raises(HubAway, match=r"Connection refused|Connect call failed"):
-        ask(urls(port), check, timeout=SHORT)
+        ask(urls(port), check, timeout=4 * SHORT)
 
 
 def test_a_connection_that_is_never_accepted(ask: Use) -> None:
@@ -158,7 +158,7 @@ def test_a_refusal_is_one(ask: Use) -> None:
 
 def test_several_nodes(ask: Use) -> None:
     with fake(silent) as hung, fake(answer(503, {})) as away, fake(answer(200, ACTIVE)) as well:
-        found = ask(urls(hung.port, away.port, well.port), check, timeout=3 * SHORT)
+        found = ask(urls(hung.port, away.port, well.port), check, timeout=4 * SHORT)
         assert found.active
         assert [len(each.asked) for each in (hung, away, well)] == [1, 1, 1]
 

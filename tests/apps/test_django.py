@@ -1,6 +1,7 @@
 """Django, with its own session store in SQLite, and a real hub."""
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -214,13 +215,16 @@ async def test_django_with_places(start: Start) -> None:
 async def test_django_while_the_hub_is_away(choice: str) -> None:
     def steps() -> None:
         with fake(answer(200, NOTIFIED)) as hub:
-            more = {"timeout": SHORT, "notify_timeout": SHORT, "while_hub_away": choice}
-            with hub_at(hub.port, **more):
+            here = partial(hub_at, hub.port, while_hub_away=choice)
+            # Only a hub that says nothing has little time: one that answers may take long.
+            gone = partial(here, timeout=SHORT, notify_timeout=SHORT)
+            with here():
                 browser, other = Browser(), Browser()
                 browser.post("/login", {"user": "ada"})
                 hub.behaviours[:] = [answer(200, ACTIVE)]
                 assert who(browser) == "ada"
-                hub.behaviours[:] = [silent]
+            hub.behaviours[:] = [silent]
+            with gone():
                 found = browser.get("/")
                 if choice == "open":
                     assert found.content.startswith(b"ada <script")
@@ -230,12 +234,15 @@ async def test_django_while_the_hub_is_away(choice: str) -> None:
                 # Nobody logs in meanwhile, and nothing is left of it.
                 assert other.post("/login", {"user": "grace"}).status_code == 503
                 assert who(other) == "nobody"
-                hub.behaviours[:] = [answer(200, ACTIVE)]
+            hub.behaviours[:] = [answer(200, ACTIVE)]
+            with here():
                 assert who(browser) == "ada"
-                # A logout is one, and the hub is told later.
-                hub.behaviours[:] = [silent]
+            # A logout is one, and the hub is told later.
+            hub.behaviours[:] = [silent]
+            with gone():
                 assert browser.post("/logout").status_code == 302
-                hub.behaviours[:] = [answer(200, RELEASED)]
+            hub.behaviours[:] = [answer(200, RELEASED)]
+            with here():
                 assert who(browser) == "nobody"
 
     await in_django(steps)
