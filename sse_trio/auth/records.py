@@ -260,9 +260,8 @@ class Records:
 
     async def refresh(self) -> None:
         """Exchange with other nodes what is to be exchanged."""
-        if isinstance(self.store, SharedSessions):
-            await self.store.refresh()
-        # Something may have been begun when its room was not known any more.
+        # Something may have been begun when its room was not known any more. This comes first: that
+        # the node cannot know is known at once, and a database that is away is waited for.
         if unknown := [room for room in self._scopes if not self.rooms.knows(room)]:
             try:
                 await self.rooms.read(*unknown)
@@ -271,6 +270,8 @@ class Records:
             else:
                 for room in unknown:
                     self.decided(room, ())
+        if isinstance(self.store, SharedSessions):
+            await self.store.refresh()
 
     @contextlib.contextmanager
     def while_standing(self, claims: Claims) -> Iterator[trio.CancelScope]:

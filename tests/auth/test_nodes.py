@@ -217,19 +217,23 @@ async def test_what_is_begun_when_its_room_is_not_known_ends_soon(
     assert scope.cancelled_caught
 
 
+@pytest.mark.parametrize("takes", [0, 5])
 @pytest.mark.parametrize("begins_late", [False, True])
 async def test_what_runs_as_long_as_a_login_stands_ends_where_that_cannot_be_known(
-    autojump_clock: MockClock, world: World, begins_late: bool
+    autojump_clock: MockClock, world: World, begins_late: bool, takes: float
 ) -> None:
-    """Before others may expel the node, and count on it; and the login itself has not ended."""
+    """Before others may expel the node, and count on it; and the login itself has not ended.
+
+    However long the engine takes to say that it is away.
+    """
     engine = Faulty(world.database)
     a = await start(world, engine)
     identity = await a.identity(await a.login())
-    engine.away = ALL
+    engine.away, engine.delays = ALL, dict.fromkeys(ALL, takes)
     began = trio.current_time()
     if begins_late:
-        await trio.sleep(5)
-    with trio.fail_after(6), a.authority.while_standing(identity) as scope:
+        await trio.sleep(5.6)  # others may expel it soon
+    with trio.fail_after(2.5 if begins_late else 6), a.authority.while_standing(identity) as scope:
         await trio.sleep_forever()
     assert scope.cancelled_caught
     assert begins_late or trio.current_time() - began < 6 * 11 / 12

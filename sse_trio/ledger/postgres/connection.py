@@ -65,7 +65,7 @@ def failure(result: PGresult) -> Exception:
 
     state = part(DiagnosticField.SQLSTATE)
     primary = part(DiagnosticField.MESSAGE_PRIMARY)
-    return _translated(state, _words(primary, state, result.error_message))
+    return _translated(state, _words(primary, state, result.get_error_message()))
 
 
 def _words(primary: str | None, state: str | None, whole: object) -> str:

@@ -215,7 +215,10 @@ def _text(value: Value) -> bytes | None:
         return None
     if isinstance(value, bytes):
         return b"\\x" + value.hex().encode()
-    return str(value).encode()
+    text = str(value)
+    if "\0" in text:
+        raise EngineError("text with U+0000 cannot be stored")  # libpq would end it there
+    return text.encode()
 
 
 def _value(result: PGresult | None) -> Any:

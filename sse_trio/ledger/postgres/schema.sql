@@ -98,6 +98,8 @@ $$;
 CREATE FUNCTION sse_trio.register(me text, address text, software text, OUT known json)
 LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
+    -- Everybody else's commits and reports wait behind this: if a commit takes long, give up soon.
+    PERFORM set_config('lock_timeout', '500ms', true);
     -- Whoever has found in a commit that it is alone is done with it: what it has written is known
     -- here.
     LOCK TABLE sse_trio.nodes IN EXCLUSIVE MODE;
@@ -316,7 +318,9 @@ BEGIN
         WHERE w.room NOT IN (SELECT unnest(won));
     END IF;
     -- Whoever registers waits for this transaction, which has changed or locked a row of the table.
-    alone := NOT EXISTS (SELECT FROM sse_trio.nodes WHERE node <> me);
+    -- A snapshot from before that, which another isolation would have, says nothing.
+    alone := current_setting('transaction_isolation') = 'read committed'
+        AND NOT EXISTS (SELECT FROM sse_trio.nodes WHERE node <> me);
     identity := sse_trio.identity();
 END $$;
 

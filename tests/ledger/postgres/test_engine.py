@@ -169,6 +169,25 @@ async def test_a_registration_waits_for_a_commit_that_has_found_the_node_alone(
     assert not (await a.again(Write("u1", first, record(2)))).is_alone
 
 
+async def test_a_registration_that_waits_for_a_commit_gives_up_before_it_stops_the_others(
+    cluster: PostgresCluster,
+) -> None:
+    b = await join(cluster, "b")
+    async with PostgresEngine.open(Settings(cluster.url)) as engine:
+        with cluster.server.connect(DATABASE) as holder, holder.transaction():
+            holder.execute("SELECT FROM sse_trio.nodes FOR KEY SHARE")
+            with pytest.raises(EngineError, match="lock timeout"):
+                await engine.register("c", address="", software="")
+            await b.engine.report("b", {"b": 0}, [])
+
+
+async def test_with_another_isolation_no_node_counts_as_alone(cluster: PostgresCluster) -> None:
+    url = f"{cluster.url}?options=-c%20default_transaction_isolation%3Drepeatable%5C%20read"
+    async with PostgresEngine.open(Settings(url)) as engine:
+        await engine.register("a", address="", software="")
+        assert not (await Member(engine, "a").commit(Write("u1", None, record()))).is_alone
+
+
 # -- away, and there again --------------------------------------------------------------
 
 

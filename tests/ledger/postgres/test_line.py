@@ -51,6 +51,11 @@ async def test_what_is_sent_and_what_is_said(line: Line) -> None:
     assert await asked(line, "SET lock_timeout = 0") is None
 
 
+async def test_text_that_libpq_would_cut_off_is_refused(line: Line) -> None:
+    with pytest.raises(EngineError, match="cannot be stored"):
+        await asked(line, "SELECT to_json($1::text)", "a\0b")
+
+
 async def test_what_does_not_fit_on_its_way_arrives(line: Line) -> None:
     assert await asked(line, "SELECT to_json($1::text)", MUCH) == MUCH
 
