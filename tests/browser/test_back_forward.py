@@ -47,10 +47,10 @@ def hub(start_hub: StartHub) -> HubProcess:
 
 
 @pytest.fixture
-def page(page: Page) -> Page:
+def page(tab: Page) -> Page:
     """One whose guard waits for ever before it tries again."""
-    page.add_init_script("Math.random = () => 1000")
-    return page
+    tab.add_init_script("Math.random = () => 1000")
+    return tab
 
 
 def leave(page: Page, site: Site) -> None:
