@@ -61,7 +61,7 @@ SLOW = {
     "test_rolling.py",
     "test_soak.py",
 }
-SHARED = {"browser", "demo"}
+SHARED = {"browsers", "demo"}
 
 
 def pytest_xdist_auto_num_workers() -> int:

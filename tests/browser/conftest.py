@@ -84,7 +84,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if os.environ.get("CI"):
         return
     for item in items:
-        if "browser" in getattr(item, "fixturenames", ()):
+        if "browsers" in getattr(item, "fixturenames", ()):
             chosen = item.callspec.params if hasattr(item, "callspec") else {}
             name = chosen.get("browser", DEFAULT)
             if executable(name) is None:

@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, Page, WebSocketRoute
 from sse_trio.browser import SOURCE
 from sse_trio.core.messages import CloseCode
 
-from .conftest import StartHub, both_engines
+from .conftest import DEFAULT, StartHub, both_engines
 from .pages import guarded, kinds, said, state, stop_the_clock, wait_for, wait_for_members
 from .processes import KEY, HubProcess, Site, run_site
 
@@ -44,7 +44,7 @@ def sockets(page: Page) -> list[str]:
 def reader(browsers: Callable[[str], Browser]) -> Iterator[Page]:
     """A page that has the class ``SessionGuard`` and starts nothing."""
     with run_site() as site:
-        page = browsers("chromium").new_page()
+        page = browsers(DEFAULT).new_page()
         page.goto(deserted(site, GUARD))
         page.wait_for_function("window.guard")
         yield page
@@ -169,16 +169,16 @@ def test_the_close_code_says_whether_to_come_back(
 
 @both_engines
 def test_a_guard_that_was_refused_can_be_started_again(
-    start_hub: StartHub, site: Site, page: Page
+    start_hub: StartHub, site: Site, tab: Page
 ) -> None:
     hub = start_hub(join="ticket")
-    page.goto(site.page("/", guarded(hub, "ticket: () => window.ticket ?? 'forged'")))
-    wait_for(page, "refused")
-    assert said(page) == [("error", {"code": 4401, "message": "the ticket is not valid"})]
-    page.evaluate("t => { window.ticket = t }", hub.notify(room="u1", sender="s1")["ticket"])
-    page.evaluate("guard.start()")
-    wait_for(page, "joined")
-    assert page.evaluate("guard.session") == "s1"
+    tab.goto(site.page("/", guarded(hub, "ticket: () => window.ticket ?? 'forged'")))
+    wait_for(tab, "refused")
+    assert said(tab) == [("error", {"code": 4401, "message": "the ticket is not valid"})]
+    tab.evaluate("t => { window.ticket = t }", hub.notify(room="u1", sender="s1")["ticket"])
+    tab.evaluate("guard.start()")
+    wait_for(tab, "joined")
+    assert tab.evaluate("guard.session") == "s1"
 
 
 # -- the backoff ------------------------------------------------------------------------
@@ -585,19 +585,19 @@ def test_a_ticket_that_cannot_be_read_is_refused_by_the_hub(
 
 @both_engines
 def test_a_page_whose_browser_has_logged_in_again_is_terminated(
-    hub: HubProcess, site: Site, page: Page
+    hub: HubProcess, site: Site, tab: Page
 ) -> None:
     """Its cookie is the new login's, and so is the ticket; the page is still the old one's."""
     old = hub.notify(room="u1", sender="s1")["ticket"]
-    page.goto(site.page("/", guarded(hub, f'ticket: () => window.now ?? "{old}"')))
-    wait_for(page, "joined")
+    tab.goto(site.page("/", guarded(hub, f'ticket: () => window.now ?? "{old}"')))
+    wait_for(tab, "joined")
     hub.end()
-    wait_for(page, "offline")
+    wait_for(tab, "offline")
     hub.start()
-    page.evaluate("t => { window.now = t }", hub.notify(room="u1", sender="s2")["ticket"])
-    page.evaluate("() => { dispatchEvent(new Event('online')) }")
-    wait_for(page, "terminated")
-    assert said(page, "terminated")[0][1]["reason"] == "login"
+    tab.evaluate("t => { window.now = t }", hub.notify(room="u1", sender="s2")["ticket"])
+    tab.evaluate("() => { dispatchEvent(new Event('online')) }")
+    wait_for(tab, "terminated")
+    assert said(tab, "terminated")[0][1]["reason"] == "login"
 
 
 @both_engines
@@ -676,31 +676,31 @@ def test_a_relative_address_in_a_document_that_has_none(
 
 @both_engines
 def test_a_full_address_in_a_document_that_has_no_origin_either(
-    hub: HubProcess, site: Site, page: Page
+    hub: HubProcess, site: Site, tab: Page
 ) -> None:
-    page.goto(site.page("/", '<!doctype html><iframe sandbox="allow-scripts"></iframe>'))
-    page.evaluate("html => { document.querySelector('iframe').srcdoc = html }", guarded(hub, GUARD))
-    page.frames[1].wait_for_function("window.guard?.state === 'joined'")
+    tab.goto(site.page("/", '<!doctype html><iframe sandbox="allow-scripts"></iframe>'))
+    tab.evaluate("html => { document.querySelector('iframe').srcdoc = html }", guarded(hub, GUARD))
+    tab.frames[1].wait_for_function("window.guard?.state === 'joined'")
 
 
 @both_engines
 @pytest.mark.parametrize("when", ["joined", "heartbeat", "offline", "error"])
 def test_it_can_be_stopped_by_what_it_says(
-    start_hub: StartHub, site: Site, page: Page, when: str
+    start_hub: StartHub, site: Site, tab: Page, when: str
 ) -> None:
     hub = start_hub(heartbeat_interval=0.1)
     ticket = hub.notify(room="u1", sender="s1")["ticket"]
     stop = f"guard.addEventListener('{when}', () => guard.stop()); guard.start();"
     options = f"ticket: () => {'null' if when == 'error' else repr(ticket)}, maxDelay: 0"
-    page.goto(site.page("/", guarded(hub, options).replace("guard.start();", stop)))
+    tab.goto(site.page("/", guarded(hub, options).replace("guard.start();", stop)))
     if when == "offline":
-        wait_for(page, "joined")
+        wait_for(tab, "joined")
         hub.end()
-    page.wait_for_function("when => log.some(([type]) => type === when)", arg=when)
-    assert state(page) == "stopped"
-    page.wait_for_timeout(100)
-    assert kinds(page).count(when) == (when != "heartbeat")
-    assert state(page) == "stopped"
+    tab.wait_for_function("when => log.some(([type]) => type === when)", arg=when)
+    assert state(tab) == "stopped"
+    tab.wait_for_timeout(100)
+    assert kinds(tab).count(when) == (when != "heartbeat")
+    assert state(tab) == "stopped"
 
 
 @pytest.mark.parametrize(
