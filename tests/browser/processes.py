@@ -71,6 +71,17 @@ class HubProcess:
             self._process.close()
             self._process = None
 
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """For a while it takes connections, and answers nothing."""
+        assert self._process is not None
+        assert self._process.pid is not None
+        os.kill(self._process.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(self._process.pid, signal.SIGCONT)
+
     def notify(self, **members: Any) -> dict[str, Any]:
         """POST a notify; it must be answered 200."""
         return self.post("/notify", **members)

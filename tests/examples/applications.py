@@ -22,7 +22,7 @@ EXAMPLES = ROOT / "docs" / "examples"
 
 # How each is started, in its directory; as its README.md says, but for the port.
 COMMANDS = {
-    "flask": (sys.executable, "-m", "waitress", "--listen=127.0.0.1:{port}", "app:app"),
+    "flask": "-m waitress --listen=127.0.0.1:{port} app:app",
 }
 
 
@@ -30,12 +30,22 @@ COMMANDS = {
 class Application:
     """An application that listens, and the hub that it asks."""
 
+    name: str
     port: int
     hub: HubProcess
 
     @property
     def origin(self) -> str:
         return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def login(self) -> str:
+        """The path of the form."""
+        return "/login/" if self.name == "django" else "/login"
+
+    def is_readable(self, cookie: str) -> bool:
+        """Whether scripts may read a cookie: Django's, against forged requests."""
+        return cookie == "csrftoken"
 
     def accepts(self, cookies: list[Cookie]) -> bool:
         """Whether a copy of a browser's cookies is logged in, without the browser."""
@@ -53,7 +63,7 @@ class Application:
 def run_application(name: str, directory: Path) -> Iterator[Application]:
     hub = HubProcess(directory, {"join": "ticket"})
     hub.start()
-    application = Application(free_port(), hub)
+    application = Application(name, free_port(), hub)
     inherited = {name: v for name, v in os.environ.items() if not name.startswith("SSE_TRIO_")}
     told = {
         "SSE_TRIO_URL": hub.origin,
@@ -63,11 +73,11 @@ def run_application(name: str, directory: Path) -> Iterator[Application]:
         "PORT": str(application.port),
         "PYTHONDONTWRITEBYTECODE": "1",
     }
-    command = [word.format(port=application.port) for word in COMMANDS[name]]
+    command = COMMANDS[name].format(port=application.port).split()
     log = directory / "application.log"
     with log.open("w") as output:
         process: subprocess.Popen[Any] = subprocess.Popen(
-            command,
+            [sys.executable, *command],
             cwd=EXAMPLES / name,
             env=inherited | told,
             stdout=output,
