@@ -1,6 +1,7 @@
 """The applications of `docs/examples/` as processes, each with a hub of its own."""
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+import pytest
 from playwright.sync_api import Cookie
 
 from ..browser.processes import DEADLINE, KEY, HubProcess
@@ -20,9 +22,12 @@ from ..test_docs import ROOT
 
 EXAMPLES = ROOT / "docs" / "examples"
 
-# How each is started, in its directory; as its README.md says, but for the port.
+# How each is started: as its README.md says, but for the port.
 COMMANDS = {
-    "flask": "-m waitress --listen=127.0.0.1:{port} app:app",
+    "flask": f"{sys.executable} -m waitress --listen=127.0.0.1:{{port}} app:app",
+    "fastapi": f"{sys.executable} -m uvicorn --port={{port}} app:app",
+    "django": f"{sys.executable} -m tests.examples.django_server {{port}}",
+    "express": "node app.js",
 }
 
 
@@ -70,15 +75,18 @@ def run_application(name: str, directory: Path) -> Iterator[Application]:
         "SSE_TRIO_KEY": KEY,
         "SECRET_KEY": "a secret of the application's own",
         "PLAIN_HTTP": "1",
+        "PYTHONPATH": f"{EXAMPLES / name}:{ROOT}",
         "PORT": str(application.port),
         "PYTHONDONTWRITEBYTECODE": "1",
     }
     command = COMMANDS[name].format(port=application.port).split()
+    if name == "express":
+        install(directory)
     log = directory / "application.log"
     with log.open("w") as output:
         process: subprocess.Popen[Any] = subprocess.Popen(
-            [sys.executable, *command],
-            cwd=EXAMPLES / name,
+            command,
+            cwd=directory,
             env=inherited | told,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -90,6 +98,16 @@ def run_application(name: str, directory: Path) -> Iterator[Application]:
             process.kill()
             process.wait(DEADLINE)
             hub.end()
+
+
+def install(directory: Path) -> None:
+    """Install what the Express application needs, beside a copy of it."""
+    if shutil.which("npm") is None:
+        pytest.fail("no npm: apt-get install npm")
+    for name in ("app.js", "package.json"):
+        shutil.copy(EXAMPLES / "express" / name, directory)
+    quiet = ("--silent", "--no-audit", "--no-fund", "--prefer-offline")
+    subprocess.run(["npm", "install", *quiet], cwd=directory, check=True, timeout=120)
 
 
 def wait_until_it_listens(port: int, process: subprocess.Popen[Any], log: Path) -> None:

@@ -57,4 +57,4 @@ def log_out():
 
 @app.errorhandler(HubAway)  # 6
 def away(error):
-    return "Nobody can log in now. Try again.", 503, {"Retry-After": round(error.retry_after)}
+    return "Nobody can log in now. Try again.", 503, {"Retry-After": "1"}
