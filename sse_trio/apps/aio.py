@@ -8,23 +8,20 @@ another loop, it begins with no connections.
 import asyncio
 import contextlib
 import logging
-import os
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Self, TypeVar
-
-import attrs
 
 from ..errors import HubAway, SseTrioError
 from ..roster import Roster
-from . import calls
-from .address import Address
+from . import calls, flows
 from .answers import Checked, Notified
-from .base import KEEP, BaseClient
-from .calls import AtLimit, Attempt, Call, Configured, Flow, Later, Lost, New, Pause
-from .exchange import Answer, BadAnswer, Exchange
-from .names import Resolver
+from .base import BaseClient
+from .calls import AtLimit, Attempt, Call, Configured, Lost, New, Pause
+from .exchange import Answer, BadAnswer
+from .flows import Flow, Later, Settled
 from .sockets import why_of
+from .streams import Connection, State
 
 T = TypeVar("T")
 
@@ -32,9 +29,9 @@ logger = logging.getLogger("sse_trio")
 
 
 class AsyncClient(BaseClient):
-    """BaseClient the hub, as `sse_trio.apps.Client` does. For its arguments see `BaseClient`."""
+    """Asks the hub, as `sse_trio.apps.Client` does. For its arguments see `BaseClient`."""
 
-    _state: "_State | None" = None
+    _state: State | None = None
 
     async def __aenter__(self) -> Self:
         return self
@@ -81,7 +78,7 @@ class AsyncClient(BaseClient):
             detail=detail,
             id=id,
         )
-        return await self.run(calls.announcing(call, self.timeout))
+        return await self.run(flows.announcing(call, self.timeout))
 
     async def release(
         self,
@@ -93,7 +90,7 @@ class AsyncClient(BaseClient):
     ) -> Notified | None:
         """Say that `session` has logged out; as `Client.release`."""
         call = calls.release(room, session, self.timeout, epoch=epoch, reason=reason)
-        return await self.run(calls.releasing(call))
+        return await self.run(flows.releasing(call))
 
     async def check(
         self,
@@ -144,9 +141,11 @@ class AsyncClient(BaseClient):
                 found: T = done.value
                 return found
 
-    async def _do(self, step: Call[Any] | Later) -> Any:
+    async def _do(self, step: Call[Any] | Later | Settled) -> Any:
         if isinstance(step, Later):
-            return self._here().begin(self._later(step.flow))
+            return self._here().begin(self._later(step), step.about)
+        if isinstance(step, Settled):
+            return self._here().settle(step.about)
         return await self.ask(step)
 
     async def ask(self, call: Call[T]) -> T:
@@ -174,7 +173,7 @@ class AsyncClient(BaseClient):
         except TimeoutError as error:
             return Lost(why_of(error))
 
-    async def _exchange(self, state: "_State", attempt: Attempt) -> Answer | Lost:
+    async def _exchange(self, state: State, attempt: Attempt) -> Answer | Lost:
         connection = None if attempt.is_fresh else state.take(attempt.address)
         is_kept = connection is not None
         try:
@@ -193,10 +192,10 @@ class AsyncClient(BaseClient):
                 state.give(connection)
         return answer
 
-    async def _open(self, state: "_State", attempt: Attempt) -> "_Connection":
+    async def _open(self, state: State, attempt: Attempt) -> Connection:
         address = attempt.address
         if address.unix:
-            return _Connection(address, *await asyncio.open_unix_connection(address.unix))
+            return Connection(address, *await asyncio.open_unix_connection(address.unix))
         found = await asyncio.wrap_future(state.names.find(address.host, address.port))
         more: dict[str, Any] = {}
         if address.is_tls:
@@ -205,93 +204,26 @@ class AsyncClient(BaseClient):
             try:
                 async with asyncio.timeout((attempt.deadline - time.monotonic()) / left):
                     streams = await asyncio.open_connection(*where[:2], **more)
-                    return _Connection(address, *streams)
+                    return Connection(address, *streams)
             except OSError:
                 if left == 1:
                     raise
         raise AssertionError("there is at least one address")
 
-    async def _later(self, work: Callable[[], Flow[Any]]) -> None:
-        until = time.monotonic() + calls.LATER_FOR
+    async def _later(self, later: Later) -> None:
+        until = time.monotonic() + flows.LATER_FOR
         for pause in self._pauses():
             await asyncio.sleep(pause)
             try:
-                await self.run(work())
+                await self.run(later.flow())
             except SseTrioError as error:
                 if isinstance(error, HubAway) and time.monotonic() < until:
                     continue
                 logger.error("a logout is given up: %s", error)  # noqa: TRY400
             return
 
-    def _here(self) -> "_State":
+    def _here(self) -> State:
         """Return what belongs to this process and loop."""
         if self._state is None or not self._state.is_here():
-            self._state = _State(self._connections)
+            self._state = State(self._connections)
         return self._state
-
-
-@attrs.define(eq=False)
-class _Connection:
-    address: Address
-    reader: asyncio.StreamReader
-    writer: asyncio.StreamWriter
-    exchange: Exchange = attrs.Factory(Exchange)
-    idle_since: float = 0
-
-    async def ask(self, attempt: Attempt) -> Answer:
-        self.writer.write(self.exchange.request(self.address, attempt.path, attempt.body))
-        await self.writer.drain()
-        answer = None
-        while answer is None:
-            answer = self.exchange.receive(await self.reader.read(65536))
-        return answer
-
-    def close(self) -> None:
-        self.writer.transport.abort()
-
-
-class _State:
-    """What a client has in one process and loop."""
-
-    def __init__(self, connections: int) -> None:
-        self._process = os.getpid()
-        self._loop = asyncio.get_running_loop()
-        self._idle: list[_Connection] = []
-        self.places = asyncio.Semaphore(connections)
-        self.names = Resolver()
-        self.later: set[asyncio.Task[None]] = set()
-
-    def is_here(self) -> bool:
-        return self._process == os.getpid() and self._loop is asyncio.get_running_loop()
-
-    def take(self, address: Address) -> _Connection | None:
-        """Return the connection that was used last, if there is one that is not too old."""
-        old = time.monotonic() - KEEP
-        for connection in [kept for kept in self._idle if kept.idle_since < old]:
-            self._idle.remove(connection)
-            connection.close()
-        for connection in reversed(self._idle):
-            if connection.address == address:
-                self._idle.remove(connection)
-                return connection
-        return None
-
-    def give(self, connection: _Connection) -> None:
-        if connection.exchange.can_go_on:
-            connection.idle_since = time.monotonic()
-            self._idle.append(connection)
-        else:
-            connection.close()
-
-    def clear(self) -> None:
-        while self._idle:
-            self._idle.pop().close()
-
-    def begin(self, work: Coroutine[Any, Any, None]) -> None:
-        if len(self.later) >= calls.MAX_LATER:
-            work.close()
-            logger.error("too many logouts wait for the hub: one is given up")
-            return
-        task = self._loop.create_task(work)
-        self.later.add(task)
-        task.add_done_callback(self.later.discard)

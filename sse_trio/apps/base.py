@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from . import address as addressing
-from .calls import NOTIFY_TIMEOUT, TIMEOUT, pauses
+from .calls import NOTIFY_TIMEOUT, TIMEOUT
+from .flows import pauses
 
 # Connections that a process has to the hubs at once, by default. Whoever is beyond waits.
 CONNECTIONS: Final = 32

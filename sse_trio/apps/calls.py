@@ -15,8 +15,7 @@ import contextlib
 import enum
 import re
 import secrets
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any, Final, Generic, Literal, TypeVar
 
 import attrs
@@ -55,6 +54,8 @@ class Call(Generic[T]):
     """Reads the answer's JSON; raises ValueError if it is something else."""
     timeout: float
     """Seconds for all attempts together."""
+    new_session: str | None = attrs.field(default=None, repr=False)
+    """The session that a notify makes, where nobody else knows it: its caller has named none."""
 
 
 @attrs.frozen
@@ -178,15 +179,15 @@ def notify(
     **more: Any,
 ) -> Call[Notified]:
     """`sender` has logged in to `room`; what is None of `more` is left out."""
-    if isinstance(sender, New):
-        sender = new_session()
+    new = new_session() if isinstance(sender, New) else None
+    sender = sender if new is None else new
     session = None if sender is None else str(sender)
     members = {"room": room, "sender": sender, "wait": wait, **_given(more)}
     members.setdefault("id", new_session())
     if not isinstance(max_sessions, Configured):
         members["max_sessions"] = max_sessions
     return Call(
-        "/notify", members, lambda answer: answers.notified(answer, session), timeout + wait
+        "/notify", members, lambda answer: answers.notified(answer, session), timeout + wait, new
     )
 
 
@@ -220,66 +221,3 @@ def sessions(room: str | int, timeout: float) -> Call[Roster]:
 
 def _given(members: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in members.items() if value is not None}
-
-
-# -- flows: several calls, one after the other -------------------------------------------
-
-
-@attrs.frozen
-class Later:
-    """Do this in the background, again and again until it is answered; wait for nothing."""
-
-    flow: Callable[[], "Flow[Any]"] = attrs.field(repr=False)
-
-
-Flow = Generator[Call[Any] | Later, Any, T]
-"""Yields calls; is sent what each returns, or has thrown into it what it raises."""
-
-
-def alone(call: Call[Any]) -> Flow[None]:
-    """Make one call, whose answer says nothing new."""
-    yield call
-
-
-def announcing(call: Call[Notified], timeout: float) -> Flow[Notified]:
-    """Make a notify; if it fails without a refusal, release its session, which may hold a place."""
-    try:
-        found: Notified = yield call
-    except HubAway:
-        if call.members["sender"] is not None:
-            given_up = release(call.members["room"], call.members["sender"], timeout)
-            yield Later(partial(alone, given_up))
-        raise
-    return found
-
-
-def releasing(call: Call[Notified]) -> Flow[Notified | None]:
-    """Make a release; if no answer comes, go on with it in the background."""
-    try:
-        found: Notified = yield call
-    except HubAway:
-        yield Later(partial(alone, call))
-        return None
-    return found
-
-
-def ending(token: str, timeout: float) -> Flow[None]:
-    """Find out whose login a token is, and release that."""
-    found: Checked = yield check(timeout, token=token)
-    if found.active:
-        assert found.room is not None
-        assert found.session is not None
-        yield release(found.room, found.session, timeout, epoch=found.epoch)
-
-
-# What is done in the background is given up after so many seconds, and bounded in number.
-LATER_FOR: Final = 3600.0
-MAX_LATER: Final = 1000
-
-
-def pauses() -> Iterator[float]:
-    """Yield the seconds to wait before each attempt of what is done in the background."""
-    seconds = 1.0
-    while True:
-        yield seconds
-        seconds = min(60.0, seconds * 2)

@@ -6,29 +6,25 @@ process that it belongs to. Whatever a hub does, a call ends at its deadline.
 """
 
 import contextlib
-import logging
 import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Self, TypeVar
 
-from ..errors import HubAway, SseTrioError
+from ..errors import SseTrioError
 from ..roster import Roster
-from . import calls, sockets
+from . import calls, flows, sockets
 from .answers import Checked, Notified
+from .background import Background
 from .base import BaseClient
-from .calls import AtLimit, Attempt, Call, Configured, Flow, Later, Lost, New, Pause
+from .calls import AtLimit, Attempt, Call, Configured, Lost, New, Pause
 from .exchange import Answer, BadAnswer
+from .flows import Flow, Later, Settled
 from .names import Resolver
 from .sockets import Idle
 
 T = TypeVar("T")
-
-Work = Callable[[], Flow[Any]]
-"""Begins what is done in the background anew."""
-
-logger = logging.getLogger("sse_trio")
 
 
 class Client(BaseClient):
@@ -67,7 +63,8 @@ class Client(BaseClient):
         `max_sessions` None is as many as may be at all; left out, it is as the hub is configured.
         Without a `sender` the session is a new one; None ends them all. The `id`, random if it is
         not given, is the same in every attempt. If no answer comes, or the hub could not write it,
-        let the login fail: the session is released in the background, so that it holds no place.
+        let the login fail: a new session is released in the background, so that it holds no place.
+        One that you have named is not: repeat the notify with the same `id`, or release it.
 
         Raises:
             HubAway: nobody is logged in.
@@ -87,7 +84,7 @@ class Client(BaseClient):
             detail=detail,
             id=id,
         )
-        return self.run(calls.announcing(call, self.timeout))
+        return self.run(flows.announcing(call, self.timeout))
 
     def release(
         self,
@@ -106,7 +103,7 @@ class Client(BaseClient):
             HubRefused: the hub says no.
         """
         call = calls.release(room, session, self.timeout, epoch=epoch, reason=reason)
-        return self.run(calls.releasing(call))
+        return self.run(flows.releasing(call))
 
     def check(
         self,
@@ -164,9 +161,11 @@ class Client(BaseClient):
                 found: T = done.value
                 return found
 
-    def _do(self, step: Call[Any] | Later) -> Any:
+    def _do(self, step: Call[Any] | Later | Settled) -> Any:
         if isinstance(step, Later):
-            return self._here().later.add(self, step.flow)
+            return self._here().background.add(step, self.run)
+        if isinstance(step, Settled):
+            return self._here().background.settle(step)
         return self.ask(step)
 
     def ask(self, call: Call[T]) -> T:
@@ -228,52 +227,6 @@ class Client(BaseClient):
         return state
 
 
-class _Later:
-    """What is done in a thread until it is answered."""
-
-    def __init__(self, pauses: Callable[[], Iterator[float]]) -> None:
-        self._pauses = pauses
-        self._lock = threading.Lock()
-        self._waiting: list[tuple[Work, float]] = []
-        self._is_running = False
-
-    def add(self, client: Client, work: Work) -> None:
-        with self._lock:
-            if len(self._waiting) >= calls.MAX_LATER:
-                logger.error("too many logouts wait for the hub: one is given up")
-                return
-            self._waiting.append((work, time.monotonic() + calls.LATER_FOR))
-            if self._is_running:
-                return
-            self._is_running = True
-        # A daemon: a hub that is away does not keep the program from ending.
-        threading.Thread(target=self._work, args=(client,), daemon=True).start()
-
-    def _work(self, client: Client) -> None:
-        pauses = self._pauses()
-        while True:
-            time.sleep(next(pauses))
-            with self._lock:
-                waiting, self._waiting = self._waiting, []
-            remaining = [item for item in waiting if not self._is_done(client, *item)]
-            if len(remaining) < len(waiting):
-                pauses = self._pauses()
-            with self._lock:
-                self._waiting += remaining
-                if not self._waiting:
-                    self._is_running = False
-                    return
-
-    def _is_done(self, client: Client, work: Work, until: float) -> bool:
-        try:
-            client.run(work())
-        except SseTrioError as error:
-            if isinstance(error, HubAway) and time.monotonic() < until:
-                return False
-            logger.error("a logout is given up: %s", error)  # noqa: TRY400
-        return True
-
-
 class _State:
     """What a client has in one process."""
 
@@ -282,4 +235,4 @@ class _State:
         self.places = threading.BoundedSemaphore(connections)
         self.idle = Idle()
         self.names = Resolver()
-        self.later = _Later(pauses)
+        self.background = Background(pauses)

@@ -17,10 +17,10 @@ from typing import Final
 from .. import strict_json
 from ..core.cookies import cookie_values
 from ..errors import HubAway
-from . import calls
+from . import calls, flows
 from .answers import Notified
 from .base import BaseClient
-from .calls import Flow, Later
+from .flows import Flow, Later
 from .login import RequestLogin, Shared, Who, logger
 from .settings import Fields, Settings
 
@@ -133,7 +133,7 @@ class CookieLogin(RequestLogin):
 
     def _ending(self) -> Flow[None]:
         if self._key is not None:
-            yield Later(partial(calls.ending, self._key, self._shared.client.timeout))
+            yield Later(partial(flows.ending, self._key, self._shared.client.timeout))
 
     # -- cookies ------------------------------------------------------------------------
 

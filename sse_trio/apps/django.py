@@ -21,8 +21,8 @@ from ..errors import ConfigError, HubAway, LimitReached, SseTrioError
 from ..roster import Roster
 from . import calls
 from .answers import Checked, Notified
-from .calls import Flow
 from .client import Client
+from .flows import Flow
 from .login import RequestLogin, Shared, Who
 from .settings import Settings, unavailable
 from .stores import LIFETIME, place

@@ -14,11 +14,12 @@ from typing import Any, Final
 import attrs
 
 from ..errors import HubAway
-from . import calls
+from . import calls, flows
 from .address import PUBLIC_URL
 from .answers import Checked, Notified
 from .base import BaseClient
-from .calls import AtLimit, Call, Configured, Flow, New
+from .calls import AtLimit, Call, Configured, New
+from .flows import Flow
 from .settings import Settings
 
 # Answers that are remembered.
@@ -232,7 +233,7 @@ class RequestLogin:
             about=about,
             detail=detail,
         )
-        notified = yield from calls.announcing(call, self._shared.client.timeout)
+        notified = yield from flows.announcing(call, self._shared.client.timeout)
         if before is not None and not is_same_user:
             released = yield from self._releasing(before)
             if released is not None:
@@ -264,4 +265,4 @@ class RequestLogin:
         call = calls.release(
             before.room, before.session, self._shared.client.timeout, epoch=before.epoch
         )
-        return calls.releasing(call)
+        return flows.releasing(call)

@@ -1,12 +1,11 @@
 """What is tried again, and until when; what an answer means. No byte moves here."""
 
-import itertools
 import json
 from typing import Any
 
 import pytest
 
-from sse_trio.apps import Conflict, HubAway, HubRefused, LimitReached, answers, calls
+from sse_trio.apps import Conflict, HubAway, HubRefused, LimitReached, calls
 from sse_trio.apps.address import parse
 from sse_trio.apps.calls import Attempt, Call, Lost, New, Pause
 from sse_trio.apps.exchange import Answer
@@ -190,29 +189,3 @@ def test_many_checks_have_as_many_answers() -> None:
     others: list[Any] = [{"checks": [ACTIVE]}, {"checks": 7}, {}, []]
     for wrong in others:
         assert isinstance(Play(many, ok(wrong)).result, HubAway)
-
-
-def test_the_pauses_in_the_background_grow_to_a_minute() -> None:
-    assert list(itertools.islice(calls.pauses(), 8)) == [1, 2, 4, 8, 16, 32, 60, 60]
-
-
-def test_a_login_that_the_hub_could_not_name_is_ended_if_it_stands() -> None:
-    flow = calls.ending("a.token", 2.0)
-    question = next(flow)
-    assert isinstance(question, Call)
-    assert question.members == {"token": "a.token"}
-    release = flow.send(answers.checked(ACTIVE))
-    assert isinstance(release, Call)
-    assert release.members == {"room": "ada", "session": "s1", "epoch": 1}
-    flow = calls.ending("a.token", 2.0)
-    next(flow)
-    with pytest.raises(StopIteration):
-        flow.send(answers.checked(UNKNOWN))
-
-
-def test_what_is_done_later_is_not_shown() -> None:
-    flow = calls.releasing(calls.release("ada", "s1", 2.0))
-    next(flow)
-    later = flow.throw(HubAway("away"))
-    assert isinstance(later, calls.Later)
-    assert repr(later) == "Later()"

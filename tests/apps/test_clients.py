@@ -176,14 +176,14 @@ def test_a_login_that_fails_is_released(ask: Use) -> None:
             released.set()
 
     def log_in(hub: Any) -> Any:
-        return hub.notify("ada", "s1")
+        return hub.notify("ada")
 
     async def log_in_and_wait() -> None:
         async with AsyncClient(
             urls(hub.port), KEY, notify_timeout=SHORT, timeout=SHORT, pauses=at_once
         ) as client:
             with pytest.raises(HubAway):
-                await client.notify("ada", "s1")
+                await client.notify("ada")
             await asyncio.to_thread(released.wait, LOOSELY)
 
     released = threading.Event()
@@ -194,8 +194,9 @@ def test_a_login_that_fails_is_released(ask: Use) -> None:
             with pytest.raises(HubAway):
                 ask(urls(hub.port), log_in, notify_timeout=SHORT, timeout=SHORT, pauses=at_once)
         assert released.wait(LOOSELY)
+        sender = hub.asked[0][1]["sender"]
         sent = [members for path, members in hub.asked if path == "/release"]
-        assert all(each == {"key": KEY, "room": "ada", "session": "s1"} for each in sent)
+        assert all(each == {"key": KEY, "room": "ada", "session": sender} for each in sent)
 
 
 def test_a_logout_that_fails_goes_on(ask: Use) -> None:

@@ -1,0 +1,75 @@
+"""What a synchronous client does in the background, in a thread, until it is answered."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import attrs
+
+from ..errors import HubAway, SseTrioError
+from .flows import LATER_FOR, MAX_LATER, Flow, Later, Settled
+
+logger = logging.getLogger("sse_trio")
+
+Run = Callable[[Flow[Any]], Any]
+"""Makes the calls of a flow."""
+
+
+@attrs.frozen(eq=False)
+class _Waiting:
+    later: Later
+    run: Run
+    until: float
+
+
+class Background:
+    """The work of one client and process. Each step of a dict is one for threads too."""
+
+    def __init__(self, pauses: Callable[[], Iterator[float]]) -> None:
+        self._pauses = pauses
+        self._lock = threading.Lock()
+        self._waiting: dict[_Waiting, None] = {}
+        self._is_running = False
+
+    def add(self, later: Later, run: Run) -> None:
+        """Do this until it is answered, for no longer than an hour."""
+        with self._lock:
+            if len(self._waiting) >= MAX_LATER:
+                logger.error("too many logouts wait for the hub: one is given up")
+                return
+            self._waiting[_Waiting(later, run, time.monotonic() + LATER_FOR)] = None
+            if self._is_running:
+                return
+            self._is_running = True
+        # A daemon: a hub that is away does not keep the program from ending.
+        threading.Thread(target=self._work, daemon=True).start()
+
+    def settle(self, settled: Settled) -> None:
+        """Give up what waits for a session that has logged in since."""
+        for each in list(self._waiting):
+            if each.later.about == settled.about:
+                self._waiting.pop(each, None)
+
+    def _work(self) -> None:
+        pauses = self._pauses()
+        while True:
+            time.sleep(next(pauses))
+            for each in list(self._waiting):
+                if each in self._waiting and self._is_done(each):
+                    self._waiting.pop(each, None)
+                    pauses = self._pauses()
+            with self._lock:
+                if not self._waiting:
+                    self._is_running = False
+                    return
+
+    def _is_done(self, each: _Waiting) -> bool:
+        try:
+            each.run(each.later.flow())
+        except SseTrioError as error:
+            if isinstance(error, HubAway) and time.monotonic() < each.until:
+                return False
+            logger.error("a logout is given up: %s", error)  # noqa: TRY400
+        return True

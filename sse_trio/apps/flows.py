@@ -1,0 +1,93 @@
+"""Several calls, one after the other, and what is done in the background when no answer comes."""
+
+from collections.abc import Callable, Generator, Iterator
+from functools import partial
+from typing import Any, Final, TypeVar
+
+import attrs
+
+from ..errors import HubAway
+from .answers import Checked, Notified
+from .calls import Call, check, release
+
+T = TypeVar("T")
+
+
+@attrs.frozen
+class Later:
+    """Do this in the background, again and again until it is answered; wait for nothing."""
+
+    flow: Callable[[], "Flow[Any]"] = attrs.field(repr=False)
+    about: tuple[str, str] | None = attrs.field(default=None, repr=False)
+    """The room and the session that it is about."""
+
+
+@attrs.frozen
+class Settled:
+    """Give up what waits in the background for this session: it has logged in since."""
+
+    about: tuple[str, str] = attrs.field(repr=False)
+    """The room and the session."""
+
+
+Flow = Generator[Call[Any] | Later | Settled, Any, T]
+"""Yields calls; is sent what each returns, or has thrown into it what it raises."""
+
+
+def alone(call: Call[Any]) -> Flow[None]:
+    """Make one call, whose answer says nothing new."""
+    yield call
+
+
+def announcing(call: Call[Notified], timeout: float) -> Flow[Notified]:
+    """Make a notify; if it fails without a refusal, release its session, which may hold a place.
+
+    Only a session that this notify makes is released. One that the caller has named may have logged
+    in before, or logs in when the caller repeats: that must not end by it.
+    """
+    try:
+        found: Notified = yield call
+    except HubAway:
+        if call.new_session is not None:
+            yield _later(release(call.members["room"], call.new_session, timeout))
+        raise
+    if found.session is not None and call.new_session is None:
+        yield Settled((found.room, found.session))
+    return found
+
+
+def releasing(call: Call[Notified]) -> Flow[Notified | None]:
+    """Make a release; if no answer comes, go on with it in the background."""
+    try:
+        found: Notified = yield call
+    except HubAway:
+        yield _later(call)
+        return None
+    return found
+
+
+def _later(call: Call[Notified]) -> Later:
+    about = str(call.members["room"]), str(call.members["session"])
+    return Later(partial(alone, call), about)
+
+
+def ending(token: str, timeout: float) -> Flow[None]:
+    """Find out whose login a token is, and release that."""
+    found: Checked = yield check(timeout, token=token)
+    if found.active:
+        assert found.room is not None
+        assert found.session is not None
+        yield release(found.room, found.session, timeout, epoch=found.epoch)
+
+
+# What is done in the background is given up after so many seconds, and bounded in number.
+LATER_FOR: Final = 3600.0
+MAX_LATER: Final = 1000
+
+
+def pauses() -> Iterator[float]:
+    """Yield the seconds to wait before each attempt of what is done in the background."""
+    seconds = 1.0
+    while True:
+        yield seconds
+        seconds = min(60.0, seconds * 2)
