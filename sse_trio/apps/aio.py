@@ -135,15 +135,34 @@ class AsyncClient(BaseClient):
                         result = await self._do(step)
                     except SseTrioError as error:
                         step = flow.throw(error)
+                    except BaseException:
+                        self._leave(flow)
+                        raise
                     else:
                         step = flow.send(result)
             except StopIteration as done:
                 found: T = done.value
                 return found
 
+    def leave(self, flow: Flow[Any]) -> None:
+        """Do in the background what a flow does when no answer comes: there is no time to wait."""
+        with contextlib.closing(flow), contextlib.suppress(StopIteration):
+            next(flow)
+            self._leave(flow)
+
+    def _leave(self, flow: Flow[Any]) -> None:
+        """Nobody waits for the flow any more: do in the background what it then does."""
+        with contextlib.suppress(SseTrioError, StopIteration):
+            step = flow.throw(HubAway("it was given up"))
+            if isinstance(step, Later):
+                self._begin(step)
+
+    def _begin(self, later: Later) -> None:
+        self._here().begin(self._later(later), later.about)
+
     async def _do(self, step: Call[Any] | Later | Settled) -> Any:
         if isinstance(step, Later):
-            return self._here().begin(self._later(step), step.about)
+            return self._begin(step)
         if isinstance(step, Settled):
             return self._here().settle(step.about)
         return await self.ask(step)

@@ -158,6 +158,9 @@ class SingleSession:
         except Exception:
             await self._client.run(login.abandoning())
             raise
+        except BaseException:  # cancelled: nothing can be waited for
+            self._client.leave(login.abandoning())
+            raise
 
 
 async def _refuse(scope: Any, send: Any, away: HubAway) -> None:

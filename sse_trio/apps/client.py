@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Self, TypeVar
 
-from ..errors import SseTrioError
+from ..errors import HubAway, SseTrioError
 from ..roster import Roster
 from . import calls, flows, sockets
 from .answers import Checked, Notified
@@ -155,11 +155,21 @@ class Client(BaseClient):
                         result = self._do(step)
                     except SseTrioError as error:
                         step = flow.throw(error)
+                    except BaseException:
+                        self._leave(flow)
+                        raise
                     else:
                         step = flow.send(result)
             except StopIteration as done:
                 found: T = done.value
                 return found
+
+    def _leave(self, flow: Flow[Any]) -> None:
+        """Nobody waits for the flow any more: do in the background what it then does."""
+        with contextlib.suppress(SseTrioError, StopIteration):
+            step = flow.throw(HubAway("it was given up"))
+            if isinstance(step, Later):
+                self._do(step)
 
     def _do(self, step: Call[Any] | Later | Settled) -> Any:
         if isinstance(step, Later):

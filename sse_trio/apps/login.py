@@ -234,15 +234,15 @@ class RequestLogin:
             detail=detail,
         )
         notified = yield from flows.announcing(call, self._shared.client.timeout)
-        if before is not None and not is_same_user:
-            released = yield from self._releasing(before)
-            if released is not None:
-                notified = attrs.evolve(notified, ended=notified.ended + released.ended)
         assert notified.session is not None
         self._shared.forget(self._key)
         self._who = Who(notified.room, notified.session, notified.epoch, notified.ticket)
         self._ended = None
-        self._keep(notified)
+        self._keep(notified)  # from now on it is taken back if there is no answer
+        if before is not None and not is_same_user:
+            released = yield from self._releasing(before)
+            if released is not None:
+                notified = attrs.evolve(notified, ended=notified.ended + released.ended)
         return notified
 
     def logging_out(self, session: str | None = None) -> Flow[Notified | None]:

@@ -19,7 +19,19 @@ from sse_trio.apps.asgi import SingleSession, login_of
 from ..applications.examples import ticket_in, verdict
 from ..proxies import ask
 from ..support import KEY, Start, keep_cookies
-from .support import LOOSELY, NOTIFIED, SHORT, UNKNOWN, answer, fake, in_thread, silent, urls
+from .support import (
+    LOOSELY,
+    NOTIFIED,
+    RELEASED,
+    SHORT,
+    UNKNOWN,
+    answer,
+    at_once,
+    fake,
+    in_thread,
+    silent,
+    urls,
+)
 
 PLAIN = Settings(https=False)
 
@@ -220,4 +232,28 @@ async def test_a_view_that_fails_after_the_login() -> None:
 
     with fake(answer(200, NOTIFIED)) as hub:
         await in_thread(steps)
+    assert [path for path, _ in hub.asked] == ["/notify", "/release"]
+
+
+def test_a_request_that_is_cancelled_after_the_login() -> None:
+    """No answer has the cookie, so the login ends again: in the background."""
+    released = threading.Event()
+
+    def release(sock: Any, request: bytes) -> None:
+        answer(200, RELEASED)(sock, request)
+        released.set()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await login_of(scope).log_in("ada")
+        raise asyncio.CancelledError
+
+    async def main() -> None:
+        async with AsyncClient(urls(hub.port), KEY, pauses=at_once) as client:
+            scope = {"type": "http", "path": "/", "headers": []}
+            with pytest.raises(asyncio.CancelledError):
+                await SingleSession(app, client=client)(scope, None, None)
+            assert await asyncio.to_thread(released.wait, LOOSELY)
+
+    with fake(answer(200, NOTIFIED), release) as hub:
+        asyncio.run(main())
     assert [path for path, _ in hub.asked] == ["/notify", "/release"]

@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 import trio
 
-from sse_trio.apps import AsyncClient, Client, HubAway, HubRefused
+from sse_trio.apps import AsyncClient, Client, HubAway, HubRefused, New, calls, flows
 from sse_trio.apps.exchange import MAX_ANSWER
 
 from ..support import KEY, Start
@@ -197,6 +198,41 @@ def test_a_login_that_fails_is_released(ask: Use) -> None:
         sender = hub.asked[0][1]["sender"]
         sent = [members for path, members in hub.asked if path == "/release"]
         assert all(each == {"key": KEY, "room": "ada", "session": sender} for each in sent)
+
+
+class GivenUp(BaseException):
+    """As a timeout of gevent, or asyncio's cancellation."""
+
+
+def test_a_login_that_is_given_up_is_released(ask: Use) -> None:
+    """Nobody knows whether the hub has seen it."""
+    released = threading.Event()
+
+    def behave(sock: socket.socket, request: bytes) -> None:
+        is_release = b"/release" in request
+        answer(200, RELEASED if is_release else NOTIFIED)(sock, request)
+        if is_release:
+            released.set()
+
+    def give_up(_: Any) -> Any:
+        raise GivenUp
+
+    call = attrs.evolve(calls.notify("ada", New.SESSION, LOOSELY, 0), read=give_up)
+
+    def log_in(hub: Any) -> Any:
+        with pytest.raises(GivenUp):
+            hub.run(flows.announcing(call, LOOSELY))
+        assert released.wait(LOOSELY)
+
+    async def log_in_and_wait(hub: Any) -> Any:
+        with pytest.raises(GivenUp):
+            await hub.run(flows.announcing(call, LOOSELY))
+        assert await asyncio.to_thread(released.wait, LOOSELY)
+
+    with fake(behave) as hub:
+        use = log_in_and_wait if ask is by_asyncio else log_in
+        ask(urls(hub.port), use, pauses=at_once)
+        assert hub.asked[-1][1]["session"] == call.new_session
 
 
 def test_a_logout_that_fails_goes_on(ask: Use) -> None:
