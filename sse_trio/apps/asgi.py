@@ -145,13 +145,15 @@ class SingleSession:
 
         async def answer(message: Any) -> None:
             if message["type"] == "http.response.start":
-                await self._client.run(login.finishing())
+                await self._client.run(login.finishing(message["status"]))
                 fields = [
                     (name.decode("latin-1"), value.decode("latin-1"))
                     for name, value in message.get("headers", ())
                 ]
-                message = {**message, "headers": _encoded(login.fields(fields))}
-            await send(message)
+                await send({**message, "headers": _encoded(login.fields(fields))})
+                login.sent()
+            else:
+                await send(message)
 
         try:
             await self._app({**scope, KEY: login}, receive, answer)

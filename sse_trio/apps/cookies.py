@@ -22,7 +22,7 @@ from .answers import Notified
 from .base import BaseClient
 from .flows import Flow, Later
 from .login import RequestLogin, Shared, Who, logger
-from .settings import Fields, Settings
+from .settings import FAILED, Fields, Settings
 
 # A cookie is sent anew when so much of its token's time has passed.
 RENEW: Final = 0.1
@@ -69,7 +69,8 @@ class CookieLogin(RequestLogin):
     def __init__(self, shared: SharedByCookies, path: str, headers: Sequence[bytes]) -> None:
         super().__init__(shared, path)
         self._headers = headers
-        self._is_new = False
+        self.is_new = False
+        """Whether this request has logged in, and the browser does not know it yet."""
         self._written: list[str] = []
 
     def arriving(self) -> Flow[None]:
@@ -86,24 +87,31 @@ class CookieLogin(RequestLogin):
         if found is not None and found.token is not None and _is_due(token, found.token):
             self._write(found.token)
 
-    def finishing(self) -> Flow[None]:
-        """Before the answer is sent: a login that has ended meanwhile must not set its cookie.
+    def finishing(self, status: int) -> Flow[None]:
+        """Before the answer is sent: take the login back if the answer is an error.
 
-        The browser may have the cookie of the login that has ended it: by a second click.
+        Nor must a login that has ended meanwhile set its cookie: the browser may have the cookie of
+        the login that has ended it, by a second click.
         """
-        if not self._is_new or self._key is None:
+        if status >= FAILED:
+            yield from self.abandoning()
+        if not self.is_new or self._key is None:
             return
-        self._is_new = False
         try:
             found = yield calls.check(self._shared.client.timeout, token=self._key)
         except HubAway:
             return
         if not found.active:
+            self.is_new = False
             self._who, self._ended, self._written = None, found, []
 
+    def sent(self) -> None:
+        """Take it that the browser has the cookie: the head of the answer is on its way."""
+        self.is_new = False
+
     def abandoning(self) -> Flow[None]:
-        """There is no answer: the browser does not get the cookie of a new login, so that ends."""
-        if self._is_new:
+        """There is no answer, or an error: a new login ends, and sets no cookie."""
+        if self.is_new:
             yield from self.logging_out()
 
     def fields(self, fields: Iterable[tuple[str, str]]) -> Fields:
@@ -118,11 +126,11 @@ class CookieLogin(RequestLogin):
 
     def _keep(self, notified: Notified) -> None:
         assert notified.token is not None
-        self._is_new = True
+        self.is_new = True
         self._write(notified.token)
 
     def _drop(self) -> None:
-        self._is_new = False
+        self.is_new = False
         self._written = [self._set_cookie(name, "", "; Max-Age=0") for name in self._names()]
 
     def _without_hub(self) -> Who | None:

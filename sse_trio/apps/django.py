@@ -24,7 +24,7 @@ from .answers import Checked, Notified
 from .client import Client
 from .flows import Flow
 from .login import RequestLogin, Shared, Who
-from .settings import Settings, unavailable
+from .settings import FAILED, Settings, unavailable
 from .stores import LIFETIME, place
 
 __all__ = ["Login", "SingleSession"]
@@ -114,7 +114,7 @@ class Login(RequestLogin):
             more = settings.announcement(self._request, user)
             notified = self._client.run(self.logging_in(settings.room(user), **more))
         except SseTrioError:
-            self.log_out()
+            self.log_out()  # of the login that the browser had
             self.forget()
             raise
         _delete(notified.ended, self._request.session.session_key)
@@ -122,6 +122,12 @@ class Login(RequestLogin):
     def log_out(self) -> None:
         """Tell the hub; Django deletes the session itself."""
         self._client.run(self.logging_out())
+
+    def take_back(self) -> None:
+        """There is no answer, or an error: a new login ends, and its session with it."""
+        if self.is_new:
+            self.log_out()
+            self.forget()
 
     def refuse(self) -> None:
         """Treat the request as anonymous: its login has ended, or nobody knows."""
@@ -204,9 +210,13 @@ class SingleSession:
                 return _response(*unavailable(away))
             if login.user is None and auth.SESSION_KEY in request.session:
                 login.refuse()
-        response = self._get_response(request)
-        if response.status_code == 500 and login.is_new:
-            login.log_out()  # for then Django does not keep the session
+        try:
+            response = self._get_response(request)
+        except BaseException:
+            login.take_back()
+            raise
+        if response.status_code >= FAILED:
+            login.take_back()
         login.note()
         return response
 

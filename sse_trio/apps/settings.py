@@ -13,6 +13,9 @@ Fields = list[tuple[str, str]]
 # Seconds for which the answer to a check may be remembered.
 MAX_REMEMBER: Final = 5.0
 
+# An answer with this status or a higher one has logged nobody in (RFC 9110, section 15).
+FAILED: Final = 400
+
 UNAVAILABLE: Final = "It cannot be told now whether you are logged in. Try again.\n"
 
 

@@ -7,8 +7,11 @@
 WSGI: PEP 3333.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
+
+import attrs
 
 from ..errors import HubAway
 from ..roster import Roster
@@ -137,12 +140,50 @@ class SingleSession:
             return [body]
         environ[KEY] = login
 
+        is_begun = False
+
         def start(status: str, fields: Fields, exc_info: Any = None) -> Any:
-            self._client.run(login.finishing())
-            return start_response(status, login.fields(fields), exc_info)
+            nonlocal is_begun
+            self._client.run(login.finishing(int(status[:3])))
+            write = start_response(status, login.fields(fields), exc_info)
+            is_begun = True
+            return partial(_write, write, login)
 
         try:
-            return self._app(environ, start)
+            made = self._app(environ, start)
         except BaseException:
             self._client.run(login.abandoning())
             raise
+        # Most bodies are passed on as they are: servers send their own kind of file faster.
+        return made if is_begun and not login.is_new else _Body(self._client, login, made)
+
+
+def _write(write: Any, login: Login, data: bytes) -> None:
+    write(data)
+    login.sent()
+
+
+@attrs.define(eq=False)
+class _Body:
+    """A body. Until its first piece the server has sent nothing, and a new login may have to go."""
+
+    _client: Client
+    _login: Login
+    _body: Iterable[bytes]
+
+    def __iter__(self) -> Iterator[bytes]:
+        try:
+            for piece in self._body:
+                if piece:
+                    self._login.sent()
+                yield piece
+            self._login.sent()
+        except BaseException:
+            self._client.run(self._login.abandoning())
+            raise
+
+    def close(self) -> None:
+        """Close the application's own."""
+        close = getattr(self._body, "close", None)
+        if close is not None:
+            close()

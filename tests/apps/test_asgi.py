@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import trio
 import uvicorn
-from fastapi import FastAPI, Form, Request
+from fastapi import FastAPI, Form, HTTPException, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from sse_trio.apps import AsyncClient, Settings
@@ -20,6 +20,7 @@ from ..applications.examples import ticket_in, verdict
 from ..proxies import ask
 from ..support import KEY, Start, keep_cookies
 from .support import (
+    ACTIVE,
     LOOSELY,
     NOTIFIED,
     RELEASED,
@@ -257,3 +258,40 @@ def test_a_request_that_is_cancelled_after_the_login() -> None:
     with fake(answer(200, NOTIFIED), release) as hub:
         asyncio.run(main())
     assert [path for path, _ in hub.asked] == ["/notify", "/release"]
+
+
+@pytest.mark.parametrize("status", [400, 503])
+async def test_an_error_after_the_login(status: int) -> None:
+    """FastAPI makes an answer of an HTTPException: it logs nobody in."""
+    with fake(answer(200, NOTIFIED)) as hub:
+        app = application(urls(hub.port))
+
+        @app.post("/fail")
+        async def fail(request: Request) -> Response:
+            await login_of(request.scope).log_in("ada")
+            raise HTTPException(status)
+
+        with served(app) as port:
+            found = await Browser(port).send("/fail")
+            assert found.status == status
+            assert found.cookies[0].startswith("sse_trio=; ")
+        assert [path for path, _ in hub.asked] == ["/notify", "/release"]
+
+
+def test_a_head_that_cannot_be_sent() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await login_of(scope).log_in("ada")
+        await send({"type": "http.response.start", "status": 200})
+
+    async def send(message: Any) -> None:
+        raise OSError
+
+    async def main() -> None:
+        async with AsyncClient(urls(hub.port), KEY) as client:
+            scope = {"type": "http", "path": "/", "headers": []}
+            with pytest.raises(OSError):
+                await SingleSession(app, client=client)(scope, None, send)
+
+    with fake(answer(200, NOTIFIED), answer(200, ACTIVE), answer(200, RELEASED)) as hub:
+        asyncio.run(main())
+    assert [path for path, _ in hub.asked] == ["/notify", "/check", "/release"]

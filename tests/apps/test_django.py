@@ -9,6 +9,7 @@ import django
 import pytest
 from django.conf import settings
 from django.contrib import auth
+from django.core.exceptions import PermissionDenied
 from django.core.management import call_command
 from django.db import connection
 from django.http import HttpResponse, JsonResponse
@@ -43,6 +44,8 @@ def log_in(request: Any) -> Any:
         auth.login(request, user)
     if "fail" in request.POST:
         raise RuntimeError("the view fails after the login")
+    if "refuse" in request.POST:
+        raise PermissionDenied
     return redirect("/")
 
 
@@ -201,6 +204,9 @@ async def test_django_with_places(start: Start) -> None:
         # A view that fails after the login: Django does not keep the session, so it ends.
         laptop.raise_request_exception = False
         assert laptop.post("/login", {"user": "grace", "fail": "1"}).status_code == 500
+        assert who(laptop) == "nobody"
+        # So it is with every answer that is an error.
+        assert laptop.post("/login", {"user": "grace", "refuse": "1"}).status_code == 403
         assert who(laptop) == "nobody"
 
     names = {"room": lambda user: user.username, "announcement": announcement}

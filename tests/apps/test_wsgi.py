@@ -8,7 +8,7 @@ from typing import Any
 
 import attrs
 import pytest
-from flask import Flask, redirect, render_template_string, request
+from flask import Flask, abort, redirect, render_template_string, request
 from werkzeug.test import Client as Browser
 from werkzeug.test import TestResponse
 
@@ -293,6 +293,108 @@ def test_a_view_that_fails_after_the_login() -> None:
         with pytest.raises(RuntimeError):
             Browser(app).post("/fail")
         assert [path for path, _ in hub.asked] == ["/notify", "/release"]
+
+
+@pytest.mark.parametrize("status", [400, 500])
+def test_an_error_after_the_login(status: int) -> None:
+    """Frameworks make an answer of an exception: it logs nobody in."""
+    with fake(answer(200, NOTIFIED)) as hub, client(hub.port) as asks:
+        app = application(asks)
+        app.testing = False  # what is raised becomes an answer
+
+        @app.post("/fail")
+        def fail() -> Any:
+            login_of(request.environ).log_in("ada")
+            abort(status)
+
+        found = Browser(app).post("/fail")
+        assert found.status_code == status
+        (written,) = found.headers.getlist("Set-Cookie")
+        assert written.startswith("sse_trio=; ")
+        assert [path for path, _ in hub.asked] == ["/notify", "/release"]
+
+
+def failing_before(environ: Any, start: Any) -> Any:
+    login_of(environ).log_in("ada")
+    start("200 OK", [])
+    raise RuntimeError("before the body")
+
+
+def failing_in_the_body(environ: Any, start: Any) -> Any:
+    login_of(environ).log_in("ada")
+    start("200 OK", [])
+    return iter_failing(b"")
+
+
+def iter_failing(*pieces: bytes) -> Any:
+    yield from pieces
+    raise RuntimeError("in the body")
+
+
+def a_generator(environ: Any, start: Any) -> Any:
+    login_of(environ).log_in("ada")
+    yield from iter_failing(b"")
+
+
+def sending(environ: Any, start: Any) -> Any:
+    login_of(environ).log_in("ada")
+    start("200 OK", [])
+    return iter_failing(b"", b"a piece")
+
+
+def writing(environ: Any, start: Any) -> Any:
+    login_of(environ).log_in("ada")
+    start("200 OK", [])(b"a piece")
+    raise RuntimeError("after the first piece")
+
+
+@pytest.mark.parametrize(
+    ("app", "is_taken_back"),
+    [
+        (failing_before, True),
+        (failing_in_the_body, True),
+        (a_generator, True),
+        (sending, False),
+        (writing, False),
+    ],
+)
+def test_an_application_that_fails_before_its_head_is_sent(app: Any, is_taken_back: bool) -> None:
+    """The server has sent nothing until the first piece of the body comes."""
+    check = [answer(200, ACTIVE)] * (app is not a_generator)
+    with fake(answer(200, NOTIFIED), *check, answer(200, RELEASED)) as hub:
+        with client(hub.port) as asks:
+            wrapped = SingleSession(app, client=asks, settings=PLAIN)
+            with pytest.raises(RuntimeError):
+                list(wrapped({"PATH_INFO": "/"}, lambda *_: lambda piece: None))
+        assert (hub.asked[-1][0] == "/release") is is_taken_back
+
+
+def test_a_body_is_closed_and_passed_on() -> None:
+    class Body:
+        closed = 0
+
+        def __iter__(self) -> Any:
+            return iter([b"a", b"b"])
+
+        def close(self) -> None:
+            self.closed += 1
+
+    body = Body()
+
+    def app(environ: Any, start: Any) -> Any:
+        if environ["PATH_INFO"] == "/login":
+            login_of(environ).log_in("ada")
+        start("200 OK", [])
+        return body
+
+    with fake(answer(200, NOTIFIED), answer(200, ACTIVE)) as hub, client(hub.port) as asks:
+        wrapped = SingleSession(app, client=asks, settings=PLAIN)
+        found: Any = wrapped({"PATH_INFO": "/login"}, lambda *_: None)
+        assert list(found) == [b"a", b"b"]
+        found.close()
+        assert body.closed == 1
+        # Without a login it is the very same: servers know their own kind of file.
+        assert wrapped({"PATH_INFO": "/"}, lambda *_: None) is body
 
 
 def test_a_yes_is_remembered_if_that_is_wanted() -> None:
