@@ -129,6 +129,34 @@ class Login(RequestLogin):
             self.log_out()
             self.forget()
 
+    def finishing(self) -> Flow[bool]:
+        """Return whether the answer may tell the browser of its login: a new one may have ended.
+
+        The browser may have the session of the login that has ended it, by a second click.
+        """
+        if not self.is_new or self._who is None:
+            return True
+        who = self._who
+        question = calls.check(
+            self._client.timeout, room=who.room, session=who.session, epoch=who.epoch
+        )
+        try:
+            found = yield question
+        except HubAway:
+            return True
+        return bool(found.active)
+
+    def send_nothing(self) -> None:
+        """Delete the session of a new login that has ended, and leave the browser's cookie alone.
+
+        A session that the browser has brought may be that of the newer login: it is left as it is.
+        """
+        brought = self._request.COOKIES.pop(conf.settings.SESSION_COOKIE_NAME, None)
+        session = self._request.session
+        if session.session_key != brought:
+            session.delete()
+        self._request.session, self._who = _store(), None
+
     def refuse(self) -> None:
         """Treat the request as anonymous: its login has ended, or nobody knows."""
         if self.is_hub_away:  # the session is needed to log out
@@ -217,6 +245,8 @@ class SingleSession:
             raise
         if response.status_code >= FAILED:
             login.take_back()
+        elif not self._client.run(login.finishing()):
+            login.send_nothing()
         login.note()
         return response
 

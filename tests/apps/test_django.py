@@ -46,6 +46,12 @@ def log_in(request: Any) -> Any:
         raise RuntimeError("the view fails after the login")
     if "refuse" in request.POST:
         raise PermissionDenied
+    if "twice" in request.POST:  # the second click is faster
+        again = Browser()
+        if "sessionid" in request.COOKIES:
+            again.cookies["sessionid"] = request.COOKIES["sessionid"]
+        again.post("/login", {"user": "ada"})
+        return HttpResponse(again.cookies["sessionid"].value)
     return redirect("/")
 
 
@@ -214,6 +220,28 @@ async def test_django_with_places(start: Start) -> None:
         await in_django(steps)
     assert len(hub.sessions("ada").sessions) == 1
     assert hub.sessions("grace").sessions == ()
+
+
+@pytest.mark.usefixtures("database")
+async def test_two_logins_at_once_in_one_browser(start: Start) -> None:
+    """The answer that comes last is that of the login which has ended: it must not win."""
+    hub = await start(join="ticket")
+
+    def steps() -> None:
+        browser = Browser()
+        twice = {"user": "ada", "twice": "1"}
+        before = stored()
+        for _ in range(2):  # the second time the browser brings the session of its login
+            answered = browser.post("/login", twice)
+            assert "sessionid" not in answered.cookies
+            browser.cookies["sessionid"] = answered.content.decode()
+            assert who(browser) == "ada"
+            assert stored() == before + 2  # one session, and where it is
+        browser.post("/logout")
+
+    with hub_at(hub.port):
+        await in_django(steps)
+    assert hub.sessions("1").sessions == ()
 
 
 @pytest.mark.usefixtures("database")
