@@ -72,6 +72,8 @@ class CookieLogin(RequestLogin):
         self.is_new = False
         """Whether this request has logged in, and the browser does not know it yet."""
         self._written: list[str] = []
+        self._is_told = False
+        """Whether the answer tells the browser of a token."""
 
     def arriving(self) -> Flow[None]:
         """Find out whose login it is, before the application is called.
@@ -90,16 +92,18 @@ class CookieLogin(RequestLogin):
     def finishing(self, status: int) -> Flow[None]:
         """Before the answer is sent: take the login back if the answer is an error.
 
-        Nor must a login that has ended meanwhile set its cookie: the browser may have the cookie of
-        the login that has ended it, by a second click.
+        Nor must a login that has ended meanwhile set its cookie, be it new or renewed: the browser
+        may have the cookie of the login that has ended it, by a second click.
         """
         if status >= FAILED:
             yield from self.abandoning()
-        if not self.is_new or self._key is None:
+        if not self._is_told or self._key is None:
             return
         try:
             found = yield calls.check(self._shared.client.timeout, token=self._key)
         except HubAway:
+            if not self.is_new:  # a later request renews it
+                self._written = []
             return
         if not found.active:
             self.is_new = False
@@ -130,7 +134,7 @@ class CookieLogin(RequestLogin):
         self._write(notified.token)
 
     def _drop(self) -> None:
-        self.is_new = False
+        self.is_new = self._is_told = False
         self._written = [self._set_cookie(name, "", "; Max-Age=0") for name in self._names()]
 
     def _without_hub(self) -> Who | None:
@@ -159,7 +163,7 @@ class CookieLogin(RequestLogin):
 
     def _write(self, token: str) -> None:
         assert self._who is not None
-        self._key = token
+        self._key, self._is_told = token, True
         values = [token, self._shared.sign(token, self._who)]
         age = ""
         if self._shared.settings.persistent:

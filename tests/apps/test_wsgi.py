@@ -454,6 +454,21 @@ def test_a_cookie_is_renewed_when_its_token_grows_old(persistent: bool) -> None:
         assert (30 * day - 60 < int(age) <= 30 * day) if persistent else not age
 
 
+@pytest.mark.parametrize("later", [answer(200, UNKNOWN), answer(503, {}, "Retry-After: 60")])
+def test_a_cookie_is_not_renewed_when_its_login_has_ended_meanwhile(later: Any) -> None:
+    """The browser may have the cookie of a newer login: nothing may overwrite that."""
+    now, day = time.time(), 24 * 3600
+    fresh = ACTIVE | {"token": token(now, now + 30 * day), "ticket": "t"}
+    settings = Settings(https=False, while_hub_away="open")
+    with fake(answer(200, fresh), later) as hub, client(hub.port) as asks:
+        browser = Browser(application(asks, settings))
+        browser.set_cookie("sse_trio", token(now - 4 * day, now + 26 * day))
+        found = browser.get("/public")
+        assert (found.status_code, found.headers.getlist("Set-Cookie")) == (200, [])
+        assert [path for path, _ in hub.asked] == ["/check", "/check"]
+        assert hub.asked[1][1]["token"] == fresh["token"]
+
+
 def test_the_guard() -> None:
     with fake(answer(200, ACTIVE | {"ticket": "a.b"})) as hub:
         settings = Settings(https=False, redirect="/in", hub="https://sessions.example/")
