@@ -172,7 +172,7 @@ class Login(RequestLogin):
     def note(self) -> None:
         """Before the answer is sent: note where the session of the login is, if that is new."""
         session = self._request.session
-        if self._who is None or KEY not in session:
+        if self._who is None or KEY not in session or _is_in_cookie(session):
             return
         if session.session_key is None:
             session.create()
@@ -272,6 +272,13 @@ def _response(status: int, fields: list[tuple[str, str]], body: bytes) -> Any:
 # -- Django's session store --------------------------------------------------------------
 
 
+def _is_in_cookie(session: Any) -> bool:
+    """Whether a session has no store: its key is all that is in it, and can be kept nowhere."""
+    from django.contrib.sessions.backends import signed_cookies  # once Django is configured
+
+    return isinstance(session, signed_cookies.SessionStore)
+
+
 def _store(key: str | None = None) -> Any:
     return importlib.import_module(conf.settings.SESSION_ENGINE).SessionStore(key)
 
@@ -287,6 +294,8 @@ def _note(session: str, key: str) -> None:
 
 
 def _delete(ended: tuple[str, ...], but: str | None) -> None:
+    if _is_in_cookie(_store()):
+        return
     for session in ended:
         where = place(conf.settings.SECRET_KEY, session)
         key = _store(where).get("key")

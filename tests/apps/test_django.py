@@ -223,6 +223,31 @@ async def test_django_with_places(start: Start) -> None:
 
 
 @pytest.mark.usefixtures("database")
+async def test_sessions_in_signed_cookies(start: Start) -> None:
+    """Such a session is its own key: it may not have its key in it."""
+    hub = await start(join="ticket")
+
+    def steps() -> None:
+        first, second = Browser(), Browser()
+        before = stored()
+        first.post("/login", {"user": "ada"})
+        cookie = first.cookies["sessionid"].value
+        assert len(cookie) < 1000
+        for _ in range(2):
+            assert who(first) == "ada"
+        assert first.cookies["sessionid"].value == cookie
+        second.post("/login", {"user": "ada"})
+        assert (who(first), who(second)) == ("nobody: login", "ada")
+        second.post("/logout")
+        assert stored() == before
+
+    engine = "django.contrib.sessions.backends.signed_cookies"
+    with hub_at(hub.port), override_settings(SESSION_ENGINE=engine):
+        await in_django(steps)
+    assert hub.sessions("1").sessions == ()
+
+
+@pytest.mark.usefixtures("database")
 async def test_two_logins_at_once_in_one_browser(start: Start) -> None:
     """The answer that comes last is that of the login which has ended: it must not win."""
     hub = await start(join="ticket")
