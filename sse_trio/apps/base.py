@@ -20,7 +20,8 @@ class BaseClient:
     """Who asks a hub.
 
     `url` and `key` default to the environment's ``SSE_TRIO_URL`` and ``SSE_TRIO_KEY``; `url` may
-    list several nodes, separated by commas, which are tried in turn. `timeout` is in seconds, for
+    list several nodes, separated by commas, which are tried in turn, the one
+    that has answered last first. `timeout` is in seconds, for
     all that a check, a release or a list of sessions takes; `notify_timeout` that of a notify,
     which waits for the hub's disk: the hub's ``ledger_timeout`` and one second more. No more than
     `connections` are open at once. `tls` is for an ``https:`` address; the default trusts whom the
@@ -43,6 +44,8 @@ class BaseClient:
         pauses: Callable[[], Iterator[float]] = pauses,
     ) -> None:
         self._addresses = addressing.addresses(url)
+        self._order = list(self._addresses)
+        """The addresses, the one that has answered last before the others."""
         self._key = addressing.key(key)
         self.timeout = timeout
         self.notify_timeout = notify_timeout

@@ -7,7 +7,8 @@ synchronous and the asyncio client do the same for it, so both keep the same rul
 - A call has one deadline for everything: names, connections, attempts, pauses.
 - Every call may be repeated, and so is: a notify has an `id`, the same in every attempt; to release
   a session twice is to release it once; questions change nothing.
-- Where there are several addresses, each attempt has its share of the time that is left.
+- Where there are several addresses, each attempt has its share of the time that is left. The one
+  that has answered last is asked first: a node that is dead costs one call its share, and not all.
 - A refusal is not repeated. Only silence and the statuses of a hub that cannot answer now are.
 """
 
@@ -87,9 +88,9 @@ class Lost:
 
 
 def attempts(
-    call: Call[T], key: str, addresses: Sequence[Address], clock: Callable[[], float]
+    call: Call[T], key: str, addresses: list[Address], clock: Callable[[], float]
 ) -> Generator[Attempt | Pause, Any, T]:
-    """Make a call.
+    """Make a call; the address that answers comes first in `addresses` from then on.
 
     Raises:
         HubAway: there was no answer in time.
@@ -100,7 +101,8 @@ def attempts(
     pause = FIRST_PAUSE
     while True:
         away = HubAway(f"the hub did not answer {call.path} in time")
-        for left, address in zip(range(len(addresses), 0, -1), addresses, strict=True):
+        order = tuple(addresses)  # others may change it meanwhile
+        for left, address in zip(range(len(order), 0, -1), order, strict=True):
             until = clock() + (deadline - clock()) / left
             attempt = Attempt(address, call.path, body, until)
             outcome = yield attempt
@@ -113,6 +115,8 @@ def attempts(
                 away = HubAway(why, outcome.retry_after or 1)
                 pause = max(pause, outcome.retry_after or 0)
             else:
+                if order[0] is not address:
+                    addresses[:] = [address, *(each for each in order if each is not address)]
                 return _meaning(call, outcome)
         if clock() + pause >= deadline:
             raise away

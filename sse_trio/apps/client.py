@@ -180,7 +180,7 @@ class Client(BaseClient):
 
     def ask(self, call: Call[T]) -> T:
         """Make one call."""
-        made = calls.attempts(call, self._key, self._addresses, time.monotonic)
+        made = calls.attempts(call, self._key, self._order, time.monotonic)
         with contextlib.closing(made):
             try:
                 step = next(made)

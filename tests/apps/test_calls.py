@@ -13,7 +13,7 @@ from sse_trio.errors import LoginEnded
 
 from .support import ACTIVE, NOTIFIED, RELEASED, UNKNOWN
 
-A, B = parse("http://a:1"), parse("http://b:2")
+A, B, C = parse("http://a:1"), parse("http://b:2"), parse("http://c:3")
 CHECK = calls.check(2.0, token="a token")
 
 
@@ -24,7 +24,8 @@ class Play:
         self.now = 100.0
         self.steps: list[Any] = []
         self.result: Any = None
-        made = calls.attempts(call, "the key", addresses, lambda: self.now)
+        self.order = list(addresses)
+        made = calls.attempts(call, "the key", self.order, lambda: self.now)
         left = iter(outcomes)
         try:
             step = next(made)
@@ -123,6 +124,16 @@ def test_several_addresses_share_the_time() -> None:
     assert play.pauses == []
     play = Play(CHECK, AWAY, AWAY, ok(ACTIVE), addresses=(A, B))
     assert [each.address for each in play.attempts] == [A, B, A]
+
+
+def test_the_address_that_has_answered_last_is_asked_first() -> None:
+    addresses = (A, B, C)
+    assert Play(CHECK, Lost("late"), AWAY, ok(ACTIVE), addresses=addresses).order == [C, A, B]
+    assert Play(CHECK, Lost("late"), problem(401, "x"), addresses=addresses).order == [B, A, C]
+    # Who answers that it cannot answer, or says nothing, changes nothing.
+    assert Play(CHECK, ok(ACTIVE), addresses=addresses).order == [A, B, C]
+    away = Answer(503, b"", 60.0)
+    assert Play(CHECK, Lost("late"), away, away, addresses=addresses).order == [A, B, C]
 
 
 @pytest.mark.parametrize("status", [400, 401, 404, 413, 415, 429, 301])
