@@ -236,7 +236,7 @@ class AsyncClient(BaseClient):
             try:
                 await self.run(later.flow())
             except SseTrioError as error:
-                if isinstance(error, HubAway) and time.monotonic() < until:
+                if not flows.is_final(error) and time.monotonic() < until:
                     continue
                 logger.error("a logout is given up: %s", error)  # noqa: TRY400
             return

@@ -8,8 +8,8 @@ from typing import Any
 
 import attrs
 
-from ..errors import HubAway, SseTrioError
-from .flows import LATER_FOR, MAX_LATER, Flow, Later, Settled
+from ..errors import SseTrioError
+from .flows import LATER_FOR, MAX_LATER, Flow, Later, Settled, is_final
 
 logger = logging.getLogger("sse_trio")
 
@@ -69,7 +69,7 @@ class Background:
         try:
             each.run(each.later.flow())
         except SseTrioError as error:
-            if isinstance(error, HubAway) and time.monotonic() < each.until:
+            if not is_final(error) and time.monotonic() < each.until:
                 return False
             logger.error("a logout is given up: %s", error)  # noqa: TRY400
         return True

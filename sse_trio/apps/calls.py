@@ -22,7 +22,7 @@ from typing import Any, Final, Generic, Literal, TypeVar
 import attrs
 
 from .. import strict_json
-from ..errors import Conflict, HubAway, HubRefused, LimitReached, LoginEnded
+from ..errors import Conflict, HubAway, HubRefused, LimitReached, LoginEnded, SseTrioError
 from ..roster import Roster
 from . import answers
 from .address import Address
@@ -94,13 +94,14 @@ def attempts(
 
     Raises:
         HubAway: there was no answer in time.
-        HubRefused, Conflict, LimitReached: the hub says no.
+        HubRefused, Conflict, LimitReached: the hub says no. If an earlier attempt was not answered,
+            the cause is a HubAway: that one may have been done.
     """
     deadline = clock() + call.timeout
     body = strict_json.dumps({"key": key, **call.members}).encode()
     pause = FIRST_PAUSE
+    away: HubAway | None = None
     while True:
-        away = HubAway(f"the hub did not answer {call.path} in time")
         order = tuple(addresses)  # others may change it meanwhile
         for left, address in zip(range(len(order), 0, -1), order, strict=True):
             until = clock() + (deadline - clock()) / left
@@ -117,8 +118,12 @@ def attempts(
             else:
                 if order[0] is not address:
                     addresses[:] = [address, *(each for each in order if each is not address)]
-                return _meaning(call, outcome)
+                try:
+                    return _meaning(call, outcome)
+                except SseTrioError as refusal:
+                    raise refusal from away
         if clock() + pause >= deadline:
+            assert away is not None
             raise away
         yield Pause(pause)
         pause *= 2

@@ -6,7 +6,7 @@ from typing import Any, Final, TypeVar
 
 import attrs
 
-from ..errors import HubAway
+from ..errors import HubAway, HubRefused, SseTrioError
 from .answers import Checked, Notified
 from .calls import Call, check, release
 
@@ -40,20 +40,25 @@ def alone(call: Call[Any]) -> Flow[None]:
 
 
 def announcing(call: Call[Notified], timeout: float) -> Flow[Notified]:
-    """Make a notify; if it fails without a refusal, release its session, which may hold a place.
+    """Make a notify; if it fails but may have been done, release its session, which holds a place.
 
     Only a session that this notify makes is released. One that the caller has named may have logged
     in before, or logs in when the caller repeats: that must not end by it.
     """
     try:
         found: Notified = yield call
-    except HubAway:
-        if call.new_session is not None:
+    except SseTrioError as error:
+        if call.new_session is not None and may_be_done(error):
             yield _later(release(call.members["room"], call.new_session, timeout))
         raise
     if found.session is not None and call.new_session is None:
         yield Settled((found.room, found.session))
     return found
+
+
+def may_be_done(error: SseTrioError) -> bool:
+    """Whether a call that has failed may have been done: an attempt of it was not answered."""
+    return isinstance(error, HubAway) or isinstance(error.__cause__, HubAway)
 
 
 def releasing(call: Call[Notified]) -> Flow[Notified | None]:
@@ -78,6 +83,17 @@ def ending(token: str, timeout: float) -> Flow[None]:
         assert found.room is not None
         assert found.session is not None
         yield release(found.room, found.session, timeout, epoch=found.epoch)
+
+
+# Statuses of a refusal that the next attempt, or another node, may not make: a key is being
+# replaced, a proxy has another configuration, there were too many requests.
+_PASSING: Final = {401, 403, 404, 429}
+
+
+def is_final(error: SseTrioError) -> bool:
+    """Whether what is done in the background is not tried again after this."""
+    passing = isinstance(error, HubRefused) and error.status in _PASSING
+    return not passing and not isinstance(error, HubAway)
 
 
 # What is done in the background is given up after so many seconds, and bounded in number.

@@ -144,6 +144,13 @@ def test_a_refusal_is_not_repeated(status: int) -> None:
     assert str(play.result) == f"the hub refuses /check: {status} some-kind"
 
 
+@pytest.mark.parametrize("first", [Lost("late"), Answer(503, b"")])
+def test_a_refusal_after_an_attempt_that_may_have_been_done(first: Answer | Lost) -> None:
+    for refusal in (problem(401, "unauthorized"), problem(409, "limit-reached", sessions=[])):
+        assert isinstance(Play(CHECK, first, refusal).result.__cause__, HubAway)
+        assert Play(CHECK, refusal).result.__cause__ is None
+
+
 def test_what_comes_from_others_is_not_quoted() -> None:
     for body in (b"<html>", b"[]", b'{"type": 7}', b'{"type": "urn:sse-trio:problem:\\u0007"}'):
         assert Play(CHECK, Answer(401, body)).result.kind == ""

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from sse_trio.apps import HubAway, New, answers, calls, flows
+from sse_trio.apps import Conflict, HubAway, HubRefused, New, answers, calls, flows
 from sse_trio.apps.background import Background
 from sse_trio.apps.calls import Call
 from sse_trio.apps.flows import Flow, Later, Settled
@@ -53,6 +53,26 @@ def test_a_new_session_is_released_if_its_notify_fails() -> None:
     assert later.about == ("ada", call.members["sender"])
     with pytest.raises(HubAway):
         next(flow)
+
+
+def test_a_refusal_after_an_attempt_that_was_not_answered_releases_too() -> None:
+    refused = HubRefused("/notify", 401, "unauthorized")
+    flow = flows.announcing(calls.notify("ada", New.SESSION, 6.0, 0), 2.0)
+    next(flow)
+    with pytest.raises(HubRefused):  # nothing has been done
+        flow.throw(refused)
+    refused.__cause__ = HubAway("late")
+    flow = flows.announcing(calls.notify("ada", New.SESSION, 6.0, 0), 2.0)
+    next(flow)
+    assert isinstance(flow.throw(refused), Later)
+
+
+def test_what_is_tried_again_in_the_background() -> None:
+    assert not flows.is_final(HubAway("late"))
+    statuses = (400, 401, 403, 404, 409, 413, 429)
+    final = [status for status in statuses if flows.is_final(HubRefused("/x", status, ""))]
+    assert final == [400, 409, 413]
+    assert flows.is_final(Conflict("x"))
 
 
 @pytest.mark.parametrize("sender", ["s1", None])
