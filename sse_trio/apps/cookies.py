@@ -12,7 +12,7 @@ import json
 import time
 from collections.abc import Iterable, Sequence
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from .. import strict_json
 from ..core.cookies import cookie_values
@@ -143,6 +143,10 @@ class CookieLogin(RequestLogin):
             return None
         return self._shared.read(self._key, statement)
 
+    def _unconfirmed_session(self) -> str | None:
+        session = None if self._key is None else _read(self._key).get("session")
+        return session if isinstance(session, str) else None
+
     def _ending(self) -> Flow[None]:
         if self._key is not None:
             yield Later(partial(flows.ending, self._key, self._shared.client.timeout))
@@ -193,9 +197,18 @@ def _is_due(old: str, new: str) -> bool:
 
 def _claims(token: str) -> dict[str, float]:
     """Return the times in a token that the hub has signed or confirmed (RFC 7519, section 4.1)."""
+    claims = _read(token)
     try:
-        part = token.split(".")[1]
-        claims = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
         return {name: float(claims[name]) for name in ("iat", "exp")}
     except (ValueError, LookupError, TypeError):
         return {}
+
+
+def _read(token: str) -> dict[str, Any]:
+    """Return what a token claims; nobody has verified it."""
+    try:
+        part = token.split(".")[1]
+        claims = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+    except (ValueError, LookupError, RecursionError):
+        return {}
+    return claims if isinstance(claims, dict) else {}

@@ -229,6 +229,7 @@ class SingleSession:
         """Handle one request."""
         login = Login(self._client, self._shared, request)
         if self._settings.leaves_out(request.path_info):
+            request.user = _nobody()
             return self._get_response(request)
         request.sse_trio, request.sse_trio_settings = login, self._settings
         if conf.settings.SESSION_COOKIE_NAME in request.COOKIES:

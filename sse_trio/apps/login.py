@@ -164,6 +164,11 @@ class RequestLogin:
         """Return whom the hub has confirmed before."""
         raise NotImplementedError
 
+    def _unconfirmed_session(self) -> str | None:
+        """Return the session that the browser's login names. Only what it ends may go by it."""
+        who = self._without_hub()
+        return None if who is None else who.session
+
     def _ending(self) -> Flow[None]:
         """End the login in the background, although the hub could not say whose it is."""
         raise NotImplementedError
@@ -251,7 +256,9 @@ class RequestLogin:
         `session` is what the guard of a page sends: if the browser's login is another one, because
         it has logged in again, nothing is done.
         """
-        known = (each.session for each in (self._who, self._ended) if each is not None)
+        known = [each.session for each in (self._who, self._ended) if each is not None]
+        if self._is_hub_away:
+            known.append(self._unconfirmed_session())
         if session is not None and session not in known:
             return None
         before, self._who = self._who, None

@@ -21,8 +21,9 @@ from django.urls import path
 from sse_trio.apps import LimitReached
 from sse_trio.errors import ConfigError
 
-from ..applications.examples import verdict
+from ..applications.examples import APPLICATIONS, verdict
 from ..support import KEY, Start
+from ..test_proxies import recipe
 from .support import ACTIVE, NOTIFIED, RELEASED, SHORT, answer, fake, in_thread, silent, urls
 
 
@@ -67,13 +68,23 @@ def devices(request: Any) -> Any:
     return JsonResponse([] if roster is None else [e.session for e in roster.sessions], safe=False)
 
 
+def session(request: Any) -> Any:
+    return HttpResponse(request.sse_trio.session)
+
+
 def cycle(request: Any) -> Any:
     request.session.cycle_key()  # as a change of the password does
     return HttpResponse()
 
 
 def outside(request: Any) -> Any:
-    return HttpResponse(str(hasattr(request, "sse_trio")))
+    return HttpResponse(f"{hasattr(request, 'sse_trio')} {request.user.is_authenticated}")
+
+
+def by_guard(request: Any) -> Any:
+    views: dict[str, Any] = {}
+    exec(recipe("Django", "python views", APPLICATIONS), views)
+    return views["log_out_by_guard"](request)
 
 
 urlpatterns = [
@@ -81,7 +92,9 @@ urlpatterns = [
     path("login", log_in),
     path("logout", log_out),
     path("devices", devices),
+    path("by-guard", by_guard),
     path("cycle", cycle),
+    path("session", session),
     path("static/x", outside),
 ]
 
@@ -171,7 +184,14 @@ async def test_django(start: Start) -> None:
         assert (who(first), who(second)) == ("grace", "nobody")
         first.post("/logout")
         assert who(first) == "nobody"
-        assert first.get("/static/x").content == b"False"
+        first.post("/login", {"user": "ada"})
+        assert first.get("/static/x").content == b"False False"
+        # The guard of an old page logs nobody out but its own login.
+        assert first.post("/by-guard", {"session": "another"}).status_code == 204
+        assert who(first) == "ada"
+        own = first.get("/session").content.decode()
+        assert first.post("/by-guard", {"session": own}).status_code == 204
+        assert who(first) == "nobody"
 
     with hub_at(hub.port):
         await in_django(steps)

@@ -280,6 +280,19 @@ async def test_a_logout_while_the_hub_is_away(start: Start) -> None:
     await in_thread(steps)
 
 
+@pytest.mark.parametrize(("posted", "is_out"), [("s1", True), ("another", False)])
+def test_a_guard_that_logs_out_while_the_hub_is_away(posted: str, is_out: bool) -> None:
+    """The cookie itself says whose it is: nobody else is logged out."""
+    with fake(answer(503, {}, "Retry-After: 60")) as hub, client(hub.port) as asks:
+        browser = Browser(application(asks))
+        browser.set_cookie("sse_trio", token(time.time(), time.time() + 60))
+        browser.post("/logout", data={"session": posted})
+        assert (browser.get_cookie("sse_trio") is None) is is_out
+        browser.set_cookie("sse_trio", "head.WzFd.sign")
+        browser.post("/logout", data={"session": posted})
+        assert browser.get_cookie("sse_trio") is not None
+
+
 def test_a_view_that_fails_after_the_login() -> None:
     """No answer has the cookie, so the login ends again."""
     with fake(answer(200, NOTIFIED)) as hub, client(hub.port) as asks:
@@ -432,9 +445,10 @@ def test_two_different_cookies_are_none() -> None:
 
 
 def token(issued: float, expires: float) -> str:
-    """What looks like a token of the hub: only its times are read."""
-    claims = base64.urlsafe_b64encode(json.dumps({"iat": issued, "exp": expires}).encode())
-    return f"head.{claims.decode().rstrip('=')}.signature"
+    """What looks like a token of the hub: only its session and its times are read."""
+    claims = {"session": "s1", "iat": issued, "exp": expires}
+    encoded = base64.urlsafe_b64encode(json.dumps(claims).encode())
+    return f"head.{encoded.decode().rstrip('=')}.signature"
 
 
 @pytest.mark.parametrize("persistent", [True, False])
