@@ -110,6 +110,11 @@ class Login(RequestLogin):
         Raises:
             HubAway, LimitReached, Conflict, HubRefused: nobody is logged in.
         """
+        session = self._request.session
+        if session.session_key == self._request.COOKIES.get(conf.settings.SESSION_COOKIE_NAME):
+            # Django keeps it where the same user logs in again. A copy of the old login's cookie
+            # must not become one of the new login's.
+            session.cycle_key()
         try:
             more = settings.announcement(self._request, user)
             notified = self._client.run(self.logging_in(settings.room(user), **more))
@@ -117,7 +122,7 @@ class Login(RequestLogin):
             self.log_out()  # of the login that the browser had
             self.forget()
             raise
-        _delete(notified.ended, self._request.session.session_key)
+        _delete(notified.ended, session.session_key)
 
     def log_out(self) -> None:
         """Tell the hub; Django deletes the session itself."""

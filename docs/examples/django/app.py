@@ -8,11 +8,9 @@ from django.core.management import execute_from_command_line
 from django.core.wsgi import get_wsgi_application
 
 HTTPS = os.environ.get("PLAIN_HTTP") != "1"
-FORM = """<!doctype html><title>Log in</title>
-<form method="post">{% csrf_token %}{{ form }}<button>Log in</button></form>"""
-PAGE = """<!doctype html><title>Home</title>
-{{ request.sse_trio.guard }}  {# 2 #}
-<h1>Hello {{ request.user.username }}</h1>
+FORM = """<!doctype html><form method="post">{% csrf_token %}{{ form }}<button>Log in</button></form>"""
+PAGE = """<!doctype html>{{ request.sse_trio.guard }}  {# 2 #}
+<h1>Hello {{ user.username }}</h1>
 <form method="post" action="/logout/"
  onsubmit="document.querySelector('session-guard').remove()">{# 3 #}
 {% csrf_token %}<button>Log out</button></form>"""
@@ -22,8 +20,7 @@ settings.configure(
     SECRET_KEY=os.environ["SECRET_KEY"],
     ALLOWED_HOSTS=["127.0.0.1", "localhost"],
     ROOT_URLCONF=__name__,
-    SESSION_COOKIE_SECURE=HTTPS,
-    CSRF_COOKIE_SECURE=HTTPS,
+    **{"SESSION_COOKIE_SECURE": HTTPS, "CSRF_COOKIE_SECURE": HTTPS},
     DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": "app.db"}},
     INSTALLED_APPS=[f"django.contrib.{name}" for name in ("auth", "contenttypes", "sessions")],
     MIDDLEWARE=[
@@ -36,16 +33,20 @@ settings.configure(
     TEMPLATES=[
         {
             "BACKEND": "django.template.backends.django.DjangoTemplates",
-            "OPTIONS": {"loaders": [("django.template.loaders.locmem.Loader", TEMPLATES)]},
+            "OPTIONS": {
+                "loaders": [("django.template.loaders.locmem.Loader", TEMPLATES)],
+                "context_processors": [
+                    "django.template.context_processors.request",
+                    "django.contrib.auth.context_processors.auth",
+                ],
+            },
         }
     ],
-    LOGIN_URL="/login/",
-    LOGIN_REDIRECT_URL="/",
-    LOGOUT_REDIRECT_URL="/login/",
+    **{"LOGIN_URL": "/login/", "LOGIN_REDIRECT_URL": "/", "LOGOUT_REDIRECT_URL": "/login/"},
 )
-application = get_wsgi_application()
+application = get_wsgi_application()  # what follows needs the settings
 
-from django.contrib.auth import decorators, views  # noqa: E402  # the settings come first
+from django.contrib.auth import decorators, views  # noqa: E402
 from django.urls import path  # noqa: E402
 from django.views.generic import TemplateView  # noqa: E402
 
