@@ -664,7 +664,12 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+EXAMPLES = sorted((ROOT / "docs" / "examples").rglob("README.md"))
+
+
+@pytest.mark.parametrize(
+    "page", [*PAGES, *EXAMPLES], ids=lambda page: page.relative_to(ROOT).as_posix()
+)
 def test_relative_links_lead_somewhere(page: Path) -> None:
     links = [link for link in _LINK.findall(prose(page.read_text())) if "://" not in link]
     for link in links:

@@ -75,12 +75,11 @@ class HubProcess:
     def frozen(self) -> Iterator[None]:
         """For a while it takes connections, and answers nothing."""
         assert self._process is not None
-        assert self._process.pid is not None
-        os.kill(self._process.pid, signal.SIGSTOP)
+        self._process.signal(signal.SIGSTOP)
         try:
             yield
         finally:
-            os.kill(self._process.pid, signal.SIGCONT)
+            self._process.signal(signal.SIGCONT)
 
     def notify(self, **members: Any) -> dict[str, Any]:
         """POST a notify; it must be answered 200."""

@@ -8,9 +8,10 @@ from django.core.management import execute_from_command_line
 from django.core.wsgi import get_wsgi_application
 
 HTTPS = os.environ.get("PLAIN_HTTP") != "1"
-FORM = """<!doctype html><form method="post">{% csrf_token %}{{ form }}<button>Log in</button></form>"""
+FORM = """<!doctype html>
+<form method="post">{% csrf_token %}{{ form }}<button>Log in</button></form>"""
 PAGE = """<!doctype html>{{ request.sse_trio.guard }}  {# 2 #}
-<h1>Hello {{ user.username }}</h1>
+<h1>Hello {{ request.user.username }}</h1>
 <form method="post" action="/logout/"
  onsubmit="document.querySelector('session-guard').remove()">{# 3 #}
 {% csrf_token %}<button>Log out</button></form>"""
@@ -20,7 +21,8 @@ settings.configure(
     SECRET_KEY=os.environ["SECRET_KEY"],
     ALLOWED_HOSTS=["127.0.0.1", "localhost"],
     ROOT_URLCONF=__name__,
-    **{"SESSION_COOKIE_SECURE": HTTPS, "CSRF_COOKIE_SECURE": HTTPS},
+    SESSION_COOKIE_SECURE=HTTPS,
+    CSRF_COOKIE_SECURE=HTTPS,
     DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": "app.db"}},
     INSTALLED_APPS=[f"django.contrib.{name}" for name in ("auth", "contenttypes", "sessions")],
     MIDDLEWARE=[
@@ -35,14 +37,10 @@ settings.configure(
             "BACKEND": "django.template.backends.django.DjangoTemplates",
             "OPTIONS": {
                 "loaders": [("django.template.loaders.locmem.Loader", TEMPLATES)],
-                "context_processors": [
-                    "django.template.context_processors.request",
-                    "django.contrib.auth.context_processors.auth",
-                ],
+                "context_processors": ["django.template.context_processors.request"],
             },
         }
     ],
-    **{"LOGIN_URL": "/login/", "LOGIN_REDIRECT_URL": "/", "LOGOUT_REDIRECT_URL": "/login/"},
 )
 application = get_wsgi_application()  # what follows needs the settings
 
@@ -50,10 +48,11 @@ from django.contrib.auth import decorators, views  # noqa: E402
 from django.urls import path  # noqa: E402
 from django.views.generic import TemplateView  # noqa: E402
 
+home = TemplateView.as_view(template_name="home.html")
 urlpatterns = [
-    path("", decorators.login_required(TemplateView.as_view(template_name="home.html"))),
-    path("login/", views.LoginView.as_view(template_name="login.html")),
-    path("logout/", views.LogoutView.as_view()),
+    path("", decorators.login_required(home, login_url="/login/")),
+    path("login/", views.LoginView.as_view(template_name="login.html", next_page="/")),
+    path("logout/", views.LogoutView.as_view(next_page="/login/")),
 ]
 
 if __name__ == "__main__":

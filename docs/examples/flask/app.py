@@ -13,14 +13,14 @@ settings = Settings(https=os.environ.get("PLAIN_HTTP") != "1", redirect="/")  # 
 app.wsgi_app = SingleSession(app.wsgi_app, settings=settings)  # 1
 
 USERS = {"ada": "analytical engine", "grace": "first compiler"}  # your table of users
-FORM = """<!doctype html><title>Log in</title>
-<form method="post"><input name="username"><input name="password" type="password">
-<button>Log in</button></form>"""
-PAGE = """<!doctype html><title>Home</title>
+FORM = """<!doctype html><form method="post">
+<input name="username"><input name="password" type="password"><button>Log in</button></form>"""
+PAGE = """<!doctype html>
 {{ login.guard() }}  {# 4 #}
 <h1>Hello {{ session.user }}</h1>
 <form method="post" action="/logout"
- onsubmit="document.querySelector('session-guard').remove()">{# 5 #}<button>Log out</button></form>"""
+ onsubmit="document.querySelector('session-guard').remove()">{# 5 #}
+<button>Log out</button></form>"""
 
 
 @app.before_request  # 2
