@@ -6,6 +6,7 @@ like any other: it gets signals, and can be killed. That the command itself star
 in `tests/test_process.py` and `tests/demo/test_command.py`.
 """
 
+import logging
 import multiprocessing
 import os
 import signal
@@ -75,4 +76,8 @@ def _run(run: Callable[[], int | None], directory: Path, ours: socket.socket, lo
     ours.close()
     with log.open("a") as stderr:
         os.dup2(stderr.fileno(), sys.stderr.fileno())
-    sys.exit(run())
+    try:
+        sys.exit(run())
+    finally:
+        # At its end Python does this itself; the end of such a process is another one.
+        logging.shutdown()
