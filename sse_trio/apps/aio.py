@@ -7,7 +7,6 @@ another loop, it begins with no connections.
 
 import asyncio
 import contextlib
-import logging
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Self, TypeVar
@@ -24,8 +23,6 @@ from .sockets import why_of
 from .streams import Connection, State
 
 T = TypeVar("T")
-
-logger = logging.getLogger("sse_trio")
 
 
 class AsyncClient(BaseClient):
@@ -235,10 +232,10 @@ class AsyncClient(BaseClient):
             await asyncio.sleep(pause)
             try:
                 await self.run(later.flow())
-            except SseTrioError as error:
+            except Exception as error:  # noqa: BLE001 - a defect ends no other logout
                 if not flows.is_final(error) and time.monotonic() < until:
                     continue
-                logger.error("a logout is given up: %s", error)  # noqa: TRY400
+                flows.log_given_up(error)
             return
 
     def _here(self) -> State:

@@ -16,7 +16,7 @@ from ..errors import HubAway
 from ..roster import Roster
 from .aio import AsyncClient
 from .answers import Notified
-from .calls import AtLimit, Configured, New
+from .calls import AtLimit, Configured, New, is_name
 from .cookies import CookieLogin, SharedByCookies
 from .settings import Settings, unavailable
 
@@ -87,8 +87,10 @@ class Login(CookieLogin):
         return None if self.user is None else await self._client.sessions(self.user)
 
     async def sign_out(self, session: str) -> Notified | None:
-        """End one session of the user: another device."""
-        return None if self.user is None else await self._client.release(self.user, session)
+        """End one session of the user: another device. What is no name does nothing."""
+        if self.user is None or not is_name(session):
+            return None
+        return await self._client.release(self.user, session)
 
 
 def login_of(scope: Mapping[str, Any]) -> Login:

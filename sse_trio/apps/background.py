@@ -8,8 +8,7 @@ from typing import Any
 
 import attrs
 
-from ..errors import SseTrioError
-from .flows import LATER_FOR, MAX_LATER, Flow, Later, Settled, is_final
+from .flows import LATER_FOR, MAX_LATER, Flow, Later, Settled, is_final, log_given_up
 
 logger = logging.getLogger("sse_trio")
 
@@ -53,6 +52,14 @@ class Background:
                 self._waiting.pop(each, None)
 
     def _work(self) -> None:
+        try:
+            self._work_until_done()
+        except BaseException:  # the next one that is added begins anew
+            with self._lock:
+                self._is_running = False
+            raise
+
+    def _work_until_done(self) -> None:
         pauses = self._pauses()
         while True:
             time.sleep(next(pauses))
@@ -68,8 +75,8 @@ class Background:
     def _is_done(self, each: _Waiting) -> bool:
         try:
             each.run(each.later.flow())
-        except SseTrioError as error:
+        except Exception as error:  # noqa: BLE001 - a defect ends no other logout
             if not is_final(error) and time.monotonic() < each.until:
                 return False
-            logger.error("a logout is given up: %s", error)  # noqa: TRY400
+            log_given_up(error)
         return True

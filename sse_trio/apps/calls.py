@@ -22,6 +22,7 @@ from typing import Any, Final, Generic, Literal, TypeVar
 import attrs
 
 from .. import strict_json
+from ..core.messages import name
 from ..errors import Conflict, HubAway, HubRefused, LimitReached, LoginEnded, SseTrioError
 from ..roster import Roster
 from . import answers
@@ -35,6 +36,9 @@ T = TypeVar("T")
 TIMEOUT: Final = 2.0
 # Seconds: the hub's own `ledger_timeout`, and one more.
 NOTIFY_TIMEOUT: Final = 6.0
+
+# Sessions that one notify may end besides (docs/protocol.md).
+MAX_END: Final = 16
 
 # Seconds before the second attempt, doubled for each further one.
 FIRST_PAUSE: Final = 0.05
@@ -174,6 +178,15 @@ class Configured(enum.Enum):
 AtLimit = Literal["end-oldest", "refuse-new"]
 
 
+def is_name(session: object) -> bool:
+    """Whether a session can have this name: a form may have sent anything."""
+    try:
+        name(session, "session")
+    except ValueError:
+        return False
+    return True
+
+
 def new_session() -> str:
     """Return a new name of a session, or a new id: 192 random bits, URL-safe."""
     return secrets.token_urlsafe(24)
@@ -187,10 +200,17 @@ def notify(
     max_sessions: int | Configured | None = Configured.LIMIT,
     **more: Any,
 ) -> Call[Notified]:
-    """`sender` has logged in to `room`; what is None of `more` is left out."""
+    """`sender` has logged in to `room`; what is None of `more` is left out.
+
+    Raises:
+        ValueError: `room`, `sender` or one of `end` is no name.
+    """
+    name(room, "room")
+    for each in more.get("end") or ():
+        name(each, "end")
     new = new_session() if isinstance(sender, New) else None
     sender = sender if new is None else new
-    session = None if sender is None else str(sender)
+    session = None if sender is None else name(sender, "sender")
     members = {"room": room, "sender": sender, "wait": wait, **_given(more)}
     members.setdefault("id", new_session())
     if not isinstance(max_sessions, Configured):
@@ -201,7 +221,13 @@ def notify(
 
 
 def release(room: str | int, session: str | int, timeout: float, **more: Any) -> Call[Notified]:
-    """`session` has logged out of `room`."""
+    """`session` has logged out of `room`.
+
+    Raises:
+        ValueError: `room` or `session` is no name.
+    """
+    name(room, "room")
+    name(session, "session")
     members = {"room": room, "session": session, **_given(more)}
     return Call("/release", members, lambda answer: answers.notified(answer, None), timeout)
 

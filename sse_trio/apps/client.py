@@ -70,6 +70,7 @@ class Client(BaseClient):
             HubAway: nobody is logged in.
             LimitReached: the room is full; `sessions` are those that could be ended.
             Conflict, HubRefused: the hub says no.
+            ValueError: `room`, `sender` or one of `end` is no name (docs/protocol.md).
         """
         call = calls.notify(
             room,
@@ -101,6 +102,7 @@ class Client(BaseClient):
 
         Raises:
             HubRefused: the hub says no.
+            ValueError: `room` or `session` is no name (docs/protocol.md).
         """
         call = calls.release(room, session, self.timeout, epoch=epoch, reason=reason)
         return self.run(flows.releasing(call))

@@ -96,8 +96,8 @@ class Login(RequestLogin):
         return None if self.user is None else self._client.sessions(self.user)
 
     def sign_out(self, session: str) -> Notified | None:
-        """End one session of the user: another device."""
-        if self.user is None:
+        """End one session of the user: another device. What is no name does nothing."""
+        if self.user is None or not calls.is_name(session):
             return None
         released = self._client.release(self.user, session)
         if released is not None:

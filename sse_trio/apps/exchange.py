@@ -82,8 +82,9 @@ class Exchange:
 
     @property
     def can_go_on(self) -> bool:
-        """Whether the connection takes another request."""
-        return self._http.our_state is h11.DONE and self._http.their_state is h11.DONE
+        """Whether the connection takes another request: both are done, and no more has come."""
+        done = self._http.our_state is h11.DONE and self._http.their_state is h11.DONE
+        return done and self._http.trailing_data == (b"", False)
 
     def _answer(self) -> Answer:
         assert self._head is not None

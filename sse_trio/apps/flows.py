@@ -1,5 +1,6 @@
 """Several calls, one after the other, and what is done in the background when no answer comes."""
 
+import logging
 from collections.abc import Callable, Generator, Iterator
 from functools import partial
 from typing import Any, Final, TypeVar
@@ -11,6 +12,8 @@ from .answers import Checked, Notified
 from .calls import Call, check, release
 
 T = TypeVar("T")
+
+logger = logging.getLogger("sse_trio")
 
 
 @attrs.frozen
@@ -90,10 +93,16 @@ def ending(token: str, timeout: float) -> Flow[None]:
 _PASSING: Final = {401, 403, 404, 429}
 
 
-def is_final(error: SseTrioError) -> bool:
+def is_final(error: Exception) -> bool:
     """Whether what is done in the background is not tried again after this."""
     passing = isinstance(error, HubRefused) and error.status in _PASSING
     return not passing and not isinstance(error, HubAway)
+
+
+def log_given_up(error: Exception) -> None:
+    """Log that something in the background is given up; a defect is named by its type alone."""
+    why = error if isinstance(error, SseTrioError) else type(error).__name__
+    logger.error("a logout is given up: %s", why)
 
 
 # What is done in the background is given up after so many seconds, and bounded in number.

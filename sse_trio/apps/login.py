@@ -220,19 +220,20 @@ class RequestLogin:
         """Log the browser in. The login that it had until now ends too.
 
         If that was the same user's, it ends in the step of the notify, so that its place is free;
-        another user's is in another room, and is released when the notify is done.
+        another user's is in another room, and is released when the notify is done. What in `end` is
+        no name, or is beyond the sixteen that a notify may have, is left out.
         """
         before = self._who
-        ends = list(end)
+        ends = [each for each in end if calls.is_name(each)]
         is_same_user = before is not None and before.room == str(room)
         if before is not None and is_same_user and before.session != str(session):
-            ends.append(before.session)
+            ends.insert(0, before.session)
         call = calls.notify(
             room,
             session,
             self._shared.client.notify_timeout,
             0,
-            end=ends or None,
+            end=list(dict.fromkeys(ends))[: calls.MAX_END] or None,
             max_sessions=max_sessions,
             at_limit=at_limit,
             about=about,

@@ -16,7 +16,7 @@ import attrs
 from ..errors import HubAway
 from ..roster import Roster
 from .answers import Notified
-from .calls import AtLimit, Configured, New
+from .calls import AtLimit, Configured, New, is_name
 from .client import Client
 from .cookies import CookieLogin, SharedByCookies
 from .settings import Fields, Settings, unavailable
@@ -58,10 +58,12 @@ class Login(CookieLogin):
 
         Every other session of the user beyond the limit ends, and so does the login that the
         browser had until now, whichever user's it was. The answer to the request sets the cookie.
-        `session` names the login; left out, it is a random one. For the other arguments see
-        `Client.notify`.
+        `session` names the login; left out, it is a random one. Of `end` a form may have made
+        anything: what is no name, or beyond the sixteen that may be, is left out. For the other
+        arguments see `Client.notify`.
 
         Raises:
+            ValueError: `room` or `session` is no name (docs/protocol.md).
             HubAway: nobody is logged in.
             LimitReached: the user has all the sessions allowed; `sessions` are those.
         """
@@ -94,8 +96,10 @@ class Login(CookieLogin):
         return None if self.user is None else self._client.sessions(self.user)
 
     def sign_out(self, session: str) -> Notified | None:
-        """End one session of the user: another device."""
-        return None if self.user is None else self._client.release(self.user, session)
+        """End one session of the user: another device. What is no name does nothing."""
+        if self.user is None or not is_name(session):
+            return None
+        return self._client.release(self.user, session)
 
 
 def login_of(environ: Mapping[str, Any]) -> Login:

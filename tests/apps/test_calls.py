@@ -9,6 +9,7 @@ from sse_trio.apps import Conflict, HubAway, HubRefused, LimitReached, calls
 from sse_trio.apps.address import parse
 from sse_trio.apps.calls import Attempt, Call, Lost, New, Pause
 from sse_trio.apps.exchange import Answer
+from sse_trio.core import notify
 from sse_trio.errors import LoginEnded
 
 from .support import ACTIVE, NOTIFIED, RELEASED, UNKNOWN
@@ -207,3 +208,27 @@ def test_many_checks_have_as_many_answers() -> None:
     others: list[Any] = [{"checks": [ACTIVE]}, {"checks": 7}, {}, []]
     for wrong in others:
         assert isinstance(Play(many, ok(wrong)).result, HubAway)
+
+
+NO_NAMES = ["", "\ud800", "a\nb", "x" * 257]
+
+
+@pytest.mark.parametrize("wrong", NO_NAMES)
+def test_what_is_no_name_is_not_asked_about(wrong: str) -> None:
+    assert not calls.is_name(wrong)
+    with pytest.raises(ValueError, match=r"^session "):
+        calls.release("ada", wrong, 2.0)
+    with pytest.raises(ValueError, match=r"^room "):
+        calls.release(wrong, "s1", 2.0)
+    with pytest.raises(ValueError, match=r"^room "):
+        calls.notify(wrong, "s1", 6.0, 0)
+    with pytest.raises(ValueError, match=r"^sender "):
+        calls.notify("ada", wrong, 6.0, 0)
+    with pytest.raises(ValueError, match=r"^end "):
+        calls.notify("ada", "s1", 6.0, 0, end=["s2", wrong])
+
+
+def test_a_name_may_be_a_number() -> None:
+    assert calls.is_name(7)
+    assert calls.release(7, 8, 2.0).members == {"room": 7, "session": 8}
+    assert calls.MAX_END == notify.MAX_END

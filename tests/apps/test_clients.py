@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import socket
 import ssl
 import threading
@@ -148,6 +149,17 @@ def test_a_connection_is_kept_only_if_the_hub_keeps_it(ask: Use) -> None:
     with fake(answer(200, UNKNOWN, "Connection: close"), answer(200, UNKNOWN)) as hub:
         ask(urls(hub.port), check, check, check)
         assert hub.asked_on == [1, 2, 2]
+
+
+def test_a_connection_on_which_more_came_is_not_used_again(ask: Use) -> None:
+    def behave(sock: socket.socket, request: bytes) -> None:
+        body = json.dumps(UNKNOWN).encode()
+        head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+        sock.sendall(head + body + head + body)
+
+    with fake(behave) as hub:
+        ask(urls(hub.port), check, check)
+        assert hub.asked_on == [1, 2]
 
 
 def test_a_refusal_is_one(ask: Use) -> None:

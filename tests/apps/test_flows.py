@@ -122,6 +122,23 @@ def test_what_waits_is_given_up_when_it_is_settled() -> None:
     assert done == ["s1", "s3"]
 
 
+def test_a_defect_ends_nothing_else_that_waits(caplog: pytest.LogCaptureFixture) -> None:
+    done = threading.Event()
+
+    def run(flow: Flow[None]) -> None:
+        (call,) = flow
+        assert isinstance(call, Call)
+        if call.members["session"] == "s1":
+            raise RuntimeError("of the session s1")
+        done.set()
+
+    background = Background(at_once)
+    background.add(waiting("s1"), run)
+    background.add(waiting("s2"), run)
+    assert done.wait(LOOSELY)
+    assert caplog.messages == ["a logout is given up: RuntimeError"]
+
+
 def waiting(session: str) -> Later:
     flow = flows.releasing(calls.release("ada", session, 2.0))
     next(flow)

@@ -30,7 +30,7 @@ def test_no_module_of_it_imports_trio_or_the_server() -> None:
     ours = {name.split(".")[1] for name in modules if name.startswith("sse_trio.")}
     assert ours == {"apps", "core", "errors", "fields", "origins", "roster", "strict_json"}
     core = {name for name in modules if name.startswith("sse_trio.core.")}
-    assert core == {"sse_trio.core.cookies"}
+    assert core == {"sse_trio.core.cookies", "sse_trio.core.messages"}
 
 
 def test_a_name_that_is_not_there() -> None:

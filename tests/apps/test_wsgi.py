@@ -13,7 +13,8 @@ from werkzeug.test import Client as Browser
 from werkzeug.test import TestResponse
 
 from sse_trio.apps import Client, LimitReached, Settings
-from sse_trio.apps.wsgi import SingleSession, login_of
+from sse_trio.apps.cookies import SharedByCookies
+from sse_trio.apps.wsgi import Login, SingleSession, login_of
 from sse_trio.errors import ConfigError
 
 from ..applications.examples import ticket_in, verdict
@@ -428,6 +429,18 @@ def test_a_yes_is_remembered_if_that_is_wanted() -> None:
         browser.post("/logout")
         browser.set_cookie("sse_trio", "a token")
         assert not is_in(browser)
+
+
+@pytest.mark.parametrize("wrong", ["", "\ud800", "a\nb", "x" * 257])
+def test_a_form_may_name_anything(wrong: str) -> None:
+    with fake(answer(200, ACTIVE), answer(200, NOTIFIED)) as hub, client(hub.port) as asks:
+        login = Login(asks, SharedByCookies(PLAIN, asks), "/", [b"sse_trio=a.token"])
+        asks.run(login.arriving())
+        assert login.sign_out(wrong) is None
+        # The browser's own session has its place before those that a form names.
+        login.log_in("ada", end=[wrong, *(f"s{number}" for number in range(29, 0, -1))])
+        assert [path for path, _ in hub.asked] == ["/check", "/notify"]
+        assert hub.asked[1][1]["end"] == ["s1", *(f"s{number}" for number in range(29, 14, -1))]
 
 
 def test_two_different_cookies_are_none() -> None:
