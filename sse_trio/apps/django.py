@@ -7,7 +7,6 @@ is stands in Django's session. So the hub's answer decides whether that session 
 login is in no cookie of its own. The login that ends is deleted from Django's session store.
 """
 
-import importlib
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -19,13 +18,12 @@ from django.http import HttpResponse
 
 from ..errors import ConfigError, HubAway, LimitReached, SseTrioError
 from ..roster import Roster
-from . import calls
+from . import calls, django_store
 from .answers import Checked, Notified
 from .client import Client
 from .flows import Flow
 from .login import RequestLogin, Shared, Who
 from .settings import FAILED, Settings, unavailable
-from .stores import LIFETIME, place
 
 __all__ = ["Login", "SingleSession"]
 
@@ -101,7 +99,7 @@ class Login(RequestLogin):
             return None
         released = self._client.release(self.user, session)
         if released is not None:
-            _delete(released.ended, self._request.session.session_key)
+            django_store.delete(released.ended, self._request.session.session_key)
         return released
 
     def log_in(self, user: Any, settings: DjangoSettings) -> None:
@@ -122,7 +120,7 @@ class Login(RequestLogin):
             self.log_out()  # of the login that the browser had
             self.forget()
             raise
-        _delete(notified.ended, session.session_key)
+        django_store.delete(notified.ended, session.session_key)
 
     def log_out(self) -> None:
         """Tell the hub; Django deletes the session itself."""
@@ -160,7 +158,7 @@ class Login(RequestLogin):
         session = self._request.session
         if session.session_key != brought:
             session.delete()
-        self._request.session, self._who = _store(), None
+        self._request.session, self._who = django_store.store(), None
 
     def refuse(self) -> None:
         """Treat the request as anonymous: its login has ended, or nobody knows."""
@@ -177,12 +175,12 @@ class Login(RequestLogin):
     def note(self) -> None:
         """Before the answer is sent: note where the session of the login is, if that is new."""
         session = self._request.session
-        if self._who is None or KEY not in session or _is_in_cookie(session):
+        if self._who is None or KEY not in session or django_store.is_in_cookie(session):
             return
         if session.session_key is None:
             session.create()
         if session[KEY].get("at") != session.session_key:
-            _note(self._who.session, session.session_key)
+            django_store.note(self._who.session, session.session_key)
             session[KEY] = {**session[KEY], "at": session.session_key}
 
     def _keep(self, notified: Notified) -> None:
@@ -273,41 +271,6 @@ def _nobody() -> Any:
 
 def _response(status: int, fields: list[tuple[str, str]], body: bytes) -> Any:
     return HttpResponse(body, status=status, headers=dict(fields))
-
-
-# -- Django's session store --------------------------------------------------------------
-
-
-def _is_in_cookie(session: Any) -> bool:
-    """Whether a session has no store: its key is all that is in it, and can be kept nowhere."""
-    from django.contrib.sessions.backends import signed_cookies  # once Django is configured
-
-    return isinstance(session, signed_cookies.SessionStore)
-
-
-def _store(key: str | None = None) -> Any:
-    return importlib.import_module(conf.settings.SESSION_ENGINE).SessionStore(key)
-
-
-def _note(session: str, key: str) -> None:
-    where = place(conf.settings.SECRET_KEY, session)
-    _store().delete(where)
-    pointer = _store(where)
-    pointer.clear()  # it is new: to read it would give it another key
-    pointer["key"] = key
-    pointer.set_expiry(LIFETIME)
-    pointer.save(must_create=True)
-
-
-def _delete(ended: tuple[str, ...], but: str | None) -> None:
-    if _is_in_cookie(_store()):
-        return
-    for session in ended:
-        where = place(conf.settings.SECRET_KEY, session)
-        key = _store(where).get("key")
-        _store().delete(where)
-        if key is not None and key != but:
-            _store().delete(key)
 
 
 # -- what Django announces ---------------------------------------------------------------
