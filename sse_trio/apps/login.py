@@ -1,7 +1,8 @@
 """Whose login a request is of: what every middleware does, wherever the login is kept.
 
-The hub is asked about it once, before the application is called. A login that has ended is no
-login. What is done is written as flows of calls, so that threads and asyncio do the same.
+The hub is asked about it before the application is called, and again before an answer tells the
+browser of a token. A login that has ended is no login. What is done is written as flows of calls,
+so that threads and asyncio do the same.
 """
 
 import html
