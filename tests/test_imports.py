@@ -41,7 +41,8 @@ CLIENT_MAY = {"sse_trio.core.messages", "sse_trio.errors"}
 
 # Nor do these bring Trio, or the server, into an application.
 APPS_MAY = {
-    f"sse_trio.{name}" for name in ("core.cookies", "errors", "fields", "roster", "strict_json")
+    f"sse_trio.{name}"
+    for name in ("core.cookies", "core.messages", "errors", "fields", "roster", "strict_json")
 }
 
 # What knows how bytes travel.
