@@ -40,7 +40,7 @@ class AsyncClient(BaseClient):
         """Close the connections that are kept, and end what is done in the background."""
         state, self._state = self._state, None
         if state is not None and state.is_here():
-            state.clear()
+            state.idle.clear()
             for task in state.later:
                 task.cancel()
             await asyncio.gather(*state.later, return_exceptions=True)
@@ -190,7 +190,7 @@ class AsyncClient(BaseClient):
             return Lost(why_of(error))
 
     async def _exchange(self, state: State, attempt: Attempt) -> Answer | Lost:
-        connection = None if attempt.is_fresh else state.take(attempt.address)
+        connection = None if attempt.is_fresh else state.idle.take(attempt.address)
         is_kept = connection is not None
         try:
             if connection is None:
@@ -201,11 +201,11 @@ class AsyncClient(BaseClient):
         except (OSError, BadAnswer) as error:
             is_begun = connection is not None and connection.exchange.is_begun
             if is_kept:  # probably the others are dead too
-                state.clear()
+                state.idle.clear()
             return Lost(why_of(error), is_kept and not is_begun)
         finally:
             if connection is not None:
-                state.give(connection)
+                state.idle.give(connection)
         return answer
 
     async def _open(self, state: State, attempt: Attempt) -> Connection:

@@ -12,9 +12,6 @@ from .flows import pauses
 # Connections that a process has to the hubs at once, by default. Whoever is beyond waits.
 CONNECTIONS: Final = 32
 
-# Seconds: an idle connection is not used any more. Hubs close theirs after 75, others earlier.
-KEEP: Final = 30.0
-
 
 class BaseClient:
     """Who asks a hub.

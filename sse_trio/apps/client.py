@@ -21,8 +21,8 @@ from .base import BaseClient
 from .calls import AtLimit, Attempt, Call, Configured, Lost, New, Pause
 from .exchange import Answer, BadAnswer
 from .flows import Flow, Later, Settled
+from .idle import Idle
 from .names import Resolver
-from .sockets import Idle
 
 T = TypeVar("T")
 
@@ -245,6 +245,9 @@ class _State:
     def __init__(self, connections: int, pauses: Callable[[], Iterator[float]]) -> None:
         self.process = os.getpid()
         self.places = threading.BoundedSemaphore(connections)
-        self.idle = Idle()
+        self.idle = Idle[sockets.Connection]()
         self.names = Resolver()
         self.background = Background(pauses)
+
+    def __del__(self) -> None:
+        self.idle.clear()

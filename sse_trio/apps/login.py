@@ -9,7 +9,7 @@ import html
 import logging
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 import attrs
@@ -19,7 +19,7 @@ from . import calls, flows
 from .address import PUBLIC_URL
 from .answers import Checked, Notified
 from .base import BaseClient
-from .calls import AtLimit, Call, Configured, New
+from .calls import Call, New
 from .flows import Flow
 from .settings import Settings
 
@@ -213,16 +213,14 @@ class RequestLogin:
         session: str | int | New = New.SESSION,
         *,
         end: Sequence[str | int] = (),
-        max_sessions: int | Configured | None = Configured.LIMIT,
-        at_limit: AtLimit | None = None,
-        about: Mapping[str, Any] | None = None,
-        detail: Mapping[str, Any] | None = None,
+        **more: Any,
     ) -> Flow[Notified]:
         """Log the browser in. The login that it had until now ends too.
 
         If that was the same user's, it ends in the step of the notify, so that its place is free;
         another user's is in another room, and is released when the notify is done. What in `end` is
-        no name, or is beyond the sixteen that a notify may have, is left out.
+        no name, or is beyond the sixteen that a notify may have, is left out. For `more` see
+        `calls.notify`.
         """
         before = self._who
         ends = [each for each in end if calls.is_name(each)]
@@ -235,10 +233,7 @@ class RequestLogin:
             self._shared.client.notify_timeout,
             0,
             end=list(dict.fromkeys(ends))[: calls.MAX_END] or None,
-            max_sessions=max_sessions,
-            at_limit=at_limit,
-            about=about,
-            detail=detail,
+            **more,
         )
         notified = yield from flows.announcing(call, self._shared.client.timeout)
         assert notified.session is not None

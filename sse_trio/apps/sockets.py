@@ -1,8 +1,6 @@
-"""Connections of the synchronous client: opened in time, used, and kept for the next request."""
+"""Connections of the synchronous client: opened in time, and used."""
 
-import collections
 import concurrent.futures
-import contextlib
 import socket
 import ssl
 import time
@@ -12,9 +10,9 @@ from typing import Any
 import attrs
 
 from .address import Address
-from .base import KEEP
 from .calls import Attempt
-from .exchange import Answer, Exchange
+from .exchange import Answer
+from .idle import Kept
 from .names import Resolver
 
 
@@ -87,22 +85,14 @@ def _first(found: Sequence[tuple[int, Any]], deadline: float) -> socket.socket:
 
 
 @attrs.define(eq=False)
-class Connection:
-    """A connection, with a request under way or none."""
+class Connection(Kept):
+    """A socket, with a request under way or none."""
 
-    address: Address
     sock: socket.socket
-    exchange: Exchange = attrs.Factory(Exchange)
-    idle_since: float = 0
 
     def close(self) -> None:
         """Close it."""
         self.sock.close()
-
-    @property
-    def is_young(self) -> bool:
-        """Whether the hub has probably not closed it."""
-        return time.monotonic() - self.idle_since < KEEP
 
     def ask(self, attempt: Attempt) -> Answer:
         """Send a request, and return the whole answer.
@@ -119,53 +109,3 @@ class Connection:
             self.sock.settimeout(_left(attempt.deadline))
             answer = self.exchange.receive(self.sock.recv(65536))
         return answer
-
-
-class Idle:
-    """Connections that wait for their next request. Each step of a deque is one for threads too."""
-
-    def __init__(self) -> None:
-        self._waiting: dict[Address, collections.deque[Connection]] = collections.defaultdict(
-            collections.deque
-        )
-        self._is_closed = False
-
-    def __del__(self) -> None:
-        self.clear()
-
-    def close(self) -> None:
-        """Close them all, and keep none any more."""
-        self._is_closed = True
-        self.clear()
-
-    def take(self, address: Address) -> Connection | None:
-        """Return the connection that was used last, if there is one that is not too old."""
-        with contextlib.suppress(IndexError):
-            while True:
-                connection = self._waiting[address].pop()
-                if connection.is_young:
-                    return connection
-                connection.close()
-        return None
-
-    def give(self, connection: Connection) -> None:
-        """Keep a connection, or close it if it cannot be used again."""
-        if self._is_closed or not connection.exchange.can_go_on:
-            connection.close()
-            return
-        connection.idle_since = time.monotonic()
-        waiting = self._waiting[connection.address]
-        waiting.append(connection)
-        with contextlib.suppress(IndexError):
-            oldest = waiting.popleft()
-            if oldest.is_young:
-                waiting.appendleft(oldest)
-            else:
-                oldest.close()
-
-    def clear(self) -> None:
-        """Close them all."""
-        for waiting in list(self._waiting.values()):
-            with contextlib.suppress(IndexError):
-                while True:
-                    waiting.pop().close()
