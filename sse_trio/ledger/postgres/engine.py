@@ -6,7 +6,7 @@ reads rooms. So a commit that waits for its standby keeps nobody from reading.
 
 import contextlib
 import json
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from typing import Any, LiteralString
 
 import attrs
@@ -27,12 +27,11 @@ from ..cluster.engine import (
     Poll,
     Registered,
     Told,
-    Write,
 )
-from ..proposals import Lost, Repeated, Result, Version, Versioned, Won
-from ..rows import DAMAGE, from_answer, record_from_text, record_to_text, to_answer
+from ..proposals import Version, Versioned
 from ..sessions import KeyRow, SessionRow, Wanted
 from . import tables
+from .batches import checked, committed, committing, identity, versioned
 from .connection import Connection, connect, words
 from .line import Line
 from .schema import prepare
@@ -44,11 +43,6 @@ _TRIMMED = 10_000
 # Seconds for making the schema.
 _PREPARING = 60.0
 
-_COMMITTED: LiteralString = (
-    "SELECT json_build_array(won, first, others, alone, wall, identity) FROM sse_trio.commit"
-)
-_COMMIT: LiteralString = _COMMITTED + "($1, $2, $3, $4)"
-_COMMIT_WITH_SESSIONS: LiteralString = _COMMITTED + "($1, $2, $3, $4, $5)"
 _HINT: LiteralString = "SELECT FROM pg_notify('sse_trio', $1)"
 _REGISTER: LiteralString = """
     SELECT json_build_array(
@@ -120,29 +114,29 @@ class PostgresEngine:
 
     async def register(self, node: str, *, address: str, software: str) -> Registered:
         """See `Engine.register`."""
-        known, identity, wall = await self._ask(self._writer, _REGISTER, node, address, software)
+        known, which, wall = await self._ask(self._writer, _REGISTER, node, address, software)
         self._node = node
         # It listens for this node when it is made anew.
         self._feed.own = node
         self._feed.drop()
-        return Registered(known, _identity(identity), wall)
+        return Registered(known, identity(which), wall)
 
     async def commit(self, batch: Batch) -> Committed:
         """See `Engine.commit`."""
-        statement, *parameters = _committing(batch)
+        statement, *parameters = committing(batch)
         row = await self._writer.call(statement, *parameters, patience=self._settings.committing)
-        with _checked():
-            committed = _committed(batch, row)
-        if batch.writes and not committed.is_alone:
+        with checked():
+            done = committed(batch, row)
+        if batch.writes and not done.is_alone:
             # Apart from the commit, and after it: inside, a notification holds a lock that all
             # databases of the server share, until the disk and the standby have the transaction.
             await self._writer.post(_HINT, batch.writer, patience=self._settings.patience)
-        return committed
+        return done
 
     async def poll(self, position: Mapping[str, int], told: Collection[tuple[str, int]]) -> Poll:
         """See `Engine.poll`."""
         known = json.dumps(dict(position))
-        entries, nodes, counts, wall, identity = await self._ask(
+        entries, nodes, counts, wall, which = await self._ask(
             self._feed, _POLL, known, json.dumps(list(told)), MAX_ENTRIES
         )
         return Poll(
@@ -152,7 +146,7 @@ class PostgresEngine:
             ],
             [Node(*parts) for parts in nodes or ()],
             [Told(*parts) for parts in counts or ()],
-            _identity(identity),
+            identity(which),
             wall,
         )
 
@@ -173,9 +167,9 @@ class PostgresEngine:
 
     async def read(self, rooms: Collection[str]) -> tuple[Mapping[str, Versioned], Identity]:
         """See `Engine.read`."""
-        found, identity = await self._ask(self._reader, _READ, strict_json.dumps(list(rooms)))
-        with _checked():
-            return {room: _versioned(found[room]) for room in found or ()}, _identity(identity)
+        found, which = await self._ask(self._reader, _READ, strict_json.dumps(list(rooms)))
+        with checked():
+            return {room: versioned(found[room]) for room in found or ()}, identity(which)
 
     async def expel(self, node: str, beat: int) -> bool:
         """See `Engine.expel`."""
@@ -205,9 +199,9 @@ class PostgresEngine:
 
     async def find_sessions(self, wanted: Wanted) -> tuple[Sequence[SessionRow], Identity]:
         """See `Engine.find_sessions`."""
-        found, identity = await self._ask(self._reader, *tables.find(wanted))
-        with _checked():
-            return tables.to_rows(found or ()), _identity(identity)
+        found, which = await self._ask(self._reader, *tables.find(wanted))
+        with checked():
+            return tables.to_rows(found or ()), identity(which)
 
     async def issuers(self) -> Collection[tuple[str, str]]:
         """See `Engine.issuers`."""
@@ -220,9 +214,9 @@ class PostgresEngine:
 
     async def read_keys(self) -> tuple[Sequence[KeyRow], Identity]:
         """See `Engine.read_keys`."""
-        found, identity = await self._ask(self._reader, tables.KEYS)
-        with _checked():
-            return tables.to_keys(found or ()), _identity(identity)
+        found, which = await self._ask(self._reader, tables.KEYS)
+        with checked():
+            return tables.to_keys(found or ()), identity(which)
 
     async def rotate_keys(self, kid: str, secret: bytes, *, newest: str | None, most: int) -> bool:
         """See `Engine.rotate_keys`."""
@@ -235,70 +229,3 @@ class PostgresEngine:
     async def _ask(self, line: Line, statement: LiteralString, *parameters: Any) -> Any:
         """Return what a statement says, None if it says nothing."""
         return await line.call(statement, *parameters, patience=self._settings.patience)
-
-
-@contextlib.contextmanager
-def _checked() -> Iterator[None]:
-    """Say of what no node can have written that it is damaged."""
-    try:
-        yield
-    except DAMAGE as error:
-        # The error's own text may quote what is stored.
-        raise EngineError(f"the database is damaged ({type(error).__name__})") from None
-
-
-def _committing(batch: Batch) -> tuple[Any, ...]:
-    """Return the call of the function `commit`."""
-    writes = batch.writes
-    answers = [(None, None, None) if w.answer is None else from_answer(w.answer) for w in writes]
-    # In one text: to make arrays of the driver takes three times as long as the database does.
-    columns = {
-        "rooms": [w.room for w in writes],
-        "counts": [w.expected and w.expected.count for w in writes],
-        "writers": [w.expected and w.expected.writer for w in writes],
-        "seqs": [w.expected and w.expected.seq for w in writes],
-        "records": [w.record and record_to_text(w.record) for w in writes],
-        "epochs": [-1 if w.record is None else w.record.epoch for w in writes],
-        "touched": [w.record and w.record.touched for w in writes],
-        "ids": [name for name, _, _ in answers],
-        "ats": [at for _, at, _ in answers],
-        "answers": [text for _, _, text in answers],
-    }
-    about = batch.writer, batch.seq, batch.renews, strict_json.dumps(columns)
-    if all(write.sessions is None for write in writes):
-        return _COMMIT, *about
-    return _COMMIT_WITH_SESSIONS, *about, tables.changes(writes)
-
-
-def _committed(batch: Batch, row: Sequence[Any]) -> Committed:
-    won, first, others, is_alone, wall, identity = row
-    winners = set(won)
-    told = others or {}
-
-    def result(write: Write) -> Result:
-        if write.room not in winners:
-            return _other(told[write.room])
-        if write.record is None:
-            return Won(None)
-        count = first if write.expected is None else write.expected.count + 1
-        return Won(Version(count, batch.writer, batch.seq))
-
-    return Committed([result(write) for write in batch.writes], _identity(identity), wall, is_alone)
-
-
-def _other(parts: list[Any] | None) -> Result:
-    """Read what the function `commit` says of a write that has not won."""
-    if parts is None or len(parts) == 4:
-        return Lost(None if parts is None else _versioned(parts))
-    *answer, writer, seq = parts
-    return Repeated(to_answer(*answer), writer, seq)
-
-
-def _versioned(parts: list[Any]) -> Versioned:
-    count, writer, seq, text = parts
-    return Versioned(Version(count, writer, seq), record_from_text(text))
-
-
-def _identity(parts: list[str]) -> Identity:
-    system, timeline = parts
-    return Identity(system, int(timeline, 16))
