@@ -237,7 +237,11 @@ def client_text(message: dict[str, Any]) -> bytes:
 
 
 def open_files() -> set[str]:
-    """Return the file descriptors of this process."""
+    """Return the file descriptors of this process.
+
+    What another test has left to the garbage collector may be closed at any time. So a test asks
+    that none has been added, by ``open_files() <= before``.
+    """
     return {path.name for path in Path("/dev/fd").iterdir()}
 
 

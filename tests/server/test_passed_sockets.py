@@ -77,7 +77,7 @@ async def test_a_socket_at_another_address_is_an_error(listening: socket.socket)
     shown = rf"^a socket was passed for 127\.0\.0\.1:{port(listening)}, and neither ipaddr and "
     with pytest.raises(ConfigError, match=shown):
         await sse_trio.serve(Config(port=0, authkey=KEY), sockets=[listening])
-    assert open_files() == before
+    assert open_files() <= before
 
 
 async def test_a_unix_socket_at_another_address_is_an_error(tmp_path: Path) -> None:

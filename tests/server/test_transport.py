@@ -118,7 +118,7 @@ async def test_a_port_in_use_is_an_error_that_leaves_nothing_open() -> None:
         with pytest.raises(OSError, match=f"on app port {port}: Address already in use$") as raised:
             await listen(Config(port=port, ipaddr="app"), "127.0.0.1", "127.0.0.2")
         assert raised.value.errno == errno.EADDRINUSE
-        assert open_files() == before
+        assert open_files() <= before
 
 
 # RFC 1112, section 4: nobody's.
