@@ -48,7 +48,7 @@ def test_an_address_needs_no_thread() -> None:
     before = threading.active_count()
     assert names.find("127.0.0.1", 1).result(0) == [(socket.AF_INET, ("127.0.0.1", 1))]
     assert names.find("::1", 1).result(0) == [(socket.AF_INET6, ("::1", 1))]
-    assert threading.active_count() == before
+    assert threading.active_count() <= before
 
 
 def test_the_system_knows_localhost() -> None:
