@@ -9,10 +9,10 @@ import attrs
 import h11
 
 from ..config import Config
-from ..origins import normalise
+from .cors import may_come_from
 from .headers import Headers, RequestHeaders
 from .messages import SUBPROTOCOLS, understands_hold
-from .problems import Problem
+from .problems import ORIGIN_REFUSED, Problem
 
 # RFC 9110, section 7.8: who sends Upgrade names it in Connection.
 _UPGRADE: Final = ((b"Upgrade", b"websocket"), (b"Connection", b"Upgrade"))
@@ -61,23 +61,13 @@ def read_handshake(
     if request.http_version < b"1.1" or not _is_nonce(key):
         malformed = "this is not a well-formed WebSocket handshake"
         return Problem("malformed", malformed, handshake="malformed")
-    if not _may_come_from(headers.get(b"origin"), config):
-        return Problem("origin-refused", "pages of this origin may not connect", handshake="origin")
+    if not may_come_from(headers.get(b"origin"), config):
+        return ORIGIN_REFUSED
     offered = headers.tokens(b"sec-websocket-protocol")
     return Upgrade(
         accept=handshake_accept(key),
         subprotocol=next((known for known in SUBPROTOCOLS if known.encode() in offered), None),
     )
-
-
-def _may_come_from(origin: bytes | None, config: Config) -> bool:
-    # Browsers always send an Origin. A client that sends none is not a page in a browser.
-    if origin is None or config.origins is None:
-        return True
-    try:
-        return normalise(origin.decode("ascii")) in config.origins
-    except ValueError:
-        return False
 
 
 def handshake_accept(key: bytes) -> bytes:

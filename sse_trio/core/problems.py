@@ -90,6 +90,9 @@ TOO_MANY_HEADERS: Final = Problem(
 )
 TIMED_OUT: Final = Problem("timed-out", "the request took too long to arrive", close=True)
 TOO_LARGE: Final = Problem("body-too-large", "the request's body is too large", close=True)
+ORIGIN_REFUSED: Final = Problem(
+    "origin-refused", "pages of this origin may not connect", handshake="origin"
+)
 UNAUTHORIZED: Final = Problem(
     "unauthorized", "a valid key is required", ((b"WWW-Authenticate", b"Bearer"),)
 )
