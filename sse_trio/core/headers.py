@@ -2,6 +2,8 @@
 
 import h11
 
+from .problems import Problem
+
 Headers = list[tuple[bytes, bytes]]
 
 
@@ -34,3 +36,20 @@ class RequestHeaders:
         return (
             self.get(b"transfer-encoding") is not None or int(self.get(b"content-length") or 0) > 0
         )
+
+
+def media_type(value: bytes | None) -> str:
+    """Return the type in a ``Content-Type``, without its parameters (RFC 9110, section 8.3.1)."""
+    return (value or b"").decode("latin-1").lower().partition(";")[0].strip()
+
+
+def unlike_media_type(value: bytes | None, expected: str) -> Problem | None:
+    """Refuse a ``Content-Type`` that is not the expected one, in UTF-8."""
+    if media_type(value) != expected:
+        return Problem("unsupported-media-type", f"Content-Type must be {expected}")
+    _, _, parameters = (value or b"").decode("latin-1").lower().partition(";")
+    for parameter in parameters.split(";"):
+        key, _, text = parameter.partition("=")
+        if key.strip() == "charset" and text.strip().strip('"') not in ("utf-8", "utf8"):
+            return Problem("unsupported-media-type", "the only charset is UTF-8")
+    return None

@@ -191,18 +191,20 @@ def parse_untrusted(text: str) -> ClientMessage:
         RemoteProtocolError: it is not one of the client's messages; closes with 4400.
     """
     try:
-        members = _object(text)
-        match members.get("type"):
-            case "join":
-                return _join(members)
-            case "terminated":
-                return Terminated(_epoch(members.get("epoch")))
-            case "heartbeat":
-                return Heartbeat()
-            case _:
-                raise ValueError("unknown type of message")
+        return _client_message(_object(text))
     except ValueError as error:
         raise RemoteProtocolError(str(error), CloseCode.MALFORMED) from None
+
+
+def parse_posted_untrusted(body: bytes) -> tuple[ClientMessage, str | None]:
+    """Read what a browser POSTed, and the name of its event stream, if it gives one.
+
+    Raises:
+        ValueError: it is not one of the client's messages; the text can be shown.
+    """
+    members = _object(body)
+    stream = members.get("stream")
+    return _client_message(members), None if stream is None else name(stream, "stream")
 
 
 def parse_from_server(text: str) -> ServerMessage:
@@ -260,7 +262,19 @@ def _decimal(value: int, what: str) -> str:
     return str(value)
 
 
-def _object(text: str) -> dict[str, Any]:
+def _client_message(members: dict[str, Any]) -> ClientMessage:
+    match members.get("type"):
+        case "join":
+            return _join(members)
+        case "terminated":
+            return Terminated(_epoch(members.get("epoch")))
+        case "heartbeat":
+            return Heartbeat()
+        case _:
+            raise ValueError("unknown type of message")
+
+
+def _object(text: str | bytes) -> dict[str, Any]:
     members = strict_json.loads_untrusted(text)
     if not isinstance(members, dict):
         raise ValueError("a message is a JSON object")

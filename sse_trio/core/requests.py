@@ -8,6 +8,8 @@ Events go in one at a time; out comes one of
     `Sessions`  which sessions of a room stand, likewise
     `Verify`    whether the request that a proxy holds may pass
     `Upgrade`   a WebSocket handshake that may be answered with 101
+    `Listen`    a join whose answer is an event stream
+    `Say`       what a page that listens to one says
     `Page`      something to GET
     `Problem`   why it cannot be done (RFC 9457)
 
@@ -24,7 +26,8 @@ import h11
 
 from ..config import Config
 from .handshake import Upgrade, read_handshake
-from .headers import RequestHeaders
+from .events import Listen, Say, read_events
+from .headers import RequestHeaders, media_type, unlike_media_type
 from .keyed import READERS, Keyed, ReadMembers, read_form_untrusted, read_json_untrusted, with_id
 from .problems import TOO_LARGE, Problem
 from .questions import Verify, is_verify, read_verify
@@ -49,7 +52,7 @@ class Page:
         return etag in self.known or b"*" in self.known
 
 
-Wanted = Keyed | Verify | Upgrade | Page | Problem
+Wanted = Keyed | Verify | Upgrade | Listen | Say | Page | Problem
 
 
 class RequestReader:
@@ -83,8 +86,7 @@ class RequestReader:
     def _head(self, request: h11.Request) -> Problem | Verify | None:
         headers = RequestHeaders(request)
         path = _path(request.target)
-        is_check = path == "/check"
-        self.max_body = self._config.max_check_body if is_check else self._config.max_body
+        self.max_body = self._longest_body(path)
         if problem := _ambiguous(request, headers):
             return problem
         # The target of a CONNECT has no path (RFC 9112, section 3.2.3).
@@ -107,6 +109,15 @@ class RequestReader:
         if isinstance(outcome, Problem) and headers.get(b"expect"):
             return attrs.evolve(outcome, close=True)
         return None
+
+    def _longest_body(self, path: str) -> int:
+        match path:
+            case "/check":
+                return self._config.max_check_body
+            case "/events":
+                return self._config.max_message
+            case _:
+                return self._config.max_body
 
     def _unwelcome(self, headers: RequestHeaders) -> Problem | None:
         """Refuse too long a body, and every ``Expect`` but 100-continue (RFC 9110, 10.1.1)."""
@@ -132,6 +143,10 @@ class RequestReader:
             if method != b"GET":
                 return attrs.evolve(_not_allowed(b"GET"), handshake="method")
             return read_handshake(request, headers, self._config)
+        if path == "/events":
+            if method != b"POST":
+                return _not_allowed(b"POST")
+            return read_events(_query(request.target), headers, self._config)
         if path in PAGES and (path != "/metrics" or self._config.metrics):
             if method not in (b"GET", b"HEAD"):
                 return _not_allowed(b"GET, HEAD")
@@ -145,8 +160,8 @@ class RequestReader:
     ) -> Problem | Callable[[bytes], Wanted]:
         """Check the head of a request that needs the key; return what reads its body."""
         media = headers.get(b"content-type")
-        is_form = path == "/check" and _media_type(media) == "application/x-www-form-urlencoded"
-        if not is_form and (problem := _check_content_type(media)):
+        is_form = path == "/check" and media_type(media) == "application/x-www-form-urlencoded"
+        if not is_form and (problem := unlike_media_type(media, "application/json")):
             return problem
         if (headers.get(b"content-encoding") or b"identity").lower() != b"identity":
             return Problem("unsupported-media-type", "the body must not be compressed")
@@ -181,22 +196,11 @@ def _path(target: bytes) -> str:
     return text
 
 
+def _query(target: bytes) -> str:
+    return target.decode("ascii", "replace").partition("?")[2]
+
+
 def _not_allowed(allow: bytes) -> Problem:
     return Problem(
         "method-not-allowed", f"only {allow.decode()} is allowed here", ((b"Allow", allow),)
     )
-
-
-def _media_type(value: bytes | None) -> str:
-    return (value or b"").decode("latin-1").lower().partition(";")[0].strip()
-
-
-def _check_content_type(value: bytes | None) -> Problem | None:
-    if _media_type(value) != "application/json":
-        return Problem("unsupported-media-type", "Content-Type must be application/json")
-    _, _, parameters = (value or b"").decode("latin-1").lower().partition(";")
-    for parameter in parameters.split(";"):
-        key, _, text = parameter.partition("=")
-        if key.strip() == "charset" and text.strip().strip('"') not in ("utf-8", "utf8"):
-            return Problem("unsupported-media-type", "the only charset of JSON is UTF-8")
-    return None
