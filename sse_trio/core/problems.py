@@ -103,6 +103,7 @@ BROKEN: Final = Problem("internal-error", "something is wrong with this server",
 DRAINING: Final = Problem(
     "draining", "the server is shutting down", ((b"Retry-After", b"5"),), close=True
 )
+NO_STREAM: Final = Problem("not-found", "there is no such stream, or it has ended")
 LOADING: Final = Problem(
     "loading", "the server is still reading its ledger", ((b"Retry-After", b"5"),)
 )

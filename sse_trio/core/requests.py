@@ -25,8 +25,8 @@ import attrs
 import h11
 
 from ..config import Config
-from .handshake import Upgrade, read_handshake
 from .events import Listen, Say, read_events
+from .handshake import Upgrade, read_handshake
 from .headers import RequestHeaders, media_type, unlike_media_type
 from .keyed import READERS, Keyed, ReadMembers, read_form_untrusted, read_json_untrusted, with_id
 from .problems import TOO_LARGE, Problem

@@ -36,9 +36,21 @@ class Hearing:
             try:
                 if isinstance(message, bytes):
                     raise RemoteProtocolError("messages are text, not binary", CloseCode.MALFORMED)
-                self._handle_message(member, messages.parse_untrusted(message))
+                parsed = messages.parse_untrusted(message)
             except RemoteProtocolError as error:
-                self._membership.refuse(member, CloseCode(error.close_code), str(error))
+                self._refuse(member, error)
+            else:
+                self.take(member, parsed)
+
+    def take(self, member: Member, message: messages.ClientMessage) -> None:
+        """Take one message of a member."""
+        try:
+            self._handle_message(member, message)
+        except RemoteProtocolError as error:
+            self._refuse(member, error)
+
+    def _refuse(self, member: Member, error: RemoteProtocolError) -> None:
+        self._membership.refuse(member, CloseCode(error.close_code), str(error))
 
     def _handle_message(self, member: Member, message: messages.ClientMessage) -> None:
         match member.state, message:

@@ -94,13 +94,16 @@ class Membership:
 
     # -- a browser comes and goes -------------------------------------------------------
 
-    def arrive(self, peer: Peer, address: str, *, holds: bool = False) -> Member:
-        """Register a WebSocket whose handshake is done; it may be refused at once.
+    def arrive(
+        self, peer: Peer, address: str, *, holds: bool = False, listens: bool = False
+    ) -> Member:
+        """Register a connection whose handshake is done; it may be refused at once.
 
-        `holds` is whether the peer understands `Hold`.
+        `holds` is whether the peer understands `Hold`. A peer that only `listens` sends no sign of
+        life: it is there for as long as its connection.
         """
         now = self._timers.now()
-        member = Member(peer, address, heard=now, holds=holds)
+        member = Member(peer, address, heard=math.inf if listens else now, holds=holds)
         self.places.take(member)
         self._timers.schedule(member, now + self._config.join_timeout)
         limit = self._config.max_connections_per_address

@@ -5,19 +5,16 @@ the hub and of `WebSocket`, and a task runs only where there is something to wai
 so much has arrived that other tasks must have a turn in between.
 """
 
-from collections.abc import Callable
 from functools import partial
 
 import attrs
 
 from ..core.messages import CloseCode
-from ..hub.member import Member, State
+from ..hub.member import State
+from .attended import READ, Attended
 from .server import Server
 from .transport import Transport
 from .websocket import WebSocket
-
-# Bytes of one read: any page's whole message fits in.
-READ = 1024
 
 
 def start_conversation(
@@ -46,60 +43,12 @@ def start_conversation(
 
 
 @attrs.define(eq=False, weakref_slot=False)
-class Conversation:
-    """A WebSocket and its member, as long as the connection lasts.
-
-    It knows the member, which knows the WebSocket, which knows nobody: no cycle keeps them
-    in memory when it has ended.
-    """
-
-    transport: Transport
-    _server: Server
-    _websocket: WebSocket
-    _member: Member
-
-    def ready(self) -> None:
-        """Read, and take what there is."""
-        self._contain(self._read)
+class Conversation(Attended[WebSocket]):
+    """A WebSocket and its member, as long as the connection lasts."""
 
     def handle_data(self, data: bytes) -> None:
         """Handle the peer's data; if it is long, the beginning at once and the rest in a task."""
         self._contain(partial(self._handle, data))
-
-    def cut(self) -> None:
-        """End at once, without a word."""
-        try:
-            self._leave(hung_up=False)
-        except Exception as error:  # noqa: BLE001
-            self._server.hub.limited_log.failed("a connection could not be ended cleanly", error)
-        finally:
-            self._close()
-
-    def _contain(self, step: Callable[[], None]) -> None:
-        """Run one step; an exception in it ends this connection, and nothing else."""
-        try:
-            step()
-        except Exception as error:  # noqa: BLE001
-            self._server.hub.limited_log.failed("a connection failed", error)
-            self.cut()
-
-    def _read(self) -> None:
-        try:
-            data = self.transport.socket.recv(READ)
-        except BlockingIOError:
-            return
-        except OSError:  # reset by the peer
-            data = b""
-        if self._websocket.aborted:
-            if self._member.state is State.JOINED:
-                # A frame has waited too long for this member to read.
-                self._server.hub.counters.slow_members += 1
-            self.cut()
-        elif data:
-            self._handle(data)
-        else:
-            self._leave(hung_up=True)
-            self._close()
 
     def _handle(self, data: bytes) -> None:
         self._handle_some(data[:READ])
@@ -113,7 +62,7 @@ class Conversation:
         try:
             while self._has_more(rest):
                 await self._server.give_way()
-                if self._websocket.has_more:
+                if self._peer.has_more:
                     self._handle_some(b"")
                 else:
                     self._handle_some(rest[:READ])
@@ -127,25 +76,15 @@ class Conversation:
 
     def _has_more(self, rest: bytes) -> bool:
         # Data after a close is ignored.
-        return bool(rest or self._websocket.has_more) and not self._websocket.closed
+        return bool(rest or self._peer.has_more) and not self._peer.closed
 
     def _handle_some(self, data: bytes) -> None:
-        websocket, member, hub = self._websocket, self._member, self._server.hub
+        websocket, member, hub = self._peer, self._member, self._server.hub
         admission = member.admission
         hub.hearing.hear(member, websocket.receive(data))
-        if member.admission is not admission:
-            self._server.parking.spawn(hub.admit, member)
+        self._admit(admission)
         if websocket.closed:
             hub.membership.note_close(member)
         elif websocket.closing and member.state is not State.CLOSING:
             # The peer sent a message that was too big.
             hub.membership.close(member, CloseCode.MALFORMED, "")
-
-    def _leave(self, *, hung_up: bool) -> None:
-        if self._member.state is not State.GONE:
-            self._server.parking.leave(self)
-            self._server.hub.membership.leave(self._member, hung_up=hung_up)
-
-    def _close(self) -> None:
-        self._websocket.abandon()
-        self.transport.close()

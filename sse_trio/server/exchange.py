@@ -12,6 +12,7 @@ import h11
 import trio
 
 from ..core import problems
+from ..core.events import Listen, Say, with_headers
 from ..core.handshake import Upgrade
 from ..core.heads import Heads, begins_request, without_empty_lines
 from ..core.keyed import Keyed
@@ -23,7 +24,8 @@ from ..hub.decisions import Accepted
 from . import routes
 from .addresses import client_address
 from .conversation import start_conversation
-from .replies import Reply, fields
+from .events import head, start_listening
+from .replies import JSON, Reply, fields
 from .routes.announcements import announce
 from .routes.checks import check_many
 from .routes.pages import render
@@ -97,8 +99,8 @@ class Exchange:
             outcome = await self._read_in_time(seconds)
             if outcome is None:
                 return
-            if isinstance(outcome, Upgrade) and not self._server.is_closed:
-                await self._upgrade(outcome)
+            if isinstance(outcome, Upgrade | Listen) and not self._server.is_closed:
+                await self._hand_over(outcome)
                 return
             if not await self._answer(self._first_answer or outcome):
                 await self._close_gently()
@@ -228,10 +230,8 @@ class Exchange:
                 if outcome.handshake:
                     self._hub.counters.refused_handshakes[outcome.handshake] += 1
                 return outcome
-            case _ if self._hub.loading:
-                # The server cannot know yet, even if it shuts down meanwhile.
-                self._count_loading(outcome)
-                return problems.DRAINING if self._hub.draining.is_set() else problems.LOADING
+            case _ if self._hub.loading or isinstance(outcome, Upgrade | Listen):
+                return self._refuse(outcome)
             case Notify() | Release():
                 return await announce(self._hub, Accepted(outcome, self._address))
             case Check() | Sessions() | Verify():
@@ -240,21 +240,33 @@ class Exchange:
                 if isinstance(outcome, Check):
                     return await check_many(self._hub, outcome, self._server.give_way)
                 return routes.answer(self._hub, outcome)
-            case Upgrade():
-                self._hub.counters.refused_handshakes["draining"] += 1
-                return problems.DRAINING
+            case Say():
+                return self._pass_on(outcome)
 
-    def _count_loading(self, outcome: Wanted) -> None:
+    def _pass_on(self, said: Say) -> Reply | Problem:
+        """Have a stream hear what its page says."""
+        stream = self._server.streams.get(said.stream)
+        if stream is None:
+            return with_headers(problems.NO_STREAM, said.cors)
+        stream.hear(said.message)
+        return Reply(http.HTTPStatus.NO_CONTENT, JSON, b"", list(said.cors))
+
+    def _refuse(self, outcome: Keyed | Verify | Upgrade | Listen | Say) -> Problem:
+        """Refuse what the server cannot do yet, as it is loading; or not any more, as it drains."""
         counters = self._hub.counters
+        reason = "loading" if self._hub.loading else "draining"
         match outcome:
-            case Upgrade():
-                counters.refused_handshakes["loading"] += 1
+            case Upgrade() | Listen():
+                counters.refused_handshakes[reason] += 1
             case Notify():
-                counters.notifies["loading"] += 1
+                counters.notifies[reason] += 1
             case Release():
-                counters.releases["loading"] += 1
-            case _:
-                counters.checks["loading"] += 1
+                counters.releases[reason] += 1
+            case Check() | Sessions() | Verify():
+                counters.checks[reason] += 1
+        problem = problems.DRAINING if self._hub.draining.is_set() else problems.LOADING
+        cors = outcome.cors if isinstance(outcome, Listen | Say) else ()
+        return with_headers(problem, cors)
 
     async def _respond(self, answer: Reply | Problem) -> bool:
         """Send a response; True if the connection can take another request."""
@@ -287,24 +299,34 @@ class Exchange:
         with self._hub.timers.cancel_after(self._hub.membership.linger()):
             await self._transport.close_after_peer()
 
-    async def _upgrade(self, upgrade: Upgrade) -> None:
-        """Answer the handshake; from now on it is a WebSocket."""
-        accepted = h11.InformationalResponse(
-            status_code=101, reason=b"Switching Protocols", headers=upgrade.headers
-        )
+    async def _hand_over(self, wanted: Upgrade | Listen) -> None:
+        """Answer a handshake; from now on the connection is a WebSocket, or an event stream."""
         with self._hub.timers.cancel_after(self._config.request_timeout) as patience:
-            await self._transport.send_all(self._http.send(accepted))
+            await self._transport.send_all(self._opening(wanted))
         if patience.is_over:
             return
-        # What the client sent right behind its handshake is its first message.
         self._is_over = False
-        start_conversation(
-            self._server,
-            self._transport,
-            self._address,
-            self._left_over(),
-            holds=upgrade.holds,
-        )
+        if isinstance(wanted, Upgrade):
+            # What the client sent right behind its handshake is its first message.
+            start_conversation(
+                self._server,
+                self._transport,
+                self._address,
+                self._left_over(),
+                holds=wanted.holds,
+            )
+        else:
+            start_listening(self._server, self._transport, self._address, wanted)
         if self._hub.draining.is_set():
-            # The drain waits for this task, and may not wait for further WebSockets any more.
+            # The drain waits for this task, and may not wait for further members any more.
             await self._hub.membership.places.emptied()
+
+    def _opening(self, wanted: Upgrade | Listen) -> bytes:
+        """Write the head of the answer to a handshake."""
+        if isinstance(wanted, Listen):
+            return head(wanted.cors)
+        return self._http.send(
+            h11.InformationalResponse(
+                status_code=101, reason=b"Switching Protocols", headers=wanted.headers
+            )
+        )

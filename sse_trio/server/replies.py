@@ -35,6 +35,8 @@ def fields(answer: Reply | Problem) -> Headers:
     if answer.status == http.HTTPStatus.NOT_MODIFIED:
         # It would have to be the length of the body that is not sent (RFC 9110, section 8.6).
         del usual[b"Content-Length"]
+    elif answer.status == http.HTTPStatus.NO_CONTENT:
+        del usual[b"Content-Length"], usual[b"Content-Type"]
     return [*(usual | dict(answer.headers)).items()]
 
 

@@ -7,6 +7,7 @@ import trio
 
 from ..config import Config
 from ..core.heads import Heads
+from ..core.messages import ClientMessage
 from ..core.recent import WrongKeys
 from ..hub.hub import Hub
 from .failures import run_contained
@@ -18,6 +19,18 @@ class Idle(Protocol):
 
     def cancel(self) -> object:
         """End it."""
+        ...
+
+
+class Hears(Protocol):
+    """An event stream, whose page says something by another request."""
+
+    def hear(self, message: ClientMessage) -> None:
+        """Take it."""
+        ...
+
+    def hang_up(self) -> None:
+        """End as if the page had ended it."""
         ...
 
 
@@ -34,6 +47,8 @@ class Server:
         hub.on_reload.append(self._reload)
         self.idle: set[Idle] = set()
         """HTTP connections that wait for their peers, to be ended by the drain."""
+        self.streams: dict[str, Hears] = {}
+        """The event streams, by the names that their pages have given them."""
         failed = hub.limited_log.failed
         self.parking = open_parking(
             lambda *work: spawn(run_contained, failed, *work), hub.limited_log.warn

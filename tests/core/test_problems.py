@@ -50,6 +50,8 @@ def test_the_ready_made_problems_are_these() -> None:
         ("BROKEN", 500, True),
         ("HEADERS_TOO_LARGE", 431, True),
         ("LOADING", 503, False),
+        ("NO_STREAM", 404, False),
+        ("ORIGIN_REFUSED", 403, False),
         ("TOO_MANY_HEADERS", 431, True),
         ("TIMED_OUT", 408, True),
         ("TOO_LARGE", 413, True),

@@ -11,6 +11,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from sse_trio.config import Config
+from sse_trio.core.events import Listen, Say
 from sse_trio.core.handshake import Upgrade
 from sse_trio.core.keyed import Keyed, is_authkey
 from sse_trio.core.notify import LAST_JOINED, Notify, Release
@@ -102,7 +103,7 @@ def ask(request: bytes, config: Config = CONFIG, *, is_public: bool = True) -> W
     assert trailing.outcomes[0] == outcome
     assert trailing.outcomes[1:] in ([], [Page("/healthz")])
     # Where the next request begins is known, unless the outcome says otherwise.
-    goes_on = isinstance(outcome, Keyed | Verify | Page) or (
+    goes_on = isinstance(outcome, Keyed | Verify | Page | Listen | Say) or (
         isinstance(outcome, Problem) and not outcome.close
     )
     assert bool(trailing.outcomes[1:]) == (goes_on and b" HTTP/1.1\r\n" in request)

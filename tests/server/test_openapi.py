@@ -28,7 +28,7 @@ JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
 
 # Of the WebSocket alone.
-NOT_REST = {"origin-refused", "upgrade-required"}
+NOT_REST = {"upgrade-required"}
 
 # Seconds.
 LEASE = 6.0
@@ -67,7 +67,7 @@ class Described:
         for name, header in described.get("headers", {}).items():
             value, schema = answer.headers[name.lower()], header["schema"]
             self.is_valid(schema, int(value) if schema.get("type") == "integer" else value)
-        media = answer.headers["content-type"].partition(";")[0]
+        media = answer.headers.get("content-type", "").partition(";")[0]
         if "content" in described:
             schema = described["content"][media]["schema"]
             self.is_valid(schema, answer.json if media.endswith("json") else answer.body.decode())
@@ -91,7 +91,7 @@ async def raw(hub: sse_trio.Hub, data: bytes) -> Response:
 
 def test_it_describes_what_there_is() -> None:
     paths = set(description()["paths"])
-    assert paths == {*keyed.READERS, *requests.PAGES, "/verify"}
+    assert paths == {*keyed.READERS, *requests.PAGES, "/verify", "/events"}
     assert set(description(metrics=False)["paths"]) == paths - {"/metrics"}
     described = description(token_cookie="login")["components"]
     assert described["securitySchemes"]["cookie"]["name"] == "login"
@@ -205,7 +205,7 @@ def asker(hub: sse_trio.Hub, described: Described) -> Ask:
         if key is not None:
             fields["Authorization"] = f"Bearer {key}"
         answer = await request(hub, method, path, body=content, headers=fields)
-        described.check(method.lower(), path, answer)
+        described.check(method.lower(), path.partition("?")[0], answer)
         return answer
 
     return ask
@@ -241,12 +241,29 @@ async def _tour_of_logins(ask: Ask) -> None:
     await ask("POST", "/release", {"room": 7, "session": "s2", "epoch": 3})
 
 
+async def _tour_of_streams(hub: sse_trio.Hub, ask: Ask) -> None:
+    """Have every kind of answer to a page that listens."""
+    page = partial(ask, "POST", key=None, media="text/plain", Origin="https://app.example")
+    await page("/events?wait=0", {"type": "join", "room": "u1"})
+    await page("/events", {"type": "heartbeat", "stream": "nobody's"})
+    async with await connect(hub) as stream:
+        body = b'{"type":"join","room":"u1","stream":"s"}'
+        head = (HEAD % b"/events").replace(b"application/json", b"text/plain")
+        await stream.send_all(head + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+        await stream.receive_some()
+        await page("/events", {"type": "heartbeat", "stream": "s"})
+    await page("/events", data=b"[]")
+    await page("/events", data=b"[]", media=JSON)
+    await page("/events", data=b"[]", Origin="https://evil.example")
+
+
 async def test_every_answer_is_described(start: Start, autojump_clock: MockClock) -> None:
     described = Described(description(max_wrong_keys=2))
     ledger = FailingLedger()
-    hub = await start(ledger=ledger, max_wrong_keys=2)
+    hub = await start(ledger=ledger, max_wrong_keys=2, origins=("https://app.example",))
     ask = asker(hub, described)
     await _tour_of_logins(ask)
+    await _tour_of_streams(hub, ask)
     for page in requests.PAGES:
         etag = (await ask("GET", page)).headers.get("etag")
         if etag is not None:
@@ -281,6 +298,7 @@ async def test_every_answer_is_described(start: Start, autojump_clock: MockClock
         await trio.sleep(61)
         await ask("POST", path, ask_nothing)
     await ask("GET", "/verify")
+    await ask("POST", "/events", {"type": "join", "room": "u1"}, media="text/plain")
     assert (await ask("GET", "/readyz")).status == 503
     hub.loading = False
     async with await connect(hub) as stream:
@@ -293,7 +311,7 @@ async def test_every_answer_is_described(start: Start, autojump_clock: MockClock
         hub.drain()
         await stream.send_all(body[-1:])
         described.check("post", "/notify", await read_response(stream, http))
-    assert described.kinds == set(problems.STATUSES) - NOT_REST - {"not-found", "not-current"}
+    assert described.kinds == set(problems.STATUSES) - NOT_REST - {"not-current"}
     answered = {
         (path, status)
         for path, item in described.document["paths"].items()

@@ -152,6 +152,7 @@ def _paths(config: Config) -> Schema:
             "not-current",
         ),
         "/verify": {"get": _verify()},
+        "/events": {"post": _events(config)},
         **pages,
     }
 
@@ -169,6 +170,44 @@ def _verify() -> Schema:
         "summary": "Whether a request may pass, for a proxy: any method, and any path below",
         "security": [{"cookie": []}, {"token": []}],
         "responses": {"200": {"description": "It may", "headers": told, **allowed}, **responses},
+    }
+
+
+def _events(config: Config) -> Schema:
+    named = {"Access-Control-Allow-Origin": {"schema": TEXT}, "Vary": {"schema": TEXT}}
+    problems = _problems(
+        *_BODY,
+        "unsupported-media-type",
+        "origin-refused",
+        "not-found",
+        "loading",
+        "draining",
+    )
+    return {
+        "operationId": "events",
+        "summary": "A page joins, and the answer is its event stream; or it says something to it",
+        "security": [],
+        "parameters": [
+            {
+                "name": "wait",
+                "in": "query",
+                "description": "The answer ends with its first message, after so many seconds",
+                "schema": {"type": "integer", "minimum": 0, "maximum": 9999},
+            }
+        ],
+        "requestBody": {
+            "required": True,
+            "content": {"text/plain": {"schema": TEXT | {"maxLength": config.max_message}}},
+        },
+        "responses": {
+            "200": {
+                "description": "It may have joined; the stream says so",
+                "headers": named,
+                **_content("text/event-stream", TEXT),
+            },
+            "204": {"description": "The stream has heard it", "headers": named},
+            **problems,
+        },
     }
 
 

@@ -59,6 +59,7 @@ other session of theirs ends. It has nothing to do with server-sent events.
 # What is where, in this order.
 _INDEXED = {
     "/ws": "<code>GET /ws</code>: browsers join the room of their user (WebSocket)",
+    "/events": "<code>POST /events</code>: the same for pages that cannot use a WebSocket",
     "/client.js": '<a href="/client.js">/client.js</a>: the client for browsers',
     "/verify": "<code>/verify</code>: a proxy asks whether a request may pass",
     "/notify": "<code>POST /notify</code>: application servers announce a login",
