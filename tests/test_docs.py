@@ -402,7 +402,7 @@ def type_of(message: messages.ClientMessage | messages.ServerMessage) -> str:
 def test_the_tables_of_messages_are_the_codes(heading: str, last: str, kinds: Any) -> None:
     said = {
         code(row[0]): set(_CODE.findall(row[1]))
-        for row in table(PROTOCOL, heading, "type", "members", last)
+        for row in table(PROTOCOL, heading, "type", "fields", last)
     }
     samples = [sample for sample in SAMPLES if type(sample) in get_args(kinds)]
     assert len(samples) == len(get_args(kinds))
@@ -428,7 +428,7 @@ def test_the_close_codes_are_the_codes() -> None:
 
 
 def test_the_members_of_a_notify_are_the_codes() -> None:
-    columns = ("member", "type", "default", "meaning")
+    columns = ("field", "type", "default", "meaning")
     rows = {code(row[0]): row for row in table(PROTOCOL, "POST /notify", *columns)}
     fields = {field.name for field in attrs.fields(notify.Notify)}
     assert rows.keys() == fields | {"key"}
@@ -444,7 +444,7 @@ def test_the_members_of_a_notify_are_the_codes() -> None:
 
 
 def test_the_members_of_a_release_are_the_codes() -> None:
-    columns = ("member", "type", "default", "meaning")
+    columns = ("field", "type", "default", "meaning")
     rows = {code(row[0]): row for row in table(PROTOCOL, "POST /release", *columns)}
     fields = {field.name for field in attrs.fields(notify.Release)}
     assert rows.keys() == fields | {"key"}
@@ -453,7 +453,7 @@ def test_the_members_of_a_release_are_the_codes() -> None:
 async def test_the_members_of_an_answer_are_the_codes(start: Start) -> None:
     hub = await start()
     answer = await post_notify(hub, room="u1", sender="s1")
-    said = {code(row[0]) for row in table(PROTOCOL, "POST /notify", "member", "meaning")}
+    said = {code(row[0]) for row in table(PROTOCOL, "POST /notify", "field", "meaning")}
     assert said == answer.json.keys() == ANSWER
 
 
@@ -504,7 +504,7 @@ async def test_the_answers_to_questions_are_as_shown(start: Start) -> None:
 
 
 async def test_the_members_of_a_check_are_the_codes(start: Start) -> None:
-    columns = ("member", "type", "default", "meaning")
+    columns = ("field", "type", "default", "meaning")
     said = {code(row[0]) for row in table(PROTOCOL, "POST /check", *columns)}
     assert said == {field.name for field in attrs.fields(questions.LoginQuery)} | {"key", "checks"}
 
