@@ -166,7 +166,7 @@ def test_the_parts_of_the_cookies_are_the_codes() -> None:
     nr1, nr2 = cookies_of(CLAIMS)
     header = jwt.get_unverified_header(nr1)
     payload = jwt.decode(nr1, options={"verify_signature": False})
-    rows = table(PAGE, "The cookies", "part", "member", "is")
+    rows = table(PAGE, "The cookies", "part", "field", "is")
     said = [(row[0], code(row[1])) for row in rows]
     assert sorted(said) == sorted(
         [("header", name) for name in header] + [("payload", name) for name in payload]
