@@ -34,6 +34,7 @@ from sse_trio.core.rooms import Rooms
 from sse_trio.hub.member import Ending, Member, Outcome, State
 
 from ..model import LAST, Model, Seen, Tab
+from ..streams import listening, say
 from ..support import KEY, caused_by_assertion, open_peer
 from .fakes import FakePeer, Parts
 
@@ -350,7 +351,7 @@ Script = list[tuple[str, str, Any]]
 
 scripts = st.lists(
     st.one_of(
-        st.tuples(st.just("join"), rooms, sessions),
+        st.tuples(st.sampled_from(["join", "listen"]), rooms, sessions),
         st.tuples(st.just("leave"), rooms, sessions),
         st.tuples(st.just("notify"), rooms, senders),
     ),
@@ -359,7 +360,7 @@ scripts = st.lists(
 
 
 class Browser:
-    """A task that joins, and writes down how it ended."""
+    """A task that joins by a WebSocket, and writes down how it ended."""
 
     def __init__(self, tab: Tab) -> None:
         self.tab = tab
@@ -369,23 +370,47 @@ class Browser:
         self.told: list[int] = []
         self.code: int | None = None
 
+    @property
+    def join(self) -> dict[str, Any]:
+        return {"type": "join", "room": self.tab.room, "session": self.tab.session}
+
     async def run(self, hub: sse_trio.Hub) -> None:
         with self.scope:
-            async with open_peer(hub) as peer:
-                join = {"type": "join", "room": self.tab.room, "session": self.tab.session}
-                await peer.send_message(json.dumps(join))
-                try:
-                    while True:
-                        message = json.loads(await peer.get_message())
-                        if message["type"] == "terminate":
-                            self.told.append(message["epoch"])
-                            ack = {"type": "terminated", "epoch": message["epoch"]}
-                            await peer.send_message(json.dumps(ack))
-                        self.answered.set()
-                except ConnectionClosed as closed:
-                    self.code = closed.reason.code if closed.reason else None
+            await self.talk(hub)
         self.answered.set()
         self.ended.set()
+
+    async def talk(self, hub: sse_trio.Hub) -> None:
+        async with open_peer(hub) as peer:
+            await peer.send_message(json.dumps(self.join))
+            try:
+                while True:
+                    if ack := self.take(json.loads(await peer.get_message())):
+                        await peer.send_message(json.dumps(ack))
+            except ConnectionClosed as closed:
+                self.code = closed.reason.code if closed.reason else None
+
+    def take(self, message: dict[str, Any]) -> dict[str, Any] | None:
+        """Note a message; return the acknowledgement, if it asks for one."""
+        self.answered.set()
+        if message["type"] != "terminate":
+            return None
+        self.told.append(message["epoch"])
+        return {"type": "terminated", "epoch": message["epoch"]}
+
+
+class Listener(Browser):
+    """A task that joins by a POST."""
+
+    async def talk(self, hub: sse_trio.Hub) -> None:
+        name = {"stream": f"stream {self.tab.number}"}
+        async with listening(hub, self.join | name) as stream:
+            while found := await stream.event():
+                kind, members = found
+                if kind == "close":
+                    self.code = members["code"]
+                elif ack := self.take(members):
+                    assert (await say(hub, ack | name)).status == 204
 
 
 async def play(script: Script) -> None:
@@ -398,8 +423,8 @@ async def play(script: Script) -> None:
                 sse_trio.serve, sse_trio.Config(port=0, authkey=KEY)
             )
             for action, room, who in script:
-                if action == "join":
-                    browser = Browser(Tab(len(browsers)))
+                if action in ("join", "listen"):
+                    browser = (Browser if action == "join" else Listener)(Tab(len(browsers)))
                     model.tabs.append(browser.tab)
                     model.join(browser.tab, room, Seen(who))
                     browsers.append(browser)

@@ -2,123 +2,24 @@
 
 import json
 import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any
 
-import attrs
 import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-import sse_trio
 from sse_trio.core.messages import Heartbeat, Terminate
 from sse_trio.server.events import beat_event, close_event, event
 
-from ..support import (
-    Response,
-    Start,
-    connect,
-    joined,
-    open_sockets,
-    post_notify,
-    request,
-    reset,
-)
+from ..streams import listening, say
+from ..support import Response, Start, connect, joined, open_sockets, post_notify, reset
 
 JOIN = {"type": "join", "room": "u1", "session": "old"}
-TEXT = {"Content-Type": "text/plain;charset=UTF-8"}
 
 
 @pytest.fixture
 def autojump_clock() -> MockClock:
     # Under load the kernel can deliver on loopback a moment later; time must not jump then.
     return MockClock(autojump_threshold=0.01)
-
-
-@attrs.define
-class Stream:
-    """The client's side of an event stream, read by the rules of HTML, section 9.2.6."""
-
-    stream: trio.SocketStream
-    head: list[str]
-    comments: int = 0
-    _data: bytes = b""
-
-    async def event(self) -> tuple[str, Any] | None:
-        """The next event's type and data; None at the end."""
-        while b"\n\n" not in self._data:
-            data = bytes(await self.stream.receive_some(65536))
-            if not data:
-                assert not self._data, "it ends in the middle of an event"
-                return None
-            self._data += data
-        block, _, self._data = self._data.partition(b"\n\n")
-        kind = "message"
-        text = None
-        for line in block.decode().split("\n"):
-            field, _, value = line.partition(":")
-            if not field:
-                self.comments += 1
-            elif field == "event":
-                kind = value.strip()
-            else:
-                assert (field, text) == ("data", None)
-                text = value.strip()
-        assert text is not None
-        return kind, json.loads(text)
-
-    async def message(self) -> dict[str, Any]:
-        """The next message of the protocol."""
-        found = await self.event()
-        assert found is not None, "the stream ended"
-        kind, message = found
-        assert kind == "message", found
-        assert isinstance(message, dict)
-        return message
-
-    async def closed(self) -> int:
-        """The close code, which is the last that comes."""
-        found = await self.event()
-        assert found is not None
-        assert found[0] == "close", found
-        assert await self.event() is None
-        return int(found[1]["code"])
-
-
-@asynccontextmanager
-async def listening(
-    hub: sse_trio.Hub,
-    join: dict[str, Any] = JOIN,
-    *,
-    query: str = "",
-    version: str = "1.1",
-    headers: str = "",
-) -> AsyncIterator[Stream]:
-    """Join by a POST, and be answered with a stream."""
-    body = json.dumps(join)
-    async with await connect(hub) as stream:
-        head = (
-            f"POST /events{query} HTTP/{version}\r\nHost: test\r\nContent-Type: text/plain\r\n"
-            f"Content-Length: {len(body)}\r\n{headers}\r\n"
-        )
-        await stream.send_all((head + body).encode())
-        data = b""
-        while b"\r\n\r\n" not in data:
-            received = await stream.receive_some(65536)
-            assert received, data
-            data += bytes(received)
-        answered, _, rest = data.partition(b"\r\n\r\n")
-        lines = answered.decode().split("\r\n")
-        assert lines[0] == "HTTP/1.1 200 OK", lines
-        yield Stream(stream, lines[1:], data=rest)
-
-
-async def say(hub: sse_trio.Hub, message: dict[str, Any], **headers: str) -> Response:
-    """Say something to a stream, by another request."""
-    return await request(
-        hub, "POST", "/events", body=json.dumps(message).encode(), headers=TEXT | headers
-    )
 
 
 # -- the stream -------------------------------------------------------------------------
@@ -129,7 +30,7 @@ async def test_a_page_joins_and_is_terminated(
     start: Start, autojump_clock: MockClock, version: str
 ) -> None:
     hub = await start()
-    async with listening(hub, version=version) as page:
+    async with listening(hub, JOIN, version=version) as page:
         assert await page.message() == {
             "type": "joined", "room": "u1", "session": "old", "epoch": 0, "heartbeat": 25,
         }  # fmt: skip
@@ -152,7 +53,7 @@ async def test_the_head_says_that_nobody_may_keep_it_back(
     start: Start, autojump_clock: MockClock
 ) -> None:
     hub = await start()
-    async with listening(hub) as page:
+    async with listening(hub, JOIN) as page:
         fields = dict(line.split(": ", 1) for line in page.head)
     assert fields.pop("Date")
     assert fields == {
@@ -168,7 +69,7 @@ async def test_heartbeats_come_with_a_comment_and_keep_it_for_ever(
     start: Start, autojump_clock: MockClock
 ) -> None:
     hub = await start(heartbeat_interval=25, heartbeat_timeout=60)
-    async with listening(hub) as page:
+    async with listening(hub, JOIN) as page:
         assert (await page.message())["type"] == "joined"
         begin = trio.current_time()
         for number in range(1, 9):
@@ -184,14 +85,14 @@ async def test_whoever_comes_late_is_terminated_at_once(
     hub = await start()
     await post_notify(hub, room="u1", sender="old")
     await post_notify(hub, room="u1", sender="new")
-    async with listening(hub) as page:
+    async with listening(hub, JOIN) as page:
         assert (await page.message())["type"] == "terminate"
 
 
 async def test_streams_and_websockets_share_a_room(start: Start, autojump_clock: MockClock) -> None:
     hub = await start()
     async with (
-        listening(hub) as page,
+        listening(hub, JOIN) as page,
         listening(hub, JOIN | {"session": "new"}) as other,
         joined(hub, "u1", "old") as websocket,
         joined(hub, "u1", "new") as kept,
@@ -207,7 +108,7 @@ async def test_streams_and_websockets_share_a_room(start: Start, autojump_clock:
 
 async def test_a_page_that_goes_has_left(start: Start, autojump_clock: MockClock) -> None:
     hub = await start()
-    async with listening(hub) as page:
+    async with listening(hub, JOIN) as page:
         await page.message()
         assert hub.statistics().members == 1
     await wait_all_tasks_blocked()
@@ -218,7 +119,7 @@ async def test_what_comes_behind_the_request_changes_nothing(
     start: Start, autojump_clock: MockClock
 ) -> None:
     hub = await start()
-    async with listening(hub) as page:
+    async with listening(hub, JOIN) as page:
         await page.message()
         await page.stream.send_all(b"GET /healthz HTTP/1.1\r\nHost: test\r\n\r\n" * 100)
         await wait_all_tasks_blocked()
@@ -229,7 +130,7 @@ async def test_what_comes_behind_the_request_changes_nothing(
 async def test_a_parked_stream_has_no_task(start: Start, autojump_clock: MockClock) -> None:
     hub = await start()
     before = trio.lowlevel.current_statistics().tasks_living
-    async with listening(hub) as page:
+    async with listening(hub, JOIN) as page:
         await page.message()
         await wait_all_tasks_blocked()
         assert trio.lowlevel.current_statistics().tasks_living == before
@@ -239,7 +140,7 @@ async def test_the_kernel_ends_a_stream_whose_peer_acknowledges_nothing(
     start: Start, autojump_clock: MockClock
 ) -> None:
     hub = await start(heartbeat_timeout=60)
-    async with listening(hub) as page:
+    async with listening(hub, JOIN) as page:
         await page.message()
         peer = page.stream.socket.getsockname()
         timeouts = [
@@ -259,7 +160,7 @@ def _peer_of(sock: socket.socket) -> object:
 
 async def test_the_drain_says_that_it_ends(start: Start, autojump_clock: MockClock) -> None:
     hub = await start()
-    async with listening(hub) as page:
+    async with listening(hub, JOIN) as page:
         await page.message()
         hub.drain()
         assert await page.closed() == 1001
@@ -294,7 +195,7 @@ async def test_or_the_end_of_the_stream(start: Start, autojump_clock: MockClock)
         async def notify() -> None:
             answers.append(await post_notify(hub, room="u1", sender="new", wait=5))
 
-        async with listening(hub) as page:
+        async with listening(hub, JOIN) as page:
             await page.message()
             nursery.start_soon(notify)
             assert (await page.message())["type"] == "terminate"
@@ -303,7 +204,7 @@ async def test_or_the_end_of_the_stream(start: Start, autojump_clock: MockClock)
 
 async def test_who_neither_answers_nor_ends_is_cut(start: Start, autojump_clock: MockClock) -> None:
     hub = await start(linger=5)
-    async with listening(hub) as page:
+    async with listening(hub, JOIN) as page:
         await page.message()
         answer = await post_notify(hub, room="u1", sender="new", wait=10)
         assert (answer.json["terminated"], answer.json["acked"]) == (1, 0)
@@ -369,7 +270,7 @@ async def test_one_message_when_the_wait_is_over(
 ) -> None:
     hub = await start()
     begin = trio.current_time()
-    async with listening(hub, query=f"?wait={seconds}") as page:
+    async with listening(hub, JOIN, query=f"?wait={seconds}") as page:
         assert (await page.message())["type"] == "joined"
         assert seconds <= trio.current_time() - begin <= seconds + 1
         assert await page.event() is None
@@ -382,7 +283,7 @@ async def test_nobody_waits_longer_than_for_a_heartbeat(
 ) -> None:
     hub = await start(heartbeat_interval=25)
     begin = trio.current_time()
-    async with listening(hub, query="?wait=9999") as page:
+    async with listening(hub, JOIN, query="?wait=9999") as page:
         assert (await page.message())["type"] == "joined"
         assert 25 <= trio.current_time() - begin <= 26
 
@@ -404,7 +305,7 @@ async def test_a_termination_does_not_wait(start: Start, autojump_clock: MockClo
 async def test_a_refusal_does_not_wait(start: Start, autojump_clock: MockClock) -> None:
     hub = await start(max_connections_per_address=1)
     begin = trio.current_time()
-    async with listening(hub), listening(hub, query="?wait=25") as page:
+    async with listening(hub, JOIN), listening(hub, JOIN, query="?wait=25") as page:
         assert (await page.message())["code"] == 4429
         assert await page.event() is None
         assert trio.current_time() - begin < 1
@@ -415,7 +316,7 @@ async def test_an_answer_that_nobody_fetches_is_cut(
 ) -> None:
     """Its page stays connected: with the next heartbeat it is told to go, and is cut."""
     hub = await start(heartbeat_interval=25, linger=5)
-    async with listening(hub, query="?wait=0") as page:
+    async with listening(hub, JOIN, query="?wait=0") as page:
         await page.message()
         await trio.sleep(25 + 5 + 2)
         assert hub.statistics().connections == 0
@@ -423,7 +324,7 @@ async def test_an_answer_that_nobody_fetches_is_cut(
 
 async def test_the_drain_answers_with_what_holds(start: Start, autojump_clock: MockClock) -> None:
     hub = await start()
-    async with listening(hub, query="?wait=25") as page:
+    async with listening(hub, JOIN, query="?wait=25") as page:
         await wait_all_tasks_blocked()
         hub.drain()
         assert (await page.message())["type"] == "joined"
@@ -435,7 +336,7 @@ async def test_the_drain_answers_with_what_holds(start: Start, autojump_clock: M
 
 async def test_a_page_of_another_origin_may_read(start: Start, autojump_clock: MockClock) -> None:
     hub = await start(origins=("https://app.example",))
-    async with listening(hub, headers="Origin: https://app.example\r\n") as page:
+    async with listening(hub, JOIN, headers="Origin: https://app.example\r\n") as page:
         assert "Access-Control-Allow-Origin: https://app.example" in page.head
         assert "Vary: Origin" in page.head
         await page.message()
@@ -450,7 +351,7 @@ async def test_a_ticket_where_it_is_required(start: Start, autojump_clock: MockC
     ticket = (await post_notify(hub, room="u1", sender="old")).json["ticket"]
     async with listening(hub, {"type": "join", "ticket": ticket}) as page:
         assert (await page.message())["type"] == "joined"
-    async with listening(hub) as page:
+    async with listening(hub, JOIN) as page:
         assert (await page.message())["code"] == 4401
         assert await page.closed() == 4401
 
@@ -478,7 +379,7 @@ async def test_a_server_that_drains_refuses(start: Start, autojump_clock: MockCl
 
 async def test_a_reset_ends_it(start: Start, autojump_clock: MockClock) -> None:
     hub = await start()
-    async with listening(hub) as page:
+    async with listening(hub, JOIN) as page:
         await page.message()
         await reset(page.stream)
         await wait_all_tasks_blocked()
