@@ -49,6 +49,26 @@ export interface TerminatedDetail {
   detail: Record<string, unknown> | null;
 }
 
+/** What a notice says. `lang` and `dir` are the language and direction of all its words; each of the `details` is a label and a text. */
+export interface NoticeText {
+  lang: string;
+  dir: "ltr" | "rtl";
+  title: string;
+  message: string;
+  action: string;
+  details: [label: string, text: string][];
+}
+
+/**
+ * Say what the notice of `<session-guard>` says, in the first of these languages (BCP 47) that it can, or
+ * else in English. Without `languages`: those of the browser. `endedAt`: the time to show if `detail` has none.
+ */
+export function noticeText(
+  termination: Pick<TerminatedDetail, "reason" | "detail">,
+  languages?: readonly string[],
+  endedAt?: Date | null,
+): NoticeText;
+
 /** Not connected, or the hub cannot know for the moment. `delay`: seconds until the next attempt; null where there is none: the page is put away, or the hub has asked to wait. */
 export interface OfflineDetail {
   code: number | null;
@@ -77,10 +97,14 @@ export class SessionGuard extends EventTarget {
   readonly state: State;
   /** The session that you gave, that the ticket names, or that the hub made up. */
   readonly session: string | undefined;
+  /** When the session ended; null if it has not, or if the guard was not connected then. */
+  readonly endedAt: Date | null;
   /** Join, and stay joined until stop(), a termination or a refusal. */
   start(): void;
   /** Leave. */
   stop(): void;
+  /** Find out at once whether the connection lives, or connect at once: for programs that have no page, when they come back. */
+  wake(): void;
   addEventListener<K extends keyof SessionGuardEventMap>(
     type: K,
     listener: (this: SessionGuard, event: SessionGuardEventMap[K]) => unknown,

@@ -64,6 +64,7 @@ export class SessionGuard extends EventTarget {
   #session;
   #state = "stopped";
   #termination; // what it was terminated with
+  #endedAt = null; // when that was, where it is known
   #attempt = 0; // failures since the last heartbeat
   #admission; // the message by which it has joined
   #awaitingAnswer = false; // the hub was asked whether the connection lives, and nothing was heard since
@@ -87,13 +88,13 @@ export class SessionGuard extends EventTarget {
     check(!missing(room) || !missing(ticket), "either room or ticket is needed");
     // Left out it is made up by the hub; left empty it is a template's mistake.
     check(session !== "", "session is empty");
-    const address = resolve(url);
-    address.protocol = address.protocol.replace("http", "ws");
+    // As text: the URL of React Native cannot be changed.
+    const address = resolve(url).href.replace(/^http/, "ws");
     const claims = read(ticket);
     const name = (value, claimed) => (missing(value) ? claimed : String(value));
     room = name(room, claims.room);
     session = name(session, claims.session);
-    this.#options = {url: address.href, room, session, ticket, claims, share, timeout, minDelay, maxDelay};
+    this.#options = {url: address, room, session, ticket, claims, share, timeout, minDelay, maxDelay};
     this.#session = session;
   }
 
@@ -103,6 +104,10 @@ export class SessionGuard extends EventTarget {
 
   get session() {
     return this.#session;
+  }
+
+  get endedAt() {
+    return this.#endedAt;
   }
 
   start() {
@@ -139,6 +144,12 @@ export class SessionGuard extends EventTarget {
     this.#page?.abort();
     this.#close();
     if (this.#state !== "terminated") this.#state = "stopped";
+  }
+
+  /** Be sure of the connection again, now: for programs that come back, and have no page that says so. */
+  wake() {
+    this.#checkConnection();
+    if (this.#state === "offline" && !this.#held) this.#retry();
   }
 
   // -- What the page goes through ----------------------------------------------------------
@@ -250,7 +261,7 @@ export class SessionGuard extends EventTarget {
 
   #share() {
     const {url, share} = this.#options;
-    if (!share || !this.#room || !this.#session || !navigator.locks || !globalThis.BroadcastChannel) return false;
+    if (!share || !this.#room || !this.#session || !globalThis.navigator?.locks || !globalThis.BroadcastChannel) return false;
     try {
       this.#tabs = new Tabs(JSON.stringify(["sse-trio", url, this.#room, this.#session]), {
         lead: () => (this.#connected ? this.#tabs.post(this.#held ? {type: "hold"} : this.#admission) : this.#connect()),
@@ -350,7 +361,8 @@ export class SessionGuard extends EventTarget {
         else if (this.#held || this.#state !== "offline") this.#lose(code, complaint ?? reason);
       },
     };
-    for (const type in listeners) socket.addEventListener(type, listeners[type], {signal});
+    // Not every WebSocket's listeners know signals: React Native's do not in all versions.
+    for (const type in listeners) socket.addEventListener(type, (event) => signal.aborted || listeners[type](event));
   }
 
   #send(message) {
@@ -430,6 +442,8 @@ export class SessionGuard extends EventTarget {
         break;
       case "terminate": {
         const {room = null, epoch = null, reason, detail: more = null} = detail;
+        // One that was not joined, or has slept, may be told late.
+        if (this.#state === "joined" && this.#left > 0) this.#endedAt = new Date();
         this.#termination = {room, epoch, reason, detail: more};
         this.#finish("terminated", "terminated", this.#termination);
       }
@@ -548,6 +562,167 @@ class Tabs {
   }
 }
 
+/** How many characters of a device or a place are shown. */
+const MAX_SHOWN = 80;
+
+/** How much later than a browser's clock the hub's may be, in ms. A time that is later still is a mistake. */
+const MAX_AHEAD = 86_400_000;
+
+/** The words of the notice: title, message at another login, message otherwise, action, and three labels. */
+const WORDS = {
+  ar: [
+    "تم تسجيل خروجك",
+    "تم تسجيل الدخول إلى حسابك مرة أخرى، هنا أو في مكان آخر.",
+    "انتهت جلستك.",
+    "تسجيل الدخول مجددًا",
+    "الجهاز",
+    "المكان",
+    "الوقت",
+  ],
+  de: [
+    "Sie wurden abgemeldet",
+    "Bei Ihrem Konto gab es eine neue Anmeldung, hier oder an einem anderen Ort.",
+    "Ihre Sitzung ist beendet.",
+    "Neu anmelden",
+    "Gerät",
+    "Ort",
+    "Zeit",
+  ],
+  en: [
+    "You have been signed out",
+    "Your account was used to sign in again, here or elsewhere.",
+    "Your session has ended.",
+    "Sign in again",
+    "Device",
+    "Place",
+    "Time",
+  ],
+  es: [
+    "Se ha cerrado su sesión",
+    "Se ha vuelto a iniciar sesión con su cuenta, aquí o en otro lugar.",
+    "Su sesión ha finalizado.",
+    "Iniciar sesión de nuevo",
+    "Dispositivo",
+    "Lugar",
+    "Hora",
+  ],
+  fr: [
+    "Votre session a été fermée",
+    "Une nouvelle connexion à votre compte a eu lieu, ici ou ailleurs.",
+    "Votre session a pris fin.",
+    "Se reconnecter",
+    "Appareil",
+    "Lieu",
+    "Heure",
+  ],
+  it: [
+    "La sessione è stata chiusa",
+    "È stato effettuato un nuovo accesso al suo account, qui o altrove.",
+    "La sessione è terminata.",
+    "Accedere di nuovo",
+    "Dispositivo",
+    "Luogo",
+    "Ora",
+  ],
+  ja: [
+    "ログアウトされました",
+    "お使いのアカウントで、ここまたは別の場所から新しいログインがありました。",
+    "セッションが終了しました。",
+    "もう一度ログイン",
+    "デバイス",
+    "場所",
+    "日時",
+  ],
+  pl: [
+    "Nastąpiło wylogowanie",
+    "Na to konto zalogowano się ponownie, tutaj lub w innym miejscu.",
+    "Sesja została zakończona.",
+    "Zaloguj się ponownie",
+    "Urządzenie",
+    "Miejsce",
+    "Czas",
+  ],
+  pt: [
+    "A sua sessão foi encerrada",
+    "Houve um novo acesso à sua conta, aqui ou em outro lugar.",
+    "A sua sessão terminou.",
+    "Entrar novamente",
+    "Dispositivo",
+    "Local",
+    "Hora",
+  ],
+  ru: [
+    "Выполнен выход из системы",
+    "Выполнен новый вход в вашу учётную запись, здесь или в другом месте.",
+    "Ваш сеанс завершён.",
+    "Войти снова",
+    "Устройство",
+    "Место",
+    "Время",
+  ],
+  tr: [
+    "Oturumunuz kapatıldı",
+    "Hesabınızla burada veya başka bir yerde yeniden oturum açıldı.",
+    "Oturumunuz sona erdi.",
+    "Yeniden oturum aç",
+    "Cihaz",
+    "Konum",
+    "Zaman",
+  ],
+  zh: ["您已退出登录", "您的账号已在此处或其他地方重新登录。", "您的会话已结束。", "重新登录", "设备", "地点", "时间"],
+  "zh-Hant": ["您已登出", "您的帳號已在此處或其他地方重新登入。", "您的工作階段已結束。", "重新登入", "裝置", "地點", "時間"],
+};
+
+/** Return the first of these languages that there are words in, and the words (BCP 47); else English. */
+function translate(languages) {
+  for (const tag of languages) {
+    try {
+      // Whoever writes de_AT means de-AT.
+      const locale = new Intl.Locale(tag.replaceAll("_", "-"));
+      const {language} = locale;
+      const names = [`${language}-${locale.maximize().script}`, language];
+      const known = names.find((name) => Object.hasOwn(WORDS, name));
+      if (known) return [String(locale), WORDS[known]];
+    } catch {
+      // This is no language tag.
+    }
+  }
+  return ["en", WORDS.en];
+}
+
+/** Return a text that may come from anybody as one short line that leaves its surroundings in order; "" if it is none. */
+function shorten(value) {
+  if (typeof value !== "string") return "";
+  const line = [...value.replace(/[\p{Cc}\s\u202a-\u202e\u2066-\u2069]+/gu, " ").trim()];
+  return line.length > MAX_SHOWN ? `${line.slice(0, MAX_SHOWN - 1).join("")}…` : line.join("");
+}
+
+/** Say what a notice says, in the first of these languages that there are words in. */
+export function noticeText({reason, detail}, languages = globalThis.navigator?.languages ?? [], endedAt = null) {
+  const [lang, [title, login, other, action, ...labels]] = translate(languages);
+  const {device, place, time} = detail ?? {};
+  const ms = 1000 * time;
+  const at = typeof time === "number" && ms > 0 && ms < Date.now() + MAX_AHEAD ? new Date(ms) : endedAt;
+  const written = at && new Intl.DateTimeFormat(lang, {dateStyle: "medium", timeStyle: "short"}).format(at);
+  const values = [shorten(device), shorten(place), written];
+  return {
+    lang,
+    dir: /^ar\b/.test(lang) ? "rtl" : "ltr",
+    title,
+    message: reason === "login" ? login : other,
+    action,
+    details: labels.map((label, index) => [label, values[index]]).filter(([, value]) => value),
+  };
+}
+
+/** Return the language that the page says this element is in, by the nearest `lang`; "" where it says none. */
+function languageOf(element) {
+  const nearest = Element.prototype.closest.call(element, "[lang]");
+  if (nearest) return Element.prototype.getAttribute.call(nearest, "lang");
+  const root = element.getRootNode();
+  return root instanceof ShadowRoot ? languageOf(root.host) : "";
+}
+
 const STYLE = `
 :host { display: contents }
 dialog {
@@ -560,9 +735,13 @@ font: var(--session-guard-font, 1rem/1.5 system-ui, sans-serif);
 }
 dialog::backdrop { background: var(--session-guard-backdrop, #0008); backdrop-filter: blur(.4rem) }
 h2 { margin: 0 0 .5rem; font-size: 1.25em }
-p { margin: 0 0 1.5rem; text-wrap: balance }
+p { margin: 0; text-wrap: balance }
+dl { display: grid; grid-template-columns: auto 1fr; gap: 0 1rem; margin: 1rem 0 0 }
+dl:empty { display: none }
+dt { font-weight: 600 }
+dd { margin: 0; overflow-wrap: anywhere }
 button {
-width: 100%; padding: .65em; border: 1px solid transparent; border-radius: .5em;
+width: 100%; margin-top: 1.5rem; padding: .65em; border: 1px solid transparent; border-radius: .5em;
 background: var(--session-guard-accent, #1d4ed8);
 color: var(--session-guard-accent-color, #fff);
 font: inherit; font-weight: 600
@@ -796,23 +975,25 @@ export class SessionGuardElement extends (globalThis.HTMLElement ?? Object) {
   }
 
   /** Say so, and wait until that is acknowledged; false where nobody can see it. */
-  #notify({reason}) {
-    const words = {
-      title: "You have been signed out",
-      message:
-        reason === "login"
-          ? "Your account was used to sign in again, here or elsewhere."
-          : "Your session has ended.",
-      action: "Sign in again",
-    };
+  #notify(termination) {
+    const language = languageOf(this);
+    const text = noticeText(termination, language ? [language] : navigator.languages, this.#guard.endedAt);
     const dialog = make("dialog");
-    const part = (tag, name) => {
+    const part = (tag, name, content) => {
       const made = make(tag);
       made.part = made.id = name;
       const slot = make("slot");
       slot.name = name;
-      slot.lang = "en";
-      slot.textContent = words[name];
+      slot.append(content);
+      // What the page has put in its place is in the page's own language and direction.
+      const label = () => {
+        for (const attribute of ["lang", "dir"]) {
+          if (slot.assignedNodes().length) made.removeAttribute(attribute);
+          else made.setAttribute(attribute, text[attribute]);
+        }
+      };
+      label();
+      slot.addEventListener("slotchange", label);
       made.append(slot);
       dialog.append(made);
       return made;
@@ -821,9 +1002,23 @@ export class SessionGuardElement extends (globalThis.HTMLElement ?? Object) {
     dialog.setAttribute("role", "alertdialog");
     dialog.setAttribute("aria-labelledby", "title");
     dialog.setAttribute("aria-describedby", "message");
-    part("h2", "title");
-    part("p", "message");
-    const button = part("button", "action");
+    part("h2", "title", text.title);
+    part("p", "message", text.message);
+    const details = make("dl");
+    for (const row of text.details) {
+      for (const [index, tag] of ["dt", "dd"].entries()) {
+        const cell = make(tag);
+        // Its own direction, and none of its surroundings'.
+        const isolated = make("bdi");
+        isolated.textContent = row[index];
+        cell.append(isolated);
+        details.append(cell);
+      }
+    }
+    part("div", "details", details);
+    const button = part("button", "action", text.action);
+    // It has the focus, so this is read after the message.
+    button.setAttribute("aria-describedby", "details");
     this.shadowRoot.replaceChildren(dialog);
     this.#dialog = dialog;
     return new Promise((resolve) => {

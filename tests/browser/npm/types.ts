@@ -1,7 +1,7 @@
 // Every use of the client that sse-trio.d.ts should allow, and some that it should not.
 // A test has the TypeScript compiler read it; nothing runs it.
 
-import {SessionGuard, type ErrorDetail, type State} from "sse-trio";
+import {SessionGuard, noticeText, type ErrorDetail, type NoticeText, type State} from "sse-trio";
 
 const url = "wss://sessions.example.com/ws";
 
@@ -35,6 +35,13 @@ guard.addEventListener("error", ({detail}) => {
   void [code?.toFixed(), message.trim()];
 });
 guard.addEventListener("terminated", ({detail}) => [detail.reason.trim(), detail.detail?.["device"]], {once: true});
+guard.addEventListener("terminated", ({detail}) => {
+  const {title, details}: NoticeText = noticeText(detail, navigator.languages, guard.endedAt);
+  for (const [label, text] of details) void `${title} ${label} ${text}`;
+});
+void noticeText({reason: "login", detail: null}).dir;
+// @ts-expect-error
+noticeText({reason: "login"}, "de");
 guard.addEventListener("joined", {handleEvent: () => {}});
 guard.removeEventListener("joined", null);
 const states: Record<State, boolean> = {
@@ -42,7 +49,9 @@ const states: Record<State, boolean> = {
 };
 void states[guard.state];
 void guard.session?.trim();
+void guard.endedAt?.toISOString();
 guard.start();
+guard.wake();
 guard.stop();
 // @ts-expect-error
 guard.state = "joined";
