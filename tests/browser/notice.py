@@ -11,6 +11,8 @@ from .processes import HubProcess, run_site
 
 PICTURE = Path(__file__).parents[2] / "docs" / "notice.png"
 
+DETAIL = {"device": "Firefox on Windows", "place": "Vienna"}
+
 PAGE = """
 <style>
   :root { color-scheme: light dark }
@@ -49,7 +51,7 @@ def main() -> None:
                 page = context.new_page()
                 page.goto(url)
                 wait_for(page, "joined")
-                hub.notify(room="u1", sender=None, reason="login")
+                hub.notify(room="u1", sender=None, detail=DETAIL)
                 expect(page.get_by_role("alertdialog")).to_be_visible()
                 shots.append(page.screenshot())
                 context.close()

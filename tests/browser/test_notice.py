@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, Dialog, Page, WebSocketRoute, expect
 import sse_trio.browser
 
 from ..test_docs import ROOT, fences, section
-from .conftest import StartHub
+from .conftest import StartHub, both_engines
 from .pages import guarded, marked_up, stop_the_clock, wait_for
 from .processes import HubProcess, Site
 
@@ -150,8 +150,9 @@ def test_the_language_is_the_first_that_there_is(
 
 
 def test_the_languages_that_the_page_names() -> None:
-    found = re.findall(r"^- There are twelve: (.*)\.$", section(PAGE, "The notice"), re.MULTILINE)
-    names = re.findall(r"[A-Z]\w+", re.sub(r"\(.*?\)", "", found[0]))
+    text = section(PAGE, "The notice")
+    (listed,) = re.findall(r"^- There are twelve: (.*?)\.$", text, re.MULTILINE | re.DOTALL)
+    names = re.findall(r"[A-Z]\w+", re.sub(r"\(.*?\)", "", listed, flags=re.DOTALL))
     assert names == sorted(NAMES.values())
     source = sse_trio.browser.SOURCE.decode()
     words = re.findall(r'^  "?([\w-]+)"?: \[', source[source.index("const WORDS") :], re.MULTILINE)
@@ -296,6 +297,7 @@ IN_PAGE = """<!doctype html><title>languages</title><body>
 </script>"""
 
 
+@both_engines
 def test_the_notice_in_every_language(say: Say, browser: Browser, site: Site) -> None:
     """All in one page, with elements in every place that a `lang` may come from."""
 
