@@ -75,7 +75,9 @@ class Config:
         default="127.0.0.1",
         converter=to_address,
         metadata=describe(
-            "address or host name to listen on; `::` takes IPv4 too", Text.PLAIN, needs_restart=True
+            "address or host name to listen on; `::` accepts IPv4 too",
+            Text.PLAIN,
+            needs_restart=True,
         ),
     )
     authkey: tuple[str, ...] = attrs.field(
@@ -113,7 +115,7 @@ class Config:
         converter=to_feed,
         repr=lambda feed: json.dumps(feed and without_secrets(feed), ensure_ascii=False),
         metadata=describe(
-            "with `postgresql:`, the same database past a pooler, which carries no notifications",
+            "with `postgresql:` behind a pooler: the same database without the pooler",
             Text.OPTIONAL,
             needs_restart=True,
         ),
@@ -122,8 +124,8 @@ class Config:
         default=None,
         converter=to_endpoint,
         metadata=describe(
-            "a second address, `127.0.0.1:9000` or `unix:/run/sse-trio/api.sock`: what needs the "
-            "key, `/metrics`, `/readyz` and `/openapi.json` are there alone",
+            "a second address, `127.0.0.1:9000` or `unix:/run/sse-trio/api.sock`; only there, the "
+            "server answers requests with the key, `/metrics`, `/readyz` and `/openapi.json`",
             Text.OPTIONAL,
             needs_restart=True,
         ),
@@ -138,7 +140,7 @@ class Config:
     )
     heartbeat_timeout: float = number(
         60,
-        "without a sign of life until a member is dead",
+        "without a byte from a member until the server drops it",
         low=0.05,
         high=86400,
         needs_restart=True,
@@ -159,7 +161,7 @@ class Config:
     )
     lease: float = number(
         6,
-        "with `postgresql:`, a node that has not been heard from for so long is expelled",
+        "with `postgresql:`, a node that sends nothing to the database for so long is expelled",
         low=2,
         high=60,
         needs_restart=True,
@@ -168,9 +170,8 @@ class Config:
         "hold",
         "cut",
         "carry-on",
-        about="with `postgresql:`, what becomes of members while it cannot be reached: `hold`: "
-        "they are told to wait; `cut`: closed with 1013; `carry-on`: nothing, which breaks the "
-        "promise",
+        about="with `postgresql:`, what happens to members while it is unreachable: `hold`: they "
+        "wait; `cut`: they are closed with 1013; `carry-on`: nothing, which breaks the promise",
     )
     hold: float = number(
         30, "members are on hold; then they are closed with 1013", low=0.05, high=3600
@@ -181,11 +182,9 @@ class Config:
         low=0.05,
         high=3600,
     )
-    linger: float = number(
-        5, "a closing peer is given to acknowledge or close", low=0.05, high=3600
-    )
+    linger: float = number(5, "a closing peer has to acknowledge or close", low=0.05, high=3600)
     shutdown_grace: float = number(
-        10, "from the first signal until whatever is left is cancelled", low=0.05, high=3600
+        10, "from the first signal until the server cancels what is left", low=0.05, high=3600
     )
     lame_duck: float = number(
         0,
@@ -195,11 +194,11 @@ class Config:
     )
     drain_rate: int = count(
         2000,
-        "members that a shutdown closes in a second, so that all do not come back at once",
+        "members that a shutdown closes in a second, so that they do not all come back at once",
         unit="1/s",
     )
 
-    max_sessions: int = count(1, "logins of one room that stand at once", high=1000)
+    max_sessions: int = count(1, "active sessions of one room", high=1000)
     at_limit: Literal["end-oldest", "refuse-new"] = choice(
         "end-oldest",
         "refuse-new",
@@ -253,7 +252,7 @@ class Config:
     )
     max_remembered_rooms: int = count(
         1_000_000,
-        "rooms remembered without any named session, and as many whose logins have all ended",
+        "rooms remembered without a named session, and as many whose named sessions have all ended",
     )
     max_remembered_sessions: int = count(
         64,
@@ -262,7 +261,10 @@ class Config:
         high=65536,
     )
     ticket_lifetime: float = number(
-        30 * 86400, "a ticket is valid, and a standing is remembered", low=1, high=10 * 366 * 86400
+        30 * 86400,
+        "a ticket is valid, and the server remembers a room",
+        low=1,
+        high=10 * 366 * 86400,
     )
     trusted_proxies: tuple[Network, ...] = attrs.field(
         default=(),
@@ -288,12 +290,13 @@ class Config:
             raise ConfigError(
                 f"heartbeat_timeout ({self.heartbeat_timeout:g} s) must be longer than "
                 f"heartbeat_interval ({self.heartbeat_interval:g} s): "
-                "a healthy member is heard from once an interval"
+                "a healthy member sends something once an interval"
             )
         if self.max_remembered_sessions <= self.max_sessions:
             raise ConfigError(
                 f"max_remembered_sessions ({self.max_remembered_sessions}) must be more than "
-                f"max_sessions ({self.max_sessions}): a room must remember whom a notify ends"
+                f"max_sessions ({self.max_sessions}): "
+                "a room must remember the sessions that a notify ends"
             )
         if self.max_connections_per_room < self.max_sessions:
             raise ConfigError(
@@ -303,13 +306,13 @@ class Config:
         if self.join == "ticket" and self.max_message < _TICKETS_MESSAGE:
             raise ConfigError(
                 f"max_message ({self.max_message} B) must be at least {_TICKETS_MESSAGE} B "
-                'where join is "ticket": a ticket takes some 400'
+                'where join is "ticket": a ticket takes about 400'
             )
 
         if self.lame_duck >= self.shutdown_grace:
             raise ConfigError(
                 f"lame_duck ({self.lame_duck:g} s) must be shorter than "
-                f"shutdown_grace ({self.shutdown_grace:g} s): members are closed in what is left"
+                f"shutdown_grace ({self.shutdown_grace:g} s): it closes members in the rest"
             )
         needed = 1.2 * self.lease + 2
         if self.is_shared and self.ledger_timeout < needed:
@@ -320,9 +323,7 @@ class Config:
             )
 
         if self.internal == Tcp(self.ipaddr, self.port) and self.port:
-            raise ConfigError(
-                f"internal ({self.internal}) must be another address than ipaddr and port"
-            )
+            raise ConfigError(f"internal ({self.internal}) must differ from ipaddr and port")
 
     def dangers(self, port: int) -> Iterator[Danger]:
         """Yield what is allowed and dangerous, where the server listens on this port."""
@@ -330,14 +331,14 @@ class Config:
             yield (
                 (
                     "open mode: anyone who reaches %s port %s can listen in on any room, or join "
-                    'it under any session; restrict who does, or set join to "ticket"'
+                    'it under any session; restrict who reaches it, or set join to "ticket"'
                 ),
                 (self.ipaddr, port),
             )
         if any(len(key.encode()) < SHORT_KEY for key in self.authkey):
             yield (
                 (
-                    "an authkey is short: whoever sees a ticket can try keys until one fits; "
+                    "an authkey is short: anyone who sees a ticket can try keys until one fits; "
                     "`sse-trio keygen` makes one of 256 bits"
                 ),
                 (),

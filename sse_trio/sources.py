@@ -148,7 +148,7 @@ def _read_keys(path: str) -> tuple[list[str], int]:
         text, mode = _read(path)
     except (OSError, ValueError) as error:
         # The path is not quoted: it may be a key that was put into the wrong variable.
-        why = getattr(error, "strerror", None) or "it is no path of a file"
+        why = getattr(error, "strerror", None) or "it is not the path of a file"
         raise ConfigError(f"{KEY_FILE}: {why}") from None
     try:
         lines = text.decode().split("\n")

@@ -580,7 +580,7 @@ def test_an_endpoint_is_shown_as_it_is_written(text: str) -> None:
 
 @pytest.mark.parametrize(("host", "text"), [("127.0.0.1", "127.0.0.1:1"), ("::1", "[::1]:1")])
 def test_the_internal_address_is_another_one(host: str, text: str) -> None:
-    with pytest.raises(ConfigError, match=r"^internal \(.*\) must be another address than") as why:
+    with pytest.raises(ConfigError, match=r"^internal \(.*\) must differ from") as why:
         config(ipaddr=host, port=1, internal=text)
     assert text in str(why.value)
     assert config(ipaddr=host, port=2, internal=text).internal == Tcp(host, 1)

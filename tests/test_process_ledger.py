@@ -128,7 +128,7 @@ def text(file: Path) -> None:
 @pytest.mark.parametrize(
     ("made", "words"),
     [
-        (diary, "is a database, but no ledger: name another file"),
+        (diary, "is a database, but not a ledger: name another file"),
         (text, "file is not a database; name another file, or restore a copy"),
     ],
 )

@@ -307,7 +307,7 @@ def test_a_file_of_keys_that_cannot_be_read(tmp_path: Path) -> None:
     assert refused({KEY_FILE: "secret"}) == f"{KEY_FILE}: No such file or directory"
     assert refused({KEY_FILE: "x" * 5000}) == f"{KEY_FILE}: File name too long"
     assert refused({KEY_FILE: str(tmp_path)}) == f"{KEY_FILE}: Is a directory"
-    assert refused({KEY_FILE: "a\0b"}) == f"{KEY_FILE}: it is no path of a file"
+    assert refused({KEY_FILE: "a\0b"}) == f"{KEY_FILE}: it is not the path of a file"
 
 
 def test_the_key_comes_from_one_variable(tmp_path: Path) -> None:

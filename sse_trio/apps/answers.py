@@ -68,7 +68,7 @@ class _Members:
     def take(self, kind: type | tuple[type, ...], name: str) -> Any:
         value = self._members.get(name)
         if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-            raise ValueError(f"{name} is missing, or something else")
+            raise ValueError(f"{name} is missing, or of the wrong type")
         return value
 
     def maybe(self, kind: type | tuple[type, ...], name: str) -> Any:
@@ -77,13 +77,13 @@ class _Members:
     def proof(self, name: str, *, is_needed: bool = False) -> str | None:
         value = self.take(str, name) if is_needed else self.maybe(str, name)
         if value is not None and not _PROOF.fullmatch(value):
-            raise ValueError(f"{name} is something else")
+            raise ValueError(f"{name} is of the wrong type")
         return None if value is None else str(value)
 
     def texts(self, name: str) -> tuple[str, ...]:
         values = self.take(list, name)
         if not all(isinstance(value, str) for value in values):
-            raise ValueError(f"{name} is something else")
+            raise ValueError(f"{name} is of the wrong type")
         return tuple(values)
 
 

@@ -101,7 +101,7 @@ def login_of(scope: Mapping[str, Any]) -> Login:
     """
     found = scope.get(KEY)
     if not isinstance(found, Login):
-        raise LookupError("no sse_trio.apps.asgi.SingleSession has seen this request")
+        raise LookupError("this request has not passed sse_trio.apps.asgi.SingleSession")
     return found
 
 

@@ -36,7 +36,7 @@ class Background:
         """Do this until it is answered, for no longer than an hour."""
         with self._lock:
             if len(self._waiting) >= MAX_LATER:
-                logger.error("too many logouts wait for the hub: one is given up")
+                logger.error("too many logouts wait for the hub: one was dropped")
                 return
             self._waiting[_Waiting(later, run, time.monotonic() + LATER_FOR)] = None
             if self._is_running:

@@ -141,7 +141,7 @@ def _meaning(call: Call[T], answer: Answer) -> T:
     if answer.status == 200:
         with contextlib.suppress(ValueError):
             return call.read(members)
-        raise HubAway(f"the answer to {call.path} is none of a hub")
+        raise HubAway(f"the answer to {call.path} does not come from a hub")
     kind = _kind(members)
     if answer.status == 409:
         if kind == "limit-reached":

@@ -30,7 +30,7 @@ __all__ = ["Login", "SingleSession"]
 # In Django's session: room, session, epoch and ticket of the login.
 KEY: Final = "sse_trio"
 
-FULL: Final = "You are logged in on as many devices as you may.\n"
+FULL: Final = "You are logged in on the largest number of devices allowed.\n"
 
 
 def _user_key(user: Any) -> str:

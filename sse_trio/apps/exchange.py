@@ -77,7 +77,7 @@ class Exchange:
                 elif not isinstance(event, h11.InformationalResponse):
                     raise BadAnswer("the connection was closed")
         except h11.RemoteProtocolError:
-            raise BadAnswer("the answer is no HTTP, or was cut off") from None
+            raise BadAnswer("the answer is not HTTP, or is incomplete") from None
         return None
 
     @property

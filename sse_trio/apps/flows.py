@@ -102,7 +102,7 @@ def is_final(error: Exception) -> bool:
 def log_given_up(error: Exception) -> None:
     """Log that something in the background is given up; a defect is named by its type alone."""
     why = error if isinstance(error, SseTrioError) else type(error).__name__
-    logger.error("a logout is given up: %s", why)
+    logger.error("a logout was dropped: %s", why)
 
 
 # What is done in the background is given up after so many seconds, and bounded in number.

@@ -63,8 +63,8 @@ class Shared:
         """Log that the hub is away, or back: once."""
         if away is not None and not self._is_away:
             is_open = self.settings.while_hub_away == "open"
-            what = "logins are taken as they were" if is_open else "requests are answered 503"
-            logger.warning("the hub is away, and %s: %s", what, away)
+            what = "sessions stay as they were" if is_open else "requests are answered 503"
+            logger.warning("the hub is unreachable, and %s: %s", what, away)
         elif away is None and self._is_away:
             logger.warning("the hub answers again")
         self._is_away = away is not None

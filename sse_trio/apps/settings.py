@@ -16,7 +16,7 @@ MAX_REMEMBER: Final = 5.0
 # An answer with this status or a higher one has logged nobody in (RFC 9110, section 15).
 FAILED: Final = 400
 
-UNAVAILABLE: Final = "It cannot be told now whether you are logged in. Try again.\n"
+UNAVAILABLE: Final = "The server cannot find out now whether you are logged in. Try again.\n"
 
 
 def _paths(value: Iterable[str]) -> tuple[str, ...]:

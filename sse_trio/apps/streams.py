@@ -61,7 +61,7 @@ class State:
         """Do this in the background: it is about a room and a session."""
         if len(self.later) >= MAX_LATER:
             work.close()
-            logger.error("too many logouts wait for the hub: one is given up")
+            logger.error("too many logouts wait for the hub: one was dropped")
             return
         task = self._loop.create_task(work)
         self.later[task] = about

@@ -110,7 +110,7 @@ def login_of(environ: Mapping[str, Any]) -> Login:
     """
     found = environ.get(KEY)
     if not isinstance(found, Login):
-        raise LookupError("no sse_trio.apps.wsgi.SingleSession has seen this request")
+        raise LookupError("this request has not passed sse_trio.apps.wsgi.SingleSession")
     return found
 
 

@@ -48,7 +48,7 @@ def auth(scope: Scope) -> RequestAuth:
     """
     found = scope.get(KEY)
     if not isinstance(found, RequestAuth):
-        raise LookupError("there is no sse_trio.auth.asgi.Authentication before the application")
+        raise LookupError("this request has not passed sse_trio.auth.asgi.Authentication")
     found.is_asked = True
     return found
 

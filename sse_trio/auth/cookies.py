@@ -156,10 +156,10 @@ def read_untrusted(nr1: str, nr2: str, settings: Settings, keys: Keys) -> Claims
     kid, token = LOGIN.read_untrusted(nr1, keys.verifying)
     # Their names say so too, but a client sends whatever names it likes.
     if token["prv"] != settings.user_provider:
-        raise ValueError("the cookies are of another user provider")
+        raise ValueError("the cookies belong to another user provider")
     # Signed by us as it is, to the byte: so nobody's spelling of it is of interest.
     if token["nr2"] != _digest(nr2):
-        raise ValueError("the cookies are not of one login")
+        raise ValueError("the cookies belong to different logins")
     readable = dict(parse_qsl(nr2, strict_parsing=True))
     return Claims(
         user=User(token["sub"], readable["unm"]),

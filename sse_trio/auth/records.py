@@ -318,7 +318,7 @@ class Records:
         try:
             yield
         except LedgerError as error:
-            self.rooms.limited_log.error("sessions that have lapsed cannot be ended: %s", error)
+            self.rooms.limited_log.error("expired sessions cannot be ended: %s", error)
 
     async def _older(self, issuer: tuple[str, str | None], kind: Kind) -> list[Session]:
         options, now = self.settings, self.wall()

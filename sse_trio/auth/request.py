@@ -77,7 +77,7 @@ class RequestAuth:
         """
         self._must_not_have_begun()
         if self._scope["type"] != "http":
-            raise RuntimeError("a WebSocket cannot log in: it ends with the login that it has")
+            raise RuntimeError("a WebSocket cannot log in")
         # There may have been one before, in this very request.
         self.abandon()
         client = self._scope.get("client")
@@ -139,7 +139,7 @@ class RequestAuth:
 
     def _must_not_have_begun(self) -> None:
         if self._has_begun:
-            raise RuntimeError("the answer has begun, and can carry no cookies any more")
+            raise RuntimeError("the response has begun: it is too late for cookies")
 
     def abandon(self) -> None:
         """Take back a login whose cookies have not been sent."""

@@ -89,7 +89,7 @@ def unavailable(scope: Mapping[str, Any]) -> list[dict[str, Any]]:
     if scope["type"] == "websocket":
         return [{"type": "websocket.close", "code": CloseCode.TRY_AGAIN_LATER.value}]
     retry = (b"retry-after", b"%d" % _RETRY)
-    return _plain(503, b"It cannot be told now who you are. Try again.\n", retry)
+    return _plain(503, b"The server cannot find out now who you are. Try again.\n", retry)
 
 
 def failed() -> list[dict[str, Any]]:

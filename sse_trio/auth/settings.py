@@ -54,14 +54,14 @@ class PersistentSettings:
 
     max_idle_days: float = number(
         30,
-        "without contact until a persistent login is void in the server",
+        "without contact until a persistent login ends",
         low=0.01,
         high=MAX_COOKIE_DAYS,
         unit="days",
     )
     cookie_expiration_days: float = number(
         30,
-        "until its cookies die, from the last check on",
+        "until its cookies expire, from the last check on",
         low=0.01,
         high=MAX_COOKIE_DAYS,
         unit="days",
@@ -74,7 +74,7 @@ class SessionSettings:
 
     max_idle_minutes: float = number(
         20,
-        "without contact until a session login is void in the server",
+        "without contact until a session login ends",
         low=0.1,
         high=7 * 24 * 60,
         unit="minutes",
@@ -92,7 +92,7 @@ class Settings:
 
     cache_time_minutes: float = number(
         5,
-        "a cookie's own word is taken, without a look at the store; 0: never",
+        "a cookie is believed without a look at the store; 0: never",
         low=0,
         high=24 * 60,
         unit="minutes",
@@ -118,12 +118,12 @@ class Settings:
         "Lax", "Strict", "None", about="the cookies' `SameSite`; `None` needs `https`"
     )
     navigations: bool = flag(
-        "whether GET and HEAD may do without the CSRF header, as page loads have none",
+        "whether GET and HEAD need no CSRF header, because page loads have none",
         default=False,
     )
     absolute_lifetime_hours: float | None = number(
         None,
-        "from the login to its end, whatever happens",
+        "from the login to its end, even while it is used",
         low=0.01,
         high=24 * MAX_COOKIE_DAYS,
         unit="hours",

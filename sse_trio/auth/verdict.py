@@ -53,7 +53,7 @@ class Reason(enum.Enum):
     DUPLICATE_COOKIES = "a cookie comes twice, with different values"
     FORGED = "the cookies are not authentic"
     OTHER_KEYS = "the cookies are signed with a key that is not in use"
-    OTHER_APP_TYPE = "the login is of another type of application"
+    OTHER_APP_TYPE = "the login belongs to another type of application"
     NO_CSRF = "no CSRF header"
     OTHER_ORIGIN = "a WebSocket whose Origin is not that of its Host header"
     WRONG_CSRF = "wrong CSRF header"

@@ -31,7 +31,7 @@ COMMANDS = {
         "sse-trio notify --room u1 --sender s2 --wait 2 --config config.json",
     ),
     "sessions": (
-        "list the sessions of a user that stand, the newest first",
+        "list the active sessions of a user, the newest first",
         "sse-trio sessions u1 --config config.json",
     ),
     "end": (
@@ -47,7 +47,7 @@ COMMANDS = {
         "sse-trio ledger copy sqlite:///sse-trio.db postgresql://user@host/database",
     ),
     "check": (
-        "ask whether a login stands; its token comes on standard input",
+        "ask whether a session is active; its token comes on standard input",
         "sse-trio check --config config.json < token",
     ),
     "watch": (

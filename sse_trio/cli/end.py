@@ -23,7 +23,7 @@ def add_arguments(add: Callable[..., object]) -> None:
         metavar="SESSION",
         help="as `sse-trio sessions` shows it, or its beginning; - reads ids from standard input",
     )
-    add("--reason", type=terminal.text, help='what they are told; "logout" if left out')
+    add("--reason", type=terminal.text, help='the reason, for their pages; "logout" if left out')
     rest.add_arguments(add)
 
 
@@ -57,7 +57,7 @@ def _wanted(arguments: Iterable[str], stdin: TextIO | None) -> Iterator[str]:
 def _find(standing: list[dict[str, Any]], wanted: str) -> dict[str, Any]:
     found = [each for each in standing if fingerprint(each["session"]).startswith(wanted)]
     if len(found) != 1:
-        some = "more than one session is" if found else "no session is"
+        some = "more than one session has" if found else "no session has"
         # The argument is not quoted: it may be the id of a session, which is a secret.
-        raise SseTrioError(f"{some} called so; nothing has ended")
+        raise SseTrioError(f"{some} this name; nothing has ended")
     return found[0]

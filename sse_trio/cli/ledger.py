@@ -39,7 +39,7 @@ def run(options: argparse.Namespace) -> int:
 def _url(text: str) -> str:
     if may_hold_password(text):
         raise ConfigError(
-            "all users of the machine can read arguments: leave the password to PGPASSWORD, "
+            "all users of the machine can read arguments: put the password into PGPASSWORD, "
             "~/.pgpass or a service"
         )
     ledger = to_ledger(text)

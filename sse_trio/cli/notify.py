@@ -24,8 +24,8 @@ def add_arguments(add: Callable[..., object]) -> None:
         help="the session that stays, or - to read it from standard input, where nobody else sees "
         "it; without it, the one that joined last",
     )
-    add("--everyone", action="store_true", help="spare no session: log out everywhere")
-    add("--reason", type=text, help='what the others are told; "login" if left out')
+    add("--everyone", action="store_true", help="end every session: log out everywhere")
+    add("--reason", type=text, help='the reason, for the other pages; "login" if left out')
     add("--id", type=text, help="idempotency: the same id within 10 minutes has one effect")
     add("--wait", type=float, default=0.0, metavar="SECONDS", help="for the others to answer")
     rest.add_arguments(add)

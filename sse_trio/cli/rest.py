@@ -134,7 +134,7 @@ def post(
     except ValueError as error:
         raise SseTrioError(f"cannot {doing} {server.url}: {error}") from None
     if not isinstance(found, dict):
-        raise SseTrioError(f"cannot {doing} {server.url}: the answer is no JSON object")
+        raise SseTrioError(f"cannot {doing} {server.url}: the answer is not a JSON object")
     return found
 
 
@@ -148,7 +148,7 @@ def reading_untrusted() -> Iterator[None]:
     try:
         yield
     except (LookupError, TypeError, ValueError, AttributeError, OverflowError):
-        raise SseTrioError("the answer of the server is not understood") from None
+        raise SseTrioError("the server's answer is not of the expected form") from None
 
 
 def configured(options: argparse.Namespace) -> Config:
@@ -169,4 +169,4 @@ def _detail(answer: bytes) -> str:
     try:
         return str(json.loads(answer)["detail"])
     except (ValueError, KeyError, TypeError):
-        return "for no reason that this command understands"
+        return "the answer has no readable reason"

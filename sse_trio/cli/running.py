@@ -78,7 +78,7 @@ async def run(
             is_leaving = server is not None and server.leaving.is_set()
             has_hung_up = is_on_terminal and not os.isatty(terminal)
             if is_leaving and signum == signal.SIGHUP:
-                logger.info("%s: draining already", name)
+                logger.info("%s: the server is already draining", name)
             elif signum == signal.SIGHUP and reload is not None and not has_hung_up:
                 # It reads files, which may take long; other signals have to be handled meanwhile.
                 listening.start_soon(reload_in_turn)

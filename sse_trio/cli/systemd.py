@@ -46,7 +46,7 @@ def tell(
             manager.sendto(state.encode(), address)
     except OSError as error:
         first, _, _ = state.partition("\n")
-        logger.warning("systemd was not told %s: %s", first, error.strerror or error)
+        logger.warning("cannot notify systemd of %s: %s", first, error.strerror or error)
 
 
 def sockets(environ: Mapping[str, str] = os.environ, *, first: int = _FIRST) -> list[socket.socket]:
@@ -66,7 +66,7 @@ def sockets(environ: Mapping[str, str] = os.environ, *, first: int = _FIRST) -> 
             try:
                 found.append(stack.enter_context(socket.socket(fileno=number)))
             except OSError:
-                raise ConfigError(f"LISTEN_FDS: descriptor {number} is no socket") from None
+                raise ConfigError(f"LISTEN_FDS: descriptor {number} is not a socket") from None
             os.set_inheritable(number, False)
         stack.pop_all()
     return found

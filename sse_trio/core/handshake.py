@@ -53,7 +53,7 @@ def read_handshake(
     if headers.get(b"sec-websocket-version") != b"13":
         return Problem(
             "upgrade-required",
-            "only version 13 is spoken here",
+            "this server speaks only version 13",
             (*_UPGRADE, (b"Sec-WebSocket-Version", b"13")),
             handshake="version",
         )

@@ -164,7 +164,7 @@ class Notify:
     sender: Sender = attrs.field(default=LAST_JOINED, converter=_sender, repr=False)
     reason: str = attrs.field(default="login", validator=_check_reason)
     detail: dict[str, Any] | None = attrs.field(default=None, converter=_detail, repr=False)
-    """A JSON object of at most `MAX_DETAIL` bytes, handed to the terminated as it is."""
+    """A JSON object of at most `MAX_DETAIL` bytes, passed on to the terminated pages as it is."""
     id: str | None = attrs.field(default=None, repr=False)
     wait: float = attrs.field(default=0.0, validator=_check_wait)
     """Seconds to hold the answer for acknowledgements."""

@@ -80,7 +80,9 @@ def from_error(error: h11.RemoteProtocolError) -> Problem:
     if error.error_status_hint == 431:
         return HEADERS_TOO_LARGE
     if error.error_status_hint == 501:
-        return Problem("coding-not-implemented", "this coding is not understood", close=True)
+        return Problem(
+            "coding-not-implemented", "this server does not support the transfer coding", close=True
+        )
     return Problem("malformed", "this is not a well-formed HTTP/1.1 request", close=True)
 
 
@@ -99,7 +101,7 @@ UNAUTHORIZED: Final = Problem(
 WRONG_KEYS: Final = Problem(
     "too-many-wrong-keys", "too many wrong keys from this address", ((b"Retry-After", b"60"),)
 )
-BROKEN: Final = Problem("internal-error", "something is wrong with this server", close=True)
+BROKEN: Final = Problem("internal-error", "the server has failed; its log says why", close=True)
 DRAINING: Final = Problem(
     "draining", "the server is shutting down", ((b"Retry-After", b"5"),), close=True
 )
@@ -109,7 +111,7 @@ LOADING: Final = Problem(
 )
 NOT_CURRENT: Final = Problem(
     "not-current",
-    "this node cannot know for the moment who stands; ask another, or try again",
+    "this node cannot know now which sessions are active; ask another, or try again",
     ((b"Retry-After", b"1"),),
 )
 UNDURABLE: Final = Problem(

@@ -73,7 +73,7 @@ class Check:
 
 @attrs.frozen
 class Sessions:
-    """Which sessions of a room stand."""
+    """The active sessions of a room."""
 
     room: str = attrs.field(repr=False)
 

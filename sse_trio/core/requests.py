@@ -34,7 +34,7 @@ from .questions import Verify, is_verify, read_verify
 
 PAGES: Final = ("/", "/client.js", "/healthz", "/readyz", "/metrics", "/openapi.json")
 
-NOT_FOUND: Final = Problem("not-found", "there is nothing here")
+NOT_FOUND: Final = Problem("not-found", "nothing is at this path")
 
 PRIVATE: Final = frozenset({*READERS, "/metrics", "/readyz", "/openapi.json"})
 """The paths that only the internal listener has, if there is one."""

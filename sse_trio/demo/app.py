@@ -223,7 +223,7 @@ class Pages:
         """Make everyone log in again."""
         person = self.users.people.get(_identity(request).user.id)
         if person is None or not person.is_admin:
-            raise HTTPException(403, "That is for an administrator.")
+            raise HTTPException(403, "Only an administrator may do that.")
         await self.authority.generate_new_keys()
         return Response(status_code=204)
 
@@ -266,7 +266,9 @@ async def _refuse(_: Request, error: Exception) -> Response:
     if isinstance(error, HTTPException):
         return JSONResponse({"detail": error.detail}, error.status_code, error.headers)
     if isinstance(error, LimitReached):
-        return JSONResponse({"detail": "You are signed in as often as you may be."}, 409)
+        return JSONResponse(
+            {"detail": "You are signed in on the largest number of devices allowed."}, 409
+        )
     detail = "That cannot be done now. Please try again."
     return JSONResponse({"detail": detail}, 503, {"Retry-After": "2"})
 

@@ -29,9 +29,9 @@ class Options:
     port: int = _option(8000, "port of the application; 0 lets the system choose")
     hub_port: int = _option(8080, "port of the hub; 0 lets the system choose")
     ledger: str = _option("memory:", "where logins are kept; or in a file, sqlite:///demo.db")
-    cache_minutes: float = _option(5, "a cookie's own word is taken, without a look at the store")
-    idle_minutes: float = _option(20, "without contact until a login that is not remembered ends")
-    max_sessions: int = _option(1, "logins of one user that stand at once")
+    cache_minutes: float = _option(5, "a cookie is believed without a look at the store")
+    idle_minutes: float = _option(20, "without contact until a session login ends")
+    max_sessions: int = _option(1, "active sessions of one user")
 
     def where(self) -> Tcp:
         """Return where the application listens.

@@ -491,7 +491,7 @@ class Hub:
         # Shorter pauses are usual on a busy machine.
         if seconds >= LOGGED_PAUSE:
             self.limited_log.warn(
-                "the server was paused for %.1f s: deadlines are put off", seconds
+                "the server was paused for %.1f s: deadlines are extended", seconds
             )
 
     async def sweep(self) -> None:

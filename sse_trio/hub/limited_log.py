@@ -71,4 +71,9 @@ class LimitedLog:
     def _end(self, key: str) -> None:
         kind = self._kinds.pop(key)
         if kind.count > OFTEN:
-            logger.log(kind.level, "%d more left out like: %s", kind.count - OFTEN, kind.text)
+            logger.log(
+                kind.level,
+                "left out %d more like this one: %s",
+                kind.count - OFTEN,
+                kind.text,
+            )

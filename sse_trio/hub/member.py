@@ -46,9 +46,9 @@ class State(enum.Enum):
 
     ARRIVING = "connected, has not joined"
     JOINED = "a living member"
-    SUPERSEDED = "out of its room, about to be told"
-    TERMINATED = "told to log out, has not answered"
-    CLOSING = "told that the server closes, or has sent its own close"
+    SUPERSEDED = "out of its room, about to be sent the termination"
+    TERMINATED = "was sent the termination, has not answered"
+    CLOSING = "was sent a close, or has sent its own"
     GONE = "no connection"
 
 

@@ -194,7 +194,7 @@ class Membership:
             self.recognition.see(member.room, member.session)
         except Exception as error:  # noqa: BLE001
             # The member must leave, whatever is wrong with what is remembered of its room.
-            self._failed("a departure could not be noted", error)
+            self._failed("a leaving member could not be recorded", error)
 
     def _end_termination(self, member: Member, *, acked: bool) -> None:
         """Count how a terminated member ended: it acknowledged, or was cut."""

@@ -24,7 +24,7 @@ class Statistics:
     connections: int
     """WebSockets open, joined or not."""
     closing: int
-    """Of those, WebSockets that were told to close and are still open."""
+    """Of those, WebSockets that the server is closing."""
     members: int
     rooms: int
     remembered_rooms: int
@@ -36,7 +36,7 @@ class Statistics:
     releases: Mapping[str, int]
     """By result: accepted, loading, draining, failed."""
     checks: Mapping[str, int]
-    """Logins that were asked about, by result: active, ended, unknown; or questions: loading."""
+    """Sessions that were asked about, by result: active, ended, unknown; or questions: loading."""
     refused_keys: Mapping[str, int]
     """Requests without a right key, by result: unauthorized (401), refused (429)."""
     refused_handshakes: Mapping[str, int]

@@ -89,7 +89,7 @@ def warn_of_folder(path: Path) -> None:
     mode = path.parent.stat().st_mode
     if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
         logger.warning(
-            "everybody may replace the ledger's files in %s: take that right away (chmod o-w), "
+            "every user may replace the ledger's files in %s: remove that right (chmod o-w), "
             "or name a file in a folder of its own",
             path.parent,
         )
@@ -98,18 +98,18 @@ def warn_of_folder(path: Path) -> None:
 def _objection(found: os.stat_result, user: int, *, is_mounted: bool) -> str | None:
     """Say what is wrong with a file, and what to do about it."""
     if stat.S_ISLNK(found.st_mode):
-        return "is a symbolic link, where only a file can be: remove it"
+        return "is a symbolic link, where only a file is allowed: remove it"
     if not stat.S_ISREG(found.st_mode):
         return "is not a file: name another one"
     if is_mounted:
         return (
-            "is mounted as a single file, and what belongs beside it would be lost with the "
+            "is mounted as a single file, so the files beside it would be lost with the "
             "container: mount its folder instead"
         )
     if found.st_uid != user:
         return f"{_whose(found.st_uid, user)}: chown it, or name another file"
     if found.st_mode & stat.S_IWOTH:
-        return "can be written by everybody: if you trust what is in it, chmod 600 it"
+        return "can be written by every user: if you trust its contents, chmod 600 it"
     return None
 
 
@@ -188,7 +188,7 @@ def locked(path: Path) -> Iterator[None]:
                 "stop that one, or name another file"
             ) from None
         if not re.fullmatch(r"\d*\n?", file.read()):
-            raise LedgerError(f"{lock} is in the way, and no lock file: name another file")
+            raise LedgerError(f"{lock} exists and is not a lock file: name another ledger")
         file.seek(0)
         file.truncate()
         file.write(f"{os.getpid()}\n")

@@ -332,7 +332,7 @@ class SqliteLedger:
         changes = {thing for group in self._unwritten() for thing in group.changes}
         if rooms or changes:
             logger.error(
-                "the ledger %s could not be written to the end: the last of %d rooms and of %d "
+                "the ledger %s could not be written completely: the last of %d rooms and of %d "
                 "other things is lost; repeat what was answered 503",
                 self._file.path,
                 len(rooms),

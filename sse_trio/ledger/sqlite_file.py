@@ -170,7 +170,7 @@ class LedgerFile:
         [application] = self._db.execute("PRAGMA application_id").fetchone()
         [objects] = self._db.execute("SELECT count(*) FROM sqlite_schema").fetchone()
         if application != APPLICATION_ID and (application or objects):
-            raise LedgerError(f"{self.path} is a database, but no ledger: name another file")
+            raise LedgerError(f"{self.path} is a database, but not a ledger: name another file")
 
     def _prepare(self) -> None:
         """Bring the file to the present version, and see that it can be written."""

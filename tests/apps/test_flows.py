@@ -136,7 +136,7 @@ def test_a_defect_ends_nothing_else_that_waits(caplog: pytest.LogCaptureFixture)
     background.add(waiting("s1"), run)
     background.add(waiting("s2"), run)
     assert done.wait(LOOSELY)
-    assert caplog.messages == ["a logout is given up: RuntimeError"]
+    assert caplog.messages == ["a logout was dropped: RuntimeError"]
 
 
 def waiting(session: str) -> Later:

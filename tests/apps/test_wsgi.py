@@ -550,6 +550,6 @@ def test_that_the_hub_is_away_is_logged_once(caplog: pytest.LogCaptureFixture) -
         for _ in range(2):
             assert is_in(browser)
     away, back = caplog.messages
-    assert away.startswith("the hub is away, and requests are answered 503: ")
+    assert away.startswith("the hub is unreachable, and requests are answered 503: ")
     assert back == "the hub answers again"
     assert "a token" not in caplog.text

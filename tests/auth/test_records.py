@@ -216,7 +216,7 @@ async def test_a_damaged_session_keeps_no_other_and_is_reported(
             world.now += 60 * DAY
             await world.sweep()
             assert not world.hub.view(BOB.id).sessions
-            said = "sessions that have lapsed cannot be ended: the stored sessions are damaged"
+            said = "expired sessions cannot be ended: the stored sessions are damaged"
             assert caplog.text.count(said) == 1
             for _ in range(20):
                 await world.sweep()

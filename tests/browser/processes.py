@@ -138,7 +138,7 @@ def run_site() -> Iterator[Site]:
 
         def do_GET(self) -> None:
             path = self.path.partition("?")[0]
-            missing = ("text/plain", b"there is nothing here", dict[str, str]())
+            missing = ("text/plain", b"nothing is at this path", dict[str, str]())
             content_type, body, headers = site.pages.get(path, missing)
             self.send_response(200 if path in site.pages else 404)
             for name, value in headers.items():

@@ -78,7 +78,7 @@ def test_what_serve_would_warn_of(
         assert [line[:38] for line in err.splitlines()] == [
             "warning: config.json holds the authkey",
             "warning: open mode: anyone who reaches",
-            "warning: an authkey is short: whoever ",
+            "warning: an authkey is short: anyone w",
             "warning: max_connections is 1000000000",
         ]
         if arguments:

@@ -76,7 +76,7 @@ def test_a_password_is_no_argument(make: Make, told: Told, rest: str) -> None:
     ):
         assert main(["ledger", "copy", *urls]) == 2
         line = told()
-        assert line.startswith("all users of the machine can read arguments: leave the password to")
+        assert line.startswith("all users of the machine can read arguments: put the password into")
         assert "secret" not in line
     assert not Path("b.db").exists()
 

@@ -110,7 +110,7 @@ def test_what_is_known_of_each(postgres: Server, url: str, shown: Shown) -> None
 
 def test_a_database_that_no_node_has_used(url: str, told: Told) -> None:
     assert main(["nodes"]) == 1
-    assert told() == "the database is no ledger: no node has used it yet"
+    assert told() == "the database is not a ledger: no node has used it yet"
 
 
 def test_a_database_that_cannot_be_reached(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:

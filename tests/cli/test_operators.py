@@ -98,7 +98,7 @@ def test_what_a_page_is_told(several: Live, shown: Shown) -> None:
 @pytest.mark.parametrize("wanted", ["ffffffffffffffff", "secret-1", S1 + "0"])
 def test_what_is_called_so_by_nobody_ends_nobody(several: Live, told: Told, wanted: str) -> None:
     assert main(["end", "u1", S1, wanted, "--url", several.http]) == 1
-    assert told() == "no session is called so; nothing has ended"
+    assert told() == "no session has this name; nothing has ended"
     assert len(several.hub.view("u1").sessions) == 3
 
 
@@ -116,7 +116,7 @@ def test_ids_come_from_standard_input(several: Live, shown: Shown) -> None:
     ids = io.StringIO("secret-1\n\n secret-2 \r\n")
     assert end.run(asking(several, room="u1", fingerprints=["-"]), ids) == 0
     assert shown() == [f"{each}  ended; connected pages: 0" for each in (S1, S2)]
-    with pytest.raises(SseTrioError, match="no session is called so"):
+    with pytest.raises(SseTrioError, match="no session has this name"):
         end.run(asking(several, room="u1", fingerprints=["-"]), io.StringIO("secret-1"))
 
 
@@ -129,7 +129,7 @@ def test_two_that_are_called_so() -> None:
         options = argparse.Namespace(
             config=None, room="u1", url=url, reason=None, fingerprints=[twice]
         )
-        with pytest.raises(SseTrioError, match="more than one session is called so"):
+        with pytest.raises(SseTrioError, match="more than one session has this name"):
             end.run(options)
     assert asked == [b"POST /sessions HTTP/1.1\r\n"]
 

@@ -54,7 +54,7 @@ def test_a_manager_that_has_gone_is_logged(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     systemd.tell(systemd.READY, {"NOTIFY_SOCKET": f"{tmp_path}/nobody"})
-    assert caplog.messages == ["systemd was not told READY=1: No such file or directory"]
+    assert caplog.messages == ["cannot notify systemd of READY=1: No such file or directory"]
 
 
 def test_a_manager_that_does_not_read_is_not_waited_for(
@@ -69,7 +69,7 @@ def test_a_manager_that_does_not_read_is_not_waited_for(
                 while other.sendto(b"x", name):
                     pass
         systemd.tell(systemd.READY, {"NOTIFY_SOCKET": name}, patience=0.01)
-    assert caplog.messages == ["systemd was not told READY=1: timed out"]
+    assert caplog.messages == ["cannot notify systemd of READY=1: timed out"]
 
 
 # -- sockets ----------------------------------------------------------------------------
@@ -115,7 +115,7 @@ def test_a_count_that_is_none(count: str) -> None:
 
 
 def test_what_is_no_socket(tmp_path: Path) -> None:
-    with (tmp_path / "file").open("w") as file, pytest.raises(ConfigError, match="no socket"):
+    with (tmp_path / "file").open("w") as file, pytest.raises(ConfigError, match="not a socket"):
         systemd.sockets(passed(1), first=file.fileno())
 
 

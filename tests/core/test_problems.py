@@ -19,11 +19,11 @@ CONSTANTS = {name: value for name, value in vars(problems).items() if isinstance
 
 
 def test_a_problem_is_what_rfc_9457_says() -> None:
-    assert json.loads(Problem("not-found", "there is nothing here").body) == {
+    assert json.loads(Problem("not-found", "nothing is at this path").body) == {
         "type": "urn:sse-trio:problem:not-found",
         "title": "Not Found",
         "status": 404,
-        "detail": "there is nothing here",
+        "detail": "nothing is at this path",
     }
 
 

@@ -334,6 +334,6 @@ def test_who_may_not_log_in_now() -> None:
         answers = pool.submit(trio.run, run).result()
     assert answers == [
         (204, None),
-        (409, {"detail": "You are signed in as often as you may be."}),
+        (409, {"detail": "You are signed in on the largest number of devices allowed."}),
         (503, {"detail": "That cannot be done now. Please try again."}),
     ]

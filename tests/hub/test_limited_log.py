@@ -28,7 +28,7 @@ def test_some_are_written_and_the_others_counted(caplog: pytest.LogCaptureFixtur
     clock.now = WINDOW
     limited_log.report_left_out()
     limited_log.report_left_out()
-    assert caplog.messages == ["5 more left out like: number %d"]
+    assert caplog.messages == ["left out 5 more like this one: number %d"]
     caplog.clear()
     limited_log.warn("number %d", 1)
     assert caplog.messages == ["number 1"]
@@ -42,7 +42,10 @@ def test_what_is_over_is_told_by_the_next_of_its_kind(caplog: pytest.LogCaptureF
     limited_log.warn("that")
     clock.now = WINDOW
     limited_log.error("this")
-    assert caplog.messages[OFTEN:] == ["this", "that", "1 more left out like: this", "this"][1:]
+    assert (
+        caplog.messages[OFTEN:]
+        == ["this", "that", "left out 1 more like this one: this", "this"][1:]
+    )
     assert {record.levelno for record in caplog.records} == {logging.ERROR, logging.WARNING}
 
 
@@ -52,7 +55,7 @@ def test_at_the_end_everything_is_told(caplog: pytest.LogCaptureFixture) -> None
         limited_log.error("this")
     limited_log.warn("that")
     limited_log.close()
-    assert caplog.messages[OFTEN:] == ["that", "2 more left out like: this"]
+    assert caplog.messages[OFTEN:] == ["that", "left out 2 more like this one: this"]
 
 
 def test_one_failure_does_not_hide_another(caplog: pytest.LogCaptureFixture) -> None:

@@ -77,7 +77,7 @@ def test_a_file_that_everybody_can_write_to_is_refused(path: Path, suffix: str) 
     file = beside(path, suffix)
     file.touch()
     file.chmod(0o666)
-    with pytest.raises(LedgerError, match=r"can be written by everybody.*chmod 600"):
+    with pytest.raises(LedgerError, match=r"can be written by every user.*chmod 600"):
         LedgerFile(path)
     assert file.stat().st_mode & 0o777 == 0o666
     file.chmod(0o664)  # as with a umask of 002: the group is the operator's choice
@@ -92,7 +92,7 @@ def test_a_folder_in_which_everybody_can_replace_files_is_warned_of(
         with contextlib.closing(LedgerFile(path)):
             pass
     (warning,) = caplog.messages
-    assert warning.startswith(f"everybody may replace the ledger's files in {path.parent}: ")
+    assert warning.startswith(f"every user may replace the ledger's files in {path.parent}: ")
 
 
 def test_a_link_to_the_ledger_is_followed_if_it_is_ones_own(path: Path, tmp_path: Path) -> None:

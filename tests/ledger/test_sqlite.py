@@ -369,7 +369,7 @@ async def test_a_failure_that_does_not_pass_ends_after_one_more_attempt(
             propose(ledger, "u2", record())
     assert disk.attempts == 2
     assert stored(path) == {}
-    assert "could not be written to the end: the last of 2 rooms and of 0 other" in caplog.text
+    assert "could not be written completely: the last of 2 rooms and of 0 other" in caplog.text
 
 
 async def pass_time(clock: MockClock) -> None:

@@ -345,7 +345,7 @@ def test_somebody_elses_database_is_refused_and_left_alone(path: Path, script: s
     with database(path) as db:
         db.executescript(script)
     content, before = path.read_bytes(), path.stat().st_mtime_ns
-    with pytest.raises(LedgerError, match="a database, but no ledger: name another file"):
+    with pytest.raises(LedgerError, match="a database, but not a ledger: name another file"):
         LedgerFile(path)
     assert path.read_bytes() == content
     assert path.stat().st_mtime_ns == before
@@ -531,7 +531,7 @@ def test_a_lock_file_that_was_left_is_no_lock(path: Path) -> None:
 def test_somebody_elses_lock_file_is_left_alone(path: Path) -> None:
     lock = path.with_name("ledger.db.lock")
     lock.write_text("a list of packages\n")
-    with pytest.raises(LedgerError, match="is in the way"):
+    with pytest.raises(LedgerError, match="exists and is not a lock file"):
         LedgerFile(path)
     assert lock.read_text() == "a list of packages\n"
     assert not path.exists()

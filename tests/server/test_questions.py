@@ -147,7 +147,7 @@ async def test_a_proxy_is_told_whose_request_may_pass(start: Start) -> None:
             "type": "urn:sse-trio:problem:not-standing",
             "title": "Unauthorized",
             "status": 401,
-            "detail": "no login that stands came with the request",
+            "detail": "no active login came with the request",
         }
         assert {name for name in answer.headers if name.startswith("x-session-")} == {
             "x-session-reason"

@@ -237,7 +237,7 @@ class Feed:
             self._has_more = True
         news = [entry for entry in map(self._news, entries) if entry is not None]
         if not is_whole:
-            logger.warning("entries of the log are missing: all rooms are read anew")
+            logger.warning("entries of the log are missing: all rooms are read again")
             self._offer_resync(lost=False)
         elif news:
             self._offer.make(Changes(news, applied=self._note_applied))

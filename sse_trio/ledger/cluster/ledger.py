@@ -149,7 +149,7 @@ class ClusterLedger:
         writer, former = self._registration.writer, self._context.former
         if writer.undecided:
             logger.error(
-                "whether the last change of %d rooms was written is not known", writer.undecided
+                "it is not known whether the last change of %d rooms was written", writer.undecided
             )
         writer.close("the ledger is closed")
         former.add(writer.node)

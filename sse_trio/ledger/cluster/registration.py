@@ -67,7 +67,7 @@ class Registration:
                 nursery.start_soon(self._tidy)
                 nursery.start_soon(self._mark_draining)
         except* Expelled:
-            logger.warning("the node has been expelled, and registers anew")
+            logger.warning("the node has been expelled, and registers again")
         except* CommitsLost:
             is_lost = True
         self._context.keeper.suspend()

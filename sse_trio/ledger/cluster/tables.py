@@ -57,12 +57,12 @@ class Tables:
 
     async def rotate(self, kid: str, secret: bytes, *, newest: str | None, most: int) -> bool:
         """Add a key if the newest is the one of that `kid`; see `Engine.rotate_keys`."""
-        with _patiently("whether a key was written is in doubt"):
+        with _patiently("it is not known whether a key was written"):
             return await self._engine.rotate_keys(kid, secret, newest=newest, most=most)
 
     async def replace(self, kid: str, secret: bytes) -> None:
         """Put one key in the place of all others."""
-        with _patiently("whether a key was written is in doubt"):
+        with _patiently("it is not known whether a key was written"):
             await self._engine.replace_keys(kid, secret)
 
     def _checked(self, found: T, identity: Identity) -> T:

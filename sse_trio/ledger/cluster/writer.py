@@ -149,7 +149,7 @@ class Writer:
             except EngineError as error:
                 if not pause:
                     self._context.statistics.in_doubt += 1
-                    logger.warning("whether a batch was written is in doubt: %s", error)
+                    logger.warning("it is not known whether a batch was written: %s", error)
                 pause = min(2 * pause or RETRY, MAX_RETRY)
                 await self._context.pause(pause)
             else:

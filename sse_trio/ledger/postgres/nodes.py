@@ -56,5 +56,5 @@ def registered_nodes(url: str) -> list[RegisteredNode]:
     """
     with connected(url) as connection:
         if not present_version(connection):
-            raise LedgerError("the database is no ledger: no node has used it yet")
+            raise LedgerError("the database is not a ledger: no node has used it yet")
         return [RegisteredNode(*row) for row in connection.execute(_REGISTERED, (_COUNTED,))]

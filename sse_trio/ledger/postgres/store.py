@@ -133,7 +133,7 @@ class DatabaseStore:
         """
         with connected(url, is_long=True) as connection:
             if not is_target and not present_version(connection):
-                raise LedgerError("the database is no ledger: no node has used it yet")
+                raise LedgerError("the database is not a ledger: no node has used it yet")
             prepare(connection)
             with connection.transaction():
                 # The snapshot is taken once nobody writes any more.
@@ -172,6 +172,6 @@ def _refuse_nodes(connection: Connection) -> None:
     node, address, age = newest
     if age < LONGEST_LEASE:
         raise LedgerError(
-            f"the database is in use by the node {node} at {address}, which wrote or came "
-            f"{age:.0f} s ago: stop it. One that was killed is waited for {LONGEST_LEASE:.0f} s"
+            f"the database is in use by the node {node} at {address}, which wrote or registered "
+            f"{age:.0f} s ago: stop it. If it was killed, wait {LONGEST_LEASE:.0f} s"
         )

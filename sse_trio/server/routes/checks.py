@@ -64,7 +64,7 @@ def verify(hub: Hub, asked: Verify) -> Reply | Problem:
 
 def _refused(reason: str | None) -> Problem:
     headers = (_CHALLENGE, (b"X-Session-Reason", _quoted(reason)))
-    return Problem("not-standing", "no login that stands came with the request", headers)
+    return Problem("not-standing", "no active login came with the request", headers)
 
 
 def _quoted(text: str | None) -> bytes:

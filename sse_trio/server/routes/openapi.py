@@ -93,7 +93,7 @@ def _page(
     name: str, summary: str, media: str, *more: str, schema: Schema = TEXT, **responses: Schema
 ) -> Schema:
     """Describe a GET; HEAD is the same without a body."""
-    ok = {"description": "There it is", **_content(media, schema)}
+    ok = {"description": "OK", **_content(media, schema)}
     operation = {
         "operationId": name,
         "summary": summary,
@@ -104,10 +104,10 @@ def _page(
 
 
 def _paths(config: Config) -> Schema:
-    plain = {"description": "Not now", **_content("text/plain", TEXT)}
+    plain = {"description": "Not ready", **_content("text/plain", TEXT)}
     known = {"304": {"description": "The client has this version"}}
     pages = {
-        "/": _page("index", "What this is", "text/html"),
+        "/": _page("index", "A page that describes the server", "text/html"),
         "/client.js": _page("client", "The browser client", "text/javascript", **known),
         "/healthz": _page("alive", "Whether the process serves", "text/plain"),
         "/readyz": _page(
@@ -139,14 +139,14 @@ def _paths(config: Config) -> Schema:
         ),
         "/check": _keyed(
             "check",
-            "Whether logins stand (as a form: RFC 7662)",
+            "Whether sessions are active (as a form: RFC 7662)",
             _json("Check") | form,
             checked,
             "not-current",
         ),
         "/sessions": _keyed(
             "sessions",
-            "Which sessions of a room stand",
+            "The active sessions of a room",
             _json("RoomQuestion"),
             ref("Room"),
             "not-current",
@@ -169,7 +169,10 @@ def _verify() -> Schema:
         "operationId": "verify",
         "summary": "Whether a request may pass, for a proxy: any method, and any path below",
         "security": [{"cookie": []}, {"token": []}],
-        "responses": {"200": {"description": "It may", "headers": told, **allowed}, **responses},
+        "responses": {
+            "200": {"description": "The request may pass", "headers": told, **allowed},
+            **responses,
+        },
     }
 
 

@@ -64,8 +64,8 @@ _INDEXED = {
     "/verify": "<code>/verify</code>: a proxy asks whether a request may pass",
     "/notify": "<code>POST /notify</code>: application servers announce a login",
     "/release": "<code>POST /release</code>: they announce that one session has logged out",
-    "/check": "<code>POST /check</code>: they ask whether a login stands",
-    "/sessions": "<code>POST /sessions</code>: they ask which ones do",
+    "/check": "<code>POST /check</code>: they ask whether a session is active",
+    "/sessions": "<code>POST /sessions</code>: they ask which sessions are active",
     "/openapi.json": '<a href="/openapi.json">/openapi.json</a>: all of this for machines',
     "/healthz": '<a href="/healthz">/healthz</a>: whether the server is alive',
     "/readyz": '<a href="/readyz">/readyz</a>: whether it is ready',
@@ -117,21 +117,25 @@ class _Metrics(Collector):
         now = self._now
         for name, about, value in (
             ("connections", "WebSockets open, joined or not", now.connections),
-            ("closing", "WebSockets that were told to close and are still open", now.closing),
+            ("closing", "WebSockets that the server is closing", now.closing),
             ("members", "Living members", now.members),
             ("rooms", "Rooms with a living member", now.rooms),
-            ("remembered_rooms", "Rooms whose standing is remembered", now.remembered_rooms),
-            ("terminations_pending", "Members told, not acknowledged", now.terminations_pending),
+            ("remembered_rooms", "Rooms that the server remembers", now.remembered_rooms),
+            (
+                "terminations_pending",
+                "Members whose termination is not answered",
+                now.terminations_pending,
+            ),
             ("ledger_ready", "1 while the ledger can be written, else 0", now.ledger_ready),
         ):
             yield GaugeMetricFamily(f"sse_trio_{name}", about, value)
         for name, about, count in (
-            ("terminations_sent", "Members told to log out", now.terminations_sent),
+            ("terminations_sent", "Members that were sent a termination", now.terminations_sent),
             ("terminations_acked", "Of those, acknowledged or closed", now.terminations_acked),
             ("terminations_cut", "Of those, cut without an answer", now.terminations_cut),
             ("dead_peers", "Members dropped for silence", now.dead_peers),
             ("slow_members", "Members closed for reading too slowly", now.slow_members),
-            ("audit_failures", "Decisions that the audit log has not got", now.audit_failures),
+            ("audit_failures", "Decisions missing in the audit log", now.audit_failures),
         ):
             yield CounterMetricFamily(f"sse_trio_{name}", about, count)
         refused = now.refused_handshakes
@@ -139,7 +143,7 @@ class _Metrics(Collector):
             ("joins", "Joins by result", "result", now.joins),
             ("notifies", "Notifies by result", "result", now.notifies),
             ("releases", "Releases by result", "result", now.releases),
-            ("checks", "Logins that were asked about, by result", "result", now.checks),
+            ("checks", "Sessions that were asked about, by result", "result", now.checks),
             ("refused_keys", "Requests without a right key, by result", "result", now.refused_keys),
             ("refused_handshakes", "Refused WebSocket handshakes by reason", "reason", refused),
         ):
@@ -147,7 +151,7 @@ class _Metrics(Collector):
             for result, count in counts.items():
                 family.add_metric([result], count)
             yield family
-        yield _histogram("fan_out_seconds", "From a notify to the last member told", now.fan_outs)
+        yield _histogram("fan_out_seconds", "From a notify to its last termination", now.fan_outs)
         if now.cluster is not None:
             yield from _of_cluster(now, now.cluster)
 

@@ -40,7 +40,7 @@ def _named(properties: Schema, *optional: str) -> Schema:
 
 def _asked(required: list[str], **properties: Schema) -> Schema:
     """Describe the body of a request that needs the key."""
-    key = TEXT | {"description": "The authkey, where it is not in the Authorization"}
+    key = TEXT | {"description": "The authkey, if it is not in the Authorization header"}
     return {"type": "object", "required": required, "properties": properties | {"key": key}}
 
 
@@ -78,7 +78,8 @@ def requests(config: Config) -> Schema:
             room=ref("Name"),
             sender=_or_null(ref("Name"))
             | {
-                "description": "The session that stays; left out, the one that joined last; or none"
+                "description": "The session that stays. Left out: the one that joined last. "
+                "null: none"
             },
             end=_list(ref("Name"), maxItems=notify.MAX_END)
             | {"description": "Sessions that end in any case, and not the sender"},
@@ -90,10 +91,10 @@ def requests(config: Config) -> Schema:
             },
             at_limit={"enum": [*get_args(notify.AtLimit), None]},
             about=_OBJECT
-            | {"description": f"At most {notify.MAX_ABOUT} bytes: what a person knows it by"},
+            | {"description": f"At most {notify.MAX_ABOUT} bytes: to recognize the login by"},
             reason=_REASON | {"default": "login"},
             detail=_OBJECT
-            | {"description": f"At most {notify.MAX_DETAIL} bytes, handed to the terminated"},
+            | {"description": f"At most {notify.MAX_DETAIL} bytes, for the pages that are ended"},
             id={
                 "type": ["string", "null"],
                 "minLength": 1,
@@ -172,7 +173,8 @@ def answers() -> Schema:
                 "acked": COUNT,
                 "pending": COUNT,
                 "nodes": COUNT | {"description": "Other nodes that have carried it out"},
-                "lapsed": COUNT | {"description": "Nodes that are registered no more instead"},
+                "lapsed": COUNT
+                | {"description": "Nodes that have not, and are no longer registered"},
                 "ticket": TEXT,
                 "token": TEXT,
             },
@@ -232,6 +234,6 @@ def answers() -> Schema:
                 },
                 "sessions",
             ),
-            "description": "RFC 9457; `sessions` are those in the way of a login",
+            "description": "RFC 9457; `sessions`: the active sessions, where the room is full",
         },
     }

@@ -225,7 +225,10 @@ def test_a_database_that_a_node_uses(
     with psycopg.connect(database) as connection:
         register(connection, "n0", None, 900)
         register(connection, "n1", wrote, registered)
-    begins = f"the database is in use by the node n1 at host:8080, which wrote or came {said}: stop"
+    begins = (
+        "the database is in use by the node n1 at host:8080, "
+        f"which wrote or registered {said}: stop"
+    )
     assert re.match(begins, refused(first, database))
     assert re.match(begins, refused(database, at(tmp_path / "last")))
 
@@ -264,7 +267,7 @@ def test_a_source_that_is_none(database: str, tmp_path: Path) -> None:
     assert refused(at(nothing), database) == f"there is no ledger {nothing}"
     assert not nothing.exists()
     last = at(tmp_path / "last")
-    assert refused(database, last) == "the database is no ledger: no node has used it yet"
+    assert refused(database, last) == "the database is not a ledger: no node has used it yet"
 
 
 # -- all or nothing ---------------------------------------------------------------------
