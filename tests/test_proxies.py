@@ -139,7 +139,7 @@ PROXIES: list[Kind] = [nginx, haproxy, caddy, apache2]
 def promised(kind: Kind) -> tuple[str, int]:
     """With which method a proxy asks, and what it answers while the hub is away."""
     columns = ("", "asks with", "its connection to the hub", "a refused browser gets")
-    for name, asks, *_, away in table(OPERATING, HEADING, *columns, "while the hub is away"):
+    for name, asks, *_, away in table(OPERATING, HEADING, *columns, "while the hub is unreachable"):
         if kind.__name__.startswith(name.lower()):
             return asks.strip("`").split()[0], int(away)
     raise AssertionError(f"{kind.__name__} is not in the table")
