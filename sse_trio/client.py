@@ -1,4 +1,4 @@
-"""The Python client: join a room, and be told.
+"""The Python client: join a room, and receive its events.
 
     async with open_member("ws://127.0.0.1:8080/ws", room="u1", session="s1") as member:
         async for event in member:
@@ -43,7 +43,7 @@ DISCONNECT_SECONDS = 5
 # Where the server is, for all clients of a program.
 _URL = "SSE_TRIO_URL"
 
-# What may stand in a request line (RFC 9112, section 3.2.1).
+# The characters that a request line may have (RFC 9112, section 3.2.1).
 _RESOURCE = re.compile(r"/[!-~]*")
 
 # RFC 6455, section 7.4.1: no close frame was received.
@@ -53,12 +53,11 @@ ABNORMAL = 1006
 class ClientMember:
     """One membership; an asynchronous iterator over what the server sends.
 
-    Yields `Joined`, `Heartbeat`, `Hold`, `Terminate` and `Error` of `sse_trio.core.messages`.
-    The server takes a member that does not iterate for longer than its
-    `heartbeat_timeout` for dead.
+    Yields `Joined`, `Heartbeat`, `Hold`, `Terminate` and `Error` of `sse_trio.core.messages`. If a
+    member does not iterate for longer than the server's `heartbeat_timeout`, the server drops it.
 
-    After a `Hold` the server cannot know whether this login stands. Claim nothing, and go on with
-    the iteration: there are no heartbeats until it yields `Joined` again, or `Terminate`, or
+    After a `Hold` the server cannot know whether this login is active. Claim nothing, and go on
+    with the iteration: there are no heartbeats until it yields `Joined` again, or `Terminate`, or
     raises `MemberClosed`.
     """
 
@@ -84,8 +83,8 @@ class ClientMember:
         except ConnectionClosed as closed:
             self._over = True
             if closed.reason is None:
-                # trio-websocket's task is ending of something else. If that is an interrupt, to be
-                # cancelled now would make it forget that.
+                # trio-websocket's task is ending for another reason. If that is an interrupt, a
+                # cancellation now would lose it.
                 await self._idle.wait()
             raise _closed(closed) from None
         if not isinstance(text, str):
@@ -112,8 +111,8 @@ async def open_member(
     ``http://host:port`` or ``https://host``. Of several nodes, separated by commas, it is the
     first one.
 
-    The first event tells whether the server agreed: `Joined`, `Terminate` or `Error`.
-    What the caller's own block raises comes out as it is.
+    The first event says whether the server admits the member: `Joined`, `Terminate` or `Error`. An
+    exception of the caller's own block leaves it unchanged.
 
     Raises:
         LocalProtocolError: neither or both of `room` and `ticket` were passed, or a `session`
@@ -134,7 +133,7 @@ async def open_member(
 async def member_over(
     stream: trio.abc.Stream, host: str, resource: str, join: Join
 ) -> AsyncIterator[ClientMember]:
-    """Join over a stream that is connected, and close it in the end; as `open_member` otherwise."""
+    """Join over a connected stream, and close it in the end; otherwise as `open_member`."""
     failure: BaseException | None = None
     idle = trio.Event()
     try:
@@ -143,19 +142,19 @@ async def member_over(
                 websocket = await nursery.start(_converse, stream, host, resource, idle)
                 if isinstance(websocket, MemberClosed):
                     raise websocket
-                with contextlib.suppress(ConnectionClosed):  # the iterator will tell
+                with contextlib.suppress(ConnectionClosed):  # the iterator will raise it
                     await websocket.send_message(encode(join))
                 yield ClientMember(websocket, idle)
                 with trio.move_on_after(DISCONNECT_SECONDS):
                     await websocket.aclose()
             except BaseException as error:  # noqa: BLE001
-                # Raised again as it is, beyond the nursery that would wrap it in a group.
+                # Raised again unchanged, outside the nursery that would wrap it in a group.
                 failure = error
             nursery.cancel_scope.cancel()
             # Ours to close: trio-websocket leaves the stream open when the server closes first.
             await trio.aclose_forcefully(stream)
     except BaseExceptionGroup as errors:
-        # An interrupt of a task of ours: whatever the block has raised is a consequence.
+        # An interrupt in our own task: the block's exception is a consequence of it.
         _, interrupts = errors.split(trio.Cancelled)
         if interrupts is None:
             raise
@@ -188,7 +187,7 @@ async def _connect(url: str) -> tuple[trio.abc.Stream, str, str]:
     secure = parts.scheme == "wss"
     if not (secure or parts.scheme == "ws") or not parts.hostname or port == 0:
         raise LocalProtocolError("the URL must look like ws://host:port/ws")
-    # RFC 6455, section 3: a WebSocket URL has no fragment. None of these would be sent.
+    # RFC 6455, section 3: a WebSocket URL has no fragment. A request would not send any of these.
     if "@" in parts.netloc or parts.fragment:
         raise LocalProtocolError("the URL must have no user, no password and no #fragment")
     if not _RESOURCE.fullmatch(resource):
@@ -226,9 +225,9 @@ async def _converse(
 ) -> None:
     """Run trio-websocket: its handshake, and its background task until the connection ends.
 
-    What that task raises ends here, unless it is an interrupt. Before the handshake is done it is
-    the reason why there is no connection; afterwards the queue of messages ends, and the iterator
-    tells.
+    Exceptions of that task end here, unless it is an interrupt. Before the handshake is done, the
+    exception is the reason why there is no connection. Afterwards the queue of messages ends, and
+    the iterator raises.
     """
     established = False
     try:
@@ -252,7 +251,7 @@ async def _converse(
 
 
 class _Lossy(trio.abc.Stream):
-    """A stream that says when it is lost, of which trio-websocket's handshake takes no note."""
+    """A stream that says when it is lost, because trio-websocket's handshake does not notice."""
 
     def __init__(self, stream: trio.abc.Stream, *, lost: Callable[[], None]) -> None:
         self._stream = stream

@@ -40,18 +40,18 @@ logger = logging.getLogger("sse_trio")
 
 ENVIRONMENT_KEY = f"{PREFIX}AUTHKEY"
 
-# `sse-trio serve` remembers over a restart; a program that embeds the server says where.
+# `sse-trio serve` remembers over a restart; a program that embeds the server chooses the ledger.
 COMMAND_LEDGER = "sqlite:///sse-trio.db"
 
-# Bytes. Of random printable characters, 16 hold some 100 bits: more than anybody can try.
+# Bytes. 16 random printable characters have about 100 bits: more than an attacker can try.
 SHORT_KEY = 16
 
-# Bytes. A join whose ticket has the shortest names is some 380 long, a usual one 400.
+# Bytes. A join with a ticket of the shortest names is about 380 long, a usual one 400.
 _TICKETS_MESSAGE = 512
 
 
-# Seconds, where one process has its ledger for itself and where several nodes share one: there a
-# notify may have to wait until the lease of a node that has died is over.
+# Seconds: for one process with its own ledger, and for several nodes that share one. There a notify
+# may have to wait for the end of a dead node's lease.
 _LEDGER_TIMEOUT, _SHARED_LEDGER_TIMEOUT = 5, 10
 
 
@@ -326,7 +326,7 @@ class Config:
             raise ConfigError(f"internal ({self.internal}) must differ from ipaddr and port")
 
     def dangers(self, port: int) -> Iterator[Danger]:
-        """Yield what is allowed and dangerous, where the server listens on this port."""
+        """Yield settings that are allowed but dangerous, if the server listens on this port."""
         if self.join == "open":
             yield (
                 (
@@ -378,13 +378,13 @@ class Config:
         return loaded.config
 
     def reloaded(self, wanted: "Config") -> "Reload":
-        """Return what a running server makes of a new configuration.
+        """Return how a running server applies a new configuration.
 
         It keeps the values of the keys that need a restart.
 
         Raises:
-            ConfigError: the new values do not go together with those that are kept: a
-                `ledger_timeout` with `ledger` and `lease`.
+            ConfigError: the new values do not fit the ones that are kept: a `ledger_timeout` with
+            `ledger` and `lease`.
         """
         differ = [key for key in FIELDS if getattr(self, key.name) != getattr(wanted, key.name)]
         changed = tuple(key.name for key in differ if not key.metadata["needs_restart"])
@@ -394,7 +394,7 @@ class Config:
 
 @attrs.frozen
 class Reload:
-    """What a running server makes of a new configuration."""
+    """How a running server applies a new configuration."""
 
     config: Config
     changed: tuple[str, ...]
@@ -410,7 +410,7 @@ class Loaded:
     config: Config
     _values: dict[str, Value] = attrs.field(repr=False)
     dangers: tuple[Danger, ...]
-    """What is dangerous about the places."""
+    """What is dangerous about where values come from."""
 
     def place(self, key: str) -> str:
         """Return where a key has its value from: a file, a variable, an option, or the defaults."""
@@ -430,7 +430,7 @@ def load(
             value = found.values[key.name]
             with _naming(value.place if value.source not in (ARGUMENT, DEFAULT) else None):
                 _check(key, value.value)
-    # What is left to be found is how they go together.
+    # Only the checks of several values together are left.
     labels = {FILE: str(path), ENVIRONMENT: "the environment", ARGUMENT: "the arguments"}
     sources = {value.source for value in found.values.values()}
     shown = [label for source, label in labels.items() if source in sources]
@@ -450,7 +450,7 @@ def _check(key: "attrs.Attribute[Any]", value: Any) -> None:
 
 @contextlib.contextmanager
 def _naming(place: object) -> Iterator[None]:
-    """Put where the value stands before an error's message."""
+    """Put the place of the value before an error's message."""
     try:
         yield
     except ConfigError as error:

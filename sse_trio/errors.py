@@ -46,13 +46,13 @@ class Conflict(SseTrioError):
 
 
 class LoginEnded(Conflict):
-    """The login that a notify with this idempotency id has announced has ended since."""
+    """The login of the earlier notify with this idempotency id has ended since."""
 
 
 class LimitReached(SseTrioError):
-    """The room has all the logins that it may have, and none is to be ended: nothing was changed.
+    """The room has `max_sessions` logins, and none may be ended: nothing was changed.
 
-    `sessions` are those that are in the way, the newest first: each that ends leaves a place.
+    `sessions` are these logins, the newest first: each that ends frees a place.
     """
 
     def __init__(self, sessions: Iterable[SessionInfo] = ()) -> None:
@@ -74,8 +74,8 @@ class LedgerError(SseTrioError):
 class HubAway(SseTrioError):
     """The hub has given no answer in time, or one that says that it cannot know now.
 
-    This is no "no": nobody knows whether the login stands. `retry_after`: the seconds after
-    which it makes sense to ask again.
+    This is not a "no": whether the login is active is not known. `retry_after`: ask again after so
+    many seconds.
     """
 
     def __init__(self, message: str, retry_after: float = 1) -> None:
@@ -99,9 +99,9 @@ class HubRefused(SseTrioError):
 class MemberClosed(SseTrioError):
     """The server ended the connection, or the connection was lost, without a termination.
 
-    `code` is the WebSocket close code, 1006 where no close frame came (RFC 6455,
-    section 7.1.5); `reason` is the server's text, or an empty string; `reconnect` is
-    whether it makes sense to come back, with backoff.
+    `code` is the WebSocket close code, 1006 where no close frame came (RFC 6455, section 7.1.5);
+    `reason` is the server's text, or an empty string; `reconnect` is whether to connect again, with
+    backoff.
     """
 
     def __init__(self, code: int, reason: str, *, reconnect: bool) -> None:

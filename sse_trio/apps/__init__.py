@@ -1,9 +1,9 @@
 """Single sessions in an application on any stack, in ten lines, without Trio.
 
 `Client` and `AsyncClient` ask the hub. `sse_trio.apps.wsgi`, `sse_trio.apps.asgi` and
-`sse_trio.apps.django` are middleware: they know whose login a request is of, set and delete its
-cookie, and give pages their ``<session-guard>``. ``SSE_TRIO_URL`` and ``SSE_TRIO_KEY`` in the
-environment are enough for all of them. docs/applications.md has an application for each.
+`sse_trio.apps.django` are middleware: they find the login of a request, set and delete its cookie,
+and give pages their ``<session-guard>``. ``SSE_TRIO_URL`` and ``SSE_TRIO_KEY`` in the environment
+are enough for all of them. docs/applications.md has an application for each.
 
 Nothing here imports Trio, nor the server. Each name is imported when it is first used.
 """

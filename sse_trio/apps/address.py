@@ -1,4 +1,4 @@
-"""Where a hub listens, as one writes it: http://host:port, https://host/path, unix:/path."""
+"""The address of a hub: http://host:port, https://host/path, unix:/path."""
 
 import http.client
 import os
@@ -27,7 +27,7 @@ class Address:
     """One hub's address."""
 
     url: str
-    """As it was written. It has no password in it."""
+    """As it was written. It contains no password."""
     host: str = "localhost"
     port: int = 0
     is_tls: bool = False
@@ -45,10 +45,10 @@ class Address:
 
 
 def parse(url: str) -> Address:
-    """Return the address that a URL means.
+    """Return the address that a URL names.
 
     Raises:
-        ConfigError: it means none. The error does not quote it, because it may have a password.
+        ConfigError: it names none. The error does not quote it, because it may contain a password.
     """
     if url.startswith("unix:"):
         where = url.removeprefix("unix:")
@@ -69,7 +69,7 @@ def parse(url: str) -> Address:
 
 
 def addresses(url: str | None) -> tuple[Address, ...]:
-    """Return the addresses that `url` lists, or else those of the environment.
+    """Return the addresses in `url`, or without it those of the environment.
 
     Raises:
         ConfigError: there is none, or one is wrong.
@@ -81,7 +81,7 @@ def addresses(url: str | None) -> tuple[Address, ...]:
 
 
 def key(given: str | None) -> str:
-    """Return the authkey that is given, or else that of the environment.
+    """Return the given authkey, or without one that of the environment.
 
     Raises:
         ConfigError: there is none, or it cannot be sent.

@@ -1,8 +1,8 @@
 """The asyncio client: for FastAPI, Starlette, and every program on an event loop.
 
-It keeps the same rules as the synchronous client, and the same code decides them: only the bytes
-are moved by asyncio. A client belongs to the process and the loop that use it: after a fork, or in
-another loop, it begins with no connections.
+It follows the same rules as the synchronous client, and the same code decides: asyncio only moves
+the bytes. A client belongs to the process and the loop that use it: after a fork, or in another
+loop, it begins with no connections.
 """
 
 import asyncio
@@ -37,7 +37,7 @@ class AsyncClient(BaseClient):
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close the connections that are kept, and end what is done in the background."""
+        """Close the kept connections, and end the work in the background."""
         state, self._state = self._state, None
         if state is not None and state.is_here():
             state.idle.clear()
@@ -99,7 +99,7 @@ class AsyncClient(BaseClient):
         seen: bool = False,
         renew: bool = False,
     ) -> Checked:
-        """Ask whether a login stands; as `Client.check`."""
+        """Ask whether a login is active; as `Client.check`."""
         return await self.ask(
             calls.check(
                 self.timeout,
@@ -117,7 +117,7 @@ class AsyncClient(BaseClient):
         return await self.ask(calls.check_many(self.timeout, questions))
 
     async def sessions(self, room: str | int) -> Roster:
-        """Ask who stands in `room`: the devices of a user."""
+        """Ask for the active sessions of `room`: the devices of a user."""
         return await self.ask(calls.sessions(room, self.timeout))
 
     # -- how ----------------------------------------------------------------------------
@@ -142,13 +142,13 @@ class AsyncClient(BaseClient):
                 return found
 
     def leave(self, flow: Flow[Any]) -> None:
-        """Do in the background what a flow does when no answer comes: there is no time to wait."""
+        """Do in the background what a flow does without an answer: there is no time to wait."""
         with contextlib.closing(flow), contextlib.suppress(StopIteration):
             next(flow)
             self._leave(flow)
 
     def _leave(self, flow: Flow[Any]) -> None:
-        """Nobody waits for the flow any more: do in the background what it then does."""
+        """Continue in the background: the caller no longer waits for the flow."""
         with contextlib.suppress(SseTrioError, StopIteration):
             step = flow.throw(HubAway("it was given up"))
             if isinstance(step, Later):

@@ -18,11 +18,11 @@ class Notified:
 
     room: str = attrs.field(repr=False)
     session: str | None = attrs.field(repr=False)
-    """The session that has logged in; None where there is none."""
+    """The session that has logged in; None if there is none."""
     epoch: int
     floor: int
     standing: tuple[str, ...] = attrs.field(repr=False)
-    """The sessions that stand now, the newest first."""
+    """The active sessions, the newest first."""
     ended: tuple[str, ...] = attrs.field(repr=False)
     """The sessions that this has ended."""
     terminated: int
@@ -36,11 +36,11 @@ class Notified:
 
 @attrs.frozen(kw_only=True)
 class Checked:
-    """Whether a login stands."""
+    """Whether a login is active."""
 
     active: bool
     known: bool = True
-    """False: the room does not know the session, which can safely be taken for a no."""
+    """False: the room does not know the session. Treat that as a no."""
     room: str | None = attrs.field(default=None, repr=False)
     session: str | None = attrs.field(default=None, repr=False)
     epoch: int | None = None
@@ -48,7 +48,7 @@ class Checked:
     """Why it has ended."""
     detail: dict[str, Any] | None = attrs.field(default=None, repr=False)
     exp: float | None = None
-    """Unix seconds until which the token is valid: the fresh one where there is one."""
+    """Unix seconds until which the token is valid: the fresh token, if there is one."""
     token: str | None = attrs.field(default=None, repr=False)
     ticket: str | None = attrs.field(default=None, repr=False)
 

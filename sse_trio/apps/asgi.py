@@ -29,11 +29,11 @@ KEY: Final = "sse_trio.login"
 _TRY_AGAIN_LATER: Final = 1013
 
 App = Callable[[Any, Any, Any], Awaitable[None]]
-"""An ASGI application. What it is called with each framework types in its own way."""
+"""An ASGI application. Each framework has its own types for its arguments."""
 
 
 class Login(CookieLogin):
-    """Whose login a request is of."""
+    """The login of a request."""
 
     def __init__(
         self,
@@ -79,25 +79,25 @@ class Login(CookieLogin):
         return await self._client.run(self.logging_out(session))
 
     async def devices(self) -> Roster | None:
-        """Return the sessions of the user that stand; None where nobody is logged in.
+        """Return the active sessions of the user; None if nobody is logged in.
 
         Raises:
-            HubAway: nobody can say.
+            HubAway: the hub did not answer.
         """
         return None if self.user is None else await self._client.sessions(self.user)
 
     async def sign_out(self, session: str) -> Notified | None:
-        """End one session of the user: another device. What is no name does nothing."""
+        """End one session of the user: another device. An invalid name has no effect."""
         if self.user is None or not is_name(session):
             return None
         return await self._client.release(self.user, session)
 
 
 def login_of(scope: Mapping[str, Any]) -> Login:
-    """Return whose login a request is of; frameworks have the scope as ``request.scope``.
+    """Return the login of a request; frameworks have the scope as ``request.scope``.
 
     Raises:
-        LookupError: there is no `SingleSession` before the application, or it leaves this path out.
+        LookupError: the request has not passed `SingleSession`, or that leaves this path out.
     """
     found = scope.get(KEY)
     if not isinstance(found, Login):
@@ -108,8 +108,8 @@ def login_of(scope: Mapping[str, Any]) -> Login:
 class SingleSession:
     """The middleware: ``app.add_middleware(SingleSession)``, or ``SingleSession(app)``.
 
-    A WebSocket has the login that its handshake had. The client that the middleware has made by
-    itself is closed when the application's lifespan ends.
+    A WebSocket has the login that its handshake had. If the middleware has made the client itself,
+    it closes the client when the application's lifespan ends.
 
     Raises:
         ConfigError: there is no address of a hub, or no key.

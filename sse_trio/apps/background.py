@@ -1,4 +1,4 @@
-"""What a synchronous client does in the background, in a thread, until it is answered."""
+"""The background work of a synchronous client, in a thread, until the hub answers."""
 
 import logging
 import threading
@@ -33,7 +33,7 @@ class Background:
         self._is_running = False
 
     def add(self, later: Later, run: Run) -> None:
-        """Do this until it is answered, for no longer than an hour."""
+        """Repeat this until the hub answers, for at most an hour."""
         with self._lock:
             if len(self._waiting) >= MAX_LATER:
                 logger.error("too many logouts wait for the hub: one was dropped")
@@ -42,11 +42,11 @@ class Background:
             if self._is_running:
                 return
             self._is_running = True
-        # A daemon: a hub that is away does not keep the program from ending.
+        # A daemon: the program can end even if the hub is unreachable.
         threading.Thread(target=self._work, daemon=True).start()
 
     def settle(self, settled: Settled) -> None:
-        """Give up what waits for a session that has logged in since."""
+        """Drop what waits for a session that has logged in since."""
         for each in list(self._waiting):
             if each.later.about == settled.about:
                 self._waiting.pop(each, None)

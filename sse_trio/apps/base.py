@@ -1,4 +1,4 @@
-"""What every client knows of its hub: addresses, the key, deadlines."""
+"""The part that is the same in every client: addresses, the key, deadlines."""
 
 import hmac
 import ssl
@@ -9,21 +9,20 @@ from . import address as addressing
 from .calls import NOTIFY_TIMEOUT, TIMEOUT
 from .flows import pauses
 
-# Connections that a process has to the hubs at once, by default. Whoever is beyond waits.
+# Connections that a process has to the hubs at once, by default. Further calls wait.
 CONNECTIONS: Final = 32
 
 
 class BaseClient:
-    """Who asks a hub.
+    """What asks a hub.
 
     `url` and `key` default to the environment's ``SSE_TRIO_URL`` and ``SSE_TRIO_KEY``; `url` may
-    list several nodes, separated by commas, which are tried in turn, the one
-    that has answered last first. `timeout` is in seconds, for
-    all that a check, a release or a list of sessions takes; `notify_timeout` that of a notify,
-    which waits for the hub's disk: the hub's ``ledger_timeout`` and one second more. No more than
-    `connections` are open at once. `tls` is for an ``https:`` address; the default trusts whom the
-    system trusts. `pauses` yields the seconds before each attempt of what is done in the
-    background.
+    list several nodes, separated by commas, which are tried in turn, the one that has answered last
+    first. `timeout` is in seconds, for all that a check, a release or a list of sessions takes;
+    `notify_timeout` that of a notify, which waits for the hub's disk: the hub's ``ledger_timeout``
+    and one second more. At most `connections` are open at once. `tls` is for an ``https:`` address;
+    by default it trusts the system's certificate authorities. `pauses` yields the seconds before
+    each attempt in the background.
 
     Raises:
         ConfigError: `url` or `key` is missing or wrong.
@@ -42,7 +41,7 @@ class BaseClient:
     ) -> None:
         self._addresses = addressing.addresses(url)
         self._order = list(self._addresses)
-        """The addresses, the one that has answered last before the others."""
+        """The addresses; first the one that has answered last."""
         self._key = addressing.key(key)
         self.timeout = timeout
         self.notify_timeout = notify_timeout
@@ -62,5 +61,5 @@ class BaseClient:
         return "" if first.unix else first.url
 
     def derive(self, purpose: bytes) -> bytes:
-        """Return a key for one purpose. The authkey does not follow from it."""
+        """Return a key for one purpose. The authkey cannot be derived from it."""
         return hmac.digest(self._key.encode(), purpose, "sha256")

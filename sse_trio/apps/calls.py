@@ -1,15 +1,16 @@
-"""What is asked of the hub, what its answer means, what is tried again, and until when.
+"""The calls to the hub: requests, the meaning of the answers, and when to try again.
 
-Nothing here sends a byte, sleeps or looks at a clock of its own. `attempts` is a generator: it
-yields what is to be done, is sent what came of it, and returns the answer's meaning. The
-synchronous and the asyncio client do the same for it, so both keep the same rules:
+Nothing here sends a byte, sleeps or reads a clock of its own. `attempts` is a generator: it yields
+what to do, is sent the result, and returns the answer's meaning. The synchronous and the asyncio
+client both run it, so both follow the same rules:
 
 - A call has one deadline for everything: names, connections, attempts, pauses.
-- Every call may be repeated, and so is: a notify has an `id`, the same in every attempt; to release
-  a session twice is to release it once; questions change nothing.
+- Every call may be repeated: a notify has the same `id` in every attempt; a second release of a
+session has no effect; questions change nothing.
 - Where there are several addresses, each attempt has its share of the time that is left. The one
   that has answered last is asked first: a node that is dead costs one call its share, and not all.
-- A refusal is not repeated. Only silence and the statuses of a hub that cannot answer now are.
+- A refused call is not repeated. A call without an answer is, and one whose status says that the
+hub cannot answer now.
 """
 
 import contextlib
@@ -60,7 +61,8 @@ class Call(Generic[T]):
     timeout: float
     """Seconds for all attempts together."""
     new_session: str | None = attrs.field(default=None, repr=False)
-    """The session that a notify makes, where nobody else knows it: its caller has named none."""
+    """The session that a notify makes, if its caller has named none, so that no one else knows
+    it."""
 
 
 @attrs.frozen
@@ -72,7 +74,7 @@ class Attempt:
     body: bytes = attrs.field(repr=False)
     deadline: float
     is_fresh: bool = False
-    """Whether to open a new connection: one that had been kept has just turned out to be dead."""
+    """Whether to open a new connection, because a kept one was dead."""
 
 
 @attrs.frozen
@@ -84,7 +86,7 @@ class Pause:
 
 @attrs.frozen
 class Lost:
-    """An attempt has come to nothing."""
+    """An attempt has failed."""
 
     why: str
     was_kept: bool = False
@@ -97,9 +99,9 @@ def attempts(
     """Make a call; the address that answers comes first in `addresses` from then on.
 
     Raises:
-        HubAway: there was no answer in time.
-        HubRefused, Conflict, LimitReached: the hub says no. If an earlier attempt was not answered,
-            the cause is a HubAway: that one may have been done.
+        HubAway: there was no answer in time. HubRefused, Conflict, LimitReached: the hub refuses.
+        If an earlier attempt was not answered, the cause is a HubAway: the hub may have carried
+        that one out.
     """
     deadline = clock() + call.timeout
     body = strict_json.dumps({"key": key, **call.members}).encode()
@@ -164,7 +166,7 @@ def _kind(members: object) -> str:
 
 
 class New(enum.Enum):
-    """A session that nobody has had."""
+    """A new session."""
 
     SESSION = "a new session"
 
@@ -200,10 +202,10 @@ def notify(
     max_sessions: int | Configured | None = Configured.LIMIT,
     **more: Any,
 ) -> Call[Notified]:
-    """`sender` has logged in to `room`; what is None of `more` is left out.
+    """`sender` has logged in to `room`; members of `more` that are None are left out.
 
     Raises:
-        ValueError: `room`, `sender` or one of `end` is no name.
+        ValueError: `room`, `sender` or one of `end` is not a valid name.
     """
     name(room, "room")
     for each in more.get("end") or ():
@@ -224,7 +226,7 @@ def release(room: str | int, session: str | int, timeout: float, **more: Any) ->
     """`session` has logged out of `room`.
 
     Raises:
-        ValueError: `room` or `session` is no name.
+        ValueError: `room` or `session` is not a valid name.
     """
     name(room, "room")
     name(session, "session")
@@ -233,12 +235,12 @@ def release(room: str | int, session: str | int, timeout: float, **more: Any) ->
 
 
 def check(timeout: float, **question: Any) -> Call[Checked]:
-    """Whether a login stands."""
+    """Whether a login is active."""
     return Call("/check", _given(question), answers.checked, timeout)
 
 
 def check_many(timeout: float, questions: Sequence[Mapping[str, Any]]) -> Call[list[Checked]]:
-    """Whether several logins stand."""
+    """Whether several logins are active."""
 
     def read(answer: Any) -> list[Checked]:
         listed = answer.get("checks") if isinstance(answer, dict) else None
@@ -250,7 +252,7 @@ def check_many(timeout: float, questions: Sequence[Mapping[str, Any]]) -> Call[l
 
 
 def sessions(room: str | int, timeout: float) -> Call[Roster]:
-    """Who stands in a room."""
+    """Ask for the active sessions of a room."""
     return Call("/sessions", {"room": room}, answers.roster, timeout)
 
 

@@ -1,8 +1,8 @@
 """The synchronous client: for Flask, Django, and every program without an event loop.
 
-Threads may share one `Client`. It keeps connections, and gives back none whose exchange was not
-finished. A process that was forked never uses the sockets of its parent: what is kept knows the
-process that it belongs to. Whatever a hub does, a call ends at its deadline.
+Threads may share one `Client`. It keeps connections for later calls, but none whose exchange was
+not finished. A forked process never uses the sockets of its parent: each kept connection knows its
+process. A call ends at its deadline, whatever the hub does.
 """
 
 import contextlib
@@ -39,7 +39,7 @@ class Client(BaseClient):
         self.close()
 
     def close(self) -> None:
-        """Close the connections that are kept. From now on the client keeps none."""
+        """Close the kept connections. From now on the client keeps none."""
         self._here().idle.close()
 
     # -- what is asked ------------------------------------------------------------------
@@ -60,17 +60,17 @@ class Client(BaseClient):
     ) -> Notified:
         """Say that a session has logged in to `room`: every other one beyond the limit ends.
 
-        `max_sessions` None is as many as may be at all; left out, it is as the hub is configured.
-        Without a `sender` the session is a new one; None ends them all. The `id`, random if it is
-        not given, is the same in every attempt. If no answer comes, or the hub could not write it,
-        let the login fail: a new session is released in the background, so that it holds no place.
-        One that you have named is not: repeat the notify with the same `id`, or release it.
+        `max_sessions` None is the largest limit; left out, it is the hub's configured one. Without
+        a `sender` the client makes a new session; None ends all sessions. The `id`, random if it is
+        not given, is the same in every attempt. If this raises HubAway, let the login fail: the
+        client releases a new session in the background, so that it takes no place. It does not
+        release a session that you have named: repeat the notify with the same `id`, or release the
+        session.
 
         Raises:
-            HubAway: nobody is logged in.
-            LimitReached: the room is full; `sessions` are those that could be ended.
-            Conflict, HubRefused: the hub says no.
-            ValueError: `room`, `sender` or one of `end` is no name (docs/protocol.md).
+            HubAway: nobody is logged in. LimitReached: the room is full; `sessions` are those that
+            could be ended. Conflict, HubRefused: the hub refuses. ValueError: `room`, `sender` or
+            one of `end` is no name (docs/protocol.md).
         """
         call = calls.notify(
             room,
@@ -95,10 +95,10 @@ class Client(BaseClient):
         epoch: int | None = None,
         reason: str | None = None,
     ) -> Notified | None:
-        """Say that `session` has logged out; None if that could not be said yet.
+        """Say that `session` has logged out; None if the hub has not answered yet.
 
-        Then it is said in the background, again and again for an hour, as long as the process
-        lives. With the `epoch` of its login, no newer login of that session ends by it.
+        Then the client repeats it in the background for an hour, while the process runs. With the
+        `epoch` of its login, this ends no newer login of that session.
 
         Raises:
             HubRefused: the hub says no.
@@ -117,13 +117,13 @@ class Client(BaseClient):
         seen: bool = False,
         renew: bool = False,
     ) -> Checked:
-        """Ask whether a login stands: that of a `token`, or of a `room` and `session`.
+        """Ask whether a login is active: that of a `token`, or of a `room` and `session`.
 
         With `renew` the answer has a fresh token and ticket.
 
         Raises:
-            HubAway: nobody knows. That is no "no".
-            HubRefused: the hub says no to the question.
+            HubAway: the hub did not answer. That is not a "no". HubRefused: the hub refuses the
+            question.
         """
         return self.ask(
             calls.check(
@@ -142,7 +142,7 @@ class Client(BaseClient):
         return self.ask(calls.check_many(self.timeout, questions))
 
     def sessions(self, room: str | int) -> Roster:
-        """Ask who stands in `room`: the devices of a user."""
+        """Ask for the active sessions of `room`: the devices of a user."""
         return self.ask(calls.sessions(room, self.timeout))
 
     # -- how ----------------------------------------------------------------------------
@@ -167,7 +167,7 @@ class Client(BaseClient):
                 return found
 
     def _leave(self, flow: Flow[Any]) -> None:
-        """Nobody waits for the flow any more: do in the background what it then does."""
+        """Continue in the background: the caller no longer waits for the flow."""
         with contextlib.suppress(SseTrioError, StopIteration):
             step = flow.throw(HubAway("it was given up"))
             if isinstance(step, Later):
@@ -230,7 +230,7 @@ class Client(BaseClient):
         return answer
 
     def _here(self) -> "_State":
-        """Return what belongs to this process: after a fork, nothing of the parent's."""
+        """Return the state of this process: after a fork, a new one."""
         state = self._state
         if state is None or state.process != os.getpid():
             if state is not None:

@@ -1,8 +1,8 @@
 """The login of a request, where it is kept in a cookie: for WSGI and ASGI.
 
 The cookie has the login's token, and no script can read it. With `while_hub_away` "open" there is a
-second one, because a token means nothing to the application: it says whom the hub has confirmed,
-and is signed with a key that is made of the authkey.
+second cookie, because the application cannot read a token. It names the login that the hub has
+confirmed, and is signed with a key that is derived from the authkey.
 """
 
 import base64
@@ -24,12 +24,12 @@ from .flows import Flow, Later
 from .login import RequestLogin, Shared, Who, logger
 from .settings import FAILED, Fields, Settings
 
-# A cookie is sent anew when so much of its token's time has passed.
+# A cookie is sent again when so much of its token's time has passed.
 RENEW: Final = 0.1
 
 
 class SharedByCookies(Shared):
-    """What the requests of one middleware have in common."""
+    """What is common to the requests of one middleware."""
 
     def __init__(self, settings: Settings, client: BaseClient) -> None:
         super().__init__(settings, client)
@@ -41,13 +41,13 @@ class SharedByCookies(Shared):
             )
 
     def sign(self, token: str, login: Who) -> str:
-        """Return what the second cookie says: that the hub has confirmed this login."""
+        """Return the text of the second cookie: that the hub has confirmed this login."""
         text = strict_json.dumps([login.room, login.session, login.epoch, login.ticket])
         said = base64.urlsafe_b64encode(text.encode()).decode()
         return f"{said}.{self._signature(token, said)}"
 
     def read(self, token: str, statement: str) -> Who | None:
-        """Return whom the second cookie names, if it is genuine and belongs to this token."""
+        """Return the user in the second cookie, if it is genuine and belongs to this token."""
         said, _, signature = statement.partition(".")
         if not hmac.compare_digest(signature, self._signature(token, said)):
             return None
@@ -62,7 +62,7 @@ class SharedByCookies(Shared):
 
 
 class CookieLogin(RequestLogin):
-    """Whose login a request is of, by its cookie."""
+    """The login of a request, by its cookie."""
 
     _shared: SharedByCookies
 
@@ -73,13 +73,13 @@ class CookieLogin(RequestLogin):
         """Whether this request has logged in, and the browser does not know it yet."""
         self._written: list[str] = []
         self._is_told = False
-        """Whether the answer tells the browser of a token."""
+        """Whether the answer sets a cookie with a token."""
 
     def arriving(self) -> Flow[None]:
-        """Find out whose login it is, before the application is called.
+        """Find the login, before the application is called.
 
         Raises:
-            HubAway: nobody can say, and `while_hub_away` is "closed".
+            HubAway: the hub did not answer, and `while_hub_away` is "closed".
         """
         token = self._cookie(self._shared.settings.cookie_name)
         if token is None:
@@ -92,8 +92,8 @@ class CookieLogin(RequestLogin):
     def finishing(self, status: int) -> Flow[None]:
         """Before the answer is sent: take the login back if the answer is an error.
 
-        Nor must a login that has ended meanwhile set its cookie, be it new or renewed: the browser
-        may have the cookie of the login that has ended it, by a second click.
+        A login that has ended meanwhile must not set its cookie either, new or renewed: by a second
+        click, the browser may have the cookie of the login that has ended it.
         """
         if status >= FAILED:
             yield from self.abandoning()
@@ -110,7 +110,7 @@ class CookieLogin(RequestLogin):
             self._who, self._ended, self._written = None, found, []
 
     def sent(self) -> None:
-        """Take it that the browser has the cookie: the head of the answer is on its way."""
+        """Assume that the browser has the cookie: the head of the answer is on its way."""
         self.is_new = False
 
     def abandoning(self) -> Flow[None]:
@@ -159,7 +159,7 @@ class CookieLogin(RequestLogin):
         return [name, f"{name}_open"] if is_open else [name]
 
     def _cookie(self, name: str) -> str | None:
-        """Return the value of a cookie; None where there are two different ones."""
+        """Return the value of a cookie; None if there are two different ones."""
         values = {value for value in cookie_values(self._headers, name) if value}
         if len(values) != 1 or not (value := values.pop()).isascii():
             return None
@@ -205,7 +205,7 @@ def _claims(token: str) -> dict[str, float]:
 
 
 def _read(token: str) -> dict[str, Any]:
-    """Return what a token claims; nobody has verified it."""
+    """Return the claims of a token, without verifying them."""
     try:
         part = token.split(".")[1]
         claims = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))

@@ -2,9 +2,9 @@
 
     MIDDLEWARE = [..., "sse_trio.apps.django.SingleSession"]   # after AuthenticationMiddleware
 
-`login` and `logout` of `django.contrib.auth` announce themselves by signals, and whose request it
-is stands in Django's session. So the hub's answer decides whether that session counts, and its
-login is in no cookie of its own. The login that ends is deleted from Django's session store.
+`login` and `logout` of `django.contrib.auth` send signals, and Django's session says whose request
+it is. So the hub's answer decides whether that session is valid, and the login needs no cookie of
+its own. When a login ends, the middleware deletes it from Django's session store.
 """
 
 from collections.abc import Callable, Mapping
@@ -52,12 +52,12 @@ class DjangoSettings(Settings):
     room: Callable[[Any], str | int] = _user_key
     """The room of a user: the primary key, unless it says otherwise."""
     announcement: Callable[[Any, Any], Mapping[str, Any]] = lambda request, user: {}
-    """What else a login's notify has, of a request and a user: `max_sessions`, `at_limit`, `about`,
-    `detail`, `end`."""
+    """Further members of a login's notify, from a request and a user: `max_sessions`, `at_limit`,
+    `about`, `detail`, `end`."""
 
 
 class Login(RequestLogin):
-    """Whose login a request is of: ``request.sse_trio``."""
+    """The login of a request: ``request.sse_trio``."""
 
     def __init__(self, client: Client, shared: Shared, request: Any) -> None:
         super().__init__(shared, request.path_info)
@@ -67,10 +67,10 @@ class Login(RequestLogin):
         """Whether this request has logged in."""
 
     def arriving(self) -> Flow[Checked | None]:
-        """Find out whose login it is.
+        """Find the login.
 
         Raises:
-            HubAway: nobody can say, and `while_hub_away` is "closed".
+            HubAway: the hub did not answer, and `while_hub_away` is "closed".
         """
         who = self._without_hub()
         if who is None:
@@ -86,15 +86,15 @@ class Login(RequestLogin):
         return (yield from self._asking(who.session, question))
 
     def devices(self) -> Roster | None:
-        """Return the sessions of the user that stand; None where nobody is logged in.
+        """Return the active sessions of the user; None if nobody is logged in.
 
         Raises:
-            HubAway: nobody can say.
+            HubAway: the hub did not answer.
         """
         return None if self.user is None else self._client.sessions(self.user)
 
     def sign_out(self, session: str) -> Notified | None:
-        """End one session of the user: another device. What is no name does nothing."""
+        """End one session of the user: another device. An invalid name has no effect."""
         if self.user is None or not calls.is_name(session):
             return None
         released = self._client.release(self.user, session)
@@ -103,15 +103,15 @@ class Login(RequestLogin):
         return released
 
     def log_in(self, user: Any, settings: DjangoSettings) -> None:
-        """Announce a login that Django has just made; take it back if it cannot be.
+        """Announce a login that Django has just made; undo the login if the hub does not accept it.
 
         Raises:
             HubAway, LimitReached, Conflict, HubRefused: nobody is logged in.
         """
         session = self._request.session
         if session.session_key == self._request.COOKIES.get(conf.settings.SESSION_COOKIE_NAME):
-            # Django keeps it where the same user logs in again. A copy of the old login's cookie
-            # must not become one of the new login's.
+            # Django keeps it if the same user logs in again. A copy of the old login's cookie must
+            # not work for the new login.
             session.cycle_key()
         try:
             more = settings.announcement(self._request, user)
@@ -133,9 +133,9 @@ class Login(RequestLogin):
             self.forget()
 
     def finishing(self) -> Flow[bool]:
-        """Return whether the answer may tell the browser of its login: a new one may have ended.
+        """Return whether the answer may give the browser its login: a new one may have ended.
 
-        The browser may have the session of the login that has ended it, by a second click.
+        By a second click, the browser may have the session of the login that has ended it.
         """
         if not self.is_new or self._who is None:
             return True
@@ -152,7 +152,7 @@ class Login(RequestLogin):
     def send_nothing(self) -> None:
         """Delete the session of a new login that has ended, and leave the browser's cookie alone.
 
-        A session that the browser has brought may be that of the newer login: it is left as it is.
+        A session that the browser has sent may be that of the newer login: it stays as it is.
         """
         brought = self._request.COOKIES.pop(conf.settings.SESSION_COOKIE_NAME, None)
         session = self._request.session
@@ -161,7 +161,7 @@ class Login(RequestLogin):
         self._request.session, self._who = django_store.store(), None
 
     def refuse(self) -> None:
-        """Treat the request as anonymous: its login has ended, or nobody knows."""
+        """Treat the request as anonymous: its login has ended, or the hub did not answer."""
         if self.is_hub_away:  # the session is needed to log out
             self._request.user = _nobody()
         else:
@@ -173,7 +173,7 @@ class Login(RequestLogin):
         self._request.user = _nobody()
 
     def note(self) -> None:
-        """Before the answer is sent: note where the session of the login is, if that is new."""
+        """Before the answer is sent: store where the session of the login is, if that is new."""
         session = self._request.session
         if self._who is None or KEY not in session or django_store.is_in_cookie(session):
             return
@@ -201,10 +201,10 @@ class Login(RequestLogin):
 
 
 class SingleSession:
-    """The middleware. It stands in ``MIDDLEWARE`` after Django's `AuthenticationMiddleware`.
+    """The middleware. Put it into ``MIDDLEWARE`` after Django's `AuthenticationMiddleware`.
 
-    ``SSE_TRIO`` in Django's settings is a dict of what `DjangoSettings` has. A session that was
-    logged in before the middleware was there is not: it has to log in once.
+    ``SSE_TRIO`` in Django's settings is a dict of the attributes of `DjangoSettings`. Sessions from
+    before the middleware was added are not valid: their users must log in once.
 
     Raises:
         ConfigError: there is no address of a hub, or no key, or a setting is wrong.
@@ -255,7 +255,7 @@ class SingleSession:
         return response
 
     def process_exception(self, request: Any, exception: Exception) -> Any:
-        """Answer a login that nobody can announce, unless the view has done so itself."""
+        """Answer a login that could not be announced, unless the view has done so itself."""
         if isinstance(exception, HubAway):
             return _response(*unavailable(exception))
         if isinstance(exception, LimitReached):

@@ -1,4 +1,4 @@
-"""Django's session store: where the session of each login is, so that it goes with the login."""
+"""Django's session store: where the session of each login is, so that both end together."""
 
 import importlib
 from typing import Any
@@ -9,7 +9,7 @@ from .stores import LIFETIME, place
 
 
 def is_in_cookie(session: Any) -> bool:
-    """Whether a session has no store: its key is all that is in it, and can be kept nowhere."""
+    """Whether sessions have no store: all data of such a session is in its cookie."""
     from django.contrib.sessions.backends import signed_cookies  # once Django is configured
 
     return isinstance(session, signed_cookies.SessionStore)
@@ -21,7 +21,7 @@ def store(key: str | None = None) -> Any:
 
 
 def note(session: str, key: str) -> None:
-    """Keep that the session of a login is in the one of this key."""
+    """Store that the session of a login is in Django's session of this key."""
     where = place(conf.settings.SECRET_KEY, session)
     store().delete(where)
     pointer = store(where)
@@ -32,7 +32,7 @@ def note(session: str, key: str) -> None:
 
 
 def delete(ended: tuple[str, ...], but: str | None) -> None:
-    """Delete the sessions of logins that have ended, but for the one of a key."""
+    """Delete the sessions of logins that have ended, except the one of a key."""
     if is_in_cookie(store()):
         return
     for session in ended:

@@ -1,10 +1,10 @@
 """HTTP on one connection to the hub: requests and answers as bytes. No socket is known here.
 
-By h11, which the server needs anyway, because a total deadline needs the wait for each piece of an
-answer in our own hands: the timeouts of http.client, urllib3, requests and httpx are for each read,
-so a server that sends a byte now and then holds their caller for ever. Nor do they know the same
-bytes for threads and for asyncio. Redirects are not followed, and no proxy of the environment is
-used: both would show the authkey to others.
+It uses h11, which the server needs anyway. A total deadline must limit the wait for each piece of
+an answer. The timeouts of http.client, urllib3, requests and httpx are for each read, so a server
+that sends a byte now and then can block their caller for ever. They also have no common code for
+threads and asyncio. Redirects are not followed, and no proxy of the environment is used: both would
+send the authkey to others.
 """
 
 from typing import Final
@@ -19,7 +19,7 @@ MAX_ANSWER: Final = 1 << 20
 
 
 class BadAnswer(Exception):
-    """What came is no HTTP, or too much."""
+    """The answer is not HTTP, or is too long."""
 
 
 @attrs.frozen
@@ -29,7 +29,7 @@ class Answer:
     status: int
     body: bytes = attrs.field(repr=False)
     retry_after: float | None = None
-    """Seconds, where the hub said so."""
+    """Seconds, if the hub sent this header."""
 
 
 @attrs.define(eq=False)
@@ -40,7 +40,7 @@ class Exchange:
     _head: h11.Response | None = None
     _body: bytearray = attrs.Factory(bytearray)
     is_begun: bool = False
-    """Whether anything of the present answer has come."""
+    """Whether a byte of the present answer has come."""
 
     def request(self, address: Address, path: str, body: bytes) -> bytes:
         """Return the bytes of a POST of JSON."""
@@ -57,10 +57,10 @@ class Exchange:
         return b"".join(self._http.send(event) or b"" for event in events)
 
     def receive(self, data: bytes) -> Answer | None:
-        """Take what has come, nothing at the end; return the answer when it is whole.
+        """Take the bytes that have come, none at the end; return the answer when it is complete.
 
         Raises:
-            BadAnswer: it is no HTTP, is too long, or has ended before it was whole.
+            BadAnswer: it is not HTTP, is too long, or is incomplete.
         """
         self.is_begun = self.is_begun or bool(data)
         try:

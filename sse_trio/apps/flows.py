@@ -1,4 +1,4 @@
-"""Several calls, one after the other, and what is done in the background when no answer comes."""
+"""Several calls, one after the other, and the background work when no answer comes."""
 
 import logging
 from collections.abc import Callable, Generator, Iterator
@@ -18,35 +18,35 @@ logger = logging.getLogger("sse_trio")
 
 @attrs.frozen
 class Later:
-    """Do this in the background, again and again until it is answered; wait for nothing."""
+    """Repeat this in the background until the hub answers; do not wait for it."""
 
     flow: Callable[[], "Flow[Any]"] = attrs.field(repr=False)
     about: tuple[str, str] | None = attrs.field(default=None, repr=False)
-    """The room and the session that it is about."""
+    """Its room and session."""
 
 
 @attrs.frozen
 class Settled:
-    """Give up what waits in the background for this session: it has logged in since."""
+    """Drop the background work for this session: it has logged in since."""
 
     about: tuple[str, str] = attrs.field(repr=False)
     """The room and the session."""
 
 
 Flow = Generator[Call[Any] | Later | Settled, Any, T]
-"""Yields calls; is sent what each returns, or has thrown into it what it raises."""
+"""Yields calls; receives the result of each, or its exception."""
 
 
 def alone(call: Call[Any]) -> Flow[None]:
-    """Make one call, whose answer says nothing new."""
+    """Make one call, and ignore its answer."""
     yield call
 
 
 def announcing(call: Call[Notified], timeout: float) -> Flow[Notified]:
-    """Make a notify; if it fails but may have been done, release its session, which holds a place.
+    """Make a notify; if it fails but may have had its effect, release its session.
 
-    Only a session that this notify makes is released. One that the caller has named may have logged
-    in before, or logs in when the caller repeats: that must not end by it.
+    Only a session that this notify makes is released. A session that the caller has named may have
+    logged in before, or logs in when the caller repeats: it must not end.
     """
     try:
         found: Notified = yield call
@@ -60,7 +60,7 @@ def announcing(call: Call[Notified], timeout: float) -> Flow[Notified]:
 
 
 def may_be_done(error: SseTrioError) -> bool:
-    """Whether a call that has failed may have been done: an attempt of it was not answered."""
+    """Whether a failed call may have had its effect: an attempt was not answered."""
     return isinstance(error, HubAway) or isinstance(error.__cause__, HubAway)
 
 
@@ -80,7 +80,7 @@ def _later(call: Call[Notified]) -> Later:
 
 
 def ending(token: str, timeout: float) -> Flow[None]:
-    """Find out whose login a token is, and release that."""
+    """Find the login of a token, and release it."""
     found: Checked = yield check(timeout, token=token)
     if found.active:
         assert found.room is not None
@@ -88,30 +88,30 @@ def ending(token: str, timeout: float) -> Flow[None]:
         yield release(found.room, found.session, timeout, epoch=found.epoch)
 
 
-# Statuses of a refusal that the next attempt, or another node, may not make: a key is being
-# replaced, a proxy has another configuration, there were too many requests.
+# Statuses after which the next attempt, or another node, may succeed: a key is being replaced, a
+# proxy has another configuration, there were too many requests.
 _PASSING: Final = {401, 403, 404, 429}
 
 
 def is_final(error: Exception) -> bool:
-    """Whether what is done in the background is not tried again after this."""
+    """Whether background work is not tried again after this."""
     passing = isinstance(error, HubRefused) and error.status in _PASSING
     return not passing and not isinstance(error, HubAway)
 
 
 def log_given_up(error: Exception) -> None:
-    """Log that something in the background is given up; a defect is named by its type alone."""
+    """Log that background work was dropped; of a defect, only the type is logged."""
     why = error if isinstance(error, SseTrioError) else type(error).__name__
     logger.error("a logout was dropped: %s", why)
 
 
-# What is done in the background is given up after so many seconds, and bounded in number.
+# Background work is dropped after so many seconds, and limited in number.
 LATER_FOR: Final = 3600.0
 MAX_LATER: Final = 1000
 
 
 def pauses() -> Iterator[float]:
-    """Yield the seconds to wait before each attempt of what is done in the background."""
+    """Yield the seconds to wait before each attempt in the background."""
     seconds = 1.0
     while True:
         yield seconds

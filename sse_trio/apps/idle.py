@@ -1,4 +1,4 @@
-"""Connections that a client keeps for its next request, be they sockets or streams."""
+"""Connections that a client keeps for its next request: sockets or streams."""
 
 import contextlib
 import time
@@ -23,12 +23,12 @@ class Kept:
     idle_since: float = attrs.field(default=0, init=False)
 
     def close(self) -> None:
-        """Close it, and wait for nothing."""
+        """Close it without waiting."""
         raise NotImplementedError
 
     @property
     def is_young(self) -> bool:
-        """Whether the hub has probably not closed it."""
+        """Whether it is probably still open at the hub."""
         return time.monotonic() - self.idle_since < KEEP
 
 

@@ -1,8 +1,8 @@
-"""Whose login a request is of: what every middleware does, wherever the login is kept.
+"""The login of a request: the part that is the same in every middleware.
 
-The hub is asked about it before the application is called, and again before an answer tells the
-browser of a token. A login that has ended is no login. What is done is written as flows of calls,
-so that threads and asyncio do the same.
+The middleware asks the hub about it before it calls the application, and again before an answer
+sets a token's cookie. An ended login counts as none. All of this is written as flows of calls, so
+that threads and asyncio do the same.
 """
 
 import html
@@ -23,7 +23,7 @@ from .calls import Call, New
 from .flows import Flow
 from .settings import Settings
 
-# Answers that are remembered.
+# How many answers are remembered.
 MAX_REMEMBERED: Final = 10_000
 
 logger = logging.getLogger("sse_trio")
@@ -40,7 +40,7 @@ class Markup(str):
 
 @attrs.frozen
 class Who:
-    """A login that stands."""
+    """An active login."""
 
     room: str = attrs.field(repr=False)
     session: str = attrs.field(repr=False)
@@ -49,7 +49,7 @@ class Who:
 
 
 class Shared:
-    """What the requests of one middleware have in common."""
+    """What is common to the requests of one middleware."""
 
     def __init__(self, settings: Settings, client: BaseClient) -> None:
         self.settings = settings
@@ -60,7 +60,7 @@ class Shared:
         self._is_away = False
 
     def note_away(self, away: HubAway | None) -> None:
-        """Log that the hub is away, or back: once."""
+        """Log once that the hub is unreachable, or answers again."""
         if away is not None and not self._is_away:
             is_open = self.settings.while_hub_away == "open"
             what = "sessions stay as they were" if is_open else "requests are answered 503"
@@ -70,12 +70,12 @@ class Shared:
         self._is_away = away is not None
 
     def remembered(self, key: str) -> Checked | None:
-        """Return a "yes" that still counts."""
+        """Return a remembered "yes" that is still valid."""
         until, found = self._remembered.get(key, (0.0, None))
         return found if time.monotonic() < until else None
 
     def remember(self, key: str, found: Checked) -> None:
-        """Remember a "yes", if that is wanted."""
+        """Remember a "yes", if the settings say so."""
         if self.settings.remember:
             if len(self._remembered) >= MAX_REMEMBERED:
                 self._remembered.clear()
@@ -88,13 +88,13 @@ class Shared:
 
 
 class RequestLogin:
-    """Whose login a request is of, for the application to ask and to change."""
+    """The login of a request; the application can read and change it."""
 
     def __init__(self, shared: Shared, path: str) -> None:
         self._shared = shared
         self._path = path
         self._key: str | None = None
-        """What the hub's answer is remembered by."""
+        """The key under which the hub's answer is remembered."""
         self._who: Who | None = None
         self._ended: Checked | None = None
         self._is_asked = False
@@ -105,7 +105,7 @@ class RequestLogin:
 
     @property
     def user(self) -> str | None:
-        """The room of the login, which is the user; None where there is no login that stands."""
+        """The room of the login, which is the user; None if there is no active login."""
         self._is_asked = True
         return None if self._who is None else self._who.room
 
@@ -123,13 +123,13 @@ class RequestLogin:
 
     @property
     def ended(self) -> Checked | None:
-        """What the hub says of the browser's login, where that does not stand: its `reason`."""
+        """The hub's `reason` why the browser's login has ended."""
         self._is_asked = True
         return self._ended
 
     @property
     def is_hub_away(self) -> bool:
-        """Whether the hub could not be asked. `user` is whom it has confirmed before, or nobody."""
+        """Whether the hub did not answer. `user` is the one confirmed before, or None."""
         return self._is_hub_away
 
     def guard(self, **attributes: str | bool) -> Markup:
@@ -162,25 +162,25 @@ class RequestLogin:
         raise NotImplementedError
 
     def _without_hub(self) -> Who | None:
-        """Return whom the hub has confirmed before."""
+        """Return the user that the hub has confirmed before."""
         raise NotImplementedError
 
     def _unconfirmed_session(self) -> str | None:
-        """Return the session that the browser's login names. Only what it ends may go by it."""
+        """Return the session that the browser's login names. Use it only to end that login."""
         who = self._without_hub()
         return None if who is None else who.session
 
     def _ending(self) -> Flow[None]:
-        """End the login in the background, although the hub could not say whose it is."""
+        """End the login in the background, because the hub has not said whose it is."""
         raise NotImplementedError
 
     # -- flows --------------------------------------------------------------------------
 
     def _asking(self, key: str, question: Call[Checked]) -> Flow[Checked | None]:
-        """Ask whose login it is; return the answer, or None where there is none.
+        """Ask whose login it is; return the answer, or None if there is none.
 
         Raises:
-            HubAway: nobody can say, and `while_hub_away` is "closed".
+            HubAway: the hub did not answer, and `while_hub_away` is "closed".
         """
         self._key = key
         found = self._shared.remembered(key)
@@ -217,10 +217,10 @@ class RequestLogin:
     ) -> Flow[Notified]:
         """Log the browser in. The login that it had until now ends too.
 
-        If that was the same user's, it ends in the step of the notify, so that its place is free;
-        another user's is in another room, and is released when the notify is done. What in `end` is
-        no name, or is beyond the sixteen that a notify may have, is left out. For `more` see
-        `calls.notify`.
+        If that login is the same user's, it ends in the step of the notify, so that its place is
+        free. If it is another user's, it is in another room, and is released after the notify.
+        Values of `end` that are not valid names, or are beyond the sixteen of a notify, are left
+        out. For `more` see `calls.notify`.
         """
         before = self._who
         ends = [each for each in end if calls.is_name(each)]
@@ -240,7 +240,7 @@ class RequestLogin:
         self._shared.forget(self._key)
         self._who = Who(notified.room, notified.session, notified.epoch, notified.ticket)
         self._ended = None
-        self._keep(notified)  # from now on it is taken back if there is no answer
+        self._keep(notified)  # from now on it is undone if there is no answer
         if before is not None and not is_same_user:
             released = yield from self._releasing(before)
             if released is not None:
@@ -250,8 +250,8 @@ class RequestLogin:
     def logging_out(self, session: str | None = None) -> Flow[Notified | None]:
         """Log the browser out: its login ends, and no other one.
 
-        `session` is what the guard of a page sends: if the browser's login is another one, because
-        it has logged in again, nothing is done.
+        `session` is what the guard of a page sends. If the browser has logged in again since, its
+        login is another one, and nothing is done.
         """
         known = [each.session for each in (self._who, self._ended) if each is not None]
         if self._is_hub_away:

@@ -1,4 +1,4 @@
-"""Names of hosts, looked up in threads: nothing else can give a lookup up at a deadline."""
+"""Names of hosts, looked up in threads: only so a lookup can be abandoned at a deadline."""
 
 import concurrent.futures
 import ipaddress
@@ -14,7 +14,7 @@ LookUp = Callable[[str, int], Found]
 
 
 def look_up(host: str, port: int) -> Found:
-    """Ask the system, for as long as that takes.
+    """Ask the system, and wait as long as that takes.
 
     Raises:
         OSError: it has no answer.
@@ -24,7 +24,7 @@ def look_up(host: str, port: int) -> Found:
 
 
 class Resolver:
-    """Looks names up. All who wait for one name wait for one thread, however long it hangs."""
+    """Looks up names. All calls for one name wait for one thread, even if it hangs for long."""
 
     def __init__(self, look_up: LookUp = look_up) -> None:
         self._look_up = look_up
@@ -34,7 +34,7 @@ class Resolver:
     def find(self, host: str, port: int) -> "concurrent.futures.Future[Found]":
         """Return the addresses of `host`, in the system's order, when they are known.
 
-        The future raises OSError where there are none.
+        The future raises OSError if there are none.
         """
         future: concurrent.futures.Future[Found] = concurrent.futures.Future()
         if family := _family(host):

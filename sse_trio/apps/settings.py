@@ -1,4 +1,4 @@
-"""How the middleware behaves, and where it has an answer of its own."""
+"""How the middleware behaves, and its own answers."""
 
 import math
 from collections.abc import Iterable
@@ -35,9 +35,10 @@ class Settings:
     """
 
     while_hub_away: Literal["open", "closed"] = attrs.field(default="closed")
-    """What becomes of a request with a login's cookie while the hub cannot be asked. "closed": it
-    is answered 503, with ``Retry-After``. "open": whoever was logged in stays so, old logins too;
-    then a second cookie says who that is, signed with a key that is made of the authkey."""
+    """What happens to a request with a login's cookie while the hub is unreachable. "closed": it is
+    answered 503, with ``Retry-After``. "open": users stay logged in, also those whose login has
+    ended; a second cookie then says who the user is, signed with a key that is derived from the
+    authkey."""
     https: bool = True
     """False for a first try over plain http: the cookie is not ``Secure`` then."""
     token_cookie: str | None = None
@@ -50,10 +51,10 @@ class Settings:
     redirect: str | None = None
     """Where a page goes when its login has ended, ``/login``: the attribute of its guard."""
     persistent: bool = False
-    """Whether the cookie outlives the browser. It dies with its token."""
+    """Whether the cookie outlives the browser. It expires with its token."""
     remember: float = attrs.field(default=0.0)
-    """Seconds, 0 to 5, for which a "yes" of the hub is not asked for again. For as long, requests
-    of a login that has ended pass."""
+    """Seconds, 0 to 5, for which the middleware remembers a "yes" of the hub. For that time,
+    requests of an ended login pass."""
     leave_out: tuple[str, ...] = attrs.field(default=("/static/",), converter=_paths)
     """Paths whose requests have no login: ``/static/`` is every path below it, ``/favicon.ico``
     that path alone."""
@@ -61,8 +62,8 @@ class Settings:
     logout: tuple[str, ...] = attrs.field(
         default=("/logout", "/logout/", "/accounts/logout/"), converter=_paths
     )
-    """Paths where the application logs out. Their requests are served while the hub is away, too,
-    with no user: whoever wants to leave can."""
+    """Paths where the application logs out. Their requests are served while the hub is unreachable,
+    too, with no user, so that users can always log out."""
 
     @while_hub_away.validator
     def _check_while_hub_away(self, _: object, value: object) -> None:
@@ -87,7 +88,7 @@ class Settings:
 
 
 def unavailable(away: HubAway) -> tuple[int, Fields, bytes]:
-    """Return the answer to a request whose login nobody can judge."""
+    """Return the answer to a request if the hub did not answer."""
     body = UNAVAILABLE.encode()
     fields = [
         ("Content-Type", "text/plain; charset=utf-8"),

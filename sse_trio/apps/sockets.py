@@ -43,7 +43,7 @@ def connect(
 
 
 def why_of(error: Exception) -> str:
-    """Say what was wrong with a connection, in words that name nobody."""
+    """Describe what was wrong with a connection, without names or addresses."""
     if isinstance(error, TimeoutError):
         return "it took too long"
     return str(getattr(error, "strerror", None) or error) or type(error).__name__
@@ -73,7 +73,7 @@ def _connected(family: int, where: Any, deadline: float) -> socket.socket:
 
 
 def _first(found: Sequence[tuple[int, Any]], deadline: float) -> socket.socket:
-    """Connect to the first address that takes it; each has its share of the time."""
+    """Connect to the first address that accepts; each has its share of the time."""
     for left, (family, where) in zip(range(len(found), 0, -1), found, strict=True):
         try:
             share = time.monotonic() + _left(deadline) / left
@@ -86,7 +86,7 @@ def _first(found: Sequence[tuple[int, Any]], deadline: float) -> socket.socket:
 
 @attrs.define(eq=False)
 class Connection(Kept):
-    """A socket, with a request under way or none."""
+    """A socket, with or without a request under way."""
 
     sock: socket.socket
 

@@ -1,9 +1,9 @@
 """Sessions of a framework that keeps them in a store: those whose login has ended are deleted.
 
-The hub knows a login by a name of its own, because the key of a framework's session is a secret,
-and pages see the name. So beside each session the store keeps where it is, under a key that follows
-from the name and from a secret. Nothing is searched for, and two logins at once do not write the
-same.
+For the hub, a login has another name than the key of the framework's session: that key is a secret,
+and pages see the name. So beside each session the store keeps an entry that says where it is. The
+entry's key is made from the name and a secret. So no search is needed, and two logins at once write
+different entries.
 """
 
 import hmac
@@ -33,7 +33,7 @@ LIFETIME: Final = 31 * 24 * 3600
 class KeptSessions:
     """The sessions of a framework in a cache: ``KeptSessions(FileSystemCache(...), secret)``.
 
-    `secret` is the application's own; `prefix` is what the framework puts before a session's id.
+    `secret` is the application's secret; `prefix` is what the framework puts before a session's id.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class KeptSessions:
         self._lifetime = lifetime
 
     def apply(self, answer: Notified | None, key: str = "") -> None:
-        """Do what the answer to a login or a logout says: delete the sessions that have ended.
+        """Carry out the answer to a login or a logout: delete the sessions that have ended.
 
         After a login, `key` is the id of the framework's session that the new login is in.
         """

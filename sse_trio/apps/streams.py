@@ -19,7 +19,7 @@ logger = logging.getLogger("sse_trio")
 
 @attrs.define(eq=False)
 class Connection(Kept):
-    """A pair of streams, with a request under way or none."""
+    """A pair of streams, with or without a request under way."""
 
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
@@ -38,7 +38,7 @@ class Connection(Kept):
         return answer
 
     def close(self) -> None:
-        """Close it, and wait for nothing."""
+        """Close it without waiting."""
         self.writer.transport.abort()
 
 
@@ -68,7 +68,7 @@ class State:
         task.add_done_callback(self.later.pop)
 
     def settle(self, about: tuple[str, str]) -> None:
-        """Give up what waits for a session that has logged in since."""
+        """Drop what waits for a session that has logged in since."""
         for task, each in self.later.items():
             if each == about:
                 task.cancel()

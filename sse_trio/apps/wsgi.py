@@ -31,7 +31,7 @@ App = Callable[[Any, Any], Iterable[bytes]]
 
 
 class Login(CookieLogin):
-    """Whose login a request is of."""
+    """The login of a request."""
 
     def __init__(
         self,
@@ -56,16 +56,15 @@ class Login(CookieLogin):
     ) -> Notified:
         """Log the browser in as the user `room`, once the password is right.
 
-        Every other session of the user beyond the limit ends, and so does the login that the
-        browser had until now, whichever user's it was. The answer to the request sets the cookie.
-        `session` names the login; left out, it is a random one. Of `end` a form may have made
-        anything: what is no name, or beyond the sixteen that may be, is left out. For the other
+        Every other session of the user beyond the limit ends. So does the browser's old login, also
+        if it was another user's. The answer to the request sets the cookie. `session` names the
+        login; left out, it is a random one. Values of `end` that are not valid names, or are beyond
+        the sixteen allowed, are left out, because `end` may come from a form. For the other
         arguments see `Client.notify`.
 
         Raises:
-            ValueError: `room` or `session` is no name (docs/protocol.md).
-            HubAway: nobody is logged in.
-            LimitReached: the user has all the sessions allowed; `sessions` are those.
+            ValueError: `room` or `session` is not a valid name (docs/protocol.md). HubAway: nobody
+            is logged in. LimitReached: the user has all the sessions allowed; `sessions` are those.
         """
         return self._client.run(
             self.logging_in(
@@ -80,7 +79,7 @@ class Login(CookieLogin):
         )
 
     def log_out(self, session: str | None = None) -> Notified | None:
-        """Log the browser out. If the hub is away, it is told in the background.
+        """Log the browser out. If the hub is unreachable, this is repeated in the background.
 
         `session` is the form field of that name that a page's guard posts. Pass it on: with the
         cookie of another login, nothing is done.
@@ -88,25 +87,25 @@ class Login(CookieLogin):
         return self._client.run(self.logging_out(session))
 
     def devices(self) -> Roster | None:
-        """Return the sessions of the user that stand; None where nobody is logged in.
+        """Return the active sessions of the user; None if nobody is logged in.
 
         Raises:
-            HubAway: nobody can say.
+            HubAway: the hub did not answer.
         """
         return None if self.user is None else self._client.sessions(self.user)
 
     def sign_out(self, session: str) -> Notified | None:
-        """End one session of the user: another device. What is no name does nothing."""
+        """End one session of the user: another device. An invalid name has no effect."""
         if self.user is None or not is_name(session):
             return None
         return self._client.release(self.user, session)
 
 
 def login_of(environ: Mapping[str, Any]) -> Login:
-    """Return whose login a request is of; Flask has the environment as ``request.environ``.
+    """Return the login of a request; Flask has the environment as ``request.environ``.
 
     Raises:
-        LookupError: there is no `SingleSession` before the application, or it leaves this path out.
+        LookupError: the request has not passed `SingleSession`, or that leaves this path out.
     """
     found = environ.get(KEY)
     if not isinstance(found, Login):
@@ -169,7 +168,7 @@ def _write(write: Any, login: Login, data: bytes) -> None:
 
 @attrs.define(eq=False)
 class _Body:
-    """A body. Until its first piece the server has sent nothing, and a new login may have to go."""
+    """A body. Before its first piece nothing was sent, and a new login may still fail."""
 
     _client: Client
     _login: Login

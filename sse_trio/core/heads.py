@@ -21,21 +21,21 @@ from .handshake import Upgrade, handshake_accept
 from .questions import Verify, read_verify
 from .requests import RequestReader, Wanted
 
-# Heads that are remembered. A client that sends many different heads only makes h11 judge those
-# of others again.
+# Heads that are remembered. If a client sends many different heads, h11 only judges those of others
+# again.
 REMEMBERED: Final = 512
 
-# Headers that differ from request to request, or from browser to browser, in the only form
-# that is understood here. Cookies, traces and request ids mean nothing to this server (W3C Trace
-# Context, section 3): to leave them out changes nothing.
+# Headers that differ between requests or browsers, in the only form that this server reads.
+# Cookies, traces and request ids mean nothing to this server (W3C Trace Context, section 3): to
+# leave them out changes nothing.
 _VARYING: Final = re.compile(
     rb"\r\n(?i:content-length: ([0-9]{1,9})|sec-websocket-key: ([+/0-9a-z]{22}==)"
     rb"|x-forwarded-for: ([!-~]|[!-~][ -~]*[!-~])|idempotency-key: ([ -~]*)"
     rb"|(?:cookie|traceparent|tracestate|x-request-id): [ -~]*)(?=\r\n)"
 )
 
-# What is left has to be of such lines that neither a line more nor one less between them could
-# change what the others mean: no other line ends, no folding (RFC 9112, sections 2.2 and 5.2).
+# The rest must consist of such lines that a line more or less between them cannot change the
+# meaning of the others: no other line ends, no folding (RFC 9112, sections 2.2 and 5.2).
 _LINES: Final = re.compile(
     rb"[A-Z]+ [!-~]+ HTTP/1\.1(?:\r\n[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[ -~]*)+\r\n\r\n"
 )
@@ -47,13 +47,13 @@ _OTHERWISE: Final = re.compile(
     rb"|transfer-encoding|expect):"
 )
 
-# A request for a verdict. A proxy makes it from the browser's own request, so hardly two are
-# alike: each is judged anew, and only by the headers that matter to it. HEAD and CONNECT are not
-# usual (RFC 9110, sections 9.3.2 and 9.3.6).
+# A request for a verdict. A proxy makes it from the browser's own request, so hardly two are alike:
+# each is judged again, and only by the headers that matter to it. HEAD and CONNECT are not usual
+# (RFC 9110, sections 9.3.2 and 9.3.6).
 _MENTION: Final = b"/verify"
 _VERIFY: Final = re.compile(rb"(?!HEAD |CONNECT )[A-Z]+ /verify(?:[/?][!-~]*)? HTTP/1\.1\r\n")
 
-# What it must not have: headers that announce a body, or say what becomes of the connection.
+# What it must not have: headers that announce a body, or change what happens to the connection.
 # Envoy sends ``content-length: 0`` with each request.
 _NOT_FOR_VERIFY: Final = re.compile(
     rb"\r\n(?i:content-length(?!: 0\r\n)|transfer-encoding|upgrade"
@@ -83,7 +83,7 @@ def begins_request(data: bytes | bytearray) -> bool:
 
 @attrs.frozen
 class _Judged:
-    """What a remembered head asks for: `decide` tells by the body, of at most `max_body` bytes."""
+    """The meaning of a remembered head: `decide` reads the body, of at most `max_body` bytes."""
 
     decide: Callable[[bytes], Wanted]
     max_body: int
@@ -98,7 +98,7 @@ class Heads:
         self._known = functools.lru_cache(REMEMBERED)(self._judge)
 
     def reload(self, config: Config) -> None:
-        """Take over another configuration, and judge anew what was judged by the old one."""
+        """Use another configuration, and judge again the heads that were judged by the old one."""
         self._config = config
         self._known.cache_clear()
 
@@ -107,13 +107,13 @@ class Heads:
         return RequestReader(self._config, is_public=self._is_public)
 
     def read(self, data: bytes) -> tuple[Wanted, str | None] | int | None:
-        """Return what a request asks for, and whom its ``X-Forwarded-For`` names.
+        """Return what a request asks for, and the addresses in its ``X-Forwarded-For``.
 
         If `data` has the whole head but not the whole body, return the request's length in bytes:
-        before so many have come, there is no need to read it again.
+        read it again when so many bytes have come.
 
         None, if `data` is not exactly one request, with a head that means nothing unusual:
-        then it is to be read with h11 from its beginning, as if this had not been tried.
+        then read it with h11 from its beginning.
         """
         end = data.find(b"\r\n\r\n") + 4
         if not 4 <= end <= self._config.max_headers:
@@ -121,7 +121,7 @@ class Heads:
         # Two lines are not headers: the request line and the empty line.
         if data.count(b"\n", 0, end) > self._config.max_header_lines + 2:
             return None
-        # Wherever the path has it: its cookies must not get into a remembered head.
+        # Wherever it is in the path: its cookies must not get into a remembered head.
         if data.find(_MENTION, 0, data.find(b"\r\n")) >= 0:
             verify = self._read_verify(data) if len(data) == end else None
             return (verify, None) if verify else None
@@ -163,7 +163,7 @@ class Heads:
         return read_verify(found[b"cookie"], found[b"authorization"], self._config.token_cookie)
 
     def _judge(self, rest: bytes, varying: bytes) -> "_Judged | None":
-        """Have h11 judge a head, with `varying` for what it holds beside the `rest`.
+        """Have h11 judge a head: `varying` are its headers beside the `rest`.
 
         None if it is unusual.
         """

@@ -1,12 +1,12 @@
 """The timers: a wheel of slots, O(1) to add, to drop and to turn.
 
-One wheel serves every member of the server: for a living member it holds the next
-heartbeat, for a closing one the moment to cut it. A slot is `width` seconds long, and an
-item is due when its whole slot has passed: up to one width late, never early.
+One wheel serves every member of the server: it holds the next heartbeat of a living member, and the
+moment when a closing one is cut. A slot is `width` seconds long, and an item is due when its whole
+slot has passed: up to one width late, never early.
 
-Only slots that are in use exist, and a heap tells which comes next: opening one costs
-its logarithm, and the many items that share it cost nothing more. So there is no limit
-to how far away an item may be due, nor to how long nobody turns the wheel.
+Only slots that are in use exist, and a heap tells which comes next: opening one costs its
+logarithm, and the many items that share it cost nothing more. So an item may be due at any time in
+the future, and the wheel may be turned at any time.
 """
 
 import heapq
@@ -36,8 +36,8 @@ class Wheel(Generic[T]):
     def add(self, item: T, due: float) -> None:
         """Put `item` into the slot of `due`, taking it out of any other.
 
-        What is overdue goes into the next slot, so that time passes between two turns
-        that return the same item.
+        An overdue item goes into the next slot, so that time passes between two turns that return
+        the same item.
         """
         self.add_all((item,), due)
 
@@ -63,7 +63,8 @@ class Wheel(Generic[T]):
     def turn(self, now: float) -> list[T]:
         """Advance to `now`, and take out and return every item that is due, in order."""
         tick = math.floor(now / self._width)
-        # A quotient may be rounded down; the time that `next_due` told must turn its slot.
+        # A quotient may be rounded down. At the time that `next_due` has returned, its slot must
+        # turn.
         tick += (tick + 1) * self._width <= now
         self._tick = max(tick, self._tick)
         due: list[T] = []
@@ -83,7 +84,7 @@ class Wheel(Generic[T]):
 def first_delay(interval: float, random: Callable[[], float]) -> float:
     """Spread the first heartbeats over half to the whole of an interval.
 
-    Otherwise everyone who reconnected after a restart would beat in step for ever.
-    `random` returns a float from 0 to 1.
+    Otherwise all members that reconnect after a restart would get their heartbeats at the same time
+    for ever. `random` returns a float from 0 to 1.
     """
     return interval * (0.5 + random() / 2)

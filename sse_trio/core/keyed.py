@@ -64,11 +64,11 @@ def read_form_untrusted(
 
 
 def _if_authorized(config: Config, presented: list[bytes], wanted: Keyed) -> Keyed | Problem:
-    """Return what is wanted, if the right key was presented.
+    """Return what is asked for, if the request has the right key.
 
-    The key is checked last. So a right key turns a 401 into an effect, and into nothing else: a
-    client that is refused for guessing cannot tell by a 400 that its guess was right. Every key
-    that is presented must be right, so that a wrong guess cannot hide behind a right one.
+    The key is checked last. So with a right key a 401 becomes an effect, and never a 400: a client
+    that is refused for guessing cannot see by a 400 that its guess was right. Every key in the
+    request must be right, so that a client cannot send a guess together with a right key.
     """
     if not presented or not all(is_authkey(config, key) for key in presented):
         return UNAUTHORIZED
@@ -102,7 +102,7 @@ def with_id(read: ReadMembers, header: bytes) -> ReadMembers:
 
 
 def is_authkey(config: Config, presented: bytes) -> bool:
-    """Compare with every key, in a time that depends on none of them."""
+    """Compare with every key, in a time that does not depend on the keys."""
     given = hashlib.sha256(presented).digest()
     matches = [hmac.compare_digest(given, digest) for digest in _digests(config.authkey)]
     return any(matches)
@@ -116,7 +116,7 @@ def _digests(authkeys: tuple[str, ...]) -> list[bytes]:
 def _presented_keys(members: dict[str, Any], authorization: bytes | None) -> list[bytes]:
     keys = []
     if authorization is not None:
-        # Another scheme presents a key that cannot be right: an empty one never is.
+        # Another scheme counts as an empty key, which is never right.
         keys.append(bearer(authorization))
     if "key" in members:
         if not isinstance(members["key"], str):

@@ -8,13 +8,13 @@ import attrs
 from ..roster import SessionInfo
 from .tokens import LEEWAY
 
-# In place of an epoch: a session was ended by a release, and not by a notify.
+# In place of an epoch: a release has ended the session, and not a notify.
 RELEASED: Final = -1
 
 
 @attrs.frozen
 class Termination:
-    """What a superseded session is told: the notify that ended it."""
+    """The message to a superseded session: the notify that ended it."""
 
     epoch: int
     reason: str
@@ -23,10 +23,10 @@ class Termination:
 
 @attrs.frozen
 class Decision:
-    """What a notify or a release has come to."""
+    """The result of a notify or a release."""
 
     termination: Termination
-    """What the ended sessions' members are told."""
+    """The message to the ended sessions' members."""
     ended: tuple[str, ...] = attrs.field(default=(), repr=False)
     """The sessions that the room knew, and that it has ended; sorted."""
 
@@ -44,16 +44,16 @@ class Login:
     ended: int | None = None
     """The epoch of the notify that ended it, or `RELEASED`."""
     about: dict[str, Any] | None = attrs.field(default=None, repr=False)
-    """What a person knows the login by, as the application has said it."""
+    """The application's description of the login for a person."""
 
     @property
     def is_claim(self) -> bool:
-        """Whether it stands, and nothing but its own join says that it logged in."""
+        """Whether it is active, and only its own join says that it has logged in."""
         return not self.named and self.ended is None
 
     @property
     def holds(self) -> bool:
-        """Whether it holds a place: it stands, and was named."""
+        """Whether it takes a place: it is active, and was named."""
         return self.named and self.ended is None
 
 
@@ -74,16 +74,16 @@ class Record:
 def epoch_of(proved: int, issued: float, epoch: int, notified: float, now: float) -> int:
     """Return the epoch that a login counts as of, if a ticket or a token proves it.
 
-    A login that was `issued` before the room was last `notified` is of an epoch before that,
-    whatever it proves: the room may have forgotten, and begun to count anew. So is a login
-    issued in the future: the clock was put back since, and nobody knows when it was issued.
+    A login that was `issued` before the room was last `notified` is of an epoch before that, even
+    if it proves a later one: the room may have lost its memory, and counted from 0 again. So is a
+    login issued in the future: the clock was set back since, and the real time of issue is unknown.
     """
     is_older = issued < notified or issued > now + LEEWAY
     return min(proved, max(0, epoch - 1)) if is_older else proved
 
 
 def newest_first(logins: Iterable[tuple[str, Login]]) -> list[tuple[str, Login]]:
-    """Return the logins that hold a place, the newest first."""
+    """Return the logins that take a place, the newest first."""
     held = [item for item in logins if item[1].holds]
     # Sorting is stable: of those of one epoch, the last remembered is the newest.
     held.sort(key=lambda item: item[1].epoch)
@@ -94,7 +94,7 @@ def newest_first(logins: Iterable[tuple[str, Login]]) -> list[tuple[str, Login]]
 def session_infos(
     logins: Iterable[tuple[str, Login]], now: float, present: Container[str]
 ) -> list[SessionInfo]:
-    """Describe the sessions that hold a place, the newest first."""
+    """Describe the sessions that take a place, the newest first."""
     return [
         SessionInfo(
             session=session,

@@ -1,14 +1,14 @@
-"""Merging: one standing out of two of the same room that have gone apart.
+"""Merging: one standing, made from two of the same room that differ.
 
 A database that lost commits has an older standing of a room than the nodes that had carried out
-those commits; and a different one, if it has gone on from there. Each node then writes what both
-say together, so that nobody comes back whose end was announced. The rule is one line:
+those commits; and a different one, if there were further notifies since. Each node then writes both
+standings merged, so that no ended session becomes active again. The rule is one line:
 
     what has ended in either has ended, unless a later epoch names it.
 
-Then the limit is applied, as at a notify. The newer of the two is the one of the later epoch, and
-of one epoch, the one that was notified later. Where both have named different senders in one
-epoch, their tickets cannot be told apart: the newer sender is of the next epoch from then on.
+Then the limit is applied, as at a notify. The newer of the two is the one with the later epoch.
+With the same epoch, it is the one that was notified later. If both have named different senders in
+one epoch, their tickets are alike: then the newer sender gets the next epoch.
 """
 
 import json
@@ -22,19 +22,19 @@ from .standing import MAX_TERMINATIONS, Standing
 
 
 def merge(a: Standing, b: Standing) -> Standing:
-    """Return what two standings of a room say together; neither is changed.
+    """Merge two standings of a room; neither is changed.
 
     It does not matter which comes first, and `merge(a, merge(a, b)) == merge(a, b)` as long as
-    nothing had to be forgotten. Of three, it can matter which two are merged first: to which of
-    several senders of one epoch stands, to claims, and to the words of a termination; but never
-    does anybody stand who stood in none.
+    nothing had to be deleted. Of three, it can matter which two are merged first: for which of
+    several senders of one epoch is active, for claims, and for the words of a termination. But a
+    session that was active in none of them is not active in the result.
     """
     old, new = sorted((a, b), key=_newness)
     is_one_notify = (old.epoch, old.notified) == (new.epoch, new.notified)
     if _is_contested(old, new):
         new = _announced_again(new)
         is_one_notify = False
-    # Of those that have ended, the ones that only the older one knows are the first to go.
+    # Of the ended sessions, those that only the older standing knows are deleted first.
     sessions = dict.fromkeys([*(one for one in old.logins if one not in new.logins), *new.logins])
     merged = attrs.evolve(
         new,
@@ -44,7 +44,7 @@ def merge(a: Standing, b: Standing) -> Standing:
         touched=max(old.touched, new.touched),
         forgotten=max(old.forgotten, new.forgotten),
     )
-    # Who came after a notify was not measured by it.
+    # A session that joined after a notify was not compared with it.
     if not is_one_notify and not merged.standing_sessions() <= new.standing_sessions():
         _limit(merged)
     merged.forget()
@@ -73,9 +73,9 @@ def _latest(standing: Standing) -> set[str]:
 
 
 def _senders(standing: Standing) -> set[str]:
-    """Return whom the last notify has named: one, or nobody.
+    """Return the session that the last notify has named: one, or none.
 
-    It is more only if somebody else was named in the same instant.
+    There is more than one only if two were named in the same instant.
     """
     return {one for one in _latest(standing) if standing.logins[one].since == standing.notified}
 
@@ -86,7 +86,7 @@ def _is_contested(old: Standing, new: Standing) -> bool:
         return False
     if old.notified == new.notified:
         return _senders(old) != _senders(new)
-    # A room that a ticket has lifted to an epoch does not know the time of its notify.
+    # If a ticket has raised a room's epoch, the room does not know the time of that notify.
     return _senders(old).isdisjoint(_latest(new)) and _senders(new).isdisjoint(_latest(old))
 
 
@@ -97,7 +97,7 @@ def _announced_again(standing: Standing) -> Standing:
     return attrs.evolve(
         standing,
         epoch=epoch,
-        # Where every place was taken, it is below the sender.
+        # If every place was taken, it is below the sender.
         floor=epoch if standing.floor == standing.epoch else standing.floor,
         logins={
             session: attrs.evolve(login, epoch=epoch)
@@ -113,7 +113,7 @@ def _announced_again(standing: Standing) -> Standing:
 
 
 def _login(session: str, old: Standing, new: Standing) -> Login:
-    """Return what is true of a session that one of the two knows, or both."""
+    """Return the login of a session that one of the two knows, or both."""
     known = [side.logins[session] for side in (old, new) if session in side.logins]
     login = max(known, key=_precedence)
     login = attrs.evolve(login, seen=max(one.seen for one in known))
@@ -123,19 +123,19 @@ def _login(session: str, old: Standing, new: Standing) -> Login:
 
 
 def _bars(standing: Standing, session: str, login: Login) -> bool:
-    """Whether a login of which only the other side knows that it stands has ended in this one."""
+    """Whether a login that is active in the other standing only has ended in this one."""
     known = standing.logins.get(session)
     if login.named:
         return not (known and known.holds) and login.epoch < standing.ended_below
-    # It proves no epoch, so to forget logins has not ended it.
+    # It proves no epoch, so it has not ended when logins were deleted.
     return known is None and login.epoch < standing.floor
 
 
 def _precedence(login: Login) -> tuple[Any, ...]:
-    """Return what is greater for the login that outweighs another of its session.
+    """Return what is greater for the login that counts, of two of one session.
 
-    A session that has only joined weighs least. Otherwise the later epoch does most, that of
-    the login or of what ended it; and of one epoch, the end.
+    A session that has only joined counts least. Otherwise the later epoch counts: that of the
+    login, or of what ended it. With the same epoch, the end counts.
     """
     ended = RELEASED if login.ended is None else login.ended
     return (
@@ -165,9 +165,9 @@ def _text(words: dict[str, Any] | None) -> str:
 
 
 def _limit(standing: Standing) -> None:
-    """End all sessions but the newest, where they are, and raise the floor if places are full."""
+    """End all sessions except the newest, and raise the floor if every place is taken."""
     remaining = [item for item in standing.logins.items() if item[1].ended is None]
-    # As at a notify: who has only joined is older than whoever was named.
+    # As at a notify: a session that has only joined is older than every named one.
     remaining.sort(key=lambda item: (item[1].named, item[1].epoch))
     for session, login in remaining[: -standing.places]:
         standing.logins[session] = attrs.evolve(login, ended=standing.epoch)

@@ -49,20 +49,20 @@ class CloseCode(enum.IntEnum):
 
     @property
     def reconnect(self) -> bool:
-        """Whether a client should connect again (with backoff), or must not."""
+        """Whether a client should connect again (with backoff). Otherwise it must not."""
         return may_reconnect(self)
 
 
 def may_reconnect(code: int) -> bool:
     """Whether a client should connect again, with backoff, after a close with any `code`.
 
-    It should after every code that is not listed here: one of a proxy or of a later version,
-    and 1006, where no close frame came.
+    It should, after every code that is not listed here: that of a proxy or of a later version, and
+    1006, if there was no close frame.
     """
     return code not in _FINAL
 
 
-# After these the same join would come to the same end.
+# After these the same join would fail again.
 _FINAL = {
     CloseCode.PROTOCOL_ERROR,
     CloseCode.NOT_UTF8,
@@ -75,7 +75,7 @@ _FINAL = {
 
 
 def _of(*types: type) -> dict[str, Any]:
-    """Say of what types a member has to be where a server's message is read."""
+    """Return the types that a member of a server's message may have."""
     return {"types": types}
 
 
@@ -224,7 +224,7 @@ def parse_from_server(text: str) -> ServerMessage:
             if not isinstance(getattr(message, each), member.metadata["types"]):
                 raise TypeError
     except TypeError:
-        # Its text would quote what came.
+        # Its text would quote the message.
         wrong = "a member of the message is missing or of the wrong type"
         raise RemoteProtocolError(wrong, CloseCode.MALFORMED) from None
     except ValueError as error:

@@ -37,7 +37,7 @@ LAST_JOINED: Final = Last.JOINED
 
 
 class Configured(enum.Enum):
-    """The limit that a notify leaves out: the one of the configuration."""
+    """The limit that a notify leaves out: the configured one."""
 
     LIMIT = "as configured"
 
@@ -45,10 +45,10 @@ class Configured(enum.Enum):
 CONFIGURED: Final = Configured.LIMIT
 
 AtLimit = Literal["end-oldest", "refuse-new"]
-"""What happens to a login for which there is no place."""
+"""What happens to a login if every place is taken."""
 
 Sender = str | Literal[Last.JOINED] | None
-"""The session that stays; or the one that joined last; or None: nobody does."""
+"""The session that stays; or the one that joined last; or None: no session stays."""
 
 
 def _detail(value: Any) -> dict[str, Any] | None:
@@ -60,7 +60,7 @@ def _about(value: Any) -> dict[str, Any] | None:
 
 
 def _object(what: str, value: Any, limit: int) -> dict[str, Any] | None:
-    """Take a copy, which its giver can no longer change, of what JSON can hold."""
+    """Copy a JSON object, so that the caller can no longer change it."""
     if value is None:
         return None
     try:
@@ -111,7 +111,7 @@ def _check_text(what: str, value: object, low: int, high: int) -> None:
 
 
 def _check_max_sessions(_: object, __: object, value: Any) -> None:
-    # How many there may be at most, the configuration says: see `Notify.limit`.
+    # The configuration has the maximum: see `Notify.limit`.
     if value is not None and value is not CONFIGURED and _whole("max_sessions", value) < 1:
         raise ValueError("max_sessions must be at least 1")
 
@@ -147,14 +147,14 @@ def _check_wait(_: object, __: object, value: object) -> None:
 
 @attrs.frozen(kw_only=True)
 class Notify:
-    """`sender` has logged in to `room`: everybody else there is to be ended.
+    """`sender` has logged in to `room`: all other sessions there end.
 
     `end` names at most `MAX_END` sessions that end in any case, such as the login that the same
     browser was in. They end before the limit is checked.
 
     `max_sessions` is the room's limit from now on, until its next notify. Left out, that is the
-    configured one; None is as many as a room may have, which is one less than
-    `max_remembered_sessions`. `at_limit` is of this notify alone; None is the configured one.
+    configured one; None is the largest possible one, which is one less than
+    `max_remembered_sessions`. `at_limit` applies only to this notify; None is the configured one.
 
     Raises:
         ValueError: a value is outside the limits of `docs/protocol.md`.
@@ -174,10 +174,10 @@ class Notify:
     )
     at_limit: AtLimit | None = attrs.field(default=None, validator=_check_at_limit)
     about: dict[str, Any] | None = attrs.field(default=None, converter=_about, repr=False)
-    """A JSON object of at most `MAX_ABOUT` bytes: what a person knows the sender's login by."""
+    """A JSON object of at most `MAX_ABOUT` bytes: to describe the sender's login for a person."""
 
     def check_limit(self, config: Config) -> None:
-        """See that the limit is no more than a room may have.
+        """Check that the limit is not more than a room may have.
 
         Raises:
             ValueError: it is.
@@ -189,8 +189,8 @@ class Notify:
     def limit(self, config: Config) -> int | None:
         """Return the limit that this gives the room; None if that is the configured one.
 
-        What was checked stays valid where a reload has lowered the most since, as it does for the
-        rooms that have it already.
+        A limit that was checked stays valid if a reload has lowered the maximum since, as in the
+        rooms that already have it.
         """
         if self.max_sessions is CONFIGURED:
             return None
@@ -210,9 +210,9 @@ class Notify:
 
 @attrs.frozen(kw_only=True)
 class Release:
-    """`session` of `room` has logged out, or has lapsed: it is to be ended, and no other.
+    """`session` of `room` has logged out, or has expired: it ends, and no other.
 
-    With an `epoch`, only if its login is of that one or an older one.
+    With an `epoch`, it ends only if its login is of that epoch or an older one.
 
     Raises:
         ValueError: a value is outside the limits of `docs/protocol.md`.
@@ -228,9 +228,9 @@ class Release:
 
 @attrs.define
 class Answer:
-    """What the notify with this `id` came to, for the ledger: a repetition is told the same.
+    """The result of the notify with this `id`, for the ledger: a repetition gets the same.
 
-    Until the members are told, it is not known who they are: then `terminated` and `ended` are set.
+    `terminated` and `ended` are set when the terminations are sent: before, they are not known.
     """
 
     id: str = attrs.field(repr=False)
@@ -244,6 +244,6 @@ class Answer:
     at: float
     """Unix seconds."""
     end: tuple[str, ...] = attrs.field(default=(), converter=_to_tuple, repr=False)
-    """The sessions that were to end in any case."""
+    """The sessions that the notify named in `end`."""
     ended: tuple[str, ...] = attrs.field(default=(), converter=_to_tuple, repr=False)
     """The sessions that have ended by it."""

@@ -1,4 +1,4 @@
-"""Every error that HTTP is answered with, as ``application/problem+json`` (RFC 9457)."""
+"""Every error answer of HTTP, as ``application/problem+json`` (RFC 9457)."""
 
 import http
 from typing import Any, ClassVar, Final

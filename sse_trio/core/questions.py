@@ -1,7 +1,7 @@
-"""What an application asks about logins. No question changes who stands.
+"""What an application asks about logins. No question begins or ends a session.
 
-`Check` asks whether sessions stand, `Verify` whether the session of one request does, `Sessions`
-which sessions of a room do. Every refusal is a `ValueError` whose message can be shown.
+`Check` asks whether sessions are active, `Verify` whether the session of one request is, and
+`Sessions` which sessions of a room are. Every refusal is a `ValueError` whose message can be shown.
 """
 
 import urllib.parse
@@ -37,7 +37,7 @@ def _check_flag(_: object, flag: "attrs.Attribute[bool]", value: Any) -> None:
 
 @attrs.frozen(kw_only=True)
 class LoginQuery:
-    """The question whether one login stands: by its token, or by its room and session.
+    """The question whether one login is active: by its token, or by its room and session.
 
     Raises:
         ValueError: it is neither, or a value is outside the limits of `docs/protocol.md`.
@@ -49,9 +49,9 @@ class LoginQuery:
     epoch: int | None = attrs.field(default=None, validator=check_epoch)
     """The login's epoch, if the application has kept it."""
     seen: bool = attrs.field(default=False, validator=_check_flag)
-    """Whether the session is there now. A token says so by itself."""
+    """Whether the session is in use now. A token says so by itself."""
     renew: bool = attrs.field(default=False, validator=_check_flag)
-    """Whether a fresh token and ticket are wanted."""
+    """Whether the answer should have a fresh token and ticket."""
 
     def __attrs_post_init__(self) -> None:
         by_name = self.room is not None or self.session is not None or self.epoch is not None
@@ -68,7 +68,7 @@ class Check:
     queries: tuple[LoginQuery, ...]
     is_batch: bool = False
     is_introspection: bool = False
-    """Whether it was asked, and is to be answered, as RFC 7662 says."""
+    """Whether question and answer have the form of RFC 7662."""
 
 
 @attrs.frozen
@@ -80,7 +80,7 @@ class Sessions:
 
 @attrs.frozen
 class Verify:
-    """Whether a request may pass, by the token that came with it."""
+    """Whether a request may pass, by its token."""
 
     token: str | None = attrs.field(default=None, repr=False)
     problem: str = ""

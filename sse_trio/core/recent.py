@@ -1,7 +1,7 @@
-"""What happened a little while ago: bounded in number and in time, oldest forgotten first.
+"""Recent events: bounded in number and in time; the oldest is deleted first.
 
-Two rules of the REST API need it: the same idempotency id has one effect, and an address
-that keeps presenting wrong keys is made to wait.
+Two rules of the REST API need it: the same idempotency id has one effect, and an address that keeps
+sending wrong keys must wait.
 """
 
 import math
@@ -12,7 +12,7 @@ V = TypeVar("V")
 
 
 class Recent(Generic[V]):
-    """A mapping that forgets what is older than `lifetime` seconds, or in excess of `size`."""
+    """A mapping that deletes entries older than `lifetime` seconds, or in excess of `size`."""
 
     def __init__(self, *, lifetime: float, size: int) -> None:
         self._lifetime = lifetime
@@ -43,10 +43,11 @@ class Recent(Generic[V]):
 
 
 class WrongKeys:
-    """Counts wrong keys by client address; an address over `limit` is refused unheard.
+    """Counts wrong keys by client address; an address over `limit` is refused.
 
-    Each further wrong key starts the `window` (seconds) anew. An address that has shown a right
-    key within it is heard: others who share the address cannot lock it.
+    The key of such a request is not read. Each further wrong key starts the `window` (seconds)
+    again. An address that has sent a right key within it is not refused: others who share the
+    address cannot lock it.
     """
 
     def __init__(self, *, limit: int, window: float = 60.0, size: int = 65536) -> None:
@@ -64,8 +65,8 @@ class WrongKeys:
 
     def count_right(self, address: str, now: float) -> None:
         """Note a right key from `address`, which is not refused."""
-        # With every request, so in the cheapest way. Few have the key: hardly any address comes
-        # to be left out, and its next request brings it back.
+        # This runs with every request, so it is cheap. Few addresses have the key, so hardly any is
+        # deleted, and its next request adds it again.
         self._right[address] = now
         if len(self._right) > self._size:
             del self._right[next(iter(self._right))]

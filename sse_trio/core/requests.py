@@ -4,12 +4,12 @@ Events go in one at a time; out comes one of
 
     `Notify`    a login, authenticated and checked
     `Release`   a logout, likewise
-    `Check`     whether logins stand, asked with the key
-    `Sessions`  which sessions of a room stand, likewise
+    `Check`     whether sessions are active, asked with the key
+    `Sessions`  the active sessions of a room, likewise
     `Verify`    whether the request that a proxy holds may pass
     `Upgrade`   a WebSocket handshake that may be answered with 101
     `Listen`    a join whose answer is an event stream
-    `Say`       what a page that listens to one says
+    `Say`       a message of a page that listens to one
     `Page`      something to GET
     `Problem`   why it cannot be done (RFC 9457)
 
@@ -66,7 +66,7 @@ class RequestReader:
         self._config = config
         self._is_public = is_public
         self.decide: Callable[[bytes], Wanted] | None = None
-        """Tells what is to be done, from the body. Set when the head has been read."""
+        """Reads from the body what to do. Set when the head has been read."""
         self.max_body = config.max_body
         """Bytes that the body of this request may have."""
         self._body = bytearray()
@@ -96,7 +96,7 @@ class RequestReader:
                 headers.values(b"authorization"),
                 self._config.token_cookie,
             )
-            # A body that is announced is not waited for, and not read.
+            # Do not wait for an announced body, and do not read it.
             if headers.announces_body():
                 return verify
             self.decide = lambda _: verify
@@ -179,7 +179,7 @@ class RequestReader:
 
 
 def _ambiguous(request: h11.Request, headers: RequestHeaders) -> Problem | None:
-    """Refuse what makes the message's own length doubtful (RFC 9112, section 6)."""
+    """Refuse a request whose length is doubtful (RFC 9112, section 6)."""
     if headers.get(b"transfer-encoding") is None:
         return None
     if headers.get(b"content-length") is None and request.http_version >= b"1.1":

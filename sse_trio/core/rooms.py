@@ -1,11 +1,11 @@
-"""The registry: who is in which room, and exactly whom a notify ends.
+"""The registry: the members of each room, and exactly those that a notify ends.
 
-A room exists while somebody is in it: a dict of its members, in the order they came, each
-with the session that it belongs to. That is what a notify spares: all tabs of the sender, and
-nobody else.
+A room exists while somebody is in it: a dict of its members, in the order they came, each with the
+session that it belongs to. A notify keeps exactly these: all tabs of the sender, and no other
+member.
 
-Every call is O(1) in the number of members and rooms, but for those that must look at all
-members of the one room they are about.
+Every call is O(1) in the number of members and rooms, except those that must look at all members of
+one room.
 """
 
 from collections.abc import Collection, Container, Hashable, Mapping
@@ -18,7 +18,7 @@ _NOBODY: Final[Mapping[object, str]] = MappingProxyType({})
 
 
 class Rooms(Generic[M]):
-    """Members of type `M`, told apart by identity or equality, in rooms, each of a session."""
+    """Members of type `M`, distinguished by identity or equality, in rooms, each of a session."""
 
     def __init__(self) -> None:
         self._rooms: dict[str, dict[M, str]] = {}
@@ -48,7 +48,7 @@ class Rooms(Generic[M]):
             self.population += 1
 
     def leave(self, room: str, member: M) -> bool:
-        """Forget `member`; False if it was not there."""
+        """Remove `member`; False if it was not there."""
         members = self._rooms.get(room, {})
         if member not in members:
             return False
@@ -66,13 +66,13 @@ class Rooms(Generic[M]):
         """Return a view of each member's session, in the same order."""
         return self._rooms.get(room, _NOBODY).values()
 
-    def evict(self, room: str, spared: Container[str]) -> list[M]:
-        """Take out of `room`, and return, exactly the members of sessions that are not spared."""
+    def evict(self, room: str, staying: Container[str]) -> list[M]:
+        """Take out of `room`, and return, exactly the members of sessions not in `staying`."""
         others: list[M] = []
         kept: dict[M, str] = {}
-        # One pass: what it looks at, of 10,000 members, is not in the processor's cache.
+        # One pass, because the data of 10,000 members is not in the processor's cache.
         for member, session in self._rooms.pop(room, {}).items():
-            if session in spared:
+            if session in staying:
                 kept[member] = session
             else:
                 others.append(member)

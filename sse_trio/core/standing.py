@@ -1,26 +1,26 @@
 """Standing: which logins a room still recognises.
 
-Each room counts the notifies it has accepted: its *epoch*. A notify names the sender, and
-that is the sender's login, of that epoch. The rule is one line:
+Each room counts the notifies it has accepted: its *epoch*. A notify names the sender, whose login
+has that epoch. The rule is one line:
 
-    after a notify, the newest `max_sessions` sessions stand, and all others have ended.
+    after a notify, the newest `max_sessions` sessions are active, and all others have ended.
 
-How many those are, the notify may say for its room, until the room's next one.
+The notify may set another limit for its room, until the room's next one.
 
-A session that has joined without ever being named is older than any that was: it takes a
-place only where one is left. What has ended stays so, however often it comes back, until a
-notify names it the sender again.
+A session that has joined without ever being named is older than every named one: it takes a place
+only if one is left. An ended session stays ended, even if it joins again, until a notify names it
+the sender.
 
-A session that the room does not know, or only by its claim, is judged by its ticket: it has
-ended if its login is below the room's *floor*, the oldest login that a full room left
-standing. Without a ticket it counts as logged in now. A ticket from beyond the room's epoch
-shows that the room has lost its memory, and lifts it.
+A session that the room does not know, or that has only joined, is judged by its ticket: it has
+ended if its login is below the room's *floor*, the oldest active login of a room that was full.
+Without a ticket it counts as logged in now. If a ticket's epoch is higher than the room's, the room
+has lost its memory, and takes that epoch.
 
-What a room remembers is limited, and no limit ends a session: a session that was named, and
-stands, is never forgotten. Of the sessions that have ended, and of those that only joined, the
-oldest of each kind are forgotten. To forget does not revive a session that comes with a ticket:
-the room keeps the highest epoch of the ended sessions that it has forgotten, and an unknown
-login of that epoch, or of an older one, has ended too.
+What a room remembers is limited, and no limit ends a session: a named, active session is never
+forgotten. Of the ended sessions, and of those that only joined, the oldest of each kind are
+forgotten. A forgotten session with a ticket does not become active again: the room keeps the
+highest epoch of the ended sessions that it has forgotten, and an unknown login of that epoch, or of
+an older one, has ended too.
 """
 
 from collections.abc import Collection, Container
@@ -44,8 +44,8 @@ from .logins import (
 from .notify import AtLimit
 from .tickets import Ticket
 
-# Terminations kept per room to answer those who come back late: almost everybody is
-# ended by the last notify or the one before it.
+# Terminations kept per room, to answer members that join late: the last notify or the one before it
+# has ended almost all of them.
 MAX_TERMINATIONS = 8
 
 
@@ -60,17 +60,17 @@ class Standing:
     """By session, the newest last."""
     terminations: list[Termination] = attrs.Factory(list)
     touched: float = 0.0
-    """Unix seconds of the last admission or notify. Every step below takes it as the present."""
+    """Unix seconds of the last admission or notify. Every step below uses it as the present."""
     notified: float = 0.0
     """Unix seconds of the last notify."""
     forgotten: int = -1
     """The highest epoch of the ended sessions that were forgotten; -1 if none was."""
     limit: int | None = None
-    """How many logins stand at once, as the last notify with a sender said; None: as configured."""
+    """How many logins may be active, as the last notify with a sender said; None: as configured."""
     noted: float = attrs.field(default=0.0, eq=False)
-    """When the ledger was last told of it."""
+    """When it was last proposed to the ledger."""
     version: Any = attrs.field(default=None, eq=False)
-    """Which one it is to the ledger, where others write there too."""
+    """Its version in the ledger, where other nodes write too."""
 
     @classmethod
     def restore(cls, config: Config, record: Record) -> "Standing":
@@ -89,7 +89,7 @@ class Standing:
         )
 
     def draft(self, config: Config, now: float) -> "Standing":
-        """Return a copy, touched `now`, for a step that may yet come to nothing."""
+        """Return a copy, touched `now`, for a step that may still fail."""
         return Standing(
             config,
             self.epoch,
@@ -111,18 +111,19 @@ class Standing:
 
     @property
     def places(self) -> int:
-        """How many logins stand at once."""
+        """How many logins may be active at once."""
         return self.config.max_sessions if self.limit is None else self.limit
 
     def login(
         self, session: str, ticket: Ticket | None = None, *, now: float | None = None
     ) -> Login:
-        """Return a session's login: what is known, what its ticket proves, or as of now.
+        """Return a session's login: the known one, or that of its ticket, or one as of now.
 
-        What is known outweighs the ticket, but for one from beyond the epoch; a ticket
-        outweighs a mere claim. A ticket issued before the last notify is older than that,
-        whatever its epoch, and so is one issued before the session was released: the room may
-        have forgotten, and begun to count anew. `now` is Unix seconds where nothing is touched.
+        The known login counts more than the ticket, unless the ticket's epoch is higher than the
+        room's. A ticket counts more than a mere claim. A ticket issued before the last notify is
+        older than that, with any epoch, and so is one issued before the session was released: the
+        room may have lost its memory, and counted from 0 again. `now` is Unix seconds where nothing
+        is touched.
         """
         known = self.logins.get(session)
         now = self.touched if now is None else now
@@ -138,7 +139,7 @@ class Standing:
         return attrs.evolve(login, about=known.about) if known and known.about else login
 
     def superseded(self, login: Login) -> Termination | None:
-        """Return what ended a login, or None if it stands."""
+        """Return what ended a login, or None if it is active."""
         if login.ended is None:
             return None
         if login.ended == RELEASED:
@@ -146,11 +147,11 @@ class Standing:
         for termination in self.terminations:
             if termination.epoch >= login.ended:
                 return termination
-        # The room was lifted by a ticket: nobody is left who knows the notify's words.
+        # A ticket has raised the room's epoch: the words of that notify are lost.
         return Termination(self.epoch, "login")
 
     def ended_since(self, session: str, measured: int) -> Termination | None:
-        """Return what has ended a session that stood at the epoch `measured`; None if it stands.
+        """Return what has ended a session that was active at epoch `measured`; None if it is.
 
         A session that the room has forgotten was ended by the next notify, if there was one.
         """
@@ -171,26 +172,26 @@ class Standing:
         return {session for session, login in self.logins.items() if login.ended is None}
 
     def placed_sessions(self) -> set[str]:
-        """Return the named sessions that stand: each holds a place."""
+        """Return the named, active sessions: each takes a place."""
         return {session for session, login in self.logins.items() if login.holds}
 
     def sessions(self, now: float, *, present: Container[str] = ()) -> list[SessionInfo]:
-        """Describe the named sessions that stand, the newest first; the `present` are seen now."""
+        """Describe the named, active sessions, the newest first; the `present` are seen now."""
         return session_infos(self.logins.items(), now, present)
 
     def names(self) -> list[str]:
-        """Return the named sessions that stand, the newest first."""
+        """Return the named, active sessions, the newest first."""
         return [session for session, _ in newest_first(self.logins.items())]
 
     def check(
         self, session: str, proof: Ticket | int | None = None, *, now: float
     ) -> Login | Termination | None:
-        """Return what a join would meet, and change nothing: the login, or what has ended it.
+        """Return the verdict of a join, and change nothing: the login, or what has ended it.
 
         Return None if the room does not know the session: it has only joined, was never named, or
-        was forgotten. A join with a ticket may be admitted then. A session that was named and
-        stands is always known. `proof` may be just the number of an epoch. It can show that an
-        unknown session has ended, and is ignored for a known one.
+        was forgotten. A join with a ticket may be admitted then. A named, active session is always
+        known. `proof` may be just the number of an epoch. It can show that an unknown session has
+        ended, and is ignored for a known one.
         """
         known = self.logins.get(session)
         if known and known.holds:
@@ -202,10 +203,10 @@ class Standing:
         return self.superseded(login)
 
     def newest(self, *, besides: Container[str] = ()) -> str | None:
-        """Return the session that joined last among those that stand, leaving out `besides`.
+        """Return the active session that joined last, leaving out `besides`.
 
-        A session joins when its login is first seen: an old one that merely reconnects, at a
-        network's whim, does not become the newest by it.
+        A session joins when its login is first seen: an old one that only reconnects does not
+        become the newest.
         """
         for session in reversed(self.logins):
             if self.stands(session) and session not in besides:
@@ -217,10 +218,10 @@ class Standing:
         return self.logins.get(session) == login
 
     def admit(self, session: str, login: Login) -> bool:
-        """Note that a session that stands was seen; False if the room knew its `login` already.
+        """Note that an active session was seen; False if the room knew its `login` already.
 
-        A login above the room's epoch means that the room has lost its memory: it is
-        lifted to that login, which ends older ones as its notify did.
+        A login above the room's epoch means that the room has lost its memory. Then the room takes
+        that epoch, and ends older logins as the notify did.
         """
         if self.knows(session, login):
             return False
@@ -235,7 +236,7 @@ class Standing:
     def mark_named(self, session: str) -> bool:
         """Count a session as named from now on; False if it was already, or has ended.
 
-        This is for a session that a ticket is about to be signed for.
+        Call this before a ticket is signed for the session.
         """
         login = self.login(session)
         if login.named or login.ended is not None:
@@ -259,15 +260,15 @@ class Standing:
         about: dict[str, Any] | None = None,
         present: Collection[str] = (),
     ) -> Decision:
-        """Accept a notify: all but the newest sessions end, the `sender` being the newest.
+        """Accept a notify: all sessions except the newest end; the `sender` is the newest.
 
-        The sessions of `end` end first, and free their places; without a sender, all end.
-        Places of sessions that are not `present`, and have not been for `ticket_lifetime`,
-        are free. With a sender, `limit` is the room's from now on; None: the configured one.
-        `about` is what a person knows the sender by; None keeps what there is.
+        The sessions of `end` end first, and free their places; without a sender, all end. Places of
+        sessions that are not `present`, and have not been for `ticket_lifetime`, are free. With a
+        sender, `limit` is the room's from now on; None: the configured one. `about` describes the
+        sender for a person; None keeps the present value.
 
         Raises:
-            LimitReached: every place is taken, and none may be taken away.
+            LimitReached: every place is taken, and no session may be ended for it.
         """
         absent = self._absent(present)
         if sender is not None:
@@ -301,16 +302,17 @@ class Standing:
         epoch: int | None = None,
         present: Container[str] = (),
     ) -> Decision:
-        """End the session, unless something has already: it logs out. No other is concerned.
+        """End the session, which logs out, unless it has ended already. No other session ends.
 
-        With the `epoch` of its login, a newer login is let be. A session that is neither known nor
-        `present` is barred only with that: a caller could fill the memory with such names.
+        With the `epoch` of its login, a newer login stays. A session that is neither known nor
+        `present` is barred only with an `epoch`: otherwise a caller could fill the memory with such
+        names.
         """
         told = attrs.evolve(self._released(), reason=reason)
         login = self._known(session, present)
         stood = login is not None and login.ended is None
         if epoch is not None and (login is None or login.is_claim):
-            # As with a ticket, what is proved is worth more than a claim.
+            # As with a ticket, a proof counts more than a claim.
             login = self._proved(epoch, self.touched, self.touched)
         if login is None:
             return Decision(told)
@@ -320,7 +322,7 @@ class Standing:
             if epoch is not None and session in self.logins:
                 self.logins[session] = attrs.evolve(login, epoch=max(login.epoch, epoch))
             return Decision(ended)
-        # Where no epoch says which login it was, the time does: it is older than this.
+        # Without an epoch, the time says which login it was: one older than this.
         seen = self.touched if epoch is None else 0.0
         login = attrs.evolve(login, epoch=max(login.epoch, epoch or 0), seen=seen)
         self._end(session, login, RELEASED)
@@ -333,7 +335,7 @@ class Standing:
         self._forget(ended=False, named=False)
 
     def record(self) -> Record:
-        """Return the standing as it is now, unaffected by what comes after."""
+        """Return the standing as it is now; later changes do not affect it."""
         return Record(
             self.epoch,
             self.floor,
@@ -352,16 +354,16 @@ class Standing:
         """Return a login of which only its proof is known: an epoch, and when it was issued."""
         ended = None
         if epoch < self.ended_below:
-            # No notify since can have ended what is of the present epoch.
+            # No later notify can have ended a login of the present epoch.
             ended = epoch + 1 if epoch < self.epoch else RELEASED
         return Login(epoch, issued, now, ended=ended)
 
     def _known(self, session: str, present: Container[str]) -> Login | None:
-        """Return what is known of a session; a present one has joined at least."""
+        """Return what is known of a session; a present one has at least joined."""
         return self.logins.get(session) or (self.login(session) if session in present else None)
 
     def _end_oldest(self, *, keep: int) -> None:
-        """End all sessions but the `keep` newest; raise the floor if all of these were named."""
+        """End all sessions except the `keep` newest; raise the floor if all of these were named."""
         standing = [item for item in self.logins.items() if item[1].ended is None]
         if len(standing) > keep:
             # Sorting is stable: of those of one epoch, the last seen is the newest.
@@ -376,7 +378,7 @@ class Standing:
         self._forget_ended()
 
     def _end(self, session: str, login: Login, by: int) -> None:
-        """Note what has ended a session. Those that ended last are the last to be forgotten."""
+        """Note what has ended a session. The sessions that ended last are forgotten last."""
         ended = Login(login.epoch, login.since, login.seen, login.named, by, login.about)
         self._remember(session, ended)
 
@@ -401,12 +403,12 @@ class Standing:
         ]
         for session in kind[:-limit]:
             login = self.logins.pop(session)
-            # A session that has only joined proves no epoch, and must not end whoever does.
+            # A session that has only joined proves no epoch, and must not end one that proves it.
             if ended and named:
                 self.forgotten = max(self.forgotten, login.epoch)
 
     def _absent(self, present: Container[str]) -> list[str]:
-        """Return the sessions that have been away for so long that their places are free."""
+        """Return the sessions that were not seen for so long that their places are free."""
         lifetime = self.config.ticket_lifetime
         return [
             session

@@ -1,8 +1,8 @@
-"""The standings of all rooms: bounded in number and in time, the longest untouched goes first.
+"""The standings of all rooms: bounded in number and in time; the longest unused is deleted first.
 
-A room that has members is never forgotten; a forgotten one counts as never seen. Rooms
-are kept in three groups (`Kind`), so that rooms that anybody can make do not push out the
-others. The rooms in which a named session stands are limited by time alone.
+A room that has members is never deleted; a deleted one counts as never seen. Rooms are kept in
+three groups (`Kind`), so that rooms that any client can make do not displace the others. The rooms
+with an active named session are limited by time only.
 """
 
 import enum
@@ -17,13 +17,13 @@ from .logins import Record
 from .standing import Standing
 from .tokens import LEEWAY
 
-# How often at most, in a `ticket_lifetime`, the ledger is told of a room for nothing but its being
-# used. So after a restart it may have been used later than its record says, by a part like that.
+# How often at most, in a `ticket_lifetime`, the hub writes to the ledger only that a room is used.
+# So after a restart, the room may have been used later than its record says, by such a part.
 NOTES_A_LIFETIME: Final = 30
 
 
 class Kind(enum.Enum):
-    """Who is in a room, by which its memory is bounded."""
+    """Which sessions a room has: the limits of memory depend on it."""
 
     CLAIMED = "nobody was ever named"
     OVER = "of those that were named nobody stands"
@@ -31,9 +31,9 @@ class Kind(enum.Enum):
 
 
 def _kind(standing: Standing) -> Kind:
-    """Return who is in a room."""
+    """Return the kind of a room."""
     was_named = standing.epoch > 0
-    # The newest ones are the likeliest to stand.
+    # The newest ones are the most likely to be active.
     for login in reversed(standing.logins.values()):
         if login.named:
             if login.ended is None:
@@ -45,16 +45,16 @@ def _kind(standing: Standing) -> Kind:
 class Standings:
     """The standing of every room.
 
-    `alive` holds the rooms that have members: those are never forgotten. `now` is Unix
-    seconds throughout. If it `is_cache`, what is forgotten can be read again: then every group is
-    limited in number.
+    `alive` holds the rooms that have members: those are never deleted. `now` is Unix seconds
+    throughout. If it `is_cache`, a deleted room can be read again: then every group is limited in
+    number.
     """
 
     def __init__(self, config: Config, *, alive: Container[str], is_cache: bool = False) -> None:
         self._config = config
         self._alive = alive
         self._is_cache = is_cache
-        # In each group the room that was untouched for longest comes first.
+        # In each group the room that was unused for longest comes first.
         self._kinds = {kind: OrderedDict[str, Standing]() for kind in Kind}
 
     def __len__(self) -> int:
@@ -64,15 +64,15 @@ class Standings:
         return itertools.chain(*self._kinds.values())
 
     def reload(self, config: Config) -> None:
-        """Take over another configuration; each room does when it is next asked for."""
+        """Use another configuration; each room does when it is next asked for."""
         self._config = config
 
     @property
     def _kept(self) -> float:
-        """Seconds for which a room is kept that is not touched.
+        """Seconds for which an unused room is kept.
 
-        As long as a ticket may still be good on a clock that is behind, though it was signed when
-        the ledger was not told of the room's use.
+        A ticket may still be valid then, on a clock that is behind, even if it was signed at a use
+        of the room that was not written to the ledger.
         """
         lifetime = self._config.ticket_lifetime
         return lifetime + lifetime / NOTES_A_LIFETIME + LEEWAY
@@ -96,7 +96,7 @@ class Standings:
         self._kinds[_kind(standing)][room] = standing
 
     def drop(self, room: str) -> None:
-        """Forget a room, if there is such a room."""
+        """Delete a room, if there is such a room."""
         for rooms in self._kinds.values():
             if rooms.pop(room, None):
                 break
@@ -108,17 +108,17 @@ class Standings:
             self.put(room, standing)
 
     def restore(self, room: str, record: Record) -> None:
-        """Take up what the ledger remembered; to be called oldest first, before any touch."""
+        """Add a room from the ledger. Call this for the oldest first, before any use of a room."""
         standing = Standing.restore(self._config, record)
         self._kinds[_kind(standing)][room] = standing
 
     def forget(
         self, now: float, *, keep: str | None = None, most: float = math.inf
     ) -> Iterator[str]:
-        """Forget the rooms that are too old or too many; yield each that was looked at.
+        """Delete the rooms that are too old or too many; yield each that was checked.
 
-        A room that has members stays; where it was too old, it is as if touched. Goes no further
-        than `keep`, nor than it is asked to, and looks at no more than `most` of each kind.
+        A room that has members stays; if it was too old, it counts as used. Goes no further than
+        `keep`, stops when it is not asked for more, and checks at most `most` rooms of each kind.
         """
         for kind, rooms in self._kinds.items():
             is_limited = self._is_cache or kind is not Kind.HELD

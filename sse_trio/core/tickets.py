@@ -1,12 +1,12 @@
 """Tickets and tokens: signed proof of a login, of a session in a room, of an epoch.
 
-The application hands its new page the *ticket* that came with the notify's answer: scripts can
-read it, and it opens nothing but a room's events. The *token* of the same login is the
-application's own: it sets it as a cookie that no script can read, and asks about it. They differ
-in type, audience and key, so neither is ever taken for the other. Time is an argument.
+The application gives its new page the *ticket* from the notify's answer: scripts can read it, and
+it gives access to a room's events only. The *token* of the same login is for the application alone:
+it sets it as a cookie that no script can read, and asks about it. They differ in type, audience and
+key, so the hub never takes one for the other. Time is an argument.
 
-The signing keys are derived from the authkey, so that none can stand in for another;
-their `kid` is derived too, so that several authkeys can be told apart while they are rotated.
+The signing keys are derived from the authkey, so that none can be used in place of another. Their
+`kid` is derived too: during a rotation it says which authkey has signed.
 """
 
 import functools
@@ -20,14 +20,14 @@ from ..errors import RemoteProtocolError
 from .messages import CloseCode, name
 from .tokens import LEEWAY, TokenKind, epoch, number, written
 
-# About 1 KiB each, and 6 KiB with the longest names. Nobody without a key can fill it: what is
-# forged is not remembered.
+# About 1 KiB each, and 6 KiB with the longest names. Without a key a client cannot fill it: forged
+# ones are not remembered.
 REMEMBERED_TOKENS = 4096
 
 
 @attrs.frozen
 class ProofKind(TokenKind):
-    """What all proofs of a login for one purpose have in common."""
+    """What is common to all proofs of a login for one purpose."""
 
     purpose: str
     """What their key is derived for."""
@@ -48,13 +48,13 @@ class Ticket:
     epoch: int
     """The login's, in its room."""
     issued: float = attrs.field(default=0.0, eq=False)
-    """Unix seconds, with their fraction: a notify may be as young."""
+    """Unix seconds, with their fraction, because a notify may come in the same second."""
     expires: float = attrs.field(default=0.0, eq=False)
     """Unix seconds."""
 
 
 class Tickets:
-    """All of one kind: mints with the first authkey, verifies with all. `lifetime` is seconds."""
+    """All of one kind: signs with the first authkey, verifies with all. `lifetime` is seconds."""
 
     def __init__(
         self, authkeys: tuple[str, ...], *, lifetime: float, kind: ProofKind = TICKET
@@ -64,13 +64,13 @@ class Tickets:
         self._keys = keys
         self._lifetime = lifetime
 
-        # It does not know `self`: they would keep one another, and the keys and the tokens of
-        # before a reload, until the garbage collector comes.
+        # It has no reference to `self`: otherwise a cycle would keep the old keys and tokens after
+        # a reload, until the garbage collector runs.
         def read_untrusted(token: str) -> tuple[Ticket, float]:
             return _ticket(kind.read_untrusted(token, keys)[1], lifetime)
 
-        # An application asks about the same token with each request of a browser, and to read it
-        # takes five times as long as all else of the answer. No time changes what it says.
+        # An application asks about the same token with each request of a browser. To read it takes
+        # five times as long as the rest of the answer, and its claims never change.
         self._read_untrusted = functools.lru_cache(REMEMBERED_TOKENS)(read_untrusted)
 
     @property
@@ -90,14 +90,14 @@ class Tickets:
         return self._kind.sign(claims, kid=kid, key=key)
 
     def verify_untrusted(self, token: str, *, now: float) -> Ticket:
-        """Read one, also one from the future: the room decides what that proves.
+        """Read one, also one from the future: the room decides what such a one proves.
 
-        The hub signed such a ticket before its clock was put back. To refuse it would keep out
-        a user who has just logged in.
+        The hub signed such a ticket before its clock was set back. A refusal would keep out a user
+        who has just logged in.
 
         Raises:
             RemoteProtocolError: it is forged, expired, or for something else; closes with
-                4401. Which of these it is stays untold.
+                4401. The error does not say which of these it is.
         """
         try:
             ticket, begins = self._read_untrusted(token)
@@ -114,7 +114,7 @@ class Tickets:
 
 
 def claims_of(ticket: Ticket, *, now: float, lifetime: float, jti: str) -> str:
-    """Write what a proof of `ticket` claims, whatever kind it is of."""
+    """Write the claims of a proof of `ticket`, for any kind."""
     return written(
         {
             "room": ticket.room,
@@ -131,7 +131,7 @@ def _ticket(claims: dict[str, Any], lifetime: float) -> tuple[Ticket, float]:
     """Return what a proof claims, and when it begins to be valid, in Unix seconds."""
     issued, expires, begins = (number(claims.get(claim, 0)) for claim in ("iat", "exp", "nbf"))
     room, session = name(claims["room"], "room"), name(claims["session"], "session")
-    # Rooms remember for the present lifetime, whatever it was when this was signed.
+    # Rooms remember for the present lifetime, even if it was another when this was signed.
     expires = min(expires, issued + lifetime)
     return Ticket(room, session, epoch(claims["epoch"]), issued, expires), begins
 

@@ -1,8 +1,8 @@
 """Signed tokens: JWTs (RFC 7519) by the advice of RFC 8725.
 
-One fixed algorithm (HS256); a type and an audience for each kind, so that a token of one
-kind is never taken for one of another; every claim required; one spelling of each
-signature. Times are for the callers to judge: they are arguments in the core.
+One fixed algorithm (HS256); a type and an audience for each kind, so that a token of one kind is
+never taken for one of another; every claim required; one spelling of each signature. The callers
+judge times, which are arguments in the core.
 """
 
 import base64
@@ -22,7 +22,8 @@ from .. import strict_json
 ALGORITHM = "HS256"
 ISSUER = "sse-trio"
 
-# What every JSON parser reads exactly (RFC 8259, section 6), and a ledger can hold.
+# The largest number that every JSON parser reads exactly (RFC 8259, section 6), and a ledger can
+# hold.
 MAX_EPOCH = 2**53
 
 # Seconds by which two machines' clocks may differ.
@@ -35,7 +36,7 @@ class UnknownKey(ValueError):
 
 @attrs.frozen
 class TokenKind:
-    """What all tokens for one purpose have in common."""
+    """What is common to all tokens for one purpose."""
 
     type: str
     audience: str
@@ -45,8 +46,8 @@ class TokenKind:
     def sign(self, claims: str, *, kid: str, key: bytes) -> str:
         """Write a token of these claims, as `written`.
 
-        PyJWT writes the same, and takes five times as long for what is the largest part of a
-        notify. To read one is its business alone.
+        PyJWT writes the same in five times the time, and this is the largest part of a notify. Only
+        PyJWT reads tokens.
         """
         payload = f'{{"iss":"{ISSUER}","aud":"{self.audience}"{claims}}}'
         signed = _header(self.type, kid) + b"." + _base64url(payload.encode())
@@ -56,8 +57,8 @@ class TokenKind:
         """Return the `kid` of the one of `keys` that has signed a token, and its claims.
 
         Raises:
-            UnknownKey: it names none of the keys.
-            ValueError: it is forged, or of another kind. Which of these is not said.
+            UnknownKey: it names none of the keys. ValueError: it is forged, or of another kind. The
+            error does not say which of these.
         """
         try:
             header = _peek_untrusted(token)
@@ -67,8 +68,8 @@ class TokenKind:
             key = keys.get(kid)
             if key is None:
                 raise UnknownKey("the token is signed with a key that is not in use")
-            # PyJWT reads all of a token before it looks at the signature, which takes a forger's
-            # long one 150 times as long. One spelling only is what a signature is compared with.
+            # PyJWT reads all of a token before it checks the signature. For a long forged token
+            # that takes 150 times as long. A signature is compared in its one spelling only.
             signed, _, signature = token.encode("ascii").rpartition(b".")
             if not hmac.compare_digest(_signature(key, signed), signature):
                 raise ValueError

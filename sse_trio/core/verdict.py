@@ -1,4 +1,4 @@
-"""The verdict: what the server answers to the question whether a session stands."""
+"""The verdict: the server's answer to the question whether a session is active."""
 
 from typing import Any, Final
 
@@ -9,11 +9,11 @@ from .logins import Login, Termination
 
 @attrs.frozen(kw_only=True)
 class Verdict:
-    """Whether a session stands.
+    """Whether a session is active.
 
     A session that is not `active` has ended, or is not `known`. It is not known if it has ended and
-    been forgotten, was never named, or if its token is not valid. A session that was named and
-    stands is always known.
+    was deleted from memory, was never named, or if its token is not valid. An active, named session
+    is always known.
     """
 
     active: bool = False
@@ -23,7 +23,7 @@ class Verdict:
     epoch: int | None = None
     """The login's; or that of the termination, if it has ended."""
     reason: str | None = None
-    """Why it has ended: the `reason` that its pages are told."""
+    """Why it has ended: the `reason` that its pages receive."""
     detail: dict[str, Any] | None = attrs.field(default=None, repr=False)
     expires: float | None = None
     """Unix seconds until which the token is valid, if one was asked about or given."""

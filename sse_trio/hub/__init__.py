@@ -1,1 +1,1 @@
-"""Who is told what, and when: members are peers here, and nothing knows a socket."""
+"""Decides which members get which message, and when. Nothing here knows a socket."""

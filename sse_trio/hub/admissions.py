@@ -1,8 +1,8 @@
 """Joins that cannot be answered from memory, where several nodes share a ledger.
 
 Such a member is in its room already, so that a notify finds it. Here its room is read, and its
-login is written if the room did not know it. All that wait for one room at one moment are admitted
-together.
+login is written if the room did not know it. All members that wait for one room at one moment are
+admitted together.
 """
 
 import trio
@@ -30,10 +30,10 @@ class Admissions:
         self._waiting: dict[str, list[Member]] = {}
 
     async def admit(self, member: Member, patience: float) -> None:
-        """Admit a member, or terminate it; or turn it away, if that cannot be known in time.
+        """Admit a member, or terminate it; close it if that cannot be known in time.
 
-        Those that come while others of the room are being admitted are admitted with the next
-        ones, and wait for at most twice `patience` seconds.
+        Members that come while others of the room are being admitted are admitted with the next
+        group, and wait for at most twice `patience` seconds.
         """
         room = member.room
         if room in self._waiting:
@@ -54,7 +54,7 @@ class Admissions:
             del self._waiting[room]
 
     async def take_up(self, login: Ticket) -> bool:
-        """Admit a login without a member; return whether its room knows by now that it stands.
+        """Admit a login without a member; return whether it is active in its room by now.
 
         Raises:
             LedgerError: that cannot be known for the moment.
@@ -67,7 +67,7 @@ class Admissions:
             await self._cache.decided(login.room, proposal)
 
     async def _admit_all(self, room: str, waiting: list[Member]) -> None:
-        """Admit those that wait, until nobody does."""
+        """Admit the waiting members, until none is left."""
         while waiting:
             try:
                 if not self._cache.knows(room):

@@ -1,12 +1,12 @@
-"""The audit log: one JSON object a line for each decision about who stands.
+"""The audit log: one JSON object a line for each session that begins, ends or is refused.
 
-It is the one place that writes rooms, and what a person knows a login by (`about`). A session is
-written as its fingerprint, because whoever knows a session can join as it in open mode. The hash
-needs no key: sessions are random, and nobody can try them all. So an operator who has the id of a
-session finds its lines. 64 bits tell a billion sessions apart.
+It is the only place that writes rooms and `about`. A session is written as its fingerprint, because
+in open mode anyone who knows a session can join as it. The hash needs no key: sessions are random,
+and an attacker cannot try them all. So an operator who has the id of a session finds its lines. 64
+bits distinguish a billion sessions.
 
-A decision is written in the step that makes it, and so before its answer. What cannot be written
-is counted and reported, and the answer is given all the same.
+A decision is written in the step that makes it, and so before its answer. If it cannot be written,
+that is counted and reported, and the answer does not change.
 """
 
 import errno
@@ -27,7 +27,7 @@ from .member import Outcome
 logger = logging.getLogger("sse_trio.audit")
 
 IN_PROCESS: Final = "in-process"
-"""Who asked, if it was the program that the hub is part of."""
+"""The caller, if it is the program that the hub is part of."""
 
 
 class Sink(Protocol):
@@ -42,7 +42,7 @@ class Sink(Protocol):
         ...
 
     def reopen(self) -> None:
-        """Go on with the file that has the name now.
+        """Use the file that has the name now.
 
         Raises:
             OSError: it cannot be opened; the old one is kept.
@@ -51,7 +51,7 @@ class Sink(Protocol):
 
 
 class AuditFile:
-    """A file that is only appended to: others may read, rename or cut it meanwhile.
+    """A file that is only appended to: other programs may read, rename or truncate it meanwhile.
 
     Raises:
         OSError: it cannot be opened.
@@ -72,7 +72,7 @@ class AuditFile:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def reopen(self) -> None:
-        """Go on with the file that has the name now."""
+        """Use the file that has the name now."""
         old, self._file = self._file, self._open()
         self._is_torn = False
         os.close(old)
@@ -88,7 +88,7 @@ class AuditFile:
 
 
 class _Log:
-    """The logger ``sse_trio.audit``: its lines wait, and can be lost, as those of any logger."""
+    """The logger ``sse_trio.audit``: its lines wait, and can be lost, like those of any logger."""
 
     def write(self, lines: bytes) -> None:
         for line in lines.splitlines():
@@ -123,14 +123,14 @@ def open_sink(where: str | None) -> Iterator[Sink | None]:
 
 @attrs.frozen
 class LoginByTicket:
-    """A login that a room knows by a ticket, not by a notify; and whom it has ended."""
+    """A login that a room knows by a ticket, and not by a notify; and what it has ended."""
 
     room: str = attrs.field(repr=False)
     session: str = attrs.field(repr=False)
     epoch: int
     ended: frozenset[str] = attrs.field(default=frozenset(), repr=False)
-    is_lifted: bool = False
-    """Whether its epoch was beyond the room's, so that it may have ended others."""
+    raises_epoch: bool = False
+    """Whether its epoch was higher than the room's, so that it may have ended others."""
 
 
 class Audit:
@@ -151,7 +151,7 @@ class Audit:
         self._failed = failed
 
     def reopen(self) -> None:
-        """Open the file of that name anew; if it cannot be opened, go on with the old one."""
+        """Open the file of that name again; if it cannot be opened, keep using the old one."""
         if self._sink is not None:
             try:
                 self._sink.reopen()
@@ -168,13 +168,13 @@ class Audit:
             return
         ended = (_line("ended", about, session) for session in outcome.ended)
         if outcome.sender is None:
-            # Whoever is not known has ended too.
+            # Sessions that are not known have ended too.
             self._write(*ended, _line("ended", about))
         else:
             self._write(*ended, _line("began", about, outcome.sender, wanted.about))
 
     def began_by_ticket(self, login: LoginByTicket, by: str) -> None:
-        """Write that a room knows a login by its ticket, and whom that login has ended."""
+        """Write that a room knows a login by its ticket, and what that login has ended."""
         if self._sink is None:
             return
         about = {"room": login.room, "epoch": login.epoch, "reason": "login", "by": by}
@@ -210,7 +210,7 @@ def _line(
     session: str | None = None,
     about: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Return one line's members; what is not known is left out."""
+    """Return one line's members; unknown ones are left out."""
     line = {"event": event, **what}
     if session is not None:
         line["session"] = fingerprint(session)

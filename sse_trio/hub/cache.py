@@ -1,8 +1,7 @@
 """The rooms that this node has read, where several nodes share a ledger.
 
-Unknown is not empty here: what memory has of a room is all that there is only if the room was
-read, and is true only as long as the node's lease is valid. Of two versions the newer one is kept,
-in whichever order they come.
+Unknown is not empty here: memory has the whole room only if the room was read, and it is true only
+while the node's lease is valid. Of two versions the newer one is kept, in any order of arrival.
 """
 
 from collections.abc import Callable, Collection, Iterable
@@ -38,25 +37,25 @@ class Cache:
         self._wall = wall
         self._readings: set[_Reading] = set()
         self.asserted: dict[str, Standing] = {}
-        """What this node knew when the engine has lost commits: it is to be written again."""
+        """What this node knew when the engine lost commits; it must be written again."""
 
     def reload(self, config: Config) -> None:
         """Take over another configuration."""
         self._config = config
         self.carries_on = config.on_lost_engine == "carry-on"
-        """Whether what is cached is to be taken for true where that cannot be known."""
+        """Whether cached rooms count as true even if the node cannot know."""
 
     @property
     def vouches(self) -> bool:
-        """Whether what is cached is true at this very moment, or is to be taken for true."""
+        """Whether cached rooms are true at this moment, or count as true."""
         return self.shared.vouches or self.carries_on
 
     def knows(self, room: str) -> bool:
-        """Whether a room is cached, and what is cached is true."""
+        """Whether a room is cached, and its cached state is true."""
         return self.vouches and self._standings.get(room) is not None
 
     async def read_unknown(self, rooms: Collection[str]) -> None:
-        """Read those of these rooms that are not known; return in a step in which all are.
+        """Read those of these rooms that are not known; return in a step in which all are known.
 
         Raises:
             LedgerError: they cannot be read, or this node cannot know for the moment.
@@ -67,7 +66,7 @@ class Cache:
             await self.read(unknown)
 
     async def read(self, rooms: Collection[str]) -> None:
-        """Read these rooms, whatever is cached of them.
+        """Read these rooms, even if they are cached.
 
         Raises:
             LedgerError: they cannot be read.
@@ -82,11 +81,11 @@ class Cache:
                 self._readings.remove(reading)
             for room in reading.rooms - reading.stale:
                 self.learn(room, found.get(room))
-            # What came with the log since may be newer than what was read, and is not given twice.
+            # Changes from the log since may be newer than this reading, and come only once.
             wanted = reading.stale
 
     def learn(self, room: str, found: Versioned | None) -> None:
-        """Take in what was read of a room, unless it is older than what is cached."""
+        """Cache a room that was read, unless the cached one is newer."""
         cached = self._standings.get(room)
         if found is None:
             if cached is None:
@@ -96,30 +95,30 @@ class Cache:
             self._replace(room, found)
 
     async def decided(self, room: str, proposal: Proposal) -> None:
-        """Wait until a change of a room is decided; if it has lost, take in how the room is.
+        """Wait until a change of a room is decided; if it has lost, cache the room as it is.
 
         Raises:
-            LedgerError: what it has come to cannot be known for the moment.
+            LedgerError: the result cannot be known for the moment.
         """
         if isinstance(result := await proposal.decision(), Lost):
             self.lose(room, result.current)
 
     def lose(self, room: str, current: Versioned | None) -> None:
-        """Take in how a room is, because a swap has lost: it is not as was cached."""
+        """Cache a room as it is, because a swap has lost: the cached one was old."""
         cached = self._standings.get(room)
         if current is None:
-            # The room was forgotten. With what is cached it can be made anew.
+            # The room was deleted. It can be made again from the cached one.
             if cached is not None:
                 cached.version = None
         elif cached is not None:
-            # The answer may have come late: what came with the log since is newer. And if the
-            # room is not cached any more, it has changed since, and is to be read.
+            # The answer may have come late: then changes from the log are newer. If the room is not
+            # cached any more, it has changed since, and must be read.
             self.learn(room, current)
 
     def is_outdated(self, room: str, version: Version | None) -> bool:
-        """Whether a room has changed since it was written like this, which is known only now.
+        """Whether a room has changed since it was written with this version.
 
-        It is not cached then, or others' later change of it is.
+        Then it is not cached, or the later change is.
         """
         cached = self._standings.get(room)
         if cached is None:
@@ -127,18 +126,18 @@ class Cache:
         return bool(cached.version and version and cached.version.count > version.count)
 
     def note_changed(self, rooms: Collection[str]) -> None:
-        """Note that others have changed these rooms: what is being read of them is too old."""
+        """Note that others have changed these rooms: present readings of them are too old."""
         for reading in self._readings:
             reading.stale |= reading.rooms.intersection(rooms)
 
     def drop(self, room: str) -> None:
-        """Forget what is cached of a room."""
+        """Delete a room from the cache."""
         self._standings.drop(room)
 
     def drop_all(self, *, lost: bool = False) -> None:
-        """Forget everything; what is being read is too old.
+        """Delete all rooms from the cache; present readings are too old.
 
-        If the engine has `lost` commits, what was known is remembered as `asserted`.
+        If the engine has `lost` commits, the known rooms are kept as `asserted`.
         """
         for room in list(self._standings):
             standing = self._standings.get(room)
@@ -152,7 +151,7 @@ class Cache:
     def _replace(self, room: str, found: Versioned) -> None:
         standing = Standing.restore(self._config, found.record)
         if known := self.asserted.get(room):
-            # Nobody is to come back by what the engine has lost.
+            # No session may become active again because the engine has lost commits.
             standing = merge(known, standing)
         standing.version = found.version
         self._standings.put(room, standing)

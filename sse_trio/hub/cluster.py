@@ -1,9 +1,9 @@
-"""What this node of several does because of the others: it follows them, and holds when it cannot.
+"""What a node does because of others: it follows them, and holds its members if it cannot.
 
-What another node has decided comes with the log: the rooms are read, whoever does not stand any
-more is told, and only then others count on it. If the lease lapses, or entries of the log were
-missed, nobody here may claim to have joined: the members are put on hold, until their rooms are
-read anew.
+Decisions of other nodes come with the log. The node reads their rooms, terminates members that are
+no longer active, and only then reports this. If the lease ends, or entries of the log were missed,
+no member here may claim to have joined: the members are put on hold, until their rooms are read
+again.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -24,10 +24,10 @@ from .member import Ending, Outcome, Spawn
 from .membership import Membership
 from .timers import in_slices, paced
 
-# Rooms that are read, and looked at, together.
+# Rooms that are read and compared together.
 AT_ONCE = 1000
 
-# Seconds over which members are closed that have been on hold for too long.
+# Seconds over which the closing of members is spread that have been on hold for too long.
 CLOSING = 30.0
 
 # Seconds between two exchanges of the followers with other nodes.
@@ -57,11 +57,11 @@ class Cluster:
         self._config = config
         self._followers = followers
         self._failed = failed
-        # Whether every member is to be measured anew before it is told that it has joined.
+        # Whether every member must be measured again before it gets `Joined`.
         self._is_stale = False
 
     async def run(self) -> None:
-        """Follow the other nodes, and hold when that cannot be, for ever."""
+        """Follow the other nodes, and hold when that is not possible, for ever."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._follow)
             nursery.start_soon(self._keep_hold)
@@ -77,7 +77,7 @@ class Cluster:
                 changes.applied(await self._apply(changes))
 
     async def _apply(self, changes: Changes) -> Mapping[tuple[str, int, str], Outcome]:
-        """Carry out what others have decided; return what has come of it, by entry and room."""
+        """Carry out decisions of other nodes; return the outcomes, by entry and room."""
         told: dict[tuple[str, int, str], Outcome] = {}
         changed = {room for entry in changes.entries for room in entry.rooms}
         self._cache.note_changed(changed)
@@ -92,14 +92,14 @@ class Cluster:
         for rooms in _slices(needed):
             for ending in await self._catch_up(rooms):
                 room, epoch = ending.outcome.room, ending.outcome.epoch
-                # A release leaves the epoch as it was.
+                # A release does not change the epoch.
                 by = [entry for entry in changes.entries if entry.rooms.get(room, -1) >= epoch]
                 entry = by[0] if by else changes.entries[-1]
                 told[entry.writer, entry.seq, room] = ending.outcome
         return told
 
     async def _catch_up(self, rooms: Collection[str]) -> list[Ending]:
-        """Read rooms, and tell the members that do not stand any more; until that succeeds."""
+        """Read rooms, and terminate members that are no longer active; until that succeeds."""
         while True:
             try:
                 await self._cache.read(rooms)
@@ -119,16 +119,16 @@ class Cluster:
     # -- what cannot be known -----------------------------------------------------------
 
     async def _resync(self, changes: Changes) -> None:
-        """Drop everything: entries of the log were missed, so that nothing cached may be true."""
+        """Drop every cached room: entries of the log were missed, so none may be true."""
         self._cache.drop_all(lost=changes.lost)
         self._is_stale = True
         await self._hold()
         changes.applied()
 
     async def _keep_hold(self) -> None:
-        """Put the members on hold when the lease lapses, and end that when it is valid again."""
+        """Put the members on hold when the lease ends, and end the hold when it is valid again."""
         while True:
-            # A lapse may be over before anybody waits for it.
+            # The lease may be valid again before a task waits for its end.
             if not self._is_stale and not self._holding.is_on:
                 await self._cache.shared.lapsed()
             await self._hold()
@@ -158,7 +158,7 @@ class Cluster:
                 self._spawn(self._assert_again)
 
     async def _close_slowly(self) -> None:
-        """Close the members that have been on hold for too long, some after some."""
+        """Close the members that have been on hold for too long, in small groups."""
         config = self._config()
         if self._cache.carries_on:
             return
@@ -201,14 +201,14 @@ class Cluster:
         return [each for each in self._followers if isinstance(each, SharedFollower)]
 
     async def _refresh(self) -> None:
-        """Have the followers exchange with other nodes what they have to, again and again."""
+        """Let the followers exchange data with other nodes, again and again."""
         while True:
             await trio.sleep(REFRESH)
             for follower in self._shared_followers():
                 try:
                     await follower.refresh()
                 except Exception as error:  # noqa: BLE001
-                    # The other followers are refreshed all the same.
+                    # The other followers are still refreshed.
                     self._failed("refreshing the records of a follower", error)
 
 

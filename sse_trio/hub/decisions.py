@@ -1,8 +1,8 @@
 """Notifies and releases, carried out: those of one room one after the other, each durable.
 
-Each is drafted and proposed to the ledger, and carried out in the step that learns that it has
-been decided. What takes time is around that: to wait for one's turn, the rest of a long fan-out,
-and the ledger's commit.
+Each is drafted and proposed to the ledger, and carried out in the step that learns of the decision.
+The waits are around that step: for other notifies of the room, for the rest of a long fan-out, and
+for the ledger's commit.
 """
 
 import contextlib
@@ -44,49 +44,49 @@ _RESULTS = {
 
 @attrs.define(eq=False)
 class Accepted:
-    """A notify or a release on its way: what has come of it so far."""
+    """A notify or a release on its way, and its result so far."""
 
     wanted: Notify | Release
     caller: str
-    """Who has asked, for the audit log."""
+    """The caller, for the audit log."""
     by: Release | None = None
-    """Carried out instead, if the session that it names does not stand."""
+    """Carried out instead, if the session that it names is not active."""
     on_decision: OnDecision | None = None
     row: SessionRow | None = None
-    """Of the sender, where nodes share such rows: it is made in the same transaction."""
+    """The sender's row, if nodes share such rows: it is made in the same transaction."""
     outcome: Outcome | None = None
     """None until it is decided."""
     is_repeated: bool = False
     is_proposed: bool = False
     has_turn: bool = False
-    """Whether other notifies of the room wait until this one is through."""
+    """Whether other notifies of the room wait until this one is done."""
     proposal: Proposal = DONE
 
     @property
     def finished(self) -> Outcome | None:
-        """The outcome, if nothing is left: it is durable, and everybody has been told."""
+        """The outcome, if it is final: it is durable, and all terminations are sent."""
         outcome = self.outcome
         is_over = outcome and outcome.told.is_set() and self.proposal.done and self.is_counted
         return outcome if is_over else None
 
     @property
     def is_counted(self) -> bool:
-        """Whether the outcome counts what other nodes have done; there may be none."""
+        """Whether the outcome includes the counts of other nodes, if there are any."""
         is_local = isinstance(self.proposal, LocalProposal)
         return is_local or (self.outcome is not None and self.outcome.elsewhere is not NOWHERE)
 
 
 class Follower(Protocol):
-    """Whoever keeps records of their own about the sessions of the rooms."""
+    """An object that keeps its own records of the sessions in rooms."""
 
     def decided(self, room: str, ended: Collection[str]) -> object:
-        """Take note that these sessions of a room have ended; neither await nor raise."""
+        """Record that these sessions of a room have ended; neither await nor raise."""
         ...
 
     async def sweep(self) -> object:
-        """Forget what is too old; called now and then in the hub's own task.
+        """Delete what is too old; called now and then in the hub's own task.
 
-        What it raises is logged.
+        Its exceptions are logged.
         """
         ...
 
@@ -97,26 +97,26 @@ class SharedFollower(Follower, Protocol):
 
     @property
     def watched(self) -> Collection[str]:
-        """Rooms of which it is told, too, when another node has changed them."""
+        """Rooms whose changes by other nodes it gets, too."""
         ...
 
     def hold(self) -> object:
-        """Take note that this node cannot know any more who stands; neither await nor raise.
+        """Record that this node cannot know now which sessions are active; neither await nor raise.
 
-        What it lets go on only as long as a login stands has to end.
+        Everything that may run only while a login is active must end.
         """
         ...
 
     async def refresh(self) -> object:
-        """Exchange with the other nodes what is to be exchanged; called again and again.
+        """Exchange data with the other nodes; called again and again.
 
-        What it raises is logged.
+        Its exceptions are logged.
         """
         ...
 
 
 class Decisions:
-    """Carries out notifies and releases, and tells the followers.
+    """Carries out notifies and releases, and calls the followers.
 
     `clock` is monotonic, in seconds. `spawn` starts a task that lives no longer than the hub.
     """
@@ -150,7 +150,7 @@ class Decisions:
         self._quiet = trio.Event()
 
     def reload(self, config: Config) -> None:
-        """Take over another configuration."""
+        """Use another configuration."""
         self._config = config
 
     async def accept(
@@ -162,15 +162,15 @@ class Decisions:
         row: SessionRow | None = None,
         caller: str = IN_PROCESS,
     ) -> Outcome:
-        """Carry out what has been checked. Raises as `Hub.notify` and `Hub.release` do.
+        """Carry out a checked notify or release. Raises as `Hub.notify` and `Hub.release` do.
 
-        If the session of `by` does not stand, `by` is carried out instead. `row` is the sender's,
-        where nodes share such rows. `caller` is who has asked, for the audit log.
+        If the session of `by` is not active, `by` is carried out instead. `row` is the sender's, if
+        nodes share such rows. `caller` is for the audit log.
         """
         return await self.finish(Accepted(wanted, caller, by, on_decision, row))
 
     def accept_at_once(self, wanted: Notify | Release, caller: str) -> Accepted | None:
-        """Begin what has been checked, in this step, if it need not wait and is not refused.
+        """Begin a checked notify or release in this step, if it need not wait and is not refused.
 
         Otherwise do nothing and return None; :meth:`accept` then waits, or raises. If the result
         is not `finished` when this returns, the caller has to call :meth:`finish`.
@@ -192,9 +192,9 @@ class Decisions:
         return accepted
 
     async def finish(self, accepted: Accepted) -> Outcome:
-        """Carry through what was accepted. Raises as `Hub.notify` and `Hub.release` do.
+        """Complete what was accepted. Raises as `Hub.notify` and `Hub.release` do.
 
-        Of what was `finished` at once, return the outcome.
+        If it was `finished` at once, return its outcome.
         """
         if accepted.is_proposed and not accepted.has_turn:
             await trio.lowlevel.checkpoint()
@@ -203,7 +203,7 @@ class Decisions:
         try:
             with self.within_ledger_timeout():
                 outcome = await self._carry_through(accepted)
-                # Whoever waited first may have given up before that was known.
+                # The first one to wait may have been cancelled before that was known.
                 if not (accepted.proposal.done and accepted.is_counted):
                     outcome.elsewhere = await accepted.proposal.everywhere()
         except (Draining, Conflict, LimitReached, LedgerError) as refusal:
@@ -216,7 +216,7 @@ class Decisions:
         return outcome
 
     async def _carry_through(self, accepted: Accepted) -> Outcome:
-        """Propose it when it is its turn, unless that is done, and wait until it is durable."""
+        """Propose it in its turn, unless it is proposed already, and wait until it is durable."""
         room = accepted.wanted.room
         if not accepted.is_proposed:
             self._refuse_while_draining()
@@ -244,16 +244,16 @@ class Decisions:
         try:
             self._propose(accepted)
         except LimitReached:
-            # What is cached may be older than what others have decided by now.
+            # Other nodes may have decided something since the room was cached.
             await cache.read([room])
             self._propose(accepted)
 
     async def _decided(self, accepted: Accepted) -> None:
-        """Wait until it is decided; draft it anew as often as others were faster.
+        """Wait until it is decided; draft it again each time that another node was faster.
 
         Raises:
-            Conflict, LimitReached: by what is known then, it is refused.
-            LedgerError: what it has come to cannot be known for the moment.
+            Conflict, LimitReached: a new draft is refused. LedgerError: the result cannot be known
+            for the moment.
         """
         proposal = accepted.proposal
         while not isinstance(result := proposal.decided or await proposal.decision(), Won):
@@ -269,21 +269,21 @@ class Decisions:
             proposal = accepted.proposal
 
     def begin(self, wanted: Notify | Release, caller: str = IN_PROCESS) -> Accepted:
-        """Propose what has been checked, in this step, whoever has the turn.
+        """Propose a checked notify or release in this step, even if another one has the turn.
 
-        If that does not decide it, a task of the hub sees to it.
+        If that does not decide it, a task of the hub completes it.
         """
         accepted = Accepted(wanted, caller)
         if self._recognition.knows(wanted.room):
             self._propose(accepted)
         if not accepted.is_proposed or accepted.proposal.decided is None:
-            # A hub that has ended takes no more tasks, and decides nothing any more.
+            # A hub that has ended starts no tasks and decides nothing.
             with contextlib.suppress(RuntimeError):
                 self._spawn(self._see_through, accepted)
         return accepted
 
     async def _see_through(self, accepted: Accepted) -> None:
-        # Nobody waits for it, and nobody would repeat it.
+        # No caller waits for it, and none would repeat it.
         with contextlib.suppress(Conflict, LimitReached):
             while True:
                 try:
@@ -303,8 +303,8 @@ class Decisions:
         """Draft and propose it, unless its `id` is a repetition.
 
         Raises:
-            Conflict: the `id` was used for something else, or its login has ended.
-            LimitReached: there is no place for another login.
+            Conflict: the `id` was used for something else, or its login has ended. LimitReached:
+            every place is taken.
         """
         if (by := accepted.by) and by.session not in self._recognition.view(by.room).sessions:
             accepted.wanted, accepted.on_decision = by, None
@@ -331,15 +331,15 @@ class Decisions:
     def _carry_out(
         self, accepted: Accepted, draft: Draft, answer: Answer | None, _: Standing
     ) -> Outcome:
-        """Tell the first members that it ends, in the step that has learned of the decision."""
+        """Send the first terminations, in the step that has learned of the decision."""
         started = self._clock()
         ending = self._measuring.carry_out(draft)
         accepted.outcome = outcome = ending.outcome
         outcome.proposal = accepted.proposal
         if accepted.on_decision is not None:
             accepted.on_decision(outcome.epoch)
-        # A short fan-out is over before anything awaits. A long one goes on in the hub's
-        # nursery, whatever becomes of the caller.
+        # A short fan-out is over before anything awaits. A long one goes on in the hub's nursery,
+        # even if the caller is cancelled.
         if next(ending.telling, None) is None:
             self._counters.fan_outs.count(self._clock() - started)
             outcome.told.set()
@@ -357,7 +357,7 @@ class Decisions:
 
     @contextlib.contextmanager
     def within_ledger_timeout(self) -> Iterator[None]:
-        """Let the block wait no longer than `ledger_timeout`, for the ledger or for a turn."""
+        """Limit the block's wait, for the ledger or for a turn, to `ledger_timeout`."""
         with self._timers.cancel_after(self._config.ledger_timeout) as patience:
             yield
         if patience.is_over:
@@ -385,7 +385,7 @@ class Decisions:
             await in_slices(ending.telling)
             self._counters.fan_outs.count(self._clock() - started)
         finally:
-            # A hard stop ends the members by itself; the caller may be in another nursery.
+            # A hard stop ends the members anyway; the caller may be in another nursery.
             ending.telling.close()
             ending.outcome.told.set()
 
@@ -405,12 +405,12 @@ class Decisions:
                 self._quiet.set()
 
     def tell_followers(self, room: str, ended: Collection[str]) -> None:
-        """Tell the followers that these sessions of a room have ended."""
+        """Call the followers: these sessions of a room have ended."""
         for follower in self.followers:
             follower.decided(room, ended)
 
     async def finished(self) -> None:
-        """Wait for the notifies and releases in flight, whoever made them."""
+        """Wait for all notifies and releases in flight."""
         while self._busy:
             self._quiet = trio.Event()
             await self._quiet.wait()

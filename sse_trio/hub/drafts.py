@@ -1,6 +1,7 @@
-"""What a notify or a release would come to: worked out on a copy, so that nothing has happened yet.
+"""The effect of a notify or a release, worked out on a copy, so that nothing has happened yet.
 
-The rules are `core.standing`'s. Here they are given who is present, and what is configured.
+The rules are in `core.standing`. This module passes the present sessions and the configuration to
+them.
 """
 
 from collections.abc import Collection, Container
@@ -35,11 +36,11 @@ class Draft:
 
     @property
     def termination(self) -> Termination:
-        """What the ended sessions' members are told."""
+        """The message to the ended sessions' members."""
         return self.decision.termination
 
     @property
-    def spared(self) -> Container[str]:
+    def staying(self) -> Container[str]:
         """The sessions whose members stay."""
         if isinstance(self.wanted, Release):
             return _AllBut(self.decision.ended)
@@ -55,10 +56,10 @@ class Draft:
 def draft(
     wanted: Notify | Release, standing: Standing, present: Collection[str], config: Config
 ) -> Draft:
-    """Carry out on `standing` what is wanted; `present` are the sessions that have members.
+    """Carry out a notify or a release on `standing`; `present` are the sessions with members.
 
     Raises:
-        LimitReached: there is no place for another login.
+        LimitReached: every place is taken.
     """
     if isinstance(wanted, Release):
         decision = standing.release(

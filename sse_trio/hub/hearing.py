@@ -1,4 +1,4 @@
-"""What members say: their messages, by the state in which each may come."""
+"""Messages from members, and the states in which each may come."""
 
 import secrets
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ from .timers import Timers
 
 
 class Hearing:
-    """Takes what the members of one server say, and has it done."""
+    """Takes the messages of one server's members, and carries them out."""
 
     def __init__(
         self, config: Config, membership: Membership, measuring: Measuring, timers: Timers
@@ -26,11 +26,11 @@ class Hearing:
         self._timers = timers
 
     def reload(self, config: Config) -> None:
-        """Take over another configuration, for what is heard from now on."""
+        """Use another configuration, for messages from now on."""
         self._config = config
 
     def hear(self, member: Member, heard: Iterable[str | bytes]) -> None:
-        """Take what came in from a member: any bytes at all, and the messages they held."""
+        """Take the input of a member: that bytes came, and the messages in them."""
         member.heard = self._timers.now()
         for message in heard:
             try:

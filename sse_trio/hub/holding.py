@@ -1,13 +1,13 @@
-"""A hold: while this server cannot know who stands, its members claim nothing, and stay connected.
+"""A hold: while the server cannot know who is active, members claim nothing, and stay connected.
 
-A member that understands it is told `Hold`, and gets no heartbeat until it is told `Joined` again,
-or is terminated, or closed. Any other member is closed at once, with 1013: it would go on to claim
-that it has joined. Nobody is dropped for silence meanwhile: a page that only answers heartbeats
+A member that understands it gets `Hold`, and no heartbeat until it gets `Joined` again, or is
+terminated, or closed. Any other member is closed at once, with 1013, because it would still claim
+that it has joined. Silent members are not dropped meanwhile: a page that only answers heartbeats
 has nothing to answer.
 
-What is done to one member is one synchronous step. Between two steps others have a turn, so a hold
-may end before everybody was told of it: then the rest is not told. Who is admitted during a hold is
-decided elsewhere.
+Each member is handled in one synchronous step. Other tasks run between two steps, so a hold may end
+before all members got `Hold`: then the rest does not get it. Other modules decide who is admitted
+during a hold.
 """
 
 from collections.abc import Callable, Generator

@@ -76,17 +76,17 @@ class Hub:
             wall = ledger.wall
         self.config = config
         self.clock = trio.lowlevel.current_clock().current_time
-        """`trio.current_time`, which looks for it anew each time and takes twice as long."""
+        """`trio.current_time`, which looks it up each time and takes twice as long."""
         self.port = config.port
         """The TCP port that the server listens on."""
         self.internal = config.internal
         """Where the server listens for internal requests, if `Config.internal` is set."""
         self.loading = False
-        """Whether the ledger is still being read: nobody can be admitted or ended yet."""
+        """Whether the ledger is still being read: no session can be admitted or ended yet."""
         self.leaving = trio.Event()
         """Set when the shutdown has begun: the server is not ready any more."""
         self.draining = trio.Event()
-        """Set when it admits nobody any more, and accepts no notify."""
+        """Set when it no longer admits members or accepts notifies."""
         self.limited_log = LimitedLog(self.clock)
         self.timers = Timers(clock=self.clock, width=slot_width(config), late=self._log_pause)
         self.membership = Membership(
@@ -142,11 +142,11 @@ class Hub:
 
     @property
     def ledger(self) -> Ledger:
-        """What the hub is mirrored in."""
+        """The ledger, which stores the hub's rooms."""
         return self.recognition.ledger
 
     def restore(self, records: Iterable[tuple[str, Record]], answers: Iterable[Answer]) -> None:
-        """Take over what the ledger remembers, before anybody joins."""
+        """Add what the ledger remembers, before the first join."""
         self.recognition.restore(records)
         self._answers.restore(answers)
 
@@ -167,28 +167,26 @@ class Hub:
     ) -> Outcome:
         """End every session of `room` but the sender's; return once that is durable.
 
-        Without `sender` the session that joined last stays; with None nobody does. With
-        `max_sessions` above 1, the newest others stay too, but for those that `end` names, at
-        most 16: they end in the same step before the limit is looked at, and so leave their
-        places to the sender. The same `id` within ten minutes has one effect and the same
-        outcome, also over a restart.
+        Without `sender` the session that joined last stays; with None no session stays. With
+        `max_sessions` above 1, the newest others stay too, except at most 16 that `end` names:
+        these end in the same step before the limit is checked, so the sender can take their places.
+        The same `id` within ten minutes has one effect and the same outcome, also over a restart.
 
-        `max_sessions` is the room's limit until its next notify, and `at_limit` is of this one;
-        left out, they are as configured, and `max_sessions` None is as many as may be at all.
-        `about` is what a person knows this login by, for :meth:`sessions`.
+        `max_sessions` is the room's limit until its next notify, and `at_limit` applies to this
+        one; left out, they are as configured, and `max_sessions` None is the largest limit. `about`
+        describes this login for a person, for :meth:`sessions`.
 
-        `on_decision` is called with the epoch in the step that decides: what it notes in the
-        ledger is committed with it. It must neither await nor raise. Where several nodes share the
+        `on_decision` is called with the epoch in the step that decides: what it writes to the
+        ledger is committed with it. It must neither await nor raise. If several nodes share the
         ledger, `row` is committed with it, with the epoch and the time of the decision.
 
         Raises:
             LocalProtocolError: a value is outside the protocol's limits.
             Conflict: `id` was used for another room, sender or `end`; or the login that it has
                 announced has ended since.
-            LimitReached: the room is full, and `at_limit` is ``refuse-new``; nothing changed,
-                and nobody of `end` has ended.
-            Draining: the hub is shutting down.
-            LedgerError: the members were told, but it could not be made durable.
+            LimitReached: the room is full, and `at_limit` is ``refuse-new``; nothing changed, and
+            no session of `end` has ended. Draining: the hub is shutting down. LedgerError: the
+            members were told, but it could not be made durable.
         """
         with _callers_mistakes():
             wanted = Notify(
@@ -217,18 +215,18 @@ class Hub:
     ) -> Outcome:
         """End one session of `room`, which has logged out; return once that is durable.
 
-        With the `epoch` of its login, a newer one is let be.
+        With the `epoch` of its login, a newer login stays.
 
-        `by` is the session that asks, if it is another one: one that has ended can end nobody,
-        and then nothing changes. `on_decision` is called as by :meth:`notify`, but not then.
+        `by` is the session that asks, if it is another one. If that has ended, nothing changes.
+        `on_decision` is called as by :meth:`notify`, but not in that case.
 
-        A session that has been superseded is ended already: to release it changes nothing,
-        and never concerns the one that superseded it.
+        A superseded session has ended already: its release changes nothing, and never ends the
+        session that superseded it.
 
         Raises:
             LocalProtocolError: a value is outside the protocol's limits.
             Draining: the hub is shutting down.
-            LedgerError: the members were told, but it could not be made durable.
+            LedgerError: the terminations were sent, but it did not become durable.
         """
         with _callers_mistakes():
             wanted = Release(room=room, session=session, reason=reason, epoch=epoch)
@@ -250,15 +248,15 @@ class Hub:
     async def log_out(
         self, room: str | int, session: str | int, *, on_decision: OnDecision | None = None
     ) -> Outcome:
-        """End every session of `room`, as one of them asks; return once that is durable.
+        """End every session of `room`, because one of them asks; return once that is durable.
 
-        One that has ended can end nobody: then this is its :meth:`release`, and changes
-        nothing. `on_decision` is called as by :meth:`notify`, but not then.
+        If that session has ended, this is its :meth:`release`, and changes nothing. `on_decision`
+        is called as by :meth:`notify`, but not in that case.
 
         Raises:
             LocalProtocolError: a value is outside the protocol's limits.
             Draining: the hub is shutting down.
-            LedgerError: the members were told, but it could not be made durable.
+            LedgerError: the terminations were sent, but it did not become durable.
         """
         with _callers_mistakes():
             wanted = Notify(room=room, sender=None, reason="logout")
@@ -268,7 +266,7 @@ class Hub:
     def stands(
         self, room: str | int, session: str | int, *, epoch: int, issued: float
     ) -> bool | None:
-        """Whether a login stands, as far as the memory knows; None if the room does not know it.
+        """Whether a login is active, by memory; None if the room does not know it.
 
         `epoch` is the login's, and `issued` when it was made, in Unix seconds.
 
@@ -305,7 +303,7 @@ class Hub:
             return await self._admissions.take_up(login)
 
     def knows(self, room: str) -> bool:
-        """Whether memory has all that there is of a room, and may be relied on at this moment.
+        """Whether memory has the whole room, and may be relied on at this moment.
 
         One process always does.
         """
@@ -330,7 +328,7 @@ class Hub:
                 await cache.read_unknown(names)
 
     def view(self, room: str | int) -> View:
-        """Return who stands in a room.
+        """Return the active sessions of a room, and what ends unknown ones.
 
         Raises:
             LocalProtocolError: this is not a valid name of a room.
@@ -339,7 +337,7 @@ class Hub:
             return self.recognition.view(name(room, "room"))
 
     def sessions(self, room: str | int) -> Roster:
-        """Return the sessions that stand in a room and were named, the newest first.
+        """Return the named, active sessions of a room, the newest first.
 
         Raises:
             LocalProtocolError: this is not a valid name of a room.
@@ -358,12 +356,12 @@ class Hub:
         seen: bool = False,
         renew: bool = False,
     ) -> Verdict:
-        """Return whether a session stands: that of `token`, or `session` of `room`.
+        """Return whether a session is active: that of `token`, or `session` of `room`.
 
-        The answer is what a join would be told, and to ask changes nobody's standing. With a
-        token, or with `seen`, a session that stands counts as seen now: it keeps its place for
-        another `ticket_lifetime`. With `renew`, the verdict has a fresh ticket and token. `epoch`
-        is the login's; it can show that a session which the room does not know has ended.
+        The answer is the verdict of a join. The question begins and ends no session. With a token,
+        or with `seen`, an active session counts as seen now: it keeps its place for another
+        `ticket_lifetime`. With `renew`, the verdict has a fresh ticket and token. `epoch` is the
+        login's; it can show that a session which the room does not know has ended.
 
         For a token that is not valid, or a page's ticket, the verdict is "not known".
 
@@ -377,16 +375,16 @@ class Hub:
         return self.recognition.judge_untrusted(query)
 
     def who_stands(self, room: str) -> tuple[list[str], int]:
-        """Return the named sessions that stand in a room, the newest first, and its floor."""
+        """Return the named, active sessions of a room, the newest first, and its floor."""
         return self.recognition.who_stands(room)
 
     @property
     def followers(self) -> list[Follower]:
-        """Those that are told of every decision."""
+        """The objects that get every decision."""
         return self.decisions.followers
 
     def follow(self, follower: Follower) -> None:
-        """Tell `follower` of every decision from now on, in the step that decides.
+        """Call `follower` at every decision from now on, in the step that decides.
 
         Its `sweep` is called every `SWEEP` seconds.
         """
@@ -400,9 +398,9 @@ class Hub:
         The `epoch` of that login, if the caller's own records prove it, is used where this node
         does not know the room at this moment.
 
-        A session that the room has not seen, or that has only joined, counts as logged in now,
-        and holds a place from now on. The ticket of a superseded session is signed too; a join
-        with it is terminated.
+        A session that the room has not seen, or that has only joined, counts as logged in now, and
+        takes a place from now on. The ticket of a superseded session is signed too; a join with it
+        is terminated.
 
         Raises:
             LocalProtocolError: a value is outside the protocol's limits.
@@ -417,10 +415,10 @@ class Hub:
         return self.recognition.ticket(room, session)
 
     def reload(self, wanted: Config) -> Reload:
-        """Take over what can change without a restart, and return what has changed.
+        """Apply what can change without a restart, and return what has changed.
 
-        The new values hold for what is decided from now on. Nobody is ended or closed by it, and
-        a WebSocket that is open already keeps its limits of bytes.
+        The new values apply to decisions from now on. A reload ends and closes nothing, and an open
+        WebSocket keeps its limits of bytes.
         """
         reload = self.config.reloaded(wanted)
         self.config = reload.config
@@ -443,7 +441,7 @@ class Hub:
             self.stop_accepting()
 
     def stop_accepting(self) -> None:
-        """Admit nobody any more, and accept no notify: what comes after the `lame_duck` seconds."""
+        """Admit no more members, and accept no notifies: this follows the `lame_duck` seconds."""
         self.leaving.set()
         self.membership.draining = True
         self.draining.set()
@@ -453,9 +451,9 @@ class Hub:
         return self.membership.statistics()
 
     async def admit(self, member: Member) -> None:
-        """Tell a member that it has joined, as soon as the ledger has its join.
+        """Send `Joined` to a member, as soon as the ledger has its join.
 
-        If the ledger fails, the member is told all the same: nobody is kept out because of it.
+        If the ledger fails, the member still gets it: a failing ledger keeps no member out.
         """
         if isinstance(member.admission, Unmeasured):
             assert self._admissions is not None, "only what is shared has to be read"
@@ -467,7 +465,7 @@ class Hub:
 
     def _note_login_by_ticket(self, login: LoginByTicket, address: str | None) -> None:
         self.audit.began_by_ticket(login, address or IN_PROCESS)
-        if login.is_lifted:
+        if login.raises_epoch:
             self.decisions.tell_followers(login.room, login.ended)
 
     def _note_audit_failure(self, error: OSError) -> None:
@@ -478,12 +476,12 @@ class Hub:
         """Do what is due, for ever: the one task that checks all deadlines.
 
         `read_arrived` reads the data that has arrived, before deadlines are checked; it yields
-        where others may have a turn.
+        wherever other tasks may run.
         """
         await self.timers.run(read_arrived, self.membership.run_due)
 
     async def run_cluster(self) -> None:
-        """Do what this node does because of others, for ever, if several share the ledger."""
+        """Do what this node does because of other nodes, for ever, if several share the ledger."""
         if self._cluster is not None:
             await self._cluster.run()
 
@@ -495,7 +493,7 @@ class Hub:
             )
 
     async def sweep(self) -> None:
-        """Forget what is too old, for ever."""
+        """Delete what is too old, for ever."""
         while True:
             await trio.sleep(SWEEP)
             self.limited_log.report_left_out()
@@ -504,14 +502,14 @@ class Hub:
                 try:
                     await follower.sweep()
                 except Exception as error:  # noqa: BLE001
-                    # The other followers are swept all the same.
+                    # The other followers are still swept.
                     self.limited_log.failed("sweeping the records of a follower", error)
 
     async def close_all_websockets(self, *, by: float) -> None:
         """Close every WebSocket with 1001, at the `drain_rate`.
 
-        It is faster where otherwise the last ones would not have all of `linger` left until `by`,
-        by Trio's clock.
+        It is faster if necessary, so that the last ones have all of `linger` until `by`, by Trio's
+        clock.
         """
         count = len(self.membership.places.taken)
         left = by - trio.current_time() - self.config.linger
@@ -522,7 +520,7 @@ class Hub:
 
 @contextlib.contextmanager
 def _callers_mistakes() -> Iterator[None]:
-    """Turn a `ValueError` about an argument into the error of a caller's mistake."""
+    """Raise a `ValueError` about an argument as the error of a caller's mistake."""
     try:
         yield
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""Idempotency: what notifies with an `id` came to, so that a repetition has no second effect."""
+"""Idempotency: the outcomes of notifies with an `id`, so that a repetition has no second effect."""
 
 from collections.abc import Callable, Iterable
 
@@ -17,7 +17,7 @@ from .recognition import Recognition
 class _Entry:
     answer: Answer
     outcome: Outcome | None
-    """After a restart it is made when somebody asks for it."""
+    """After a restart it is made when it is first needed."""
 
 
 class Answers:
@@ -39,14 +39,14 @@ class Answers:
         self._recent: Recent[_Entry] = Recent(lifetime=REMEMBERED_SECONDS, size=REMEMBERED_NOTIFIES)
 
     def restore(self, answers: Iterable[Answer]) -> None:
-        """Take up what the ledger remembers, the oldest first."""
+        """Add what the ledger remembers, the oldest first."""
         for answer in answers:
             age = max(0.0, self._wall() - answer.at)
             if age < REMEMBERED_SECONDS:
                 self._recent.put(answer.id, _Entry(answer, None), self._clock() - age)
 
     def get(self, wanted: Notify | Release) -> tuple[Answer | None, Outcome] | None:
-        """Return what an earlier notify with the same id came to, if there was one.
+        """Return the outcome of an earlier notify with the same id, if there was one.
 
         Raises:
             Conflict: that one was for another room or sender, or with another `end`; or the
@@ -63,7 +63,7 @@ class Answers:
         return entry.answer, entry.outcome
 
     def repeat(self, wanted: Notify, answer: Answer) -> Outcome:
-        """Return what a notify with the same id came to on another node, and keep it.
+        """Return the outcome of a notify with the same id on another node, and keep it.
 
         Raises:
             Conflict: as `get` does.
@@ -82,7 +82,7 @@ class Answers:
                 raise LoginEnded("the login that this id has announced has ended since")
 
     def of(self, draft: Draft) -> Answer | None:
-        """Return what a notify with an id would come to, for the ledger."""
+        """Return the answer to a notify with an id, for the ledger."""
         wanted = draft.wanted
         if isinstance(wanted, Release) or wanted.id is None:
             return None
@@ -99,13 +99,13 @@ class Answers:
         )
 
     def put(self, answer: Answer, ending: Ending) -> None:
-        """Keep what a notify with an id came to."""
+        """Keep the outcome of a notify with an id."""
         answer.terminated = len(ending.members)
         answer.ended = ending.outcome.ended
         self._recent.put(answer.id, _Entry(answer, ending.outcome), self._clock())
 
     def _outcome(self, answer: Answer) -> Outcome:
-        """Return an outcome of before the restart, which has ended everybody's connection."""
+        """Return an outcome from before the restart, which has ended all connections."""
         ticket = token = None
         if answer.sender is not None:
             login = Ticket(answer.room, answer.sender, answer.epoch)

@@ -12,7 +12,7 @@ import attrs
 
 logger = logging.getLogger("sse_trio")
 
-# A kind of line is written at most so often within so many seconds.
+# The maximum number of lines of one kind, and within how many seconds.
 OFTEN = 10
 WINDOW = 60.0
 

@@ -1,7 +1,8 @@
-"""Who is admitted, and who is ended, and by which standing: each rule as one synchronous step.
+"""Compares members with the standing of their room, and admits or ends them: each rule is one step.
 
-No rule awaits, so nothing can happen in the middle of a rule: a join registers and is measured
-against the standing; a notify advances the standing and takes exactly the others out of the room.
+No rule awaits, so nothing can happen in the middle of a rule. A join registers the member, and
+compares it with the standing: this is called to *measure* it. A notify advances the standing and
+takes exactly the other sessions' members out of the room.
 """
 
 from collections import deque
@@ -48,23 +49,23 @@ class Measuring:
         self._began_by_ticket = began_by_ticket
 
     def reload(self, config: Config) -> None:
-        """Take over another configuration, for what is decided from now on."""
+        """Use another configuration, for decisions from now on."""
         self._config = config
 
     # -- a login is notified, or a logout -----------------------------------------------
 
     def draft(self, wanted: Notify | Release) -> Draft:
-        """Work out what a notify or a release would come to.
+        """Work out the effect of a notify or a release.
 
         Raises:
-            LimitReached: there is no place for another login.
+            LimitReached: every place is taken.
         """
         room = wanted.room
         present = self._rooms.sessions(room)
         return draft(wanted, self._recognition.draft(room), present, self._config)
 
     def carry_out(self, draft: Draft) -> Ending:
-        """End the members that a draft ends, as it has been decided; the caller has them told."""
+        """End the members that a decided draft ends; the caller sends the terminations."""
         room = draft.wanted.room
         ticket, token = self._recognition.prove(draft.standing, room, draft.sender)
         outcome = Outcome(
@@ -79,7 +80,7 @@ class Measuring:
         if self._is_late(room, draft.standing):
             self._end_by_what_is_known(room)
             return Ending(outcome, [], self._membership.tell([], outcome, draft.termination))
-        ending = self._membership.end(draft.spared, draft.termination, outcome)
+        ending = self._membership.end(draft.staying, draft.termination, outcome)
         self._note_measured(room, draft.standing)
         return ending
 
@@ -88,9 +89,8 @@ class Measuring:
     def join(self, member: Member, room: str, session: str, ticket: Ticket | None = None) -> None:
         """Admit a member, or terminate it: it is registered first, then compared with the standing.
 
-        `tell_joined` tells it that it is admitted: at once, or when `member.admission` is durable.
-        If that is not known yet, because the room has to be read or written, the member is left
-        `Unmeasured`.
+        `tell_joined` sends `Joined`: at once, or when `member.admission` is durable. If the verdict
+        is not known yet, because the room has to be read or written, the member stays `Unmeasured`.
         """
         member.room, member.session, member.state = room, session, State.JOINED
         self._rooms.join(room, session, member)
@@ -107,8 +107,8 @@ class Measuring:
             return
         self._admit(draft, room, session, login, member.address)
         self._note_joined(member)
-        # A ticket will prove the same again. Where none is needed, a crash must not forget; but
-        # nobody is kept out because of a disk that fails.
+        # A ticket will prove the same again. Without tickets, a crash must not lose the join. But a
+        # disk that fails keeps no member out.
         ledger = self._recognition.ledger
         if self._config.join == "open" and ledger.ready:
             member.admission = ledger.pending(room)
@@ -118,8 +118,9 @@ class Measuring:
     def admit_together(self, room: str, members: Iterable[Member]) -> Proposal | None:
         """Admit or terminate the unmeasured among these members of one room, which is known.
 
-        Those whose login the room has to be told are admitted when what is returned is decided. A
-        login that lifts the room goes alone: others may stay unmeasured, for the next time.
+        Members with a login that is new to the room are admitted when the returned proposal is
+        decided. A login that raises the room's epoch is proposed alone: others may stay unmeasured
+        until the next call.
         """
         draft, cached = self._recognition.draft(room), self._recognition.cached(room)
         # Without a login, if it is another member's of the same session.
@@ -129,8 +130,8 @@ class Measuring:
             if (join := member.unmeasured) is None:
                 continue
             login = draft.login(member.session, join.ticket)
-            lifts = login.epoch > draft.epoch
-            if before is not None or (lifts and news):
+            raises_epoch = login.epoch > draft.epoch
+            if before is not None or (raises_epoch and news):
                 continue
             if termination := draft.superseded(login):
                 self._supersede(member, termination)
@@ -139,12 +140,12 @@ class Measuring:
             elif cached is not None and cached.knows(member.session, login):
                 self._welcome(member)
             else:
-                before = draft.standing_sessions() if lifts else None
+                before = draft.standing_sessions() if raises_epoch else None
                 news.append((member, login if draft.admit(member.session, login) else None))
         if not news:
             return None
         admitted = partial(self._admit_news, room, news, before)
-        return self._propose_lift(room, draft, admitted, before)
+        return self._propose_admission(room, draft, admitted, before)
 
     def _admit_news(
         self,
@@ -154,7 +155,7 @@ class Measuring:
         standing: Standing,
     ) -> None:
         """Admit members whose login the room knows from now on."""
-        # Others may have ended them since: then they stay unmeasured, and are measured anew.
+        # Other nodes may have ended them since: then they stay unmeasured, and are measured again.
         is_late = self._is_late(room, standing)
         for member, login in news:
             if login is not None:
@@ -163,7 +164,7 @@ class Measuring:
                 self._welcome(member)
 
     def _welcome(self, member: Member) -> None:
-        """Tell a member that it has joined, and send it heartbeats from now on."""
+        """Send `Joined` to a member, and heartbeats from now on."""
         if self._recognition.knows(member.room):
             self._note_joined(member)
             self._membership.tell_joined(member)
@@ -197,7 +198,7 @@ class Measuring:
     def recall(self, ticket: Ticket) -> tuple[bool, Proposal | None]:
         """Admit a login that its ticket proves, without a member; False if it has ended.
 
-        If the room did not know it, return what has to be decided for that, too.
+        If the room did not know it, return the proposal, too.
         """
         draft = self._recognition.draft(ticket.room)
         login = draft.login(ticket.session, ticket)
@@ -208,19 +209,19 @@ class Measuring:
     def _admit(
         self, draft: Standing, room: str, session: str, login: Login, address: str | None
     ) -> Proposal | None:
-        """Admit a login that stands: the room knows it from now on."""
+        """Admit an active login: the room knows it from now on."""
         before = draft.standing_sessions() if login.epoch > draft.epoch else None
         if not draft.admit(session, login):
             self._recognition.touch(room)
             self._recognition.see(room, session)
             return None
         admitted = partial(self._note_admitted, room, session, login, address, before)
-        return self._propose_lift(room, draft, admitted, before)
+        return self._propose_admission(room, draft, admitted, before)
 
-    def _propose_lift(
+    def _propose_admission(
         self, room: str, draft: Standing, admitted: Decided, before: set[str] | None
     ) -> Proposal:
-        """Propose an admission; if it lifts the room, others of those that stood `before` end."""
+        """Propose an admission; if it raises the epoch, others that were active `before` end."""
         changes = None
         if before is not None:
             changes = self._recognition.changes(draft, before - draft.standing_sessions())
@@ -235,7 +236,7 @@ class Measuring:
         before: set[str] | None,
         standing: Standing,
     ) -> None:
-        """Note that a room has a new login; if that has lifted it, end the others of `before`."""
+        """Note that a room has a new login; if it raised the epoch, end the others of `before`."""
         ended: frozenset[str] = frozenset()
         if before is not None:
             # The room had lost its memory. The newest login's own proof ends the older ones.
@@ -255,9 +256,9 @@ class Measuring:
     # -- others have decided ------------------------------------------------------------
 
     def catch_up(self, room: str) -> list[Ending]:
-        """End the members that do not stand by what is known now, which others have decided.
+        """End the members that are not active by what is known now, which other nodes have decided.
 
-        The caller has them told. Those that are not measured yet are left to be admitted.
+        The caller sends the terminations. Members that are not measured yet are admitted later.
         """
         standing = self._recognition.cached(room)
         if standing is None:
@@ -281,17 +282,18 @@ class Measuring:
         return list(endings.values())
 
     def _end_by_what_is_known(self, room: str) -> None:
-        """End the members that do not stand by what others have decided since."""
+        """End the members that other nodes' decisions have ended since."""
         for ending in self.catch_up(room):
             deque(ending.telling, maxlen=0)
             ending.outcome.told.set()
 
     def _is_late(self, room: str, standing: Standing) -> bool:
-        """Whether a decision is known so late that others have changed the room since."""
+        """Whether this node learns so late of a decision that others have changed the room
+        since."""
         return self._recognition.cached(room) is not standing
 
     def _note_measured(self, room: str, standing: Standing) -> None:
-        """Note the epoch by which the members of a room were measured, where others decide too."""
+        """Note with which epoch a room's members were compared, if other nodes decide."""
         if self._recognition.cache is None:
             return
         if room in self._rooms:

@@ -25,15 +25,15 @@ class Peer(Protocol):
         ...
 
     def offer_beat(self, message: Letter) -> bool:
-        """Do the same with a heartbeat, and with what the peer answers without being asked to."""
+        """Do the same with a heartbeat, and with a ping, which the peer always answers."""
         ...
 
     def offer_last(self, message: Letter) -> bool:
-        """Send before everything that waits, which is dropped."""
+        """Send this next, and drop everything that waits."""
         ...
 
     def close(self, code: int, reason: str) -> None:
-        """Say that the server closes."""
+        """Send that the server closes."""
         ...
 
     def abort(self) -> None:
@@ -42,7 +42,7 @@ class Peer(Protocol):
 
 
 class State(enum.Enum):
-    """Where a WebSocket is on its way, which only leads downwards."""
+    """The state of a WebSocket, which only moves downwards in this list."""
 
     ARRIVING = "connected, has not joined"
     JOINED = "a living member"
@@ -54,11 +54,11 @@ class State(enum.Enum):
 
 @attrs.define(eq=False)
 class Outcome:
-    """What became of a notify, or of a release. The counts change while members answer."""
+    """The outcome of a notify, or of a release. The counts change while members answer."""
 
     room: str = attrs.field(repr=False)
     epoch: int
-    """The room's epoch that this notify made; of a release, that it had."""
+    """The epoch that this notify made; of a release, the epoch that the room had."""
     sender: str | None = attrs.field(default=None, repr=False)
     """The session that stays."""
     ticket: str | None = attrs.field(default=None, repr=False)
@@ -76,10 +76,10 @@ class Outcome:
     durable: bool = attrs.field(default=False, repr=False)
     """Whether the ledger has it."""
     told: trio.Event = attrs.field(factory=trio.Event, repr=False)
-    """Set when there is nobody left to send it to."""
+    """Set when the termination was sent to all members that must get it."""
     # Waits for so many seconds, by the clock that the members' deadlines use.
     _cancel_after: CancelAfter = attrs.field(default=trio.move_on_after, repr=False)
-    # One for the fan-out itself, so that nothing is finished before everybody was sent it.
+    # One for the fan-out itself, so that nothing is finished before all terminations are sent.
     _unfinished: int = attrs.field(default=1, init=False, repr=False)
     _all_finished: trio.Event = attrs.field(factory=trio.Event, repr=False)
 
@@ -120,7 +120,7 @@ class Outcome:
 
     @property
     def lapsed(self) -> int:
-        """How many other nodes were expelled instead: they admit and vouch for nobody."""
+        """How many other nodes were expelled instead: they vouch for no session."""
         return self.elsewhere.lapsed
 
     @property
@@ -140,8 +140,8 @@ class Outcome:
         return self.pending == 0
 
     def note_ended(self, sessions: Iterable[str]) -> None:
-        """Note that these have ended by it, if that is not known yet."""
-        # A dict keeps their order: to sort ten thousand would hold up others for 3 ms.
+        """Note which sessions it has ended, if that is not known yet."""
+        # A dict keeps their order: to sort ten thousand would delay others for 3 ms.
         self._ended = dict.fromkeys((*self._ended, *sessions))
 
     def note_sent(self, count: int) -> None:
@@ -150,7 +150,7 @@ class Outcome:
         self._unfinished += count
 
     def note_all_sent(self) -> None:
-        """Note that nobody else will be sent it."""
+        """Note that it will not be sent to more members."""
         self._unfinished -= 1
         self._wake_if_finished()
 
@@ -167,7 +167,7 @@ class Outcome:
 
 @attrs.frozen(eq=False)
 class Unmeasured:
-    """A join whose room has to be read, or written, before it is known whether it stands."""
+    """A join whose room has to be read, or written, before its verdict is known."""
 
     ticket: Ticket | None = attrs.field(repr=False)
 
@@ -185,16 +185,16 @@ class Member:
     holds: bool = False
     """Whether the peer understands `Hold`."""
     held: bool = False
-    """Whether it was told `Hold`, and not `Joined` again since."""
+    """Whether it got `Hold`, and not `Joined` again since."""
     next_beat: float = 0.0
     admission: Commit | Unmeasured | None = attrs.field(default=None, repr=False)
-    """What has to come before the member is told that it has joined."""
+    """What has to be durable before the member gets `Joined`."""
     outcome: Outcome | None = None
     """Of what has ended it."""
 
     @property
     def unmeasured(self) -> Unmeasured | None:
-        """Its join, if it is still to be admitted: it claims nothing until then."""
+        """Its join, if it is not admitted yet: it claims nothing until then."""
         if self.state is State.JOINED and isinstance(self.admission, Unmeasured):
             return self.admission
         return None
@@ -202,7 +202,7 @@ class Member:
 
 @attrs.frozen
 class Ending:
-    """A decided notify, or another end of sessions: whom it ends, and the telling, to be run."""
+    """A decided notify, or another end of sessions: its outcome, and the fan-out, to be run."""
 
     outcome: Outcome
     members: list[Member]

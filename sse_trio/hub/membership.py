@@ -1,8 +1,8 @@
-"""Every open WebSocket: its place, its room, its deadline, and what it is told.
+"""Every open WebSocket: its place, its room, its deadline, and the messages to it.
 
-Nothing here awaits. Who is admitted, and who is ended, is decided in `measuring`, and carried out
-here. What takes long is a generator that gives way between members, and cannot change what was
-decided before its first step.
+Nothing here awaits. `measuring` decides who is admitted and who is ended, and this module carries
+it out. Long work is a generator that lets other tasks run between members, and cannot change a
+decision after its first step.
 
 A WebSocket has one deadline, for what is due next: that it has joined, gets a heartbeat, or has
 closed. Members that one notify terminates share one deadline for their acknowledgements.
@@ -30,7 +30,7 @@ from .timers import SLICE, HasDeadline, Timers
 
 @attrs.frozen(eq=False)
 class ToldTogether:
-    """Members that were told to log out at the same time."""
+    """Members that were sent a termination at the same time."""
 
     members: list[Member]
 
@@ -38,8 +38,8 @@ class ToldTogether:
 class Membership:
     """The WebSockets of one server, the rooms they have joined, and their timers.
 
-    `wall` is Unix time in seconds. `failed` is called with an unexpected exception. A fan-out gives
-    way after every `slice` members.
+    `wall` is Unix time in seconds. `failed` is called with an unexpected exception. A fan-out lets
+    other tasks run after every `slice` members.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Membership:
         self.recognition = Recognition(config, ledger, wall=wall, alive=self.rooms)
         self.places = Places()
         self.measured: dict[str, int] = {}
-        """By which epoch a room's members were measured, where other nodes decide too.
+        """With which epoch a room's members were compared, if other nodes decide too.
 
         `Measuring` notes it. A room without members has none.
         """
@@ -88,7 +88,7 @@ class Membership:
         )
 
     def reload(self, config: Config) -> None:
-        """Take over another configuration, for what is decided from now on."""
+        """Use another configuration, for decisions from now on."""
         self._config = config
         self.recognition.reload(config)
 
@@ -127,7 +127,7 @@ class Membership:
         self._begin_closing(member)
 
     def leave(self, member: Member, *, hung_up: bool) -> None:
-        """Forget a member whose connection has ended: by the peer (`hung_up`), or by us."""
+        """Remove a member whose connection has ended: by the peer (`hung_up`), or by the server."""
         if member.state is State.GONE:
             return
         if member.state is State.JOINED:
@@ -140,7 +140,7 @@ class Membership:
         member.state = State.GONE
 
     def refuse(self, member: Member, code: CloseCode, why: str) -> None:
-        """Say why, close with `code`, and give the peer `linger` seconds to do the same."""
+        """Send why, close with `code`, and give the peer `linger` seconds to do the same."""
         if member.state is State.ARRIVING:
             self.counters.joins[code.name.lower()] += 1
         if member.state in (State.ARRIVING, State.JOINED, State.TERMINATED):
@@ -148,7 +148,7 @@ class Membership:
             self.close(member, code, why)
 
     def close(self, member: Member, code: int, reason: str) -> None:
-        """Close the WebSocket; whoever does not follow is cut after `linger` seconds."""
+        """Close the WebSocket; a peer that does not close too is cut after `linger` seconds."""
         if member.state is State.JOINED:
             self._leave_room(member)
         elif member.state is State.TERMINATED:
@@ -166,7 +166,7 @@ class Membership:
         self.close(member, CloseCode.TERMINATED, "")
 
     def linger(self) -> float:
-        """Return how many seconds a peer that is told to close now has for it.
+        """Return how many seconds a peer has to close, if the server closes now.
 
         Usually that is `linger`. When the server shuts down, all peers share one deadline.
         """
@@ -179,7 +179,7 @@ class Membership:
         self._limit_lingering()
 
     def _limit_lingering(self) -> None:
-        """Cut the earliest of those that were told to go, if there are more than the limit."""
+        """Cut the earliest of the closing WebSockets, if there are more than the limit."""
         while self.places.lingering > self._config.max_connections:
             eldest = self.places.give_up_eldest()
             if eldest.state is State.TERMINATED:
@@ -193,7 +193,7 @@ class Membership:
         try:
             self.recognition.see(member.room, member.session)
         except Exception as error:  # noqa: BLE001
-            # The member must leave, whatever is wrong with what is remembered of its room.
+            # The member must leave, even if something is wrong with its room's memory.
             self._failed("a leaving member could not be recorded", error)
 
     def _end_termination(self, member: Member, *, acked: bool) -> None:
@@ -216,9 +216,9 @@ class Membership:
 
     # -- what members are told ----------------------------------------------------------
 
-    def end(self, spared: Container[str], termination: Termination, outcome: Outcome) -> Ending:
-        """Take all but the spared sessions' members out of the room; they are to be told."""
-        members = self.rooms.evict(outcome.room, spared)
+    def end(self, staying: Container[str], termination: Termination, outcome: Outcome) -> Ending:
+        """Take all members out of the room, except those of sessions in `staying`."""
+        members = self.rooms.evict(outcome.room, staying)
         for member in members:
             member.state = State.SUPERSEDED
         return Ending(outcome, members, self.tell(members, outcome, termination))
@@ -226,7 +226,7 @@ class Membership:
     def tell(
         self, members: list[Member], outcome: Outcome, termination: Termination
     ) -> Generator[int, None, None]:
-        """Tell each member to log out; yield, with how many it was, where others have a turn."""
+        """Send each termination; yield the number sent, wherever other tasks may run."""
         message = Letter(
             messages.Terminate(
                 outcome.room, termination.epoch, termination.reason, termination.detail
@@ -239,7 +239,8 @@ class Membership:
                     yield self._slice
                 self._tell_some(members[start : start + self._slice], outcome, message, due)
                 if not start:
-                    # Some of them the room did not know. The first need not wait for this.
+                    # The room did not know some of them. The first terminations need not wait for
+                    # this.
                     outcome.note_ended(member.session for member in members)
         finally:
             outcome.note_all_sent()
@@ -247,11 +248,11 @@ class Membership:
     def _tell_some(
         self, members: list[Member], outcome: Outcome, message: Letter, due: float
     ) -> None:
-        """Tell one slice of the members. In a large room each microsecond of this loop counts."""
+        """Send a slice of the terminations: in a large room each microsecond counts."""
         superseded, terminated = State.SUPERSEDED, State.TERMINATED
         told: list[Member] = []
         for member in members:
-            # Whoever left while the fan-out gave way is gone, and superseded all the same.
+            # A member that left while other tasks ran is gone, and superseded too.
             if member.state is not superseded:
                 continue
             member.state = terminated
@@ -268,11 +269,11 @@ class Membership:
         self._limit_lingering()
 
     def tell_joined(self, member: Member) -> None:
-        """Tell a member that it is admitted, unless it has been ended or put on hold since."""
+        """Send `Joined` to a member, unless it has been ended or put on hold since."""
         member.admission = None
         if member.state is not State.JOINED or member.held:
             return
-        # None, if the lease has lapsed in this moment: then it is about to be put on hold.
+        # None, if the lease has just ended: then the member is about to be put on hold.
         if standing := self.recognition.known(member.room):
             interval = self._config.heartbeat_interval
             joined = messages.Joined(member.room, member.session, standing.epoch, interval)
@@ -294,8 +295,8 @@ class Membership:
     def answer_heartbeat(self, member: Member) -> None:
         """Send the next heartbeat now: the page asks whether its connection lives.
 
-        If one has just been sent, that was the answer: a flood of questions causes no more. A
-        member on hold is told that again.
+        If one has just been sent, that was the answer, so a flood of questions causes no more. A
+        member on hold gets `Hold` again.
         """
         now = self._timers.now()
         interval = self._config.heartbeat_interval
@@ -308,7 +309,7 @@ class Membership:
             self.offer(member, Letter(messages.Heartbeat(self._time())))
 
     def run_due(self, now: float) -> Generator[int, None, None]:
-        """Do what was due by `now`; yield how much was done wherever others may have a turn."""
+        """Do what was due by `now`; yield how much was done wherever other tasks may run."""
         due = self._timers.due(now)
         if not due:
             return
@@ -320,7 +321,7 @@ class Membership:
             elif isinstance(item, ToldTogether):
                 self._close_silent(item)
                 yield len(item.members)
-            # While other tasks had their turn, it may have been given another deadline.
+            # While other tasks ran, it may have got another deadline.
             elif isinstance(item, HasDeadline) and item not in self._timers:
                 item.expire(now)
                 yield 1
@@ -370,14 +371,14 @@ class Membership:
                 self.close(member, CloseCode.TERMINATED, "")
 
     def _due(self, member: Member) -> None:
-        # While others had their turn, it may have been given another deadline.
+        # While others ran, it may have got another deadline.
         if member in self._timers:
             return
         if member.state is State.ARRIVING:
             self.refuse(member, CloseCode.TIMED_OUT, "no join in time")
         elif member.state is State.CLOSING:
             member.peer.abort()
-        # The members that a fan-out has told share a deadline. Those that are gone have none.
+        # The members that one fan-out terminates share a deadline. Those that are gone have none.
 
     def _schedule_beat(self, member: Member) -> None:
         silent = member.heard + self._config.heartbeat_timeout

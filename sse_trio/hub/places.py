@@ -1,6 +1,6 @@
-"""The WebSockets of one server by whether they hold a place, and those that linger without one.
+"""The WebSockets of one server: those that take a place, and those that are closing without one.
 
-A WebSocket that was told to go frees its place at once, for others, and lingers until its
+A WebSocket that the server closes or terminates frees its place at once, and stays until its
 connection ends.
 """
 
@@ -12,12 +12,12 @@ from .member import Member
 
 
 class Places:
-    """Who is here."""
+    """The WebSockets."""
 
     def __init__(self) -> None:
         self.taken: dict[Member, None] = {}
-        """Those that hold a place. The earliest are first, here and below."""
-        # Those that were told to log out and have not answered; and those told to close.
+        """Those that take a place. The earliest are first, here and below."""
+        # Those that were sent a termination and have not answered; and those being closed.
         self._answering: dict[Member, None] = {}
         self._closing: dict[Member, None] = {}
         self._addresses: Counter[str] = Counter()
@@ -27,11 +27,11 @@ class Places:
 
     @property
     def lingering(self) -> int:
-        """How many were told to go, and have not gone."""
+        """How many are terminated or closing, and not gone."""
         return len(self._answering) + len(self._closing)
 
     def at(self, address: str) -> int:
-        """Return how many of an address hold a place."""
+        """Return how many of an address take a place."""
         return self._addresses[address]
 
     def take(self, member: Member) -> None:
@@ -41,12 +41,12 @@ class Places:
         self._present += 1
 
     def await_answer(self, member: Member) -> None:
-        """Free the place of a member that was told to log out."""
+        """Free the place of a member that was sent a termination."""
         self._free(member)
         self._answering[member] = None
 
     def await_close(self, member: Member) -> None:
-        """Free the place of a WebSocket that was told to close, if it still has one."""
+        """Free the place of a WebSocket that is being closed, if it still has one."""
         if member in self.taken:
             self._free(member)
             self._closing[member] = None
@@ -55,10 +55,10 @@ class Places:
             self._closing[member] = None
 
     def give_up_eldest(self) -> Member:
-        """Count one of those that linger no more, and return it: the one that was told first.
+        """Remove one of the closing WebSockets, and return it: the one that began to close first.
 
-        It has had the most time to go. First come those that have nothing to answer: strangers
-        who are refused, however many, cut no acknowledgement short.
+        It has had the most time. WebSockets that have nothing to acknowledge come first, so that
+        refused strangers, however many, cut off no acknowledgement.
         """
         lingering = self._closing or self._answering
         eldest = next(iter(lingering))
@@ -66,7 +66,7 @@ class Places:
         return eldest
 
     def leave(self, member: Member) -> None:
-        """Forget a WebSocket whose connection has ended."""
+        """Remove a WebSocket whose connection has ended."""
         if member in self.taken:
             self._free(member)
         self._answering.pop(member, None)
@@ -76,7 +76,7 @@ class Places:
             self._left.set()
 
     async def emptied(self) -> None:
-        """Wait until nobody is left: neither who is parked, nor who has a task of its own."""
+        """Wait until no WebSocket is left: neither a parked one nor one with a task."""
         while self._present:
             if self._left.is_set():
                 self._left = trio.Event()

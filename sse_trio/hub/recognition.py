@@ -1,8 +1,8 @@
 """Which logins the server recognises: the standings, the tickets, and the ledger behind both.
 
-Every change of who stands is drafted on a copy and proposed to the ledger; when that has decided
-for it, the draft is the room's standing. That a room is in use is proposed only now and then. So
-what the ledger has, in the order in which it was proposed, was always true at some moment.
+Every change of a standing is drafted on a copy and proposed to the ledger. When the ledger has
+decided for it, the draft is the room's standing. The use of a room is proposed only now and then.
+So the ledger's contents, in the order of the proposals, were always true at some moment.
 """
 
 import math
@@ -37,7 +37,7 @@ class View:
     """One room at one moment."""
 
     sessions: frozenset[str] = attrs.field(default=frozenset(), repr=False)
-    """Those that stand."""
+    """The active sessions."""
     logins: frozenset[str] = attrs.field(default=frozenset(), repr=False)
     """Those of them that were named."""
     epoch: int = 0
@@ -53,7 +53,7 @@ class View:
 class _Needed:
     """The rooms that have members, or a record that is not written yet.
 
-    What reads the file would not find in it what such a room knows.
+    The file does not yet have all that such a room knows.
     """
 
     alive: Container[str]
@@ -79,7 +79,7 @@ class Recognition:
         needed = _Needed(alive, ledger)
         self._standings = Standings(config, alive=needed, is_cache=shared is not None)
         self.cache = Cache(shared, self._standings, wall=wall) if shared else None
-        """Where several nodes share the ledger: what this one has read of it."""
+        """If several nodes share the ledger: the rooms that this node has read."""
         self.reload(config)
 
     def __len__(self) -> int:
@@ -87,7 +87,7 @@ class Recognition:
         return len(self._standings)
 
     def reload(self, config: Config) -> None:
-        """Take over a configuration: its keys, limits and lifetimes."""
+        """Use a configuration: its keys, limits and lifetimes."""
         self._lifetime = config.ticket_lifetime
         self._standings.reload(config)
         if self.cache is not None:
@@ -96,21 +96,21 @@ class Recognition:
         self._tokens = Tickets(config.authkey, lifetime=self._lifetime, kind=TOKEN)
 
     def restore(self, records: Iterable[tuple[str, Record]]) -> None:
-        """Take over what the ledger remembers, before anybody joins."""
+        """Add what the ledger remembers, before the first join."""
         for room, record in records:
             self._standings.restore(room, record)
 
     def knows(self, room: str) -> bool:
-        """Whether what is in memory of a room is all that there is, and true at this moment."""
+        """Whether memory has the whole room, and it is true at this moment."""
         return self.cache is None or self.cache.knows(room)
 
     @property
     def vouches(self) -> bool:
-        """Whether it may be said of anybody that they stand."""
+        """Whether the server may say of any session that it is active."""
         return self.cache is None or self.cache.vouches
 
     def known(self, room: str) -> Standing | None:
-        """Return the room's standing, if anything is known of the room, and may be relied on."""
+        """Return the room's standing, if it is known, and may be relied on."""
         return self._standings.get(room) if self.vouches else None
 
     def cached(self, room: str) -> Standing | None:
@@ -132,7 +132,7 @@ class Recognition:
         """Propose a draft, and `answer` with it, and what it does to rows of `sessions`.
 
         As soon as the ledger has decided for it, it is the room's standing, and `decided` is
-        called: where one process decides, before this returns.
+        called. If one process decides, that happens before this returns.
         """
         won = partial(self._won, room, draft, decided)
         return self.ledger.propose(Swap(room, draft, draft.version, answer, won, sessions))
@@ -149,24 +149,24 @@ class Recognition:
         if self.cache is None or not self.cache.is_outdated(room, version):
             self._standings.put(room, draft)
         else:
-            # What is being read of the room may be from before this, and nothing would correct it.
+            # A present reading of the room may be from before this, and nothing would correct it.
             self.cache.note_changed([room])
 
     def _won(
         self, room: str, draft: Standing, decided: Decided, version: Version | None
     ) -> Outcome | None:
         self._keep(room, draft, version)
-        # At most two of a kind a call keep the cost of a join constant, and still forget faster
-        # than rooms can come.
+        # At most two of each kind in a call: so the cost of a join is constant, and rooms are still
+        # deleted faster than they can come.
         now = draft.touched
         for looked_at in self._standings.forget(now, keep=room, most=2):
             self._note_looked_at(looked_at, now)
         return decided(draft)
 
     def stands(self, login: Ticket) -> bool | None:
-        """Whether a login stands; None if the room does not know it.
+        """Whether a login is active; None if the room does not know it.
 
-        A session that has only joined under this name is no proof.
+        A session that has only joined under this name proves nothing.
         """
         standing = self.known(login.room)
         if standing is None:
@@ -177,7 +177,7 @@ class Recognition:
         return True if known and known.named and known.epoch == login.epoch else None
 
     def view(self, room: str) -> View:
-        """Return who stands in a room, and what ends those that it does not know."""
+        """Return the active sessions of a room, and what ends those that it does not know."""
         standing = self.known(room)
         if standing is None:
             return View()
@@ -195,11 +195,11 @@ class Recognition:
         self._standings.touch(room, self._wall())
 
     def note(self, room: str, answer: Answer | None = None) -> Proposal:
-        """Have the ledger remember the room as it is now, and `answer` with it."""
+        """Propose the room as it is now, and `answer` with it."""
         return self.propose(room, self.draft(room), _do_nothing, answer)
 
     def sweep(self) -> Generator[int, None, None]:
-        """Forget every room that is too old; yield 1 after each."""
+        """Delete every room that is too old; yield 1 after each."""
         now = self._wall()
         for room in self._standings.forget(now):
             self._note_looked_at(room, now)
@@ -216,8 +216,8 @@ class Recognition:
     def see(self, room: str, session: str) -> None:
         """Note that the session was seen now.
 
-        The ledger hears of it now and then, so that a restart does not make the session and its
-        room much older than they are.
+        This is proposed to the ledger now and then, so that a restart does not make the session and
+        its room much older than they are.
         """
         if standing := self._standings.get(room):
             now = self._wall()
@@ -229,7 +229,7 @@ class Recognition:
             self._refresh(room, standing)
 
     def _refresh(self, room: str, standing: Standing) -> None:
-        """Have the ledger hear that a room is in use."""
+        """Propose to the ledger that a room is in use."""
         standing.noted = standing.touched
         draft = self.draft(room)
         self.ledger.propose(Swap(room, draft, draft.version, won=partial(self._keep, room, draft)))
@@ -248,7 +248,7 @@ class Recognition:
         """Count a session as named, before a ticket is signed for it; False if nothing changes.
 
         The room knows the session from now on. Otherwise, when a page joins with the ticket, the
-        room would take the session for one that has ended and was forgotten.
+        room could treat the session as one that has ended and was forgotten.
         """
         if not self._tickets.can_sign:
             return False
@@ -262,7 +262,7 @@ class Recognition:
         """Sign a ticket of the session's login; None without a key."""
         self.touch(room)
         if standing := self.known(room):
-            # A fresh ticket outlives what the ledger has been told of the room's use.
+            # A fresh ticket is valid for longer than the room's last use in the ledger.
             self._note_use(room, standing, standing.touched)
         return self.prove(self.draft(room), room, session)[0]
 
@@ -272,12 +272,12 @@ class Recognition:
         """Sign the ticket and the token of a session, if there is one, and a key."""
         if session is None:
             return None, None
-        # Never before the notify it comes with, whichever way the clock was put since.
+        # Never before the notify it comes with, even if the clock was set since.
         now = max(standing.touched, standing.notified)
         return self.mint(Ticket(room, session, standing.login(session).epoch), now)
 
     def sessions(self, room: str, present: Container[str]) -> Roster:
-        """Return who stands in a room, changing nothing; whoever is `present` is there now."""
+        """Return a room's active sessions, and change nothing; the `present` are seen now."""
         standing = self.known(room)
         if standing is None:
             return Roster(room=room, epoch=0, floor=0, sessions=())
@@ -287,12 +287,12 @@ class Recognition:
         )
 
     def who_stands(self, room: str) -> tuple[list[str], int]:
-        """Return the names of those who stand in a room, the newest first; and its floor."""
+        """Return the names of a room's active sessions, the newest first; and its floor."""
         standing = self.known(room)
         return ([], 0) if standing is None else (standing.names(), standing.floor)
 
     def judge_untrusted(self, query: LoginQuery) -> Verdict:
-        """Return whether the session of a token stands, or the one that is named.
+        """Return whether the session of a token is active, or the one that is named.
 
         That of a token counts as seen. For a token that is not valid, the verdict is "not known".
         """
@@ -325,11 +325,11 @@ class Recognition:
         seen: bool = False,
         renew: bool = False,
     ) -> Verdict:
-        """Return whether a session stands; the answer is what a join would be told.
+        """Return whether a session is active: the verdict of a join.
 
-        `proof` is what a token proves, or just the number of the login's epoch. This changes
-        nobody's standing. With `seen`, a session that stands counts as seen now. With `renew`,
-        it does too, and the verdict has a fresh ticket and token.
+        `proof` is a token's, or just the number of the login's epoch. This begins and ends no
+        session. With `seen`, an active session counts as seen now. With `renew`, it does too, and
+        the verdict has a fresh ticket and token.
         """
         standing = self.known(room)
         if standing is None:
@@ -341,7 +341,7 @@ class Recognition:
         if renew or (verdict.active and seen):
             self.see(room, session)
         if renew:
-            # What is given out now is valid for a lifetime, and the room is to know it as long.
+            # The new ticket is valid for a lifetime, and the room must know the session as long.
             self._standings.touch(room, now)
             assert verdict.epoch is not None
             now = max(now, standing.notified)

@@ -1,4 +1,4 @@
-"""What the hub counts: plain integers while it runs, a frozen snapshot for whoever asks.
+"""The hub's counts: plain integers while it runs, a frozen snapshot for a caller.
 
 No figure is by room or session, so none tells who is logged in.
 """
@@ -55,11 +55,11 @@ class Statistics:
     reasserts: int
     """Rooms that were written again, because the database had lost what it had committed."""
     cluster: ClusterStatistics | None
-    """Of this node among those that share the ledger; None if none do."""
+    """This node's own; None if no nodes share the ledger."""
 
     @property
     def terminations_pending(self) -> int:
-        """Members that were told, and neither acknowledged nor closed; the cut ones count too."""
+        """Members that were sent a termination, and have not answered; also cut ones."""
         return self.terminations_sent - self.terminations_acked
 
 

@@ -1,11 +1,11 @@
-"""All deadlines, checked in one place, by a clock that stands still while the server is paused.
+"""All deadlines, checked in one place, by a clock that stops while the server is paused.
 
-A peer's silence means something only while the server reads. So one task, which runs
-`Timers.run`, checks every deadline: to join, to answer, to send a request or to accept data.
-If it runs later than it should, because the process was stopped or a step of another task was
-long, it puts the clock back by the delay. Before it checks deadlines, it has all data read that
-has arrived. So a peer that sent something during a pause was in time, and a silent peer is dropped
-when its time is over, however long the pause was.
+The silence of a peer means something only while the server reads. So one task, which runs
+`Timers.run`, checks every deadline: to join, to answer, to send a request or to accept data. If it
+runs later than it should, because the process was stopped or a step of another task was long, it
+sets the clock back by the delay. Before it checks deadlines, it reads all data that has arrived. So
+a peer that sent something during a pause was in time, and a silent peer is dropped when its time is
+over, however long the pause was.
 """
 
 import abc
@@ -19,11 +19,11 @@ import trio
 from ..config import Config
 from ..core.heartbeats import Wheel
 
-# A loop over many items gives way to other tasks after this many: other rooms
-# wait for a millisecond of sends, not for a hundred, and each time costs the fan-out two or three.
+# A loop over many items lets other tasks run after this many: other rooms wait for a millisecond of
+# sends, not for a hundred. Each time costs the fan-out two or three milliseconds.
 SLICE = 64
 
-# Seconds that a step of a busy server takes now and then: no pause, however narrow the slots are.
+# Seconds that a step of a busy server takes now and then: this is no pause, even with narrow slots.
 USUAL = 0.1
 
 
@@ -34,7 +34,7 @@ class HasDeadline(abc.ABC):
 
     @abc.abstractmethod
     def expire(self, now: float) -> None:
-        """Do what was due by `now`, or nothing if that is settled; neither wait nor raise."""
+        """Do what was due by `now`, or nothing if it is done already; neither wait nor raise."""
 
 
 @attrs.frozen(eq=False)
@@ -148,9 +148,9 @@ class Timers:
     ) -> None:
         """Do what is due, for ever.
 
-        `read_pending` reads the data that has arrived, and `turn` does what was due by the time
-        that it is given. Both yield how much they have done wherever others may have a turn. Data
-        that arrives after `read_pending` has begun is not waited for, so a flood puts nothing off.
+        `read_pending` reads the data that has arrived, and `turn` does what was due by the given
+        time. Both yield how much they have done wherever other tasks may run. This does not wait
+        for data that arrives after `read_pending` has begun, so a flood delays nothing.
         """
         try:
             while True:
@@ -173,7 +173,7 @@ class Timers:
         await in_slices(work, after=lambda: self._compensate_pause(self._stepped))
 
     def _compensate_pause(self, due: float) -> None:
-        """Put the clock back if this step comes too late: to a moment before what was due.
+        """Set the clock back if this step comes too late: to a moment before what was due.
 
         So there is time to read and to write. The clock still goes on if every step comes late.
         """
@@ -185,10 +185,10 @@ class Timers:
         self._stepped = self.now()
 
     def _leave_to_trio(self) -> None:
-        """Leave the remaining waits to Trio: from now on nothing here checks their deadlines."""
+        """Pass the remaining waits to Trio: from now on nothing here checks their deadlines."""
         self._is_over = True
         for item in self._taken:
-            # Unless it was given another deadline since.
+            # Unless it has got another deadline since.
             if isinstance(item, TimedWait) and item not in self:
                 item.scope.cancel()
         due = self._wheel.next_due()
@@ -200,7 +200,7 @@ class Timers:
 
 
 async def paced(work: Iterable[int], *, rate: float) -> None:
-    """Run `work` to its end, so many things a second, and let others have turns in between.
+    """Run `work` to its end, so many things a second, and let other tasks run in between.
 
     `work` yields how many it has done. What it does at once is `SLICE` things or a twentieth of a
     second's, whichever is less.
@@ -216,9 +216,9 @@ async def paced(work: Iterable[int], *, rate: float) -> None:
 
 
 async def in_slices(work: Iterable[int], *, after: Callable[[], object] = lambda: None) -> None:
-    """Run `work` to its end, and let others have a turn after every `SLICE` things.
+    """Run `work` to its end, and let other tasks run after every `SLICE` things.
 
-    `work` yields how many it has done; `after` is called when the others have had their turn.
+    `work` yields how many it has done; `after` is called when the others have run.
     """
     done = 0
     for count in work:
