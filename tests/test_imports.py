@@ -27,6 +27,7 @@ LAYERS = (
         "ledger_url",
         "config",
         "browser",
+        "operator",
     },
     {"core"},
     {"ledger"},

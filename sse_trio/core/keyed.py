@@ -17,15 +17,19 @@ from .notify import Notify, Release
 from .problems import UNAUTHORIZED, Problem
 from .questions import (
     Check,
+    DecisionsQuery,
     Sessions,
+    StatisticsQuery,
     bearer,
     read_check,
+    read_decisions,
     read_introspection,
     read_sessions,
+    read_statistics,
     unquoted,
 )
 
-Keyed = Notify | Release | Check | Sessions
+Keyed = Notify | Release | Check | Sessions | StatisticsQuery | DecisionsQuery
 """A request that needs the key, read and checked."""
 
 ReadMembers = Callable[[dict[str, Any]], Keyed]
@@ -131,4 +135,6 @@ READERS: Final[dict[str, ReadMembers]] = {
     "/release": _read_announcement(Release),
     "/check": read_check,
     "/sessions": read_sessions,
+    "/statistics": read_statistics,
+    "/decisions": read_decisions,
 }

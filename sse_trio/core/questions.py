@@ -1,7 +1,8 @@
 """What an application asks about logins. No question begins or ends a session.
 
 `Check` asks whether sessions are active, `Verify` whether the session of one request is, and
-`Sessions` which sessions of a room are. Every refusal is a `ValueError` whose message can be shown.
+`Sessions` which sessions of a room are. Operators ask what the hub has counted, and what it has
+decided last. Every refusal is a `ValueError` whose message can be shown.
 """
 
 import urllib.parse
@@ -15,6 +16,9 @@ from .messages import name
 from .notify import check_epoch
 
 MAX_CHECKS = 100
+
+MAX_DECISIONS: Final = 100
+"""Records of the last decisions that the hub keeps, and that an answer may have."""
 
 
 def _room(value: Any) -> str | None:
@@ -79,6 +83,27 @@ class Sessions:
 
 
 @attrs.frozen
+class StatisticsQuery:
+    """What the hub has counted."""
+
+
+def _check_limit(_: object, __: object, value: Any) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MAX_DECISIONS:
+        raise ValueError(f"limit must be a whole number from 1 to {MAX_DECISIONS}")
+
+
+@attrs.frozen
+class DecisionsQuery:
+    """What the hub has decided last, in at most `limit` records.
+
+    Raises:
+        ValueError: the limit is not from 1 to `MAX_DECISIONS`.
+    """
+
+    limit: int = attrs.field(default=MAX_DECISIONS, validator=_check_limit)
+
+
+@attrs.frozen
 class Verify:
     """Whether a request may pass, by its token."""
 
@@ -134,6 +159,20 @@ def read_sessions(members: dict[str, Any]) -> Sessions:
     if "room" not in members:
         raise ValueError("room is missing")
     return Sessions(name(members["room"], "room"))
+
+
+def read_statistics(_: dict[str, Any]) -> StatisticsQuery:
+    """Read the members of the body of a request to ``/statistics``: none means anything."""
+    return StatisticsQuery()
+
+
+def read_decisions(members: dict[str, Any]) -> DecisionsQuery:
+    """Read the members of the body of a request to ``/decisions``.
+
+    Raises:
+        ValueError: `limit` is wrong.
+    """
+    return DecisionsQuery(members.get("limit", MAX_DECISIONS))
 
 
 def is_verify(path: str) -> bool:

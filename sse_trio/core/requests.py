@@ -6,6 +6,8 @@ Events go in one at a time; out comes one of
     `Release`   a logout, likewise
     `Check`     whether sessions are active, asked with the key
     `Sessions`  the active sessions of a room, likewise
+    `StatisticsQuery`, `DecisionsQuery`
+                what the hub has counted and decided, likewise
     `Verify`    whether the request that a proxy holds may pass
     `Upgrade`   a WebSocket handshake that may be answered with 101
     `Listen`    a join whose answer is an event stream
@@ -34,6 +36,9 @@ from .questions import Verify, is_verify, read_verify
 
 PAGES: Final = ("/", "/client.js", "/healthz", "/readyz", "/metrics", "/openapi.json")
 
+OPERATOR: Final = ("/operator", "/operator.js", "/operator.css")
+"""The operator's page and its files. The internal listener has the page at ``/``."""
+
 NOT_FOUND: Final = Problem("not-found", "nothing is at this path")
 
 PRIVATE: Final = frozenset({*READERS, "/metrics", "/readyz", "/openapi.json"})
@@ -42,7 +47,7 @@ PRIVATE: Final = frozenset({*READERS, "/metrics", "/readyz", "/openapi.json"})
 
 @attrs.frozen
 class Page:
-    """A GET or HEAD of one of `PAGES`, and the versions that the client has of it."""
+    """A GET or HEAD of one of `PAGES` or `OPERATOR`, and the versions that the client has of it."""
 
     path: str
     known: frozenset[bytes] = frozenset()
@@ -147,13 +152,19 @@ class RequestReader:
             if method != b"POST":
                 return _not_allowed(b"POST")
             return read_events(_query(request.target), headers, self._config)
-        if path in PAGES and (path != "/metrics" or self._config.metrics):
-            if method not in (b"GET", b"HEAD"):
-                return _not_allowed(b"GET, HEAD")
-            # By the weak comparison, because a proxy that compresses makes an ETag weak.
-            known = headers.tokens(b"if-none-match")
-            return Page(path, frozenset(etag.removeprefix(b"W/") for etag in known))
-        return NOT_FOUND
+        return self._page(method, path, headers)
+
+    def _page(self, method: bytes, path: str, headers: RequestHeaders) -> Page | Problem:
+        if not self._is_public and path == "/":
+            path = OPERATOR[0]
+        is_page = path in PAGES and (path != "/metrics" or self._config.metrics)
+        if not is_page and (self._is_public or path not in OPERATOR):
+            return NOT_FOUND
+        if method not in (b"GET", b"HEAD"):
+            return _not_allowed(b"GET, HEAD")
+        # By the weak comparison, because a proxy that compresses makes an ETag weak.
+        known = headers.tokens(b"if-none-match")
+        return Page(path, frozenset(etag.removeprefix(b"W/") for etag in known))
 
     def _with_key(
         self, path: str, read: ReadMembers, headers: RequestHeaders

@@ -7,20 +7,27 @@ bits distinguish a billion sessions.
 
 A decision is written in the step that makes it, and so before its answer. If it cannot be written,
 that is counted and reported, and the answer does not change.
+
+The last records are kept in memory for operators, even if nothing is written. Most are never looked
+at, so a record is made only when it is written or looked at.
 """
 
 import errno
 import json
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
+from itertools import islice
 from typing import Any, Final, Protocol
 
 import attrs
 
 from ..core.notify import LAST_JOINED, Notify, Release
+from ..core.questions import MAX_DECISIONS
 from ..roster import fingerprint
 from .member import Outcome
 
@@ -133,8 +140,15 @@ class LoginByTicket:
     """Whether its epoch was higher than the room's, so that it may have ended others."""
 
 
+# What is known of one: the event; its other members; its session, and what is said about that.
+_Record = tuple[str, dict[str, Any], str | None, dict[str, Any] | None]
+
+# Records of one decision are made when they are looked at.
+_Records = Callable[[], list[_Record]]
+
+
 class Audit:
-    """Writes decisions to a sink, if there is one.
+    """Writes decisions to a sink, if there is one, and keeps the last `MAX_DECISIONS` records.
 
     `wall` is Unix time in seconds; `failed` is called with what could not be written.
     """
@@ -149,6 +163,17 @@ class Audit:
         self._sink = sink
         self._wall = wall
         self._failed = failed
+        # Each has at least one record.
+        self._last: deque[tuple[float, _Records]] = deque(maxlen=MAX_DECISIONS)
+
+    def last(self, limit: int = MAX_DECISIONS) -> list[dict[str, Any]]:
+        """Return the last records, the newest first, as they are written."""
+        kept = (
+            (moment, record)
+            for moment, records in reversed(self._last)
+            for record in reversed(records())
+        )
+        return [_members(*each) for each in islice(kept, limit)]
 
     def reopen(self) -> None:
         """Open the file of that name again; if it cannot be opened, keep using the old one."""
@@ -160,58 +185,76 @@ class Audit:
 
     def decided(self, wanted: Notify | Release, outcome: Outcome, by: str) -> None:
         """Write which sessions have begun and which have ended by a notify or a release."""
-        if self._sink is None:
-            return
-        about = {"room": outcome.room, "epoch": outcome.epoch, "reason": wanted.reason, "by": by}
-        if isinstance(wanted, Release):
-            self._write(*(_line("released", about, session) for session in outcome.ended))
-            return
-        ended = (_line("ended", about, session) for session in outcome.ended)
-        if outcome.sender is None:
-            # Sessions that are not known have ended too.
-            self._write(*ended, _line("ended", about))
-        else:
-            self._write(*ended, _line("began", about, outcome.sender, wanted.about))
+        ended = outcome.ended
+        if ended or isinstance(wanted, Notify):
+            who = (outcome.room, outcome.epoch, outcome.sender, ended)
+            self._note(partial(_decided, wanted, *who, by))
 
     def began_by_ticket(self, login: LoginByTicket, by: str) -> None:
         """Write that a room knows a login by its ticket, and what that login has ended."""
-        if self._sink is None:
-            return
-        about = {"room": login.room, "epoch": login.epoch, "reason": "login", "by": by}
-        ended = (_line("ended", about, session) for session in sorted(login.ended))
-        self._write(*ended, _line("began", about | {"reason": "ticket"}, login.session))
+        self._note(partial(_began_by_ticket, login, by))
 
     def refused(self, notify: Notify, epoch: int, by: str) -> None:
         """Write that there was no place for a login."""
-        about = {"room": notify.room, "epoch": epoch, "reason": notify.reason, "by": by}
-        sender = None if notify.sender is LAST_JOINED else notify.sender
-        self._write(_line("refused", about, sender, notify.about))
+        self._note(partial(_refused, notify, epoch, by))
 
     def wrong_key(self, by: str) -> None:
         """Write that a request had a wrong key, or none."""
-        self._write(_line("wrong key", {"by": by}))
+        self._note(partial(_wrong_key, by))
 
-    def _write(self, *lines: dict[str, Any]) -> None:
-        if self._sink is None or not lines:
+    def _note(self, records: _Records) -> None:
+        now = self._wall()
+        self._last.append((now, records))
+        if self._sink is None:
             return
-        now = datetime.fromtimestamp(self._wall(), UTC).isoformat(timespec="milliseconds")
-        time = {"time": now.replace("+00:00", "Z")}
+        lines = (json.dumps(_members(now, each), separators=(",", ":")) for each in records())
         # ASCII, so that what applications say `about` a login cannot control a reader's terminal.
-        text = "".join(f"{json.dumps(time | line, separators=(',', ':'))}\n" for line in lines)
+        text = "".join(f"{line}\n" for line in lines)
         try:
             self._sink.write(text.encode())
         except OSError as error:
             self._failed(error)
 
 
-def _line(
-    event: str,
-    what: dict[str, Any],
-    session: str | None = None,
-    about: dict[str, Any] | None = None,
-) -> dict[str, Any]:
-    """Return one line's members; unknown ones are left out."""
-    line = {"event": event, **what}
+def _decided(
+    wanted: Notify | Release,
+    room: str,
+    epoch: int,
+    sender: str | None,
+    ended: Iterable[str],
+    by: str,
+) -> list[_Record]:
+    what = {"room": room, "epoch": epoch, "reason": wanted.reason, "by": by}
+    if isinstance(wanted, Release):
+        return [("released", what, session, None) for session in ended]
+    records: list[_Record] = [("ended", what, session, None) for session in ended]
+    if sender is None:
+        # Sessions that are not known have ended too.
+        return [*records, ("ended", what, None, None)]
+    return [*records, ("began", what, sender, wanted.about)]
+
+
+def _began_by_ticket(login: LoginByTicket, by: str) -> list[_Record]:
+    what = {"room": login.room, "epoch": login.epoch, "reason": "login", "by": by}
+    records: list[_Record] = [("ended", what, each, None) for each in sorted(login.ended)]
+    return [*records, ("began", what | {"reason": "ticket"}, login.session, None)]
+
+
+def _refused(notify: Notify, epoch: int, by: str) -> list[_Record]:
+    what = {"room": notify.room, "epoch": epoch, "reason": notify.reason, "by": by}
+    sender = None if notify.sender is LAST_JOINED else notify.sender
+    return [("refused", what, sender, notify.about)]
+
+
+def _wrong_key(by: str) -> list[_Record]:
+    return [("wrong key", {"by": by}, None, None)]
+
+
+def _members(moment: float, record: _Record) -> dict[str, Any]:
+    """Return one line's members, at a time in Unix seconds; unknown ones are left out."""
+    event, what, session, about = record
+    time = datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds")
+    line = {"time": time.replace("+00:00", "Z"), "event": event, **what}
     if session is not None:
         line["session"] = fingerprint(session)
     if about is not None:

@@ -77,6 +77,7 @@ class Hub:
         self.config = config
         self.clock = trio.lowlevel.current_clock().current_time
         """`trio.current_time`, which looks it up each time and takes twice as long."""
+        self._began = self.clock()
         self.port = config.port
         """The TCP port that the server listens on."""
         self.internal = config.internal
@@ -449,6 +450,11 @@ class Hub:
     def statistics(self) -> Statistics:
         """Return the counts and sizes as they are now."""
         return self.membership.statistics()
+
+    @property
+    def uptime(self) -> float:
+        """Seconds since the start: the time in which the statistics have been counted."""
+        return self.clock() - self._began
 
     async def admit(self, member: Member) -> None:
         """Send `Joined` to a member, as soon as the ledger has its join.

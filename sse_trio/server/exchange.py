@@ -18,7 +18,7 @@ from ..core.heads import Heads, begins_request, without_empty_lines
 from ..core.keyed import Keyed
 from ..core.notify import Notify, Release
 from ..core.problems import Problem
-from ..core.questions import Check, Sessions, Verify
+from ..core.questions import Check, DecisionsQuery, Sessions, StatisticsQuery, Verify
 from ..core.requests import Page, Wanted
 from ..hub.decisions import Accepted
 from . import routes
@@ -234,7 +234,7 @@ class Exchange:
                 return self._refuse(outcome)
             case Notify() | Release():
                 return await announce(self._hub, Accepted(outcome, self._address))
-            case Check() | Sessions() | Verify():
+            case Check() | Sessions() | Verify() | StatisticsQuery() | DecisionsQuery():
                 if problem := await read(self._hub, outcome):
                     return problem
                 if isinstance(outcome, Check):

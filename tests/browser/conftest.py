@@ -178,8 +178,8 @@ def start_hub(tmp_path: Path) -> Iterator[StartHub]:
     """``hub = start_hub(heartbeat_interval=1, ...)``: a hub that ends with the test."""
     started: list[HubProcess] = []
 
-    def start(**settings: Any) -> HubProcess:
-        hub = HubProcess(tmp_path, settings)
+    def start(*, is_split: bool = False, **settings: Any) -> HubProcess:
+        hub = HubProcess(tmp_path, settings, is_split=is_split)
         hub.start()
         started.append(hub)
         return hub

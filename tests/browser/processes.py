@@ -30,20 +30,31 @@ KEY = "a key of the browser's tests"
 DEADLINE = forked.DEADLINE
 
 _LISTENING = re.compile(r"^listening on http://127\.0\.0\.1:(\d+) and")
+_INTERNAL = re.compile(r"^internal requests on 127\.0\.0\.1:(\d+)$")
 
 
 @attrs.define(eq=False)
 class HubProcess:
-    """``sse-trio serve`` on a port that stays the same when it is started again."""
+    """``sse-trio serve`` on ports that stay the same when it is started again.
+
+    With `is_split`, there is an internal one.
+    """
 
     directory: Path
     settings: dict[str, Any]
     port: int = 0
+    is_split: bool = False
+    internal_port: int = 0
     _process: forked.Forked | None = None
 
     @property
     def origin(self) -> str:
         return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def internal(self) -> str:
+        """Where the REST API is."""
+        return f"http://127.0.0.1:{self.internal_port}" if self.is_split else self.origin
 
     @property
     def url(self) -> str:
@@ -55,6 +66,8 @@ class HubProcess:
 
     def start(self) -> None:
         settings = {"authkey": KEY, "port": self.port, **self.settings}
+        if self.is_split:
+            settings["internal"] = f"127.0.0.1:{self.internal_port}"
         (self.directory / "config.json").write_text(json.dumps(settings))
         log = self.directory / "serve.log"
         command = partial(main, ["serve", "--config", "config.json"])
@@ -62,6 +75,10 @@ class HubProcess:
         found = _LISTENING.match(self._process.output.readline())
         assert found, log.read_text()
         self.port = int(found[1])
+        if self.is_split:
+            found = _INTERNAL.match(self._process.output.readline())
+            assert found, log.read_text()
+            self.internal_port = int(found[1])
 
     def end(self, how: signal.Signals = signal.SIGKILL) -> None:
         """End the process, and wait until its port is free."""
@@ -88,7 +105,7 @@ class HubProcess:
     def post(self, path: str, **members: Any) -> dict[str, Any]:
         body = json.dumps({"key": KEY, **members}).encode()
         request = urllib.request.Request(
-            self.origin + path, body, {"Content-Type": "application/json"}
+            self.internal + path, body, {"Content-Type": "application/json"}
         )
         with urllib.request.urlopen(request, timeout=DEADLINE) as response:
             answer: dict[str, Any] = json.load(response)
@@ -96,7 +113,7 @@ class HubProcess:
 
     def members(self) -> int:
         """How many members the hub has now."""
-        with urllib.request.urlopen(f"{self.origin}/metrics", timeout=DEADLINE) as response:
+        with urllib.request.urlopen(f"{self.internal}/metrics", timeout=DEADLINE) as response:
             found = re.search(rb"^sse_trio_members (\d+)", response.read(), re.MULTILINE)
         assert found
         return int(found[1])

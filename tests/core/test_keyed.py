@@ -13,8 +13,10 @@ from sse_trio.core.questions import Check, LoginQuery
 
 CONFIG = Config(authkey=["a-key-of-the-tests", "another"])
 RIGHT = b"Bearer a-key-of-the-tests"
+ONE: dict[str, dict[str, Any]]
 ONE = {"/notify": {"room": "u1"}, "/release": {"room": "u1", "session": "s1"}}
 ONE |= {"/check": {"token": "a"}, "/sessions": {"room": "u1"}}
+ONE |= {"/statistics": {}, "/decisions": {"limit": 1}}
 
 
 def read(path: str, authorization: bytes | None, **members: Any) -> object:
@@ -42,7 +44,7 @@ def test_the_key_is_in_the_body_or_the_header(path: str) -> None:
 
 @pytest.mark.parametrize("path", READERS)
 @pytest.mark.parametrize("authorization", [None, RIGHT, b"Bearer wrong"])
-@pytest.mark.parametrize("body", [b"", b"1", b"[]", b"{}", b"\xff", b'{"room":1,"room":1}'])
+@pytest.mark.parametrize("body", [b"", b"1", b"[]", b'{"key":1}', b"\xff", b'{"room":1,"room":1}'])
 def test_what_is_malformed_is_so_whatever_the_key(
     path: str, authorization: bytes | None, body: bytes
 ) -> None:

@@ -9,15 +9,20 @@ from hypothesis import strategies as st
 
 from sse_trio.core.questions import (
     MAX_CHECKS,
+    MAX_DECISIONS,
     Check,
+    DecisionsQuery,
     LoginQuery,
     Sessions,
+    StatisticsQuery,
     Verify,
     bearer,
     is_verify,
     read_check,
+    read_decisions,
     read_introspection,
     read_sessions,
+    read_statistics,
     read_verify,
 )
 from sse_trio.core.tokens import MAX_EPOCH
@@ -150,6 +155,28 @@ def test_any_bytes_are_a_form_or_not(body: bytes) -> None:
     except ValueError:
         return
     assert asked.is_introspection
+
+
+# -- what operators ask ------------------------------------------------------------------
+
+
+def test_the_statistics_are_all_or_nothing() -> None:
+    assert read_statistics({}) == read_statistics({"limit": "ignored"}) == StatisticsQuery()
+
+
+@pytest.mark.parametrize("limit", [1, 2, MAX_DECISIONS])
+def test_so_many_decisions(limit: int) -> None:
+    assert read_decisions({"limit": limit, "more": 7}) == DecisionsQuery(limit)
+
+
+def test_all_decisions_that_are_kept() -> None:
+    assert read_decisions({}) == DecisionsQuery(MAX_DECISIONS)
+
+
+@pytest.mark.parametrize("limit", [0, -1, MAX_DECISIONS + 1, 1.0, "1", None, True, []])
+def test_no_such_number_of_decisions(limit: Any) -> None:
+    with pytest.raises(ValueError, match=r"^limit must be a whole number from 1 to 100$"):
+        read_decisions({"limit": limit})
 
 
 # -- what comes with a request ------------------------------------------------------------

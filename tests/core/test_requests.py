@@ -17,7 +17,7 @@ from sse_trio.core.keyed import Keyed, is_authkey
 from sse_trio.core.notify import LAST_JOINED, Notify, Release
 from sse_trio.core.problems import HEADERS_TOO_LARGE, TOO_LARGE, Problem, from_error
 from sse_trio.core.questions import Check, LoginQuery, Sessions, Verify
-from sse_trio.core.requests import PAGES, Page, RequestReader, Wanted
+from sse_trio.core.requests import OPERATOR, PAGES, Page, RequestReader, Wanted
 
 from .. import strategies
 
@@ -712,6 +712,22 @@ def test_what_is_internal_is_not_on_the_public_listener(target: str, path: str) 
         assert ask(http("GET", "/verify", PROOF), config, is_public=is_public) == Verify("a")
         assert ask(http("GET", "/healthz"), config, is_public=is_public) == Page("/healthz")
         assert status(ask(http("GET", "/ws"), config, is_public=is_public)) == 426
+
+
+@pytest.mark.parametrize("internal", [None, "127.0.0.1:1"])
+def test_the_operators_page_is_only_on_the_internal_listener(internal: str | None) -> None:
+    config = attrs.evolve(CONFIG, internal=internal)
+    assert ask(http("GET", "/"), config) == Page("/")
+    for path in ("/", *OPERATOR):
+        page = Page(OPERATOR[0] if path == "/" else path)
+        for target in (path, f"{path}?x"):
+            assert ask(http("GET", target), config, is_public=False) == page
+            assert ask(http("HEAD", target), config, is_public=False) == page
+        refused = ask(http("POST", path, "Content-Length: 0"), config, is_public=False)
+        assert isinstance(refused, Problem)
+        assert (refused.status, dict(refused.headers)[b"Allow"]) == (405, b"GET, HEAD")
+        if path != "/":
+            assert status(ask(http("GET", path), config)) == 404
 
 
 @pytest.mark.parametrize("target", ["http://test", "https://test?x", "http://"])

@@ -62,6 +62,7 @@ def test_the_wheel_is_the_package_and_nothing_else(built: Path, project: dict[st
     for needed in ("browser/sse-trio.js", "browser/sse-trio.d.ts", "py.typed"):
         assert f"sse_trio/{needed}" in package
     assert "sse_trio/ledger/postgres/schema.sql" in package
+    assert "sse_trio/operator/operator.html" in package
     assert f"{info}/licenses/LICENSE" in names
     assert "License-Expression: MIT" in metadata
 

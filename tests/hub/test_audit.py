@@ -19,6 +19,7 @@ from trio.testing import MockClock
 
 import sse_trio
 from sse_trio.core.notify import Notify
+from sse_trio.core.questions import MAX_DECISIONS
 from sse_trio.hub.audit import Audit, AuditFile, open_sink
 from sse_trio.hub.hub import Hub
 from sse_trio.hub.timers import SLICE
@@ -455,3 +456,54 @@ async def _do(hub: Hub, other: Hub, step: Any, tickets: list[str]) -> None:
             hub.recall(room, session, epoch=epoch, issued=START + trio.current_time())
         case ("come back", number) if tickets:
             come(hub, ticket=tickets[-1 - number % len(tickets)])
+
+
+# -- the last records, in memory ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("sink", [None, Lines(), Lines(full=True)], ids=["none", "sink", "full"])
+async def test_the_last_records_are_kept_whatever_becomes_of_the_lines(
+    nursery: trio.Nursery, autojump_clock: MockClock, sink: Lines | None
+) -> None:
+    hub = opened(nursery, sink, at_limit="refuse-new")
+    assert hub.audit.last() == []
+    await hub.notify("u1", sender="s1", about={"device": "Firefox"})
+    with pytest.raises(sse_trio.LimitReached):
+        await hub.notify("u1", sender="s2", about={"device": "Chrome"})
+    await trio.sleep(1)
+    await hub.release("u1", "s1")
+    await hub.release("u1", "s1")  # decides nothing
+    await hub.notify("u1", sender=None, reason="stolen")
+    hub.audit.wrong_key("192.0.2.7")
+    kept = hub.audit.last()
+    assert hub.audit.last(1) == kept[:1]
+    assert [each.pop("time") for each in kept] == [
+        *["2027-01-15T08:00:01.000Z"] * 3,
+        *["2027-01-15T08:00:00.000Z"] * 2,
+    ]
+    assert kept == [
+        {"event": "wrong key", "by": "192.0.2.7"},
+        line("ended", None, 2, "stolen"),
+        line("released", "s1", 1, "logout"),
+        line("refused", "s2", 1, "login", about={"device": "Chrome"}),
+        line("began", "s1", 1, "login", about={"device": "Firefox"}),
+    ]
+
+
+async def test_so_many_of_the_last_records_are_kept(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    hub = opened(nursery, None, max_sessions=9)
+    for number in range(MAX_DECISIONS):
+        hub.audit.wrong_key(str(number))
+    assert [each["by"] for each in hub.audit.last()] == [
+        str(number) for number in reversed(range(MAX_DECISIONS))
+    ]
+    for number in range(3):
+        await hub.notify("u1", sender=f"s{number}")
+    # One decision of several records.
+    await hub.notify("u1", sender="s3", max_sessions=1)
+    kept = hub.audit.last()
+    assert len(kept) == MAX_DECISIONS
+    assert [each["event"] for each in kept[:4]] == ["began", "ended", "ended", "ended"]
+    assert kept[-1]["by"] == "7"

@@ -140,9 +140,18 @@ def edges() -> Iterator[tuple[str, dict[str, Any], str, Any, Any]]:
     yield "Check", look, "seen", True, 1
     yield "Check", {}, "token", "t", 7
     yield "RoomQuestion", {}, "room", "r" * name, "r" * (name + 1)
+    yield "DecisionsQuestion", {}, "limit", questions.MAX_DECISIONS, questions.MAX_DECISIONS + 1
+    yield "DecisionsQuestion", {}, "limit", 1, 0
+    yield "DecisionsQuestion", {}, "limit", 1, 1.5
 
 
-READS = {"Notify": "/notify", "Release": "/release", "Check": "/check", "RoomQuestion": "/sessions"}
+READS = {
+    "Notify": "/notify",
+    "Release": "/release",
+    "Check": "/check",
+    "RoomQuestion": "/sessions",
+    "DecisionsQuestion": "/decisions",
+}
 
 
 @pytest.mark.parametrize(("schema", "body", "member", "within", "beyond"), [*edges()])
@@ -239,6 +248,10 @@ async def _tour_of_logins(ask: Ask) -> None:
     await ask("GET", "/verify", key=None)
     await ask("GET", "/verify", key=None, Cookie=f"__Host-sse_trio={second['token']}")
     await ask("POST", "/release", {"room": 7, "session": "s2", "epoch": 3})
+    await ask("POST", "/statistics", {})
+    decided = (await ask("POST", "/decisions", {})).json["decisions"]
+    assert {each["event"] for each in decided} == {"began", "ended", "refused", "released"}
+    await ask("POST", "/decisions", {"limit": 1})
 
 
 async def _tour_of_streams(hub: sse_trio.Hub, ask: Ask) -> None:

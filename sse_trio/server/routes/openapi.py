@@ -1,6 +1,6 @@
 """The REST API as OpenAPI 3.1 describes it.
 
-The WebSocket is not in it, because OpenAPI cannot describe one.
+The WebSocket is not in it, because OpenAPI cannot describe one, nor is the operator's page.
 """
 
 import functools
@@ -150,6 +150,15 @@ def _paths(config: Config) -> Schema:
             _json("RoomQuestion"),
             ref("Room"),
             "not-current",
+        ),
+        "/statistics": _keyed(
+            "statistics", "What this hub has counted", _json("Question"), ref("Statistics")
+        ),
+        "/decisions": _keyed(
+            "decisions",
+            "What this hub has decided last",
+            _json("DecisionsQuestion"),
+            ref("Decisions"),
         ),
         "/verify": {"get": _verify()},
         "/events": {"post": _events(config)},

@@ -2,11 +2,18 @@
 
 from ...core import problems
 from ...core.problems import Problem
-from ...core.questions import Check, LoginQuery, Sessions, Verify
+from ...core.questions import (
+    Check,
+    DecisionsQuery,
+    LoginQuery,
+    Sessions,
+    StatisticsQuery,
+    Verify,
+)
 from ...errors import LedgerError
 from ...hub.hub import Hub
 
-Question = Check | Sessions | Verify
+Question = Check | Sessions | Verify | StatisticsQuery | DecisionsQuery
 """A request that is answered from memory."""
 
 
@@ -23,6 +30,8 @@ def unread(hub: Hub, asked: Question) -> list[str]:
         case Verify():
             token = asked.token
             rooms = [] if token is None else [recognition.room_of(LoginQuery(token=token))]
+        case StatisticsQuery() | DecisionsQuery():
+            rooms = []
     return [room for room in rooms if room is not None and not recognition.knows(room)]
 
 

@@ -9,7 +9,7 @@ from ...config import Config
 from ...core import notify
 from ...core.messages import MAX_NAME
 from ...core.problems import PREFIX, STATUSES
-from ...core.questions import MAX_CHECKS
+from ...core.questions import MAX_CHECKS, MAX_DECISIONS
 from ...core.tokens import MAX_EPOCH
 
 Schema = dict[str, Any]
@@ -154,12 +154,23 @@ def requests(config: Config) -> Schema:
         },
         "Introspection": _named({"token": TEXT}),
         "RoomQuestion": _asked(["room"], room=ref("Name")),
+        "Question": _asked([]),
+        "DecisionsQuestion": _asked(
+            [],
+            limit={
+                "type": "integer",
+                "minimum": 1,
+                "maximum": MAX_DECISIONS,
+                "default": MAX_DECISIONS,
+            },
+        ),
     }
 
 
 def answers() -> Schema:
     """Describe what is answered."""
     login = {"room": TEXT, "session": TEXT, "epoch": COUNT}
+    kind = {"type": {"enum": ["gauge", "counter", "histogram"]}, "about": TEXT}
     fresh = {"exp": COUNT, "token": TEXT, "ticket": TEXT}
     return {
         "Announced": _named(
@@ -222,6 +233,33 @@ def answers() -> Schema:
         "Room": _named(
             {"room": TEXT, "epoch": COUNT, "floor": COUNT, "sessions": _list(ref("Session"))}
         ),
+        "Metric": {
+            "oneOf": [
+                _named({**kind, "value": {"type": ["number", "null"]}}),
+                _named({**kind, "values": {"type": "object", "additionalProperties": COUNT}}),
+                _named({**kind, "count": COUNT, "sum": {"type": "number", "minimum": 0}}),
+            ],
+        },
+        "Statistics": _named(
+            {
+                "uptime": {"type": "number", "minimum": 0, "description": "Seconds"},
+                "metrics": {"type": "object", "additionalProperties": ref("Metric")},
+            }
+        ),
+        "Decision": _named(
+            {
+                "time": TEXT | {"format": "date-time"},
+                "event": {"enum": ["began", "ended", "released", "refused", "wrong key"]},
+                "room": TEXT,
+                "epoch": COUNT,
+                "reason": TEXT,
+                "by": TEXT,
+                "session": TEXT | {"pattern": "^[0-9a-f]{16}$"},
+                "about": {"type": "object"},
+            },
+            *("room", "epoch", "reason", "session", "about"),
+        ),
+        "Decisions": _named({"decisions": _list(ref("Decision"), maxItems=MAX_DECISIONS)}),
         "Allowed": _named({"subject": TEXT, "extra": _named({"session": TEXT, "epoch": COUNT})}),
         "Problem": {
             **_named(
