@@ -46,6 +46,10 @@ COMMANDS = {
         "copy a ledger into another one, while no server uses either",
         "sse-trio ledger copy sqlite:///sse-trio.db postgresql://user@host/database",
     ),
+    "top": (
+        "show what a server counts and decides, until you press Ctrl-C",
+        "sse-trio top --config config.json",
+    ),
     "check": (
         "ask whether a session is active; its token comes on standard input",
         "sse-trio check --config config.json < token",

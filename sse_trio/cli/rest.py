@@ -109,6 +109,53 @@ def server_at(url: str, *, timeout: float) -> Server:
     return Server(url, timeout, lambda: connect(at.host, at.port, timeout=timeout), at.path)
 
 
+class Refused(SseTrioError):
+    """The server has answered with another `status` than 200."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+@attrs.frozen
+class Client:
+    """A server, and the key for it."""
+
+    server: Server
+    _key: str = attrs.field(repr=False)
+
+    def post(self, doing: str, path: str, members: dict[str, Any]) -> dict[str, Any]:
+        """Send a request with the key, and return the members of the answer.
+
+        Raises:
+            Refused: the status is not 200; it says what could not be done, `doing`.
+            SseTrioError: there was no answer, or none that can be read; likewise.
+        """
+        server = self.server
+        status, answer = server.ask(doing, "POST", path, {"key": self._key, **members})
+        if status != http.HTTPStatus.OK:
+            said = _detail(answer)
+            raise Refused(f"cannot {doing} {server.url}: {status} {said}", status)
+        try:
+            found = strict_json.loads_untrusted(answer, max_values=None)
+        except ValueError as error:
+            raise SseTrioError(f"cannot {doing} {server.url}: {error}") from None
+        if not isinstance(found, dict):
+            raise SseTrioError(f"cannot {doing} {server.url}: the answer is not a JSON object")
+        return found
+
+
+def client_of(options: argparse.Namespace, *, timeout: float = PATIENCE) -> Client:
+    """Return what speaks to the server with the configured key.
+
+    Raises:
+        ConfigError: there is no key, or nothing says where the server is.
+    """
+    config = configured(options)
+    key = _key(config)
+    return Client(server_of(options, config, timeout=timeout), key)
+
+
 def post(
     options: argparse.Namespace,
     doing: str,
@@ -117,25 +164,8 @@ def post(
     *,
     timeout: float = PATIENCE,
 ) -> dict[str, Any]:
-    """Send a request with the configured key, and return the members of the answer.
-
-    Raises:
-        ConfigError: there is no key, or nothing says where the server is.
-        SseTrioError: there was no answer, or a refusal; it says what could not be done, `doing`.
-    """
-    config = configured(options)
-    key = _key(config)
-    server = server_of(options, config, timeout=timeout)
-    status, answer = server.ask(doing, "POST", path, {"key": key, **members})
-    if status != http.HTTPStatus.OK:
-        raise SseTrioError(f"cannot {doing} {server.url}: {status} {_detail(answer)}")
-    try:
-        found = strict_json.loads_untrusted(answer, max_values=None)
-    except ValueError as error:
-        raise SseTrioError(f"cannot {doing} {server.url}: {error}") from None
-    if not isinstance(found, dict):
-        raise SseTrioError(f"cannot {doing} {server.url}: the answer is not a JSON object")
-    return found
+    """Send one request with the configured key, as `client_of` and `Client.post` do."""
+    return client_of(options, timeout=timeout).post(doing, path, members)
 
 
 @contextlib.contextmanager
