@@ -1,7 +1,9 @@
 """The applications of `docs/examples/` as processes, each with a hub of its own."""
 
+import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -19,6 +21,7 @@ from playwright.sync_api import Cookie
 from ..browser.processes import DEADLINE, KEY, HubProcess
 from ..proxies import free_port
 from ..test_docs import ROOT
+from .relay import Relay
 
 EXAMPLES = ROOT / "docs" / "examples"
 
@@ -30,6 +33,19 @@ COMMANDS = {
     "express": "node app.js",
 }
 
+# Those that cost too much for every run: `EXAMPLE=nextjs python -m pytest tests/examples`.
+BY_HAND = {
+    "nextjs": "npm start -- --port {port}",
+    "rails": "puma --bind tcp://127.0.0.1:{port} config.ru",
+    "laravel": "sh run.sh {port}",
+}
+
+# They run where they are.
+PYTHON = {"flask", "fastapi", "django"}
+
+# What somebody who has tried an application may have left beside it.
+MADE = shutil.ignore_patterns("node_modules", ".next")
+
 
 @attrs.frozen
 class Application:
@@ -38,6 +54,8 @@ class Application:
     name: str
     port: int
     hub: HubProcess
+    relay: Relay
+    """What is between the two."""
 
     @property
     def origin(self) -> str:
@@ -49,8 +67,8 @@ class Application:
         return "/login/" if self.name == "django" else "/login"
 
     def is_readable(self, cookie: str) -> bool:
-        """Whether scripts may read a cookie: Django's, against forged requests."""
-        return cookie == "csrftoken"
+        """Whether scripts may read a cookie: a framework's, against forged requests."""
+        return cookie in {"csrftoken", "XSRF-TOKEN"}
 
     def accepts(self, cookies: list[Cookie]) -> bool:
         """Whether a copy of a browser's cookies is logged in, without the browser."""
@@ -59,7 +77,7 @@ class Application:
             connection.request("GET", "/", headers={"Cookie": jar})
             answer = connection.getresponse()
             answer.read()
-            where = answer.headers.get("Location", "")
+            where = answer.headers.get("Location", "").removeprefix(self.origin)
         assert answer.status == 200 or where.startswith("/login"), (answer.status, where)
         return answer.status == 200
 
@@ -68,46 +86,54 @@ class Application:
 def run_application(name: str, directory: Path) -> Iterator[Application]:
     hub = HubProcess(directory, {"join": "ticket"})
     hub.start()
-    application = Application(name, free_port(), hub)
+    relay = Relay(hub.port)
+    application = Application(name, free_port(), hub, relay)
     inherited = {name: v for name, v in os.environ.items() if not name.startswith("SSE_TRIO_")}
     told = {
-        "SSE_TRIO_URL": hub.origin,
         "SSE_TRIO_KEY": KEY,
+        "SSE_TRIO_PUBLIC_URL": hub.origin,
         "SECRET_KEY": "a secret of the application's own",
         "PLAIN_HTTP": "1",
         "PYTHONPATH": f"{EXAMPLES / name}:{ROOT}",
         "PORT": str(application.port),
         "PYTHONDONTWRITEBYTECODE": "1",
     }
-    command = COMMANDS[name].format(port=application.port).split()
-    if name == "express":
-        install(directory)
+    command = (COMMANDS | BY_HAND)[name].format(port=application.port).split()
+    if name not in PYTHON:
+        install(name, directory)
     log = directory / "application.log"
-    with log.open("w") as output:
+    with log.open("w") as output, relay.running():
         process: subprocess.Popen[Any] = subprocess.Popen(
             command,
             cwd=directory,
-            env=inherited | told,
+            env=inherited | told | {"SSE_TRIO_URL": relay.origin},
             stdout=output,
             stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
         try:
             wait_until_it_listens(application.port, process, log)
             yield application
         finally:
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)  # with what it has started
             process.wait(DEADLINE)
             hub.end()
 
 
-def install(directory: Path) -> None:
-    """Install what the Express application needs, beside a copy of it."""
+def install(name: str, directory: Path) -> None:
+    """Copy an application, and install what it needs beside it."""
+    for source in (Path(__file__).parent / name, EXAMPLES / name):
+        if source.exists():
+            shutil.copytree(source, directory, ignore=MADE, dirs_exist_ok=True)
+    package = directory / "package.json"
+    if not package.exists():
+        return
     if shutil.which("npm") is None:
         pytest.fail("no npm: apt-get install npm")
-    for name in ("app.js", "package.json"):
-        shutil.copy(EXAMPLES / "express" / name, directory)
     quiet = ("--silent", "--no-audit", "--no-fund", "--prefer-offline")
     subprocess.run(["npm", "install", *quiet], cwd=directory, check=True, timeout=120)
+    if "build" in json.loads(package.read_text())["scripts"]:
+        subprocess.run(["npm", "run", "build"], cwd=directory, check=True, timeout=600)
 
 
 def wait_until_it_listens(port: int, process: subprocess.Popen[Any], log: Path) -> None:

@@ -1,5 +1,6 @@
 """The applications of `docs/examples/`, each with a hub, and the browser of the browser's tests."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +13,9 @@ from ..browser.conftest import pytest_collection_modifyitems as pytest_collectio
 from .applications import COMMANDS, Application, run_application
 
 
-@pytest.fixture(scope="module", params=COMMANDS)
+@pytest.fixture(
+    scope="module", params=[os.environ["EXAMPLE"]] if "EXAMPLE" in os.environ else COMMANDS
+)
 def application(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Application]:

@@ -117,6 +117,27 @@ def test_the_same_browser_twice(application: Application, new_page: NewPage, use
     expect(other.get_by_role("alertdialog")).to_have_count(0)
 
 
+def test_two_clicks(application: Application, new_page: NewPage) -> None:
+    """The answer to a login comes after that to the one by which it has ended."""
+    tab = new_page()
+    other = tab.context.new_page()
+    tab.goto(application.origin + application.login)
+    tab.locator("[name=username]").fill("ada")
+    tab.locator("[name=password]").fill(PASSWORDS["ada"])
+    application.relay.hold()
+    try:
+        with tab.expect_response(lambda response: response.request.method == "POST"):
+            tab.get_by_role("button", name="Log in").click(no_wait_after=True)
+            application.relay.wait_until_held()
+            log_in(application, other)
+            application.relay.go_on()
+    finally:
+        application.relay.go_on()
+    tab.wait_for_load_state()
+    other.goto(application.origin)
+    is_logged_in(other)
+
+
 def test_logout(application: Application, new_page: NewPage) -> None:
     page, grace = new_page(), new_page()
     tab = page.context.new_page()

@@ -32,8 +32,7 @@ const app = express().use(express.urlencoded({extended: false}));
 app.use(cookieParser(), async (request, response, next) => { // 2
   const token = request.path === "/logout" ? undefined : request.cookies[COOKIE];
   request.login = token ? await ask("/check", {token, renew: true}) : {active: false};
-  response.vary("Cookie");
-  next();
+  response.vary("Cookie"); next();
 });
 const USERS = new Map([["ada", "analytical engine"], ["grace", "first compiler"]]); // your table of users
 const FORM = `<!doctype html><form method="post"><input name="username"><input name="password" type="password"><button>Log in</button></form>`;
@@ -48,9 +47,10 @@ app.post("/login", async ({body, cookies, login}, response) => {
   const session = randomBytes(24).toString("base64url"), isSame = login.active && login.room === room; // 3
   const notify = ask("/notify", {room, sender: session, id: session, end: isSame ? [login.session] : []}, 6); // 3
   notify.catch(() => insist(() => ask("/release", {room, session}))); // 3: what has failed may have had its effect
-  response.cookie(COOKIE, (await notify).token, FLAGS); // 3
+  const {token} = await notify; // 3
   if (login.active && !isSame) await end(cookies[COOKIE]); // 3: another user was logged in
-  response.redirect("/");
+  const {active} = await ask("/check", {token}).catch(() => ({active: true})); // 3: a second click may have ended it, and has set its own
+  (active ? response.cookie(COOKIE, token, FLAGS) : response).redirect("/"); // 3
 });
 app.post("/logout", async ({cookies}, response) => {
   if (cookies[COOKIE]) await end(cookies[COOKIE]); // 5
