@@ -1,0 +1,1 @@
+<?php return ['driver' => 'file', 'files' => dirname(__DIR__).'/storage/framework/sessions', 'lifetime' => 120, 'expire_on_close' => true, 'encrypt' => false, 'lottery' => [2, 100], 'cookie' => 'laravel_session', 'path' => '/', 'domain' => null, 'secure' => false, 'http_only' => true, 'same_site' => 'lax'];
