@@ -60,8 +60,8 @@ $app->singleton(Illuminate\Contracts\Debug\ExceptionHandler::class, Illuminate\F
 $app->booted(function () {
     Auth::provider('array', fn () => new Users);
     Route::middleware('web')->group(function () {
-        Route::get('/', fn () => Auth::check() ? view('home') : redirect('/login'));
-        Route::get('/login', fn () => view('form'));
+        Route::get('/', fn () => view('home'))->middleware(Illuminate\Auth\Middleware\Authenticate::class);
+        Route::get('/login', fn () => view('form'))->name('login');
         Route::post('/login', function () {
             if (! Auth::attempt(request()->only('username', 'password'))) {
                 return response(view('form'), 401);
@@ -79,6 +79,7 @@ $app->booted(function () {
             return redirect('/login');
         });
     });
+    Route::getRoutes()->refreshNameLookups();
 });
 
 return $app;

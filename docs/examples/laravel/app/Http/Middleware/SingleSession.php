@@ -3,6 +3,7 @@
 namespace App\Http\Middleware;
 
 use GuzzleHttp\Exception\TransferException;
+use Illuminate\Auth\AuthenticationException;
 use Illuminate\Http\Client\ConnectionException;
 use Illuminate\Support\{Arr, Str};
 use Illuminate\Support\Facades\{Auth, Cookie, Http};
@@ -38,8 +39,9 @@ class SingleSession {
         $login = $token ? self::ask('/check', ['token' => $token, 'renew' => true]) : ['active' => false];
         $request->attributes->set('login', $login);
         $isRight = $login['active'] && $login['room'] === (string) Auth::id();
-        if (Auth::check() && ! $isRight && ! $request->is('logout')) Auth::logoutCurrentDevice();
-        return $next($request);
+        if (Auth::guest() || $isRight || $request->is('logout')) return $next($request);
+        Auth::logoutCurrentDevice();
+        throw new AuthenticationException('This login has ended.', [], url('/login'));
     }
 
     public static function logIn($request): void { // 3
