@@ -19,6 +19,8 @@ import pytest
 import trio
 
 import sse_trio
+import sse_trio.apps
+import sse_trio.auth
 from sse_trio import cli
 from sse_trio.cli import status
 from sse_trio.config import Config
@@ -28,6 +30,7 @@ from sse_trio.hub.member import State
 from sse_trio.ledger.cluster.context import Settings
 from sse_trio.ledger.cluster.ledger import ClusterLedger
 from sse_trio.ledger.cluster.memory import MemoryDatabase, MemoryEngine
+from sse_trio.server.routes.openapi import document
 
 from .support import KEY, Start, post, post_notify, request
 from .test_imports import LAYERS
@@ -35,6 +38,11 @@ from .test_imports import LAYERS
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "sse_trio"
 README = ROOT / "README.md"
+INDEX = ROOT / "docs" / "index.md"
+WALK_THROUGH = ROOT / "docs" / "walk-through.md"
+CONFIGURATION = ROOT / "docs" / "configuration.md"
+REST = ROOT / "docs" / "rest.md"
+PYTHON = ROOT / "docs" / "python.md"
 PROTOCOL = ROOT / "docs" / "protocol.md"
 OPERATING = ROOT / "docs" / "operating.md"
 EMBEDDING = ROOT / "docs" / "embedding.md"
@@ -118,9 +126,9 @@ def documents(text: str) -> list[Any]:
 # -- commands and examples --------------------------------------------------------------
 
 
-@pytest.mark.parametrize("command", [DEMO, RUN, TEST])
-def test_the_readme_has_the_command_as_a_block_of_its_own(command: str) -> None:
-    assert Fence("sh", command + "\n") in fences(README.read_text())
+@pytest.mark.parametrize(("page", "command"), [(README, DEMO), (WALK_THROUGH, RUN), (README, TEST)])
+def test_the_page_has_the_command_as_a_block_of_its_own(page: Path, command: str) -> None:
+    assert Fence("sh", command + "\n") in fences(page.read_text())
 
 
 def runnable() -> list[Any]:
@@ -135,9 +143,7 @@ def runnable() -> list[Any]:
 
 
 def test_there_are_runnable_examples() -> None:
-    assert {page.name for page in (README, EMBEDDING)} == {
-        str(example.id).rpartition("-")[0] for example in runnable()
-    }
+    assert [str(example.id).rpartition("-")[0] for example in runnable()] == [EMBEDDING.name] * 3
 
 
 @pytest.mark.parametrize(("program", "after"), runnable())
@@ -170,7 +176,7 @@ def test_python_examples_are_python(page: Path) -> None:
 
 def json_examples() -> list[Any]:
     found: list[Any] = []
-    for page in (README, PROTOCOL):
+    for page in (WALK_THROUGH, PROTOCOL):
         for block in fences(page.read_text()):
             if block.info == "json":
                 found += documents(block.text)
@@ -218,7 +224,9 @@ def curl_data(words: list[str]) -> dict[str, Any]:
     return data
 
 
-@pytest.mark.parametrize("page", [README, PROTOCOL, OPERATING], ids=lambda page: page.name)
+@pytest.mark.parametrize(
+    "page", [WALK_THROUGH, REST, PROTOCOL, OPERATING], ids=lambda page: page.name
+)
 def test_curl_examples_ask_for_what_there_is(page: Path) -> None:
     commands = curls(page.read_text())
     assert commands
@@ -240,7 +248,7 @@ async def test_the_walk_through_happens_as_it_is_told(nursery: trio.Nursery) -> 
     config = attrs.evolve(Config.load(EXAMPLE), port=0)
     serve = partial(sse_trio.serve, config, ledger=ledger)
     hub: sse_trio.Hub = await nursery.start(serve)
-    text = section(README, "Walk-through")
+    text = WALK_THROUGH.read_text()
     told = [d for block in fences(text) if block.info == "json" for d in documents(block.text)]
     first, second, everywhere = [curl_data(words) for words in curls(text)]
     happened: list[Any] = []
@@ -294,8 +302,8 @@ def timeless(document: dict[str, Any]) -> dict[str, Any]:
     return same | {"signed": "ticket" in document}
 
 
-async def test_the_command_prints_what_the_readme_shows(tmp_path: Path) -> None:
-    (told,) = [b.text for b in fences(README.read_text()) if b.info == "text serve"]
+async def test_the_command_prints_what_the_walk_through_shows(tmp_path: Path) -> None:
+    (told,) = [b.text for b in fences(WALK_THROUGH.read_text()) if b.info == "text serve"]
     example = tmp_path / EXAMPLE.relative_to(ROOT)
     example.parent.mkdir()
     shutil.copy(EXAMPLE, example)
@@ -346,7 +354,7 @@ def test_the_table_of_keys_is_the_codes() -> None:
             value = value.factory(Config())
         return "`[]`" if value == () else f"`{json.dumps(value)}`"
 
-    assert table(README, "Configuration", "key", "default", "unit", "meaning") == [
+    assert table(CONFIGURATION, "Configuration", "key", "default", "unit", "meaning") == [
         [
             f"`{field.name}`",
             default(field.default),
@@ -414,17 +422,14 @@ def test_the_tables_of_messages_are_the_codes(heading: str, last: str, kinds: An
 
 def test_the_close_codes_are_the_codes() -> None:
     protocol = table(PROTOCOL, "Close codes", "code", "name", "meaning", "reconnect")
-    readme = table(README, "Close codes", "code", "meaning", "reconnect")
     assert [(int(row[0]), code(row[1])) for row in protocol] == [
         (code, code.name.lower()) for code in CloseCode
     ]
-    for rows in (protocol, readme):
-        assert [int(row[0]) for row in rows] == list(CloseCode)
-        for row in rows:
-            close = CloseCode(int(row[0]))
-            assert re.match("yes, with backoff|no|never", row[-1]), row
-            assert row[-1].startswith("yes") is close.reconnect
-            assert (row[-1] == "never") is (close is CloseCode.TERMINATED)
+    for row in protocol:
+        close = CloseCode(int(row[0]))
+        assert re.match("yes, with backoff|no|never", row[-1]), row
+        assert row[-1].startswith("yes") is close.reconnect
+        assert (row[-1] == "never") is (close is CloseCode.TERMINATED)
 
 
 def test_the_members_of_a_notify_are_the_codes() -> None:
@@ -544,6 +549,26 @@ def test_the_statuses_are_the_codes() -> None:
     assert said == sorted(statuses())
 
 
+def test_the_operations_are_those_of_the_openapi_document() -> None:
+    described = json.loads(document(Config()))
+    proofs = {"authkey": "the authkey", "cookie": "a token"}
+    meant = []
+    for path, operations in described["paths"].items():
+        for method, operation in operations.items():
+            security = operation["security"]
+            meant.append(
+                [
+                    f"`{method.upper()} {path}`",
+                    operation["summary"],
+                    proofs[min(security[0])] if security else "none",
+                    ", ".join(sorted(operation["responses"])),
+                ]
+            )
+    rows = table(REST, "Operations", "operation", "what it does", "proof", "statuses")
+    said = [[re.sub(r"^\[(.*)\]\(.*\)$", r"\1", row[0]), *row[1:]] for row in rows]
+    assert said == meant
+
+
 # -- operating --------------------------------------------------------------------------
 
 
@@ -623,6 +648,14 @@ def test_every_public_exception_of_notify_is_named() -> None:
     assert said <= set(sse_trio.__all__)
 
 
+def test_every_public_name_is_in_the_reference() -> None:
+    documented = set(re.findall(r"^\.\. auto\w+:: ([\w.]+)", PYTHON.read_text(), re.MULTILINE))
+    shared = set(sse_trio.__all__)
+    for module in (sse_trio, sse_trio.apps, sse_trio.auth):
+        own = set(module.__all__) - (shared if module is sse_trio.apps else set())
+        assert {f"{module.__name__}.{name}" for name in own} <= documented
+
+
 def test_the_attributes_of_an_outcome_are_the_codes() -> None:
     rows = table(EMBEDDING, "Notify", "attribute", "meaning")
     said = {name for row in rows for name in _CODE.findall(row[0])}
@@ -691,7 +724,10 @@ def test_relative_links_lead_somewhere(page: Path) -> None:
             assert anchor in anchors(path), link
 
 
-def test_the_readme_leads_to_every_page() -> None:
-    text = README.read_text()
+@pytest.mark.parametrize(
+    ("start", "folder"), [(README, "docs/"), (INDEX, "")], ids=["README.md", "index.md"]
+)
+def test_the_readme_and_the_index_lead_to_every_page(start: Path, folder: str) -> None:
+    text = start.read_text()
     for page in PAGES[1:]:
-        assert f"](docs/{page.name})" in text
+        assert page == start or f"]({folder}{page.name})" in text

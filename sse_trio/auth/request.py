@@ -73,7 +73,7 @@ class RequestAuth:
     ) -> LoggedIn:
         """Log a user in, whom the application has authenticated; the answer has the cookies.
 
-        Arguments and errors are those of :meth:`Authority.login`.
+        Arguments and errors are those of `Authority.login`.
         """
         self._must_not_have_begun()
         if self._scope["type"] != "http":
@@ -101,7 +101,7 @@ class RequestAuth:
         Also those of a login that has lapsed. None if there was nobody to log out: anonymous, or
         superseded meanwhile, and then the browser may have logged in again and keeps its cookies.
 
-        Errors are those of :meth:`Authority.logout`.
+        Errors are those of `Authority.logout`.
         """
         self._must_not_have_begun()
         if isinstance(self.identity, Anonymous):
@@ -120,7 +120,7 @@ class RequestAuth:
         The answer deletes the cookies only if they are of that session. So the logout of a
         terminated page, which may come when the same browser has logged in again, does not.
 
-        Errors are those of :meth:`Authority.end`.
+        Errors are those of `Authority.end`.
         """
         self._must_not_have_begun()
         if isinstance(self.identity, Anonymous):

@@ -19,7 +19,7 @@ import sse_trio
 
 from ..proxies import ask
 from ..support import KEY, open_peer
-from ..test_docs import README, ROOT
+from ..test_docs import ROOT
 from ..test_proxies import recipe
 
 APPLICATIONS = ROOT / "docs" / "applications.md"
@@ -27,7 +27,7 @@ ADA = {"user": "ada", "password": "analytical engine"}
 GRACE = {"user": "grace", "password": "first compiler"}
 
 EXAMPLES = {
-    "app.py": (README, "In your application"),
+    "app.py": (APPLICATIONS, "A whole application"),
     "plain.py": (APPLICATIONS, "In any other language"),
     "devices.py": (APPLICATIONS, "Flask, and other WSGI applications"),
     "main.py": (APPLICATIONS, "FastAPI, and other ASGI applications on asyncio"),

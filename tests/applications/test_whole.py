@@ -1,4 +1,4 @@
-"""The README's application, on two workers that are processes of their own."""
+"""The whole application of `docs/applications.md`, and those of its lines that the README shows."""
 
 import json
 import re
@@ -13,9 +13,9 @@ from sse_trio.config import Config
 
 from ..proxies import ask, free_port, running
 from ..support import KEY, Start, open_peer
-from ..test_docs import EXAMPLE, README
+from ..test_docs import EXAMPLE, README, fences, section
 from ..test_proxies import recipe
-from .examples import ADA, GRACE, example, post, ticket_in
+from .examples import ADA, APPLICATIONS, GRACE, example, post, ticket_in
 
 # What an application's lines about single sessions have.
 OURS = re.compile(r"sse_trio|Settings|SingleSession|login_of|\blogin\.|HubAway")
@@ -29,6 +29,13 @@ def test_the_lines_about_single_sessions_are_ten_and_three() -> None:
     assert (len(lines) - 1, len(away)) == (10, 3)
 
 
+def test_the_readme_shows_these_ten() -> None:
+    parts = [b.text for b in fences(section(README, "In your application")) if b.info != "sh"]
+    shown = [line for part in parts for line in part.splitlines() if OURS.search(line)]
+    lines = [line.strip() for line in example("app.py").splitlines() if OURS.search(line)]
+    assert sorted(shown) == sorted(lines[:-1])
+
+
 def test_the_part_in_any_other_language_is_fifteen_lines() -> None:
     text = example("plain.py")
     (part,) = re.findall(r"^# -- single sessions.*?\n(.*?)^# -- ", text, re.DOTALL | re.MULTILINE)
@@ -40,10 +47,10 @@ def test_the_part_in_any_other_language_is_fifteen_lines() -> None:
 
 
 @pytest.mark.slow
-async def test_the_readmes_application_on_two_workers(start: Start, tmp_path: Path) -> None:
+async def test_the_application_on_two_workers(start: Start, tmp_path: Path) -> None:
     hub = await start(join="ticket")
     (tmp_path / "app.py").write_text(example("app.py"))
-    commands = recipe("In your application", "sh", README).splitlines()
+    commands = recipe("A whole application", "sh", APPLICATIONS).splitlines()
     serve = shlex.split(commands[-1])
     assert serve[0] == "waitress-serve"
     ports = [free_port(), free_port()]
