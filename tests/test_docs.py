@@ -41,6 +41,7 @@ README = ROOT / "README.md"
 INDEX = ROOT / "docs" / "index.md"
 WALK_THROUGH = ROOT / "docs" / "walk-through.md"
 CONFIGURATION = ROOT / "docs" / "configuration.md"
+FAQ = ROOT / "docs" / "faq.md"
 REST = ROOT / "docs" / "rest.md"
 PYTHON = ROOT / "docs" / "python.md"
 PROTOCOL = ROOT / "docs" / "protocol.md"
@@ -731,3 +732,12 @@ def test_the_readme_and_the_index_lead_to_every_page(start: Path, folder: str) -
     text = start.read_text()
     for page in PAGES[1:]:
         assert page == start or f"]({folder}{page.name})" in text
+
+
+def test_every_answer_is_short_and_leads_on() -> None:
+    _, *answers = re.split(r"^### .*\?$", FAQ.read_text(), flags=re.MULTILINE)
+    assert len(answers) >= 12
+    for answer in answers:
+        text = answer.partition("\n## ")[0]
+        assert 2 <= len(re.findall(r"[.?!](?=\s)", text)) <= 5, text
+        assert _LINK.search(text), text
