@@ -38,6 +38,7 @@ nitpick_ignore_regex = [
 ]
 
 _ERROR = re.compile(r" {4}(\w+): ")
+_PAGE = re.compile(r"\]\(([\w/-]+)\.md\)")
 
 
 def show_errors(_: Sphinx, *about: Any) -> None:
@@ -48,14 +49,25 @@ def show_errors(_: Sphinx, *about: Any) -> None:
         lines[start:] = ["", *(_ERROR.sub(r":raises \1: ", line) for line in lines[start + 1 :])]
 
 
-def list_examples(_: Sphinx, page: str, source: list[str]) -> None:
-    """Add a table of contents, which would be shown as code in the repository."""
-    if page == "examples/README":
-        source[0] += "\n```{toctree}\n:hidden:\n:glob:\n\n*/README\n```\n"
+def add_contents(_: Sphinx, page: str, source: list[str]) -> None:
+    """Make tables of contents of the lists of pages: in the repository, they would be code."""
+    if page in ("index", "examples/README"):
+        first, *parts = re.split("^## ", source[0], flags=re.MULTILINE)
+        source[0] = (
+            first + _contents(first) + "".join(f"## {part}{_contents(part)}" for part in parts)
+        )
+
+
+def _contents(part: str) -> str:
+    pages = _PAGE.findall(part)
+    caption = part.partition("\n")[0].lstrip("# ")
+    return "\n".join(
+        ["", "```{toctree}", f":caption: {caption}", ":hidden:", *pages, "```", "", ""]
+    )
 
 
 def setup(app: Sphinx) -> None:
     """Teach Sphinx the docstrings of this package, and a language that Pygments does not know."""
     app.connect("autodoc-process-docstring", show_errors)
-    app.connect("source-read", list_examples)
+    app.connect("source-read", add_contents)
     app.add_lexer("haproxy", TextLexer)
