@@ -384,7 +384,7 @@ class Config:
 
         Raises:
             ConfigError: the new values do not fit the ones that are kept: a `ledger_timeout` with
-            `ledger` and `lease`.
+                `ledger` and `lease`.
         """
         differ = [key for key in FIELDS if getattr(self, key.name) != getattr(wanted, key.name)]
         changed = tuple(key.name for key in differ if not key.metadata["needs_restart"])

@@ -657,6 +657,23 @@ def test_every_public_name_is_in_the_reference() -> None:
         assert {f"{module.__name__}.{name}" for name in own} <= documented
 
 
+def test_each_error_of_a_docstring_has_a_line_of_its_own() -> None:
+    name = r"[A-Z][\w.]*|\w+\.\w+"
+    entry = re.compile(rf" {{4}}(?:{name})(?:, (?:{name}))*: ")
+    documented = [
+        (path, lines[lines.index("Raises:") + 1 :])
+        for path, text in sources()
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+        if "Raises:" in (lines := (ast.get_docstring(node) or "").splitlines())
+    ]
+    assert documented
+    for path, lines in documented:
+        for line in lines:
+            assert entry.match(line) or line.startswith(" " * 8), (path, line)
+            assert not re.search(r"\. [A-Z]\w+(?:, [A-Z]\w+)*: ", line), (path, line)
+
+
 def test_the_attributes_of_an_outcome_are_the_codes() -> None:
     rows = table(EMBEDDING, "Notify", "attribute", "meaning")
     said = {name for row in rows for name in _CODE.findall(row[0])}

@@ -99,9 +99,9 @@ def attempts(
     """Make a call; the address that answers comes first in `addresses` from then on.
 
     Raises:
-        HubAway: there was no answer in time. HubRefused, Conflict, LimitReached: the hub refuses.
-        If an earlier attempt was not answered, the cause is a HubAway: the hub may have carried
-        that one out.
+        HubAway: there was no answer in time.
+        HubRefused, Conflict, LimitReached: the hub refuses. If an earlier attempt was not answered,
+            the cause is a HubAway, because the hub may have carried that one out.
     """
     deadline = clock() + call.timeout
     body = strict_json.dumps({"key": key, **call.members}).encode()

@@ -68,9 +68,11 @@ class Client(BaseClient):
         session.
 
         Raises:
-            HubAway: nobody is logged in. LimitReached: the room is full; `sessions` are those that
-            could be ended. Conflict, HubRefused: the hub refuses. ValueError: `room`, `sender` or
-            one of `end` is no name (docs/protocol.md).
+            HubAway: nobody is logged in.
+            LimitReached: the room is full; `sessions` are those that could be ended.
+            Conflict: the `id` was used for another notify, or its login has ended.
+            HubRefused: the hub refuses the request.
+            ValueError: `room`, `sender` or one of `end` is not a valid name (docs/protocol.md).
         """
         call = calls.notify(
             room,
@@ -122,8 +124,8 @@ class Client(BaseClient):
         With `renew` the answer has a fresh token and ticket.
 
         Raises:
-            HubAway: the hub did not answer. That is not a "no". HubRefused: the hub refuses the
-            question.
+            HubAway: the hub did not answer. That is not a "no".
+            HubRefused: the hub refuses the question.
         """
         return self.ask(
             calls.check(

@@ -63,8 +63,9 @@ class Login(CookieLogin):
         arguments see `Client.notify`.
 
         Raises:
-            ValueError: `room` or `session` is not a valid name (docs/protocol.md). HubAway: nobody
-            is logged in. LimitReached: the user has all the sessions allowed; `sessions` are those.
+            ValueError: `room` or `session` is not a valid name (docs/protocol.md).
+            HubAway: nobody is logged in.
+            LimitReached: the user has all the sessions allowed; `sessions` are those.
         """
         return self._client.run(
             self.logging_in(

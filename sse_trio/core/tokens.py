@@ -57,8 +57,8 @@ class TokenKind:
         """Return the `kid` of the one of `keys` that has signed a token, and its claims.
 
         Raises:
-            UnknownKey: it names none of the keys. ValueError: it is forged, or of another kind. The
-            error does not say which of these.
+            UnknownKey: it names none of the keys.
+            ValueError: it is forged, or of another kind. The error does not say which of these.
         """
         try:
             header = _peek_untrusted(token)

@@ -252,8 +252,8 @@ class Decisions:
         """Wait until it is decided; draft it again each time that another node was faster.
 
         Raises:
-            Conflict, LimitReached: a new draft is refused. LedgerError: the result cannot be known
-            for the moment.
+            Conflict, LimitReached: a new draft is refused.
+            LedgerError: the result cannot be known for the moment.
         """
         proposal = accepted.proposal
         while not isinstance(result := proposal.decided or await proposal.decision(), Won):
@@ -303,8 +303,8 @@ class Decisions:
         """Draft and propose it, unless its `id` is a repetition.
 
         Raises:
-            Conflict: the `id` was used for something else, or its login has ended. LimitReached:
-            every place is taken.
+            Conflict: the `id` was used for something else, or its login has ended.
+            LimitReached: every place is taken.
         """
         if (by := accepted.by) and by.session not in self._recognition.view(by.room).sessions:
             accepted.wanted, accepted.on_decision = by, None

@@ -186,8 +186,9 @@ class Hub:
             Conflict: `id` was used for another room, sender or `end`; or the login that it has
                 announced has ended since.
             LimitReached: the room is full, and `at_limit` is ``refuse-new``; nothing changed, and
-            no session of `end` has ended. Draining: the hub is shutting down. LedgerError: the
-            members were told, but it could not be made durable.
+                no session of `end` has ended.
+            Draining: the hub is shutting down.
+            LedgerError: the terminations were sent, but it did not become durable.
         """
         with _callers_mistakes():
             wanted = Notify(
