@@ -288,8 +288,7 @@ class Measuring:
             ending.outcome.told.set()
 
     def _is_late(self, room: str, standing: Standing) -> bool:
-        """Whether this node learns so late of a decision that others have changed the room
-        since."""
+        """Whether others have changed the room since the decision that this node learns of."""
         return self._recognition.cached(room) is not standing
 
     def _note_measured(self, room: str, standing: Standing) -> None:
