@@ -67,7 +67,8 @@ def _contents(part: str) -> str:
 
 
 def setup(app: Sphinx) -> None:
-    """Teach Sphinx the docstrings of this package, and a language that Pygments does not know."""
+    """Teach Sphinx the docstrings of this package, and languages that Pygments does not know."""
     app.connect("autodoc-process-docstring", show_errors)
     app.connect("source-read", add_contents)
-    app.add_lexer("haproxy", TextLexer)
+    for language in ("cshtml", "haproxy"):
+        app.add_lexer(language, TextLexer)
