@@ -1,8 +1,8 @@
-"""ASGI middleware: every request of an application comes with whose it is.
+"""ASGI middleware: it finds the user of every request.
 
-For any framework on an ASGI server that runs on Trio. It puts a `RequestAuth` into the
-scope, sends the cookies that a request has earned, and keeps the answer out of caches. It
-refuses nobody: what an anonymous request may do is the application's to say.
+For any framework on an ASGI server that runs on Trio. It puts a `RequestAuth` into the scope, sends
+the cookies of the answer, and keeps the answer out of caches. It refuses no request: the
+application decides what an anonymous request may do.
 
 ASGI: https://asgi.readthedocs.io/en/latest/specs/www.html
 """
@@ -29,7 +29,7 @@ __all__ = ["App", "Authentication", "Message", "RequestAuth", "Scope", "auth"]
 Message = Mapping[str, Any]
 
 App = Callable[[Any, Any, Any], Awaitable[None]]
-"""An ASGI application. What it is called with each framework types in its own way."""
+"""An ASGI application. Each framework has its own types for its arguments."""
 
 # Where the scope has a request's `RequestAuth`.
 KEY = "sse_trio"
@@ -41,10 +41,10 @@ logger = logging.getLogger("sse_trio")
 
 
 def auth(scope: Scope) -> RequestAuth:
-    """Return whose request this is; frameworks have the scope as ``request.scope``.
+    """Return the authentication of a request; frameworks have the scope as ``request.scope``.
 
     Raises:
-        LookupError: there is no :class:`Authentication` in front of the application.
+        LookupError: the request has not passed :class:`Authentication`.
     """
     found = scope.get(KEY)
     if not isinstance(found, RequestAuth):
@@ -58,11 +58,11 @@ class Authentication:
 
     `authority` may be a function that returns it, for one that is opened when the server
     starts. With `no_store`, answers to authenticated requests have ``Cache-Control:
-    no-store`` unless the application says something else. `is_activity` tells of a scope
-    whether the request is a contact with the user: what a page asks by itself is not.
-    `leave_out` are paths whose requests are passed on untouched, such as those of static
-    files: ``/favicon.ico`` means that path alone, ``/static/`` every path below it.
-    `clear_site_data` is what a logout tells the browser to forget, besides the two cookies.
+    no-store`` unless the application says something else. `is_activity` says for a scope whether
+    the request is a contact with the user: a page's own automatic request is not. `leave_out` are
+    paths whose requests are passed on untouched, such as those of static files: ``/favicon.ico``
+    means that path alone, ``/static/`` every path below it. `clear_site_data` is what a logout
+    tells the browser to delete, besides the two cookies.
 
     A WebSocket cannot have the CSRF header. With `navigations` it can do without, if its
     ``Origin`` is this host; else it is anonymous. When its login ends it is closed with 4001.
@@ -122,9 +122,9 @@ class Authentication:
         try:
             await self._app(scope, receive, answer)
         except Exception:
-            # The server around us would answer this, without deleting the browser's dead cookies.
+            # The server would answer this without deleting the browser's invalid cookies.
             if request.has_to_delete_cookies:
-                # Nor is it of interest then whether the client is still there.
+                # Then it does not matter whether the client is still connected.
                 with contextlib.suppress(Exception):
                     for message in responses.failed():
                         await answer(message)
@@ -144,7 +144,7 @@ class Authentication:
         with request.while_standing() as standing:
             await self._app(scope, receive, answer)
         if standing.cancelled_caught and not is_closed:
-            # It may be only that this node cannot know whether it has ended: another one may.
+            # Perhaps only this node cannot know whether it has ended, and another node can.
             code = CloseCode.TERMINATED if request.has_ended else CloseCode.TRY_AGAIN_LATER
             await send({"type": "websocket.close", "code": code.value})
 
@@ -183,7 +183,7 @@ def _method(scope: Scope, settings: Settings) -> str:
     """Return the method that a request is judged by."""
     if scope["type"] == "http":
         return str(scope["method"])
-    # Any site's pages may open a WebSocket to here, and cookies would come with it.
+    # Pages of any site may open a WebSocket to this server, with cookies.
     schemes = ("https",) if settings.https else ("https", "http")
     return "GET" if _is_own(scope["headers"], schemes) else FOREIGN_WEBSOCKET
 

@@ -1,7 +1,7 @@
-"""The authority: logs in and out, judges requests, and keeps rooms and sessions in step.
+"""The authority: logs in and out, judges requests, and keeps rooms and sessions equal.
 
-The hub's room is what decides who stands; the store follows it. Both change in the same
-step and are committed together, so that no request finds the one without the other.
+The hub's room decides which sessions are active; the store follows it. Both change in the same step
+and are committed together, so that no request finds one change without the other.
 """
 
 import contextlib
@@ -42,30 +42,30 @@ from .verdict import (
 SESSION_BYTES = 24
 CSRF_BYTES = 24
 
-# Characters that are kept.
+# The characters that are stored.
 MAX_USER_AGENT = 256
 MAX_ADDRESS = 64
 
 
 @attrs.frozen
 class LoggedIn:
-    """What a login has come to."""
+    """The result of a login."""
 
     identity: Authenticated
     """Pass this to :meth:`Authority.renew` if the answer is not sent at once."""
     cookies: list[str] = attrs.field(repr=False)
     """Values of ``Set-Cookie`` headers."""
     outcome: Outcome
-    """Who was ended by it; with the ticket that the login's pages join with."""
+    """The outcome of its notify, with the ticket for the login's pages."""
 
     @property
     def claims(self) -> Claims:
-        """What its cookies say."""
+        """The claims of its cookies."""
         return self.identity.claims
 
 
 class Authority:
-    """Whose request is this? Made by :meth:`open`."""
+    """Logs in and out, and judges requests. Made by :meth:`open`."""
 
     def __init__(
         self,
@@ -92,19 +92,19 @@ class Authority:
         store: Store | None = None,
         wall: Callable[[], float] = time.time,
     ) -> "Authority":
-        """Take up the stored keys, or make the first one.
+        """Use the stored keys, or make the first one.
 
-        `room` names a user's room; an integer is its decimal string. Without a `store` the
-        sessions are kept where those of the hub's first authority are; without one there, too,
-        as the hub's ledger is, in its file, in its database or in memory. `wall` is Unix time in
-        seconds; with several nodes it is the database's.
+        `room` names a user's room; an integer is its decimal string. Without a `store` the sessions
+        are kept with those of the hub's first authority. If that has no `store` either, they are
+        kept like the hub's ledger: in its file, in its database or in memory. `wall` is Unix time
+        in seconds; with several nodes it is the database's.
 
         Raises:
             LedgerError: the store cannot be read, or not be written.
         """
         if isinstance(hub.ledger, SharedLedger):
             wall = hub.ledger.wall
-        # Before anything is waited for, so that those that are opened at once share it.
+        # Before the first await, so that authorities that are opened at once share it.
         hub.store = hub.store or store or store_in(hub.ledger)
         store = store or hub.store
         authority = cls(hub, store, settings or Settings(), room=room, wall=wall)
@@ -136,20 +136,20 @@ class Authority:
         headers: Headers = (),
         address: str | None = None,
     ) -> LoggedIn:
-        """Log a user in, whom the caller has authenticated; end the user's other sessions.
+        """Log in a user that the caller has authenticated; end the user's other sessions.
 
-        `detail` is handed to those. With the request's `headers`, whose names are lower-case,
-        the login that this browser has been in so far ends too, whichever user it belongs to:
-        its cookies are overwritten. If it is in the same room, this one takes its place. The
-        browser's name and `address` are for the list of sessions.
+        These get `detail`. With the request's `headers`, whose names are lower-case, the old login
+        of this browser ends too, also if it is another user's: its cookies are overwritten. If it
+        is in the same room, this one takes its place. The browser's name and `address` are for the
+        list of sessions.
 
         Raises:
             LocalProtocolError: the user's id and name are too long, or the name of the room is not
                 valid.
-            LimitReached: the room is full, and `at_limit` is ``refuse-new``; nobody is ended.
+            LimitReached: the room is full, and `at_limit` is ``refuse-new``; no session has ended.
             Draining: the hub is shutting down.
-            LedgerError: the login could not be made durable, or the store could not be read;
-                nobody is logged in.
+            LedgerError: the login could not be made durable, or the store could not be read; nobody
+                is logged in.
         """
         headers = list(headers)
         if not self._records.keyring.is_current:
@@ -168,7 +168,7 @@ class Authority:
             csrf=secrets.token_urlsafe(CSRF_BYTES),
             kid=keys.signing.kid,
         )
-        # What cannot be written, at whatever epoch, is found before anybody is ended.
+        # Cookies that cannot be written, for any epoch, are found before a session ends.
         cookies.write(claims, self.settings, keys)
         room = self.room(user)
         session = Session(
@@ -186,12 +186,12 @@ class Authority:
             address=_printable(address, MAX_ADDRESS),
         )
 
-        # Where nodes share the store, it is kept by the swap that names it.
+        # If nodes share the store, the swap that names the session stores it.
         row = self.store.row(session) if isinstance(self.store, SharedSessions) else None
 
         def create(epoch: int) -> None:
             nonlocal claims
-            # Not before the notify that it comes with: what is older is judged as such.
+            # Not before its notify: an older login would be judged as such.
             now = max(self._records.wall(), self._rooms.view(room).notified)
             claims = attrs.evolve(claims, epoch=epoch, issued=now, checked=now)
             self.store.create(attrs.evolve(session, epoch=epoch, created=now, seen=now))
@@ -200,13 +200,13 @@ class Authority:
             for browser in browsers:
                 browser.logged_in(step)
 
-        # The logins that this browser is in, and will have no cookies of any more.
+        # The old logins of this browser, whose cookies are overwritten.
         sent = [value for key, value in headers if key == b"cookie"]
         ids = cookies.sessions_untrusted(sent, self.settings, keys)
         browsers = [self._browser(session_id) for session_id in ids] or [Browser()]
         found = [await self.store.get(session_id) for session_id in ids]
         left = [known for known in found if known is not None]
-        # The store knows in which room: here they end in the same step.
+        # The store knows their rooms: those of this room end in the same step.
         end = [known.id for known in left if known.room == room][:MAX_END]
         await self._records.recall(room)
         try:
@@ -230,7 +230,7 @@ class Authority:
         return LoggedIn(identity, cookies.write(claims, self.settings, keys), outcome)
 
     def abandon(self, logged_in: LoggedIn) -> None:
-        """Take back a login whose cookies have not been sent, so that it takes nobody's place."""
+        """Undo a login whose cookies have not been sent, so that it takes no place."""
         self._abandon(self.room(logged_in.claims.user), logged_in.claims.session)
 
     def _abandon(self, room: str, session: str) -> None:
@@ -243,7 +243,7 @@ class Authority:
     ) -> Authenticated | Anonymous:
         """Judge a request; `headers` have lower-case names.
 
-        Without `activity` it does not count as a contact: a page that asks by itself.
+        Without `activity` it does not count as a contact: it is a page's own automatic request.
 
         Raises:
             LedgerError: the store cannot be read.
@@ -280,7 +280,7 @@ class Authority:
             cache_time=self.settings.cache_time,
             stands=bool(stands),
         )
-        # Much may have happened meanwhile, and memory knows it.
+        # Other changes may have come meanwhile, and memory has them.
         verdict = judge(
             claims,
             stands=await self._records.settled(claims, query.known),
@@ -308,9 +308,9 @@ class Authority:
         """Return the ``Set-Cookie`` values that go with the answer to a request; usually none.
 
         Call this when the answer begins, and send the values with it: they are returned once, and
-        again only to a later request that has not got them. They never replace newer cookies.
-        There are none for a login that has ended since, whose browser has logged in again, or
-        whose key is no longer in use.
+        again only to a later request that has not received them. They never replace newer cookies.
+        There are none for a login that has ended since, whose browser has logged in again, or whose
+        key is no longer in use.
         """
         claims, browser = identity.claims, identity.browser
         if not identity.checked or claims.kid not in self._records.keyring.keys.verifying:
@@ -336,7 +336,7 @@ class Authority:
     def while_standing(
         self, identity: Authenticated
     ) -> contextlib.AbstractContextManager[trio.CancelScope]:
-        """Cancel the block when the login ends: for what goes on after its request was judged.
+        """Cancel the block when the login ends: for work that goes on after its request was judged.
 
         Of several nodes, also when this one cannot know that any more, unless `on_lost_engine` is
         ``carry-on``. ``scope.cancelled_caught`` tells afterwards whether it was cancelled, and
@@ -349,12 +349,12 @@ class Authority:
         return self._records.stands(identity.claims) is False
 
     def ticket(self, identity: Authenticated) -> str | None:
-        """Sign what this login's pages join with; None if the hub has no authkey."""
+        """Sign a ticket for this login's pages; None if the hub has no authkey."""
         room, epoch = self.room(identity.user), identity.claims.epoch
         return self._rooms.ticket(room, identity.session, epoch=epoch)
 
     async def logout(self, identity: Authenticated) -> Outcome | None:
-        """End all of a user's sessions; None if this one has ended, and so ended nobody.
+        """End all of a user's sessions; None, without effect, if this one has ended.
 
         Raises:
             Draining: the hub is shutting down.
@@ -374,7 +374,7 @@ class Authority:
         return outcome
 
     async def end_all(self, user: User, *, reason: str = "logout") -> Outcome:
-        """End all of a user's sessions, whoever asks: an account is closed, a password is lost.
+        """End all of a user's sessions: an account is closed, a password is lost.
 
         Raises:
             Draining: the hub is shutting down.
@@ -389,7 +389,7 @@ class Authority:
     async def end(self, user: User, session: str, *, by: str | None = None) -> Outcome | None:
         """End one session of a user, and no other; None if nothing was ended.
 
-        There may be no such session; or the session that asks, `by`, has ended meanwhile.
+        It is None if there is no such session, or if the session that asks, `by`, has ended.
 
         Raises:
             Draining: the hub is shutting down.
@@ -407,7 +407,7 @@ class Authority:
         return outcome if carried_out else None
 
     async def sessions(self, user: User) -> list[Session]:
-        """Return a user's sessions that stand, the newest first.
+        """Return a user's active sessions, the newest first.
 
         Raises:
             LedgerError: the store cannot be read.
@@ -419,7 +419,7 @@ class Authority:
         return [known for known in found if known.room == room and self._records.is_alive(known)]
 
     async def rotate_keys(self) -> None:
-        """Sign with a new key from now on; what the others have signed stays valid.
+        """Sign with a new key from now on; cookies signed by the others stay valid.
 
         The hub does so by itself, every `key_rotation_days`.
 
@@ -429,10 +429,10 @@ class Authority:
         await self._records.keyring.rotate()
 
     async def generate_new_keys(self) -> None:
-        """Make everyone log in again, at their next request. Pages are told at the next sweep.
+        """Make all users log in again, at their next request; the next sweep ends their pages.
 
         Raises:
-            LedgerError: it could not be made durable; it has its effect all the same.
+            LedgerError: it could not be made durable, but has its effect.
         """
         await self._records.keyring.replace()
 

@@ -1,8 +1,8 @@
-"""What the requests with the cookies of one login share while they are being answered.
+"""The state that requests with the cookies of one login share while they are answered.
 
-A server knows a browser by nothing but the cookies that it sends. So what one request has
-done, a login or a renewal, can be known to another one that is under way if both have come
-with the cookies of the same login. When no such request is under way any more, nothing is kept.
+A server recognizes a browser only by its cookies. If two requests with the cookies of the same
+login are under way, each can know of a login or a renewal by the other. When no such request is
+under way any more, nothing is kept.
 """
 
 import math
@@ -28,7 +28,7 @@ class StoreQuery:
     known: "Session | None" = None
     is_answered: bool = False
     is_noted: bool = False
-    """Whether the store has been told of the contact."""
+    """Whether the store has noted the contact."""
     error: LedgerError | None = None
     over: trio.Event = attrs.field(factory=trio.Event)
 
@@ -39,9 +39,9 @@ class Step:
 
     session: str = attrs.field(repr=False)
     stands: Callable[[], bool | None] = attrs.field(repr=False)
-    """Whether that login stands; None where that is not known."""
+    """Whether that login is active; None if that is not known."""
     browser: "Browser" = attrs.field(repr=False)
-    """Who has its cookies."""
+    """The browser that has its cookies."""
 
 
 @attrs.define(eq=False)
@@ -53,19 +53,19 @@ class Browser:
     _renewed: float = -math.inf
     """When the store had been asked, by the newest of them. Unix seconds."""
     next: Step | None = None
-    """The last login that a request with these cookies has made. There is no way back: each
-    is kept only for the requests of those before it."""
+    """The last login that a request with these cookies has made. It has no reference to earlier
+    ones: each is kept only for the requests of those before it."""
     _query: StoreQuery | None = None
 
     def logged_in(self, step: Step) -> None:
         """Note a login by a request with these cookies."""
-        # Its own cookies are the first, whatever the clock says.
+        # Its own cookies are the first, by any clock.
         self.next, self._renewed = step, -math.inf
 
     def is_overtaken(self, session: str | None = None) -> bool:
-        """Whether the browser is in another login by now than this one.
+        """Whether the browser has another login by now.
 
-        Also if that was made with the cookies of one in between, which it has ended.
+        Also if that was made with the cookies of a login in between, which has ended.
         """
         step = self.next
         while step is not None:
@@ -75,10 +75,10 @@ class Browser:
         return False
 
     def renew(self, checked: float, renewals: int) -> bool:
-        """Whether to send cookies that were `checked` then; if so, they count as sent.
+        """Whether to send cookies that were `checked` at this time; if so, they count as sent.
 
-        Never over newer ones. The same are sent again to a request that has come after them,
-        when there had been so many `renewals`: it shows that they did not arrive.
+        They never replace newer ones. The same cookies are sent again to a request that has come
+        after them, when there had been so many `renewals`: that shows that they did not arrive.
         """
         if (checked, renewals) < (self._renewed, self.renewals):
             return False
@@ -94,10 +94,10 @@ class Browser:
         cache_time: float,
         stands: bool,
     ) -> StoreQuery:
-        """Ask the store, or use the answer to another request's question, once it is there.
+        """Ask the store, or wait for the answer to another request's question.
 
-        An answer is used for `cache_time` seconds, as a cookie's own time is, and only where
-        the login `stands` for certain.
+        An answer is used for `cache_time` seconds, like a cookie's own time, and only if the login
+        certainly `stands`.
 
         Raises:
             LedgerError: the store cannot be read.

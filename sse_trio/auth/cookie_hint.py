@@ -1,4 +1,4 @@
-"""A hint in the log if nobody can stay logged in, because browsers send no cookies back."""
+"""A hint in the log if no user can stay logged in, because browsers send no cookies back."""
 
 import logging
 from collections.abc import Mapping

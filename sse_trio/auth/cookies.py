@@ -55,7 +55,7 @@ def checked(value: object, what: str) -> str:
 
 @attrs.frozen
 class User:
-    """Somebody who can log in. Both are 1 to 256 characters; an integer id becomes a string.
+    """A user who can log in. Both are 1 to 256 characters; an integer id becomes a string.
 
     Raises:
         LocalProtocolError: they are not.
@@ -67,7 +67,7 @@ class User:
 
 @attrs.frozen(kw_only=True)
 class Claims:
-    """What a pair of cookies says. Times are Unix seconds."""
+    """The claims of a pair of cookies. Times are Unix seconds."""
 
     user: User
     session: str = attrs.field(repr=False)
@@ -123,8 +123,8 @@ def write(claims: Claims, settings: Settings, keys: Keys) -> list[str]:
 def delete(settings: Settings) -> list[str]:
     """Return the values of the two ``Set-Cookie`` headers that delete the cookies.
 
-    A browser knows a cookie by its name, domain and path, and takes one whose name says
-    `__Host-` only with all that that demands, also to delete it.
+    A browser identifies a cookie by its name, domain and path. For a name with `__Host-`, it
+    demands the required attributes also to delete the cookie.
     """
     gone = "; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT"
     return [f"{key}={gone}{_attributes(settings, key)}" for key in names(settings)]
@@ -137,7 +137,7 @@ def _attributes(settings: Settings, cookie: str) -> str:
 
 
 def find(headers: Iterable[bytes], settings: Settings) -> tuple[list[str], list[str]]:
-    """Return the different values of either cookie in the ``Cookie`` headers, as they come."""
+    """Return the different values of each cookie in the ``Cookie`` headers, in their order."""
     lines = list(headers)
     # The same value twice, for example from a parent domain too, is not ambiguous.
     first, second = [
@@ -154,10 +154,10 @@ def read_untrusted(nr1: str, nr2: str, settings: Settings, keys: Keys) -> Claims
         ValueError: they are forged, of another user provider, or not of one login.
     """
     kid, token = LOGIN.read_untrusted(nr1, keys.verifying)
-    # Their names say so too, but a client sends whatever names it likes.
+    # Their names say so too, but a client can send any name.
     if token["prv"] != settings.user_provider:
         raise ValueError("the cookies belong to another user provider")
-    # Signed by us as it is, to the byte: so nobody's spelling of it is of interest.
+    # The server has signed exactly these bytes, so other spellings need no check.
     if token["nr2"] != _digest(nr2):
         raise ValueError("the cookies belong to different logins")
     readable = dict(parse_qsl(nr2, strict_parsing=True))
@@ -178,7 +178,7 @@ def sessions_untrusted(headers: Iterable[bytes], settings: Settings, keys: Keys)
     """Return the sessions of every authentic first cookie in the ``Cookie`` headers.
 
     The first cookie alone is enough to end a login, and for nothing else. Even if the second cookie
-    is wrong, or the request is anonymous, the browser that sends it has been in that login.
+    is wrong, or the request is anonymous, the browser that sends it has had that login.
     """
     sessions = []
     for nr1 in find(headers, settings)[0]:

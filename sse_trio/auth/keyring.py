@@ -33,7 +33,7 @@ class Keyring(abc.ABC, Generic[S]):
 
     @property
     def is_current(self) -> bool:
-        """Whether what is known of the keys is new enough to judge by."""
+        """Whether the known keys are new enough to judge requests."""
         return True
 
     async def update(self) -> None:
@@ -51,7 +51,7 @@ class Keyring(abc.ABC, Generic[S]):
 
     @abc.abstractmethod
     async def load(self) -> None:
-        """Take up the stored keys, or make the first one.
+        """Use the stored keys, or make the first one.
 
         Raises:
             LedgerError: the store cannot be read, or not be written.
@@ -59,7 +59,7 @@ class Keyring(abc.ABC, Generic[S]):
 
     @abc.abstractmethod
     async def rotate(self) -> None:
-        """Make a new key, which signs soon; what the others have signed stays valid.
+        """Make a new key, which signs soon; cookies signed by the others stay valid.
 
         Raises:
             LedgerError: the key could not be made durable, as far as is known.
@@ -67,7 +67,7 @@ class Keyring(abc.ABC, Generic[S]):
 
     @abc.abstractmethod
     async def replace(self) -> None:
-        """Use a new key, and no other: what the old keys have signed is void.
+        """Use a new key, and no other: cookies signed by the old keys are invalid.
 
         Raises:
             LedgerError: the key could not be made durable, as far as is known.
@@ -76,7 +76,7 @@ class Keyring(abc.ABC, Generic[S]):
     async def rotate_if_due(self, interval: float) -> None:
         """Rotate if the newest key is `interval` seconds old; the next call retries a failure.
 
-        A key that is that far ahead was made when the clock was wrong, and is replaced too.
+        A key from so far in the future was made when the clock was wrong, and is replaced too.
         """
         if abs(self.wall() - self.keys.newest.created) < interval:
             return
@@ -88,7 +88,7 @@ class Keyring(abc.ABC, Generic[S]):
             logger.info("the keys of logins have been rotated")
 
     def new_key(self) -> Key:
-        """Make a key that nobody has yet."""
+        """Make a new key, which is not in use yet."""
         return Key.new(self.wall())
 
 
@@ -96,7 +96,7 @@ class OwnKeyring(Keyring[Sessions]):
     """The keys of a store that one process writes."""
 
     async def load(self) -> None:
-        """Take up the stored keys, or make the first one."""
+        """Use the stored keys, or make the first one."""
         if self.store.keys is None:
             stored = await self.store.load_keys()
             # Another authority may have made one meanwhile.
@@ -106,7 +106,7 @@ class OwnKeyring(Keyring[Sessions]):
                 await self.replace()
 
     async def rotate(self) -> None:
-        """Sign with a new key from now on; what the others have signed stays valid.
+        """Sign with a new key from now on; cookies signed by the others stay valid.
 
         Raises:
             LedgerError: the key could not be made durable, and so does not sign.
@@ -121,10 +121,10 @@ class OwnKeyring(Keyring[Sessions]):
                 return
 
     async def replace(self) -> None:
-        """Use a new key at once, and no other: what the old keys have signed is void.
+        """Use a new key at once, and no other: cookies signed by the old keys are invalid.
 
         Raises:
-            LedgerError: the key could not be made durable; it is in use all the same.
+            LedgerError: the key could not be made durable, but is in use.
         """
         self.store.keys = Keys((self.new_key(),))
         await self._keep(self.store.keys)

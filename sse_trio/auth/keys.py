@@ -1,7 +1,7 @@
 """The keys that sign logins: several at a time, so that they can change while people work.
 
-The newest signs. The others verify what they have signed before; without them, whoever
-holds a cookie of theirs has to log in again.
+The newest key signs. The others verify the cookies that they have signed; without them, users with
+such a cookie must log in again.
 """
 
 import secrets
@@ -12,7 +12,7 @@ import attrs
 
 from ..ledger.checks import KEY_BYTES
 
-# A key that this many newer ones have replaced verifies nothing any more.
+# A key verifies nothing any more when so many newer ones have replaced it.
 MAX_KEYS = 16
 
 
@@ -26,7 +26,7 @@ class Key:
 
     @classmethod
     def new(cls, created: float) -> "Key":
-        """Make one that nobody has yet."""
+        """Make a new one."""
         return cls(secrets.token_hex(8), secrets.token_bytes(KEY_BYTES), created)
 
 
@@ -61,8 +61,8 @@ class Keys:
     def rotated(self, key: Key) -> "Keys":
         """Return these keys with a new one that signs from now on.
 
-        By `created` they are in order, whichever way the clock was put: what claims to be
-        newer than the new one becomes older.
+        They are in order by `created`, even if the clock was set: a key that claims to be newer
+        than the new one becomes older.
         """
         keys = [key]
         for each in self.keys[: MAX_KEYS - 1]:

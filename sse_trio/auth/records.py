@@ -1,11 +1,10 @@
-"""The store in step with the rooms: who stands is decided there, and followed here.
+"""Keeps the store equal to the rooms, which decide which sessions are active.
 
-Rooms forget, and then the store proves who has logged in; sessions lapse, and then their
-rooms are told. A session lapses by the settings of its own authority. A session whose
-provider or type of application no authority of the hub has any more is proved to no
-room. It lapses by the settings of whichever authority sweeps, and so by the strictest of all.
-Its authority may only be opened late. So it does not lapse before the hub has swept for as
-long as the session may last.
+If a room has forgotten a login, the store proves it. If a session expires, this module ends it in
+its room. A session expires by the settings of its own authority. If no authority of the hub has the
+session's provider or type of application any more, the store proves it to no room. It expires by
+the settings of the authority that sweeps, and so by the strictest of all. Its authority may be
+opened later. So it does not expire before the hub has swept for as long as the session may last.
 """
 
 import contextlib
@@ -36,15 +35,15 @@ class Rooms(Protocol):
 
     @property
     def ledger(self) -> Ledger:
-        """What the rooms are mirrored in."""
+        """The ledger, which stores the rooms."""
         ...
 
     def stands(self, room: str, session: str, *, epoch: int, issued: float) -> bool | None:
-        """Whether a login stands, as far as memory goes; None where that does not know it."""
+        """Whether a login is active, by memory; None if memory does not know it."""
         ...
 
     def recall(self, room: str, session: str, *, epoch: int, issued: float) -> bool:
-        """Take up a login that the store has proved; False if it has ended."""
+        """Add a login that the store proves; False if it has ended."""
         ...
 
     async def take_up(self, room: str, session: str, *, epoch: int, issued: float) -> bool:
@@ -52,7 +51,7 @@ class Rooms(Protocol):
         ...
 
     def knows(self, room: str) -> bool:
-        """Whether memory has all that there is of a room, and it is true at this moment."""
+        """Whether memory has the whole room, and it is true at this moment."""
         ...
 
     async def read(self, *rooms: str) -> None:
@@ -60,11 +59,11 @@ class Rooms(Protocol):
         ...
 
     def view(self, room: str) -> View:
-        """Return who stands in a room."""
+        """Return the active sessions of a room."""
         ...
 
     def ticket(self, room: str, session: str, *, epoch: int) -> str | None:
-        """Sign what the pages of a login join with; None without a key."""
+        """Sign a ticket for the pages of a login; None without a key."""
         ...
 
     @property
@@ -81,7 +80,7 @@ class Rooms(Protocol):
         ...
 
     def follow(self, follower: Follower) -> None:
-        """Have `follower` told of every decision, and swept now and then."""
+        """Have `follower` called at every decision, and swept now and then."""
         ...
 
     async def notify(
@@ -95,13 +94,13 @@ class Rooms(Protocol):
         on_decision: Callable[[int], object] | None = ...,
         row: SessionRow | None = ...,
     ) -> Outcome:
-        """Carry out that `sender` has logged in."""
+        """Carry out a login of `sender`."""
         ...
 
     async def log_out(
         self, room: str, session: str, *, on_decision: Callable[[int], object]
     ) -> Outcome:
-        """Carry out that a session logs everybody out; one that has ended ends nobody."""
+        """End all sessions, because one asks for it; an ended session cannot."""
         ...
 
     async def release(
@@ -113,11 +112,11 @@ class Rooms(Protocol):
         by: str | None = ...,
         on_decision: Callable[[int], object] | None = ...,
     ) -> Outcome:
-        """Carry out that one session has logged out, or that another one says so."""
+        """End one session, which logs out itself or is ended by another one."""
         ...
 
     def abandon(self, room: str, session: str) -> None:
-        """Release a session that nobody waits for."""
+        """Release a session that no browser has received."""
         ...
 
 
@@ -134,7 +133,7 @@ class Records:
     _room: Callable[[User], str | int]
     wall: Callable[[], float]
     _scopes: dict[str, dict[trio.CancelScope, Claims]] = attrs.field(factory=dict, init=False)
-    """What runs only as long as a login stands, by its room."""
+    """The blocks that run only while a login is active, by its room."""
     _issuers: list[Issuer] | None = attrs.field(default=None, init=False)
     """The issuers that the store had when it was first swept: only these can lack an authority."""
     _since: float = attrs.field(default=math.inf, init=False)
@@ -155,18 +154,18 @@ class Records:
         """Name a user's room.
 
         Raises:
-            LocalProtocolError: the application's `room` returned no valid name.
+            LocalProtocolError: the application's `room` returned an invalid name.
         """
         return checked(self._room(user), "room")
 
     def stands(self, claims: Claims) -> bool | None:
-        """Whether a login stands, as far as its room knows."""
+        """Whether a login is active, by its room."""
         return self.rooms.stands(
             self.room(claims.user), claims.session, epoch=claims.epoch, issued=claims.issued
         )
 
     async def of_user(self, user: User) -> list[Session]:
-        """Return a user's sessions, the newest first, also those that have ended or lapsed.
+        """Return a user's sessions, the newest first, also ended and expired ones.
 
         Raises:
             LedgerError: the store cannot be read.
@@ -174,7 +173,7 @@ class Records:
         return await self.store.of_user(self.settings.user_provider, user.id)
 
     def is_alive(self, known: Session) -> bool:
-        """Whether it stands, and has not lapsed."""
+        """Whether it is active, and has not expired."""
         return self._may_stand(known) and not self._has_lapsed(known)
 
     def has(self, issuer: Issuer) -> bool:
@@ -183,7 +182,7 @@ class Records:
         return issuer == (provider, app_type or issuer[1])
 
     async def recall(self, room: str) -> None:
-        """Tell a room of the logins that it has forgotten, so that it decides about all of them.
+        """Add the logins that a room has forgotten, so that it decides about all of them.
 
         Raises:
             Draining: the hub is shutting down.
@@ -200,11 +199,11 @@ class Records:
                     self.rooms.recall(room, known.id, epoch=epoch, issued=issued)
 
     async def settled(self, claims: Claims, known: Session | None) -> bool | None:
-        """Return whether a login stands, as far as its room knows: after the store has said this.
+        """Return whether a login is active by its room, after this answer of the store.
 
-        Where several nodes share the store, what it has said may be no longer so. Then the room
-        has to know the login, or takes it up: what would have ended it has changed the room, and
-        a room is not forgotten again as soon as it was changed.
+        If several nodes share the store, its answer may be old. So the room must know the login, or
+        add it. A change that ended the login would have changed the room, and a changed room stays
+        in the cache for a while.
 
         Raises:
             LedgerError: that cannot be known for the moment.
@@ -224,7 +223,7 @@ class Records:
         return self.stands(claims)
 
     async def end_elsewhere(self, user: User, room: str, before: float) -> None:
-        """End a user's older sessions of other rooms: where rooms are named by what can change.
+        """End a user's older sessions in other rooms: the name of a user's room may have changed.
 
         Raises:
             Draining: the hub is shutting down.
@@ -235,10 +234,10 @@ class Records:
                 await self.rooms.release(known.room, known.id)
 
     def decided(self, room: str, ended: Collection[str]) -> None:
-        """Drop from the store what has ended in a room, in the step that has decided it."""
+        """Delete the sessions from the store that a room has ended, in the step of the decision."""
         for session in ended:
             self.store.revoke(session)
-        # Also of what the room had forgotten.
+        # Also those that the room had forgotten.
         for scope, claims in self._scopes.get(room, {}).items():
             if self.stands(claims) is False:
                 scope.cancel()
@@ -246,11 +245,11 @@ class Records:
 
     @property
     def watched(self) -> Collection[str]:
-        """Rooms in which something runs only as long as a login stands."""
+        """Rooms in which blocks run only while a login is active."""
         return self._scopes.keys()
 
     def hold(self) -> None:
-        """Cancel what runs only as long as a login stands: that cannot be known any more."""
+        """Cancel the blocks that run only while a login is active: that cannot be known now."""
         self._cancel(self._scopes)
 
     def _cancel(self, rooms: Iterable[str]) -> None:
@@ -259,9 +258,9 @@ class Records:
                 scope.cancel()
 
     async def refresh(self) -> None:
-        """Exchange with other nodes what is to be exchanged."""
-        # Something may have been begun when its room was not known any more. This comes first: that
-        # the node cannot know is known at once, and a database that is away is waited for.
+        """Exchange data with other nodes."""
+        # A block may have begun when its room was no longer known. Check this first, because it is
+        # quick; an unreachable database takes long.
         if unknown := [room for room in self._scopes if not self.rooms.knows(room)]:
             try:
                 await self.rooms.read(*unknown)
@@ -290,9 +289,9 @@ class Records:
                     del self._scopes[room]
 
     async def sweep(self) -> None:
-        """End the sessions that have lapsed, and rotate the keys when it is time.
+        """End the sessions that have expired, and rotate the keys when it is time.
 
-        Their pages are told, and their places become free.
+        Their pages get the termination, and their places become free.
         """
         with self._reporting():
             if self._issuers is None:
@@ -314,7 +313,7 @@ class Records:
 
     @contextlib.contextmanager
     def _reporting(self) -> Iterator[None]:
-        """Log that the store cannot be read; what cannot be done now is done the next time."""
+        """Log that the store cannot be read; the next sweep tries again."""
         try:
             yield
         except LedgerError as error:
@@ -333,7 +332,7 @@ class Records:
         return await self.store.signed_by_others(self.keyring.keys.verifying)
 
     async def _end_some(self, lapsed: list[Session]) -> bool:
-        """End these, all at once, so that they wait for the disk together; False if that is all."""
+        """End these together, so that they wait once for the disk; False if none is left."""
         failed = False
 
         async def end(known: Session) -> None:
@@ -356,7 +355,7 @@ class Records:
         return stands is not False
 
     def _has_lapsed(self, known: Session) -> bool:
-        # For another authority's sessions, its own settings decide.
+        # The settings of a session's own authority decide.
         return self.has(known.issuer) and known.has_lapsed(
             self.settings, self.keyring.keys, self.wall()
         )
@@ -371,7 +370,7 @@ class Records:
         return any(other.has(issuer) for other in self._sharing())
 
     def _sharing(self) -> Iterator["Records"]:
-        """Yield those of this store and its keys, and so these."""
+        """Yield the authorities with this store and keys, including this one."""
         for other in self.rooms.followers:
             if isinstance(other, Records) and other.store is self.store:
                 yield other

@@ -1,4 +1,4 @@
-"""What an application asks about whose request it is, and does about it; which cookies result."""
+"""What an application asks and does about the user of a request; the resulting cookies."""
 
 import math
 from collections.abc import Mapping
@@ -16,10 +16,10 @@ Scope = Mapping[str, Any]
 
 
 class RequestAuth:
-    """Whose request this is, and the ways to change that.
+    """The user of a request, and login and logout.
 
-    What changes something has to be called before the answer begins, which has the cookies:
-    afterwards it is a `RuntimeError`.
+    Call the methods that change something before the answer begins, because it has the cookies.
+    Afterwards they raise `RuntimeError`.
     """
 
     def __init__(
@@ -29,9 +29,9 @@ class RequestAuth:
         self._authority = authority
         self._scope = scope
         self.is_asked = False
-        """Whether the answer may depend on whose request it is."""
+        """Whether the answer may depend on the user."""
         self.is_logout = False
-        """Whether the answer is to delete the cookies."""
+        """Whether the answer deletes the cookies."""
         self._logged_in: LoggedIn | None = None
         self._has_begun = False
 
@@ -42,12 +42,12 @@ class RequestAuth:
 
     @property
     def room(self) -> str | None:
-        """What this login's pages join; None if anonymous."""
+        """The room of this login's pages; None if anonymous."""
         return self._authority.room(self.user) if self.user else None
 
     @property
     def ticket(self) -> str | None:
-        """What this login's pages join with; None if anonymous, or if the hub has no authkey."""
+        """The ticket of this login's pages; None if anonymous, or if the hub has no authkey."""
         if isinstance(self.identity, Authenticated):
             return self._authority.ticket(self.identity)
         return None
@@ -65,20 +65,20 @@ class RequestAuth:
 
     @property
     def has_ended(self) -> bool:
-        """Whether the login has ended, as far as its room knows; an anonymous request's has."""
+        """Whether the login has ended, by its room; that of an anonymous request has."""
         return isinstance(self.identity, Anonymous) or self._authority.has_ended(self.identity)
 
     async def login(
         self, user: User, *, remember_login: bool = False, detail: dict[str, Any] | None = None
     ) -> LoggedIn:
-        """Log a user in, whom the application has authenticated; the answer has the cookies.
+        """Log in a user that the application has authenticated; the answer has the cookies.
 
         Arguments and errors are those of `Authority.login`.
         """
         self._must_not_have_begun()
         if self._scope["type"] != "http":
             raise RuntimeError("a WebSocket cannot log in")
-        # There may have been one before, in this very request.
+        # This request may have logged in before.
         self.abandon()
         client = self._scope.get("client")
         logged_in = await self._authority.login(
@@ -98,14 +98,15 @@ class RequestAuth:
     async def logout(self) -> Outcome | None:
         """End all of the user's sessions; the answer deletes the cookies.
 
-        Also those of a login that has lapsed. None if there was nobody to log out: anonymous, or
-        superseded meanwhile, and then the browser may have logged in again and keeps its cookies.
+        Also those of an expired login. None if there was no login to end: the request is anonymous,
+        or its login was superseded. Then the browser may have logged in again, and keeps its
+        cookies.
 
         Errors are those of `Authority.logout`.
         """
         self._must_not_have_begun()
         if isinstance(self.identity, Anonymous):
-            # Only where the page has proved that it is the application's, by the token.
+            # Only if the page has proved by the token that it is the application's.
             if self.identity.reason.is_lapse:
                 self._forget()
             return None
@@ -142,13 +143,13 @@ class RequestAuth:
             raise RuntimeError("the response has begun: it is too late for cookies")
 
     def abandon(self) -> None:
-        """Take back a login whose cookies have not been sent."""
+        """Undo a login whose cookies have not been sent."""
         if self._logged_in is not None:
             self._authority.abandon(self._logged_in)
             self._logged_in = None
 
     def begin_answer(self) -> list[str]:
-        """Decide which cookies the answer sets or deletes, as things stand when it begins."""
+        """Decide which cookies the answer sets or deletes, by the state when it begins."""
         self._has_begun = True
         if self.is_logout:
             return self._authority.forget(self.identity)

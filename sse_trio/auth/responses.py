@@ -1,4 +1,4 @@
-"""What the middleware adds to the headers of an application's answer, and answers of its own."""
+"""What the middleware adds to the headers of an application's answer, and its own answers."""
 
 from collections.abc import Collection, Mapping
 from typing import Any, Final
@@ -10,7 +10,8 @@ Fields = list[tuple[bytes, bytes]]
 
 NO_STORE: Final = (b"cache-control", b"no-store")
 
-# What a browser can be told to forget: https://developer.mozilla.org/docs/Web/HTTP/Reference/Headers/Clear-Site-Data
+# The kinds of data that a browser can be told to delete:
+# https://developer.mozilla.org/docs/Web/HTTP/Reference/Headers/Clear-Site-Data
 SITE_DATA: Final = (
     "*",
     "cache",
@@ -31,7 +32,7 @@ _RETRY: Final = 2
 
 def is_caching(header: bytes) -> bool:
     """Whether a header tells caches what to do with the answer."""
-    # Some caches have a header of their own: cdn-cache-control, cloudflare-cdn-cache-control.
+    # Some caches have their own header: cdn-cache-control, cloudflare-cdn-cache-control.
     return header.lower().endswith(b"cache-control") or header.lower() in _CACHING
 
 

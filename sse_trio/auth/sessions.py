@@ -1,8 +1,8 @@
-"""The sessions that are logged in, and the keys that sign for them: what a restart must keep.
+"""The active sessions, and the keys that sign for them: a restart must keep both.
 
-A store is told of every change as it is decided; what it returns says when that is durable.
-The one in a file is the hub's ledger: what is noted of a room and of its sessions in one
-step is one transaction, so that neither is ever seen without the other.
+A store gets every change when it is decided; it returns an object that says when the change is
+durable. The store in a file is the hub's ledger: the changes of a room and of its sessions in one
+step are one transaction, so that neither is ever seen without the other.
 """
 
 import itertools
@@ -29,12 +29,12 @@ from .verdict import Issuer, Session
 
 K = TypeVar("K", bound=Hashable)
 
-# Sessions that are looked at at a time.
+# Sessions that one query returns at most.
 SOME = 1000
 
 
 class AnySessions(Protocol):
-    """A store, whoever else may write it.
+    """A store, which other nodes may write too.
 
     Times are Unix seconds; users are named by their provider and their id. Authorities of one
     application, of several providers or app types, share one.
@@ -44,7 +44,7 @@ class AnySessions(Protocol):
     """The keys in use; None until they are loaded."""
 
     browsers: Browsers
-    """Empty at first, and only ever in memory."""
+    """Empty at first, and in memory only."""
 
     def create(self, session: Session) -> Commit:
         """Keep a new session."""
@@ -67,7 +67,7 @@ class AnySessions(Protocol):
         ...
 
     def revoke_superseded(self, room: str, view: View) -> Commit:
-        """Drop the sessions of a room that it would call superseded, also unknown ones."""
+        """Delete the sessions of a room that it would call superseded, also unknown ones."""
         ...
 
     async def of_user(self, provider: str, user: str) -> list[Session]:
@@ -327,10 +327,10 @@ class SqliteSessions:
                 check_session(*row)
                 session = _to_session(*row)
             except (ValueError, TypeError):
-                # Its words may quote what is stored.
+                # Its text may quote stored data.
                 raise LedgerError("the stored sessions are damaged: restore a copy") from None
             contact = waiting(("seen", session.id))
-            # What is read may be newer still.
+            # The sessions that were read may be newer.
             if contact and contact[0] > session.seen:
                 session = attrs.evolve(session, seen=contact[0], kid=contact[1])
             found.append(session)

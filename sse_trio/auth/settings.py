@@ -1,7 +1,7 @@
 """What a login may do and how long it lasts, in one frozen object.
 
-The names are the platform's, in snake case, and so are the units: days, minutes. What the
-rules need is given in seconds.
+The names are the platform's, in snake case, and so are the units: days, minutes. The rules get
+seconds.
 """
 
 import re
@@ -17,7 +17,7 @@ from .keys import MAX_KEYS
 MINUTE = 60.0
 DAY = 86400.0
 
-# What browsers cut the life of a cookie to (RFC 6265bis, section 5.5).
+# The longest lifetime of a cookie in browsers (RFC 6265bis, section 5.5).
 MAX_COOKIE_DAYS = 400
 
 _WORD = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -50,7 +50,7 @@ def _is_a(wanted: type) -> Any:
 
 @attrs.frozen(kw_only=True)
 class PersistentSettings:
-    """Of a login that outlives the browser."""
+    """Settings of a login that outlives the browser."""
 
     max_idle_days: float = number(
         30,
@@ -70,7 +70,7 @@ class PersistentSettings:
 
 @attrs.frozen(kw_only=True)
 class SessionSettings:
-    """Of a login that ends with the browser."""
+    """Settings of a login that ends with the browser."""
 
     max_idle_minutes: float = number(
         20,
@@ -83,7 +83,7 @@ class SessionSettings:
 
 @attrs.frozen(kw_only=True)
 class Settings:
-    """What `sse_trio.auth` is told once.
+    """The settings of `sse_trio.auth`.
 
     Raises:
         ConfigError: a value is of the wrong type or out of its range, or two contradict
@@ -184,7 +184,7 @@ class Settings:
 
     @property
     def least_rotation(self) -> float:
-        """Seconds between two new keys, so that none goes that a login still needs."""
+        """Seconds between two new keys, so that no key is deleted that a login still needs."""
         return max(map(self.unrenewed_lifetime, Kind)) / (MAX_KEYS - 1)
 
     def unrenewed_lifetime(self, kind: Kind) -> float:

@@ -1,12 +1,13 @@
 """The sessions and keys of several nodes, in the database that they share.
 
-A session's row is made and removed by the swaps of its room, in their transactions. So what decides
-about a login, on whichever node, decides about its row, and here nothing is to be done for that. Of
-rows nothing is cached. A cookie says what its row has said, and the room whether it still stands.
+The swaps of a room make and delete the rows of its sessions, in their transactions. So a decision
+about a login, on any node, also decides about its row, and this module does nothing for that. Rows
+are not cached. A cookie has the data of its row, and the room says whether the session is still
+active.
 
-The keys are read again and again. A node that has not read them for a lease judges nobody. So a
-lease after a key was made or removed, every node that judges knows it. A new key signs only then,
-unless no other key is old enough. Whoever finds none makes the first one.
+The node reads the keys again and again. A node that has not read them for a lease judges no
+request. So a lease after a key was made or removed, every node that judges requests knows it. A new
+key signs only then, unless no other key is old enough. A node that finds none makes the first one.
 """
 
 import contextlib
@@ -40,17 +41,17 @@ from .sessions import SOME, newest_first
 from .settings import Kind
 from .verdict import Issuer, Session
 
-# Seconds for which contacts are collected, to be noted together.
+# Seconds for which contacts are collected, to be written together.
 COLLECTED = 5.0
 
-# Seconds by which sessions are swept later than they lapse: another node may have had a contact
-# that it has not noted yet.
+# Seconds between a session's expiry and its sweep: another node may have had a contact that it has
+# not written yet.
 LATE = 60.0
 
 # In leases: how often the keys are read.
 READ = 1 / 4
 
-# Seconds between two readings of the keys at least, whatever keys clients come with.
+# Seconds between two readings of the keys at least, even if clients send unknown keys.
 READ_AGAIN = 0.25
 
 
@@ -86,7 +87,7 @@ class SharedSessions:
         return found[0] if found else None
 
     def touch(self, id: str, seen: float, kid: str) -> Commit:
-        """Have the last contact with a session noted, some seconds later."""
+        """Write the last contact with a session, some seconds later."""
         self._contacts[id] = seen, kid
         return DONE
 
@@ -125,7 +126,7 @@ class SharedSessions:
         return list(await self.tables.issuers())
 
     async def signed_by_others(self, kids: Collection[str]) -> list[Session]:
-        """Return some of the sessions whose cookies no key has signed that there is."""
+        """Return some of the sessions whose cookies no existing key has signed."""
         return await self._find(SignedByOthers(SOME))
 
     async def _find(self, wanted: Wanted) -> list[Session]:
@@ -145,7 +146,7 @@ class SharedSessions:
         return session
 
     async def refresh(self) -> None:
-        """Note contacts, and read the keys, if it is time; what fails is done the next time."""
+        """Write contacts, and read the keys, if it is time; the next call repeats a failure."""
         now = self.tables.clock()
         with contextlib.suppress(LedgerError):
             if self._contacts and now - self._noted >= COLLECTED:
@@ -157,7 +158,7 @@ class SharedSessions:
     async def _note_contacts(self) -> None:
         self._noted = self.tables.clock()
         waiting = iter(list(self._contacts))
-        # No more at a time than the engine writes within its patience.
+        # No more at a time than the engine writes within its time limit.
         while some := list(islice(waiting, SOME)):
             self._noting = {session: self._contacts.pop(session) for session in some}
             try:
@@ -195,7 +196,7 @@ class SharedSessions:
             self._read = begun
 
     async def look_again(self) -> None:
-        """Read the keys, because somebody comes with another one: now, but not too often.
+        """Read the keys, because a request has an unknown one: now, but not too often.
 
         Raises:
             LedgerError: they cannot be read.
@@ -221,11 +222,11 @@ class SharedKeyring(Keyring[SharedSessions]):
 
     @property
     def is_current(self) -> bool:
-        """Whether what is known of the keys is new enough to judge by."""
+        """Whether the known keys are new enough to judge requests."""
         return self.store.is_current
 
     async def update(self) -> None:
-        """Read the keys, if what is known of them is too old.
+        """Read the keys, if the known ones are too old.
 
         Raises:
             LedgerError: they cannot be read, or not be written.
@@ -234,7 +235,7 @@ class SharedKeyring(Keyring[SharedSessions]):
             await self.load()
 
     async def look_again(self) -> bool:
-        """Read the keys, because somebody comes with one that is not known; True.
+        """Read the keys, because a request has an unknown one; True.
 
         Raises:
             LedgerError: they cannot be read.
@@ -243,7 +244,7 @@ class SharedKeyring(Keyring[SharedSessions]):
         return True
 
     async def load(self) -> None:
-        """Take up the keys that nodes use, or make the first one, if no other node does.
+        """Use the keys that nodes use, or make the first one, if no other node does.
 
         Raises:
             LedgerError: they cannot be read, or not be written.
@@ -261,7 +262,7 @@ class SharedKeyring(Keyring[SharedSessions]):
         await self.store.read_keys()
 
     async def replace(self) -> None:
-        """Use a new key, and no other; return when no node goes by the old ones any more.
+        """Use a new key, and no other; return when no node accepts the old ones any more.
 
         Raises:
             LedgerError: it could not be made durable, as far as is known.

@@ -1,4 +1,4 @@
-"""Which store goes with a ledger, and which keyring with a store."""
+"""The store for a ledger, and the keyring for a store."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +12,7 @@ Store = Sessions | SharedSessions
 
 
 def store_in(ledger: Ledger) -> Store:
-    """Return a store that lasts as long as what this ledger keeps."""
+    """Return a store that lasts as long as this ledger."""
     if isinstance(ledger, SharedLedger):
         return SharedSessions(ledger.tables, ledger.wall)
     return SqliteSessions(ledger) if isinstance(ledger, SqliteLedger) else MemorySessions()

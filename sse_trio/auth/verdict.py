@@ -1,18 +1,18 @@
-"""The verdict: whose request this is. Pure: time, the room's word and the store's are arguments.
+"""The verdict: the user of a request. Pure: time and the answers of room and store are arguments.
 
 A request is authenticated if it has
 
-1. the CSRF header (page loads, GET and HEAD, may do without, by option),
+1. the CSRF header (page loads, GET and HEAD, need none, by option),
 2. both cookies,
-3. and these are authentic, of one login, and of this type of application,
+3. which are authentic, of one login, and of this type of application,
 4. whose login has not ended: not superseded, not logged out, not idle for too long, not
    too old.
 
 Otherwise it is anonymous, with a reason for the log; nothing a client sends is an error.
 
-`recognise` looks at the request alone. `judge` then needs to know whether the login
-stands in its room, which is in memory; and the store, but only where the cookies were last
-checked against it longer ago than the cache time, or the room knows nothing of the login.
+`recognise` reads only the request. `judge` then needs to know whether the login is active in its
+room, which is in memory. It needs the store only if the cookies were last checked longer ago than
+the cache time, or if the room does not know the login.
 """
 
 import enum
@@ -42,7 +42,7 @@ _FRAMES: Final = (b"embed", b"fencedframe", b"frame", b"iframe", b"object")
 Headers = Iterable[tuple[bytes, bytes]]
 
 Issuer = tuple[str, str]
-"""A user provider and a type of application: in whose name a login was made."""
+"""A user provider and a type of application, which have made a login."""
 
 
 class Reason(enum.Enum):
@@ -64,17 +64,17 @@ class Reason(enum.Enum):
 
     @property
     def is_lapse(self) -> bool:
-        """Whether a page of the application has sent it, whose login has ended by itself."""
+        """Whether it comes from a page of the application whose login has expired."""
         return self in (Reason.ENDED, Reason.IDLE, Reason.EXPIRED)
 
 
 @attrs.frozen
 class Anonymous:
-    """Nobody's request."""
+    """An anonymous request."""
 
     reason: Reason
     browser: Browser = attrs.field(factory=Browser, eq=False, repr=False)
-    """What this request shares with other requests that have the same cookies."""
+    """The state shared with other requests that have the same cookies."""
 
 
 @attrs.frozen
@@ -85,13 +85,13 @@ class Authenticated:
     checked: bool
     """Whether the store was asked, and this is a contact: then the cookies are renewed."""
     browser: Browser = attrs.field(factory=Browser, eq=False, repr=False)
-    """What this request shares with other requests that have the same cookies."""
+    """The state shared with other requests that have the same cookies."""
     renewals: int = attrs.field(default=0, eq=False, repr=False)
     """How often cookies had been sent to that browser when it arrived."""
 
     @property
     def user(self) -> User:
-        """Whose it is."""
+        """The user."""
         return self.claims.user
 
     @property
@@ -111,7 +111,7 @@ ASK_STORE: Final = Ask.STORE
 
 @attrs.frozen(kw_only=True)
 class Session:
-    """What the store knows of a login. Times are Unix seconds."""
+    """A login in the store. Times are Unix seconds."""
 
     id: str = attrs.field(repr=False)
     user: User
@@ -134,7 +134,7 @@ class Session:
         return self.provider, self.app_type
 
     def has_lapsed(self, settings: Settings, keys: Keys, now: float) -> bool:
-        """Whether there can be no cookies of it that are worth anything."""
+        """Whether no valid cookies of it can exist."""
         ended = _lapse(self.kind, self.created, self.seen, settings, now)
         return ended is not None or self.kid not in keys.verifying
 
@@ -142,7 +142,7 @@ class Session:
 def recognise(
     method: str, headers: Headers, *, settings: Settings, keys: Keys
 ) -> Claims | Anonymous:
-    """Read what a request shows; `headers` have lower-case names."""
+    """Read the cookies and the CSRF header of a request; `headers` have lower-case names."""
     headers = list(headers)
     claims = _read_cookies(headers, settings=settings, keys=keys)
     if isinstance(claims, Anonymous):
@@ -158,7 +158,7 @@ def recognise(
 
 
 def _is_navigation(method: str, headers: Headers) -> bool:
-    """Whether it may be one: no other site's script or image, where the browser says so.
+    """Whether it may be a page load: not another site's script or image, if the browser says so.
 
     Fetch Metadata: https://www.w3.org/TR/fetch-metadata/
     """
@@ -172,7 +172,7 @@ def _is_navigation(method: str, headers: Headers) -> bool:
 
 
 def _read_cookies(headers: Headers, *, settings: Settings, keys: Keys) -> Claims | Anonymous:
-    """Read the login that a browser is in, whichever site has made it send the request."""
+    """Read the login of a browser, even if another site has made it send the request."""
     found = cookies.find((value for key, value in headers if key == b"cookie"), settings)
     counts = [len(values) for values in found]
     if max(counts) > 1:
@@ -198,17 +198,17 @@ def judge(
     settings: Settings,
     now: float,
 ) -> Authenticated | Anonymous | Literal[Ask.STORE]:
-    """Decide; or say that the store is to be asked first.
+    """Decide, or say that the store must be asked first.
 
-    `stands` is the room's word: whether the login stands, or None where the room does not
-    know it. `store` is the store's: the session, or None where it knows none.
+    `stands` is the room's answer: whether the login is active, or None if the room does not know
+    it. `store` is the store's answer: the session, or None if there is none.
     """
     if stands is False:
         return Anonymous(Reason.SUPERSEDED)
-    # Also of older cookies of a login that goes on: they are somebody else's copies by now.
+    # This also concerns old cookies of an active login: by now they are another client's copies.
     if lapse := _lapse(claims.kind, claims.issued, claims.checked, settings, now):
         return Anonymous(lapse)
-    # Signed by a clock that was ahead and has been put back: the cache time would be too long.
+    # Signed when the clock was ahead, before it was set back: the cache time would be too long.
     is_ahead = claims.checked > now + LEEWAY
     if store is ASK_STORE:
         age = now - claims.checked
@@ -224,7 +224,7 @@ def judge(
 def _lapse(
     kind: Kind, issued: float, checked: float, settings: Settings, now: float
 ) -> Reason | None:
-    """Return how a login has come to its end by itself, if it has."""
+    """Return how a login has expired, if it has."""
     if now - issued > settings.absolute_lifetime:
         return Reason.EXPIRED
     if kind is Kind.PERSISTENT and now - checked > settings.cookie_lifetime:

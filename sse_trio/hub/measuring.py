@@ -292,7 +292,7 @@ class Measuring:
         return self._recognition.cached(room) is not standing
 
     def _note_measured(self, room: str, standing: Standing) -> None:
-        """Note with which epoch a room's members were compared, if other nodes decide."""
+        """Note with which epoch members were compared, if other nodes decide."""
         if self._recognition.cache is None:
             return
         if room in self._rooms:

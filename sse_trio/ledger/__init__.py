@@ -1,8 +1,8 @@
 """What must outlive the process: each room's standing, and the answers to idempotency ids.
 
-The rules live in `core.standing` and work on memory alone. Every change is drafted there and
-proposed to the ledger, and a notify is answered only when that is durable. A ledger is asked
-what it remembers once, before anybody joins.
+The rules are in `core.standing` and work on memory only. Every change is drafted there and proposed
+to the ledger, and a notify is answered only when the change is durable. A ledger is read once,
+before the first join.
 """
 
 import socket
@@ -40,11 +40,11 @@ class Ledger(Protocol):
 
     @property
     def ready(self) -> bool:
-        """Whether a commit can be expected to succeed."""
+        """Whether the next commit will probably succeed."""
         ...
 
     async def load(self) -> tuple[Iterable[tuple[str, Record]], Iterable[Answer]]:
-        """Return every room's last record, the longest untouched first; and the answers.
+        """Return every room's last record, the longest unused first; and the answers.
 
         Raises:
             LedgerError: what is stored cannot be read.
@@ -52,15 +52,15 @@ class Ledger(Protocol):
         ...
 
     def propose(self, swap: Swap) -> Proposal:
-        """Put a draft in the place of the room's standing, or forget the room; keep the answer.
+        """Replace the room's standing by a draft, or delete the room; store the answer.
 
-        Both become durable together, and not before what was proposed earlier. What could not
-        be made durable is not dropped: it is tried again.
+        Both become durable together, and not before earlier proposals. A change that could not be
+        made durable is not dropped: it is tried again.
         """
         ...
 
     def pending(self, room: str) -> Proposal | None:
-        """Return what the room's last change is still waiting for; None if it is durable."""
+        """Return the proposal of the room's last change; None if it is durable."""
         ...
 
 
@@ -75,7 +75,7 @@ class SharedLedger(Ledger, Protocol):
 
     @property
     def vouches(self) -> bool:
-        """Whether what was read of a room may be relied on at this moment: the lease is valid."""
+        """Whether cached rooms may be relied on at this moment: the lease is valid."""
         ...
 
     def wall(self) -> float:
@@ -83,15 +83,15 @@ class SharedLedger(Ledger, Protocol):
         ...
 
     async def read(self, rooms: Collection[str]) -> Mapping[str, Versioned]:
-        """Read these rooms; those that there are not are left out.
+        """Read these rooms; rooms that do not exist are left out.
 
         Raises:
-            LedgerError: they cannot be read, or what was read does not count.
+            LedgerError: they cannot be read, or the reading is not valid.
         """
         ...
 
     async def lapsed(self) -> None:
-        """Return when the node vouches no more: members are to be put on hold."""
+        """Return when the node no longer vouches: members must be put on hold."""
         ...
 
     async def restored(self) -> None:
@@ -105,13 +105,13 @@ class SharedLedger(Ledger, Protocol):
     async def drain(self) -> None:
         """Let others see that the node is about to leave.
 
-        Return when they see it, and this node has applied all that they had changed before: so
-        none of them takes it for lapsed.
+        Return when they see it, and this node has applied all that they had changed before: so none
+        of them counts it as lapsed.
         """
         ...
 
     def statistics(self) -> Statistics:
-        """Return what this node has counted, and how things are now."""
+        """Return this node's counts, and its state now."""
         ...
 
 
@@ -119,7 +119,7 @@ def open_ledger(config: Config) -> AbstractAsyncContextManager[Ledger]:
     """Open the ledger that `config` names.
 
     Raises:
-        LedgerError: on entering, if that cannot be.
+        LedgerError: on entering, if that is not possible.
     """
     if path := config.ledger_path:
         return SqliteLedger.open(path)

@@ -1,6 +1,6 @@
-"""What is read of a ledger's file may be damaged: noticed at the start, not when somebody logs in.
+"""A ledger's file may be damaged: these checks notice it at the start, and not at a login.
 
-Each of these raises a ValueError or a TypeError for what no server has written.
+Each of these raises a ValueError or a TypeError for data that no server has written.
 """
 
 from typing import Any
@@ -66,7 +66,7 @@ def check_session(
     user_agent: str,
     address: str,
 ) -> None:
-    """See that this is a session that can be told of, and ended."""
+    """Check that this is a session that can be listed, and ended."""
     for known in (id, user, user_name, room):
         a_name(known)
     for text in (provider, app_type, kid, user_agent, address):
@@ -80,7 +80,7 @@ def check_session(
 
 
 def check_key(kid: str, secret: bytes, created: float) -> None:
-    """See that this can sign."""
+    """Check that this key can sign."""
     a_name(kid)
     a_number(created)
     if type(secret) is not bytes or len(secret) != KEY_BYTES:

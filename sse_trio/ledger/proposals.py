@@ -2,8 +2,8 @@
 
     propose -> decided -> told here -> durable -> told everywhere
 
-One process decides in the step that proposes. Where several nodes share an engine, the engine
-decides, by comparing versions: who comes second has lost, and drafts anew from what is true now.
+One process decides in the step that proposes. If several nodes share an engine, the engine decides
+by comparing versions: the second proposal loses, and is drafted again from the present state.
 """
 
 from collections.abc import Callable
@@ -24,7 +24,7 @@ class Version:
 
     count: int
     """It grows with each writing. Of a new room it begins with the engine's clock, in microseconds:
-    so a room that was forgotten and made anew is newer than it was."""
+    so a room that was deleted and made again is newer than before."""
     writer: str
     """The node that wrote it."""
     seq: int
@@ -44,19 +44,19 @@ class Won:
     """The change has been decided; `version` is what the room has from now on."""
 
     version: Version | None
-    """None where one process decides, for it has no rival; and for a room that was forgotten."""
+    """None if one process decides, which has no rival; and for a room that was deleted."""
 
 
 @attrs.frozen
 class Lost:
-    """The room was not as expected; `current` is how it is, None if there is none."""
+    """The room was not as expected; `current` is its present record, None if there is none."""
 
     current: Versioned | None
 
 
 @attrs.frozen
 class Repeated:
-    """The answer's `id` is taken: this is what it came to, by a batch of `writer`."""
+    """The answer's `id` is taken: this is its outcome, by a batch of `writer`."""
 
     answer: Answer
     writer: str
@@ -65,12 +65,12 @@ class Repeated:
 
 Result = Won | Lost | Repeated
 
-# Where one process decides, whatever is proposed has won by then.
+# If one process decides, every proposal has won by then.
 WON: Final = Won(None)
 
 
 class Counts(Protocol):
-    """Whom this node has told about an entry. It changes until it is finished."""
+    """How many members this node has terminated for an entry. It changes until it is finished."""
 
     @property
     def terminated_here(self) -> int:
@@ -94,14 +94,15 @@ class Swap:
 
     room: str = attrs.field(repr=False)
     standing: Standing | None = attrs.field(repr=False)
-    """A draft, which nobody changes before it is decided. None: the room is to be forgotten."""
+    """A draft, which must not change before it is decided. None: the room is to be deleted."""
     expected: Version | None = None
     """None: the room is new to the engine; or there are no versions, where one process decides."""
     answer: Answer | None = attrs.field(default=None, repr=False)
     """It becomes durable together with the standing."""
     won: Callable[[Version | None], Counts | None] | None = attrs.field(default=None, repr=False)
-    """Called with the new version in the step that learns of the decision, whoever waits for it:
-    it makes the draft the room's standing, tells the members, and may say how many."""
+    """Called with the new version in the step that learns of the decision, even if no task waits
+    for it: it makes the draft the room's standing, terminates members, and may return their
+    counts."""
 
     sessions: SessionChanges | None = attrs.field(default=None, repr=False)
     """What it does to the rows of `sse_trio.auth`, where nodes share an engine."""
@@ -118,7 +119,7 @@ class Elsewhere:
     nodes: int
     """How many other nodes have carried it out."""
     lapsed: int
-    """How many were expelled instead: they admit and vouch for nobody."""
+    """How many were expelled instead: they vouch for no session."""
     terminated: int
     """Their members that were sent the termination."""
     acked: int
@@ -139,11 +140,11 @@ NOWHERE: Final = Elsewhere()
 
 
 class Commit(Protocol):
-    """Something that becomes durable. To be cancelled while waiting for that does not undo it."""
+    """A change that becomes durable. A cancelled wait for that does not undo it."""
 
     @property
     def done(self) -> bool:
-        """Whether it is by now, and nobody need wait; a proposal also everywhere."""
+        """Whether it is by now, so that no wait is needed; a proposal also on every node."""
         ...
 
     async def durable(self) -> None:
@@ -160,11 +161,11 @@ class Proposal(Commit, Protocol):
 
     @property
     def decided(self) -> Result | None:
-        """What it has come to; None while that is not known."""
+        """The result; None while that is not known."""
         ...
 
     async def decision(self) -> Result:
-        """Return what it has come to.
+        """Return the result.
 
         Raises:
             LedgerError: that cannot be known for the moment. It may be decided later.
@@ -181,7 +182,7 @@ class Proposal(Commit, Protocol):
 
 
 class LocalProposal:
-    """A proposal to a ledger that one process writes: it wins, and is left to be made durable.
+    """A proposal to a ledger that one process writes: it wins, and becomes durable later.
 
     A subclass adds `done` and `durable`.
     """
@@ -200,7 +201,7 @@ class LocalProposal:
 
 
 class Done(LocalProposal):
-    """What is as durable as it will ever be."""
+    """A change that needs no wait: it is as durable as it can be."""
 
     done = True
 

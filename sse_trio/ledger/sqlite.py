@@ -1,9 +1,9 @@
-"""A ledger in one SQLite file: facts survive whatever ends the process, also a power cut.
+"""A ledger in one SQLite file: its contents survive any end of the process, also a power cut.
 
-One task writes. Whatever was proposed while it was busy is the next group, and a group is one
-transaction: a thousand notifies at once wait for one fsync. A group that fails is kept,
-merged under what was proposed since, and tried again every second until the disk takes it.
-Nothing is read but at the start: the server's memory has it all.
+One task writes. All proposals that come while it is busy are the next group, and a group is one
+transaction: a thousand notifies at once wait for one fsync. A group that fails is kept, merged
+under what was proposed since, and tried again every second until the disk takes it. The file is
+read only at the start: the server's memory has all of it.
 """
 
 import contextlib
@@ -310,7 +310,7 @@ class SqliteLedger:
         return None
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
-        # A disk that hangs must not hang the end of the server too.
+        # A disk that hangs must not delay the end of the server too.
         return await trio.to_thread.run_sync(work, abandon_on_cancel=True, limiter=self._limiter)
 
     def _report(self, error: str | None) -> None:
@@ -322,7 +322,7 @@ class SqliteLedger:
 
     async def _finish(self) -> None:
         """Wait until everything proposed is written, or could not be."""
-        # The next one is looked at after the current one, which may leave it something.
+        # The next group is checked after the current one, which may leave it something.
         for group in self._unwritten():
             with contextlib.suppress(LedgerError):
                 await group.durable()

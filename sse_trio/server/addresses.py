@@ -13,7 +13,7 @@ LOCAL: Final = "unix"
 _ADDRESSES = 4096
 
 # The most proxies that a request can come through, and the most characters of an address with its
-# zone and port. Whatever is longer was written by somebody who wants the server to waste time.
+# zone and port. A longer value comes from an attacker who wants the server to waste time.
 _HOPS = 16
 _LONGEST = 96
 
@@ -21,9 +21,8 @@ _LONGEST = 96
 def client_address(host: str, forwarded_for: str | None, config: Config) -> str:
     """Return the client's address: `host`, or the one that trusted proxies name.
 
-    The proxies append to ``X-Forwarded-For``, so it is read from its end, up to the first
-    address that is not a trusted proxy's; what stands before that may be forged. At
-    most 16 addresses are read.
+    The proxies append to ``X-Forwarded-For``, so it is read from its end, up to the first address
+    that is not a trusted proxy's; the part before it may be forged. At most 16 addresses are read.
     Limits count by the result, so an IPv6 address is widened to its network of 64 bits.
     """
     if host == LOCAL:

@@ -21,8 +21,8 @@ P = TypeVar("P", bound=Outbox)
 class Attended(abc.ABC, Generic[P]):
     """A connection with its member, as long as it lasts.
 
-    It knows the member, which knows the peer, which knows nobody: no cycle keeps them in memory
-    when it has ended.
+    It refers to the member, which refers to the peer, which refers to neither: so no cycle keeps
+    them in memory after the end.
     """
 
     transport: Transport
@@ -39,7 +39,7 @@ class Attended(abc.ABC, Generic[P]):
         self._contain(self._read)
 
     def cut(self) -> None:
-        """End at once, without a word."""
+        """End at once, without a close."""
         try:
             self._leave(hung_up=False)
         except Exception as error:  # noqa: BLE001
@@ -64,7 +64,7 @@ class Attended(abc.ABC, Generic[P]):
             data = b""
         if self._peer.aborted:
             if self._member.state is State.JOINED:
-                # A frame has waited too long for this member to read.
+                # A frame has waited too long, because this member does not read.
                 self._server.hub.counters.slow_members += 1
             self.cut()
         elif data:

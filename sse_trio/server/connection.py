@@ -1,8 +1,8 @@
 """One TCP connection: HTTP requests until it upgrades or ends.
 
-Between two requests it is parked. A request that is there as a whole, and is what browsers and
-application servers usually send, is answered in the step that has read it: `core.heads` knows
-it by its bytes. Anything else is an `Exchange`, which has a task, to the same effect.
+Between two requests it is parked. If a whole request has arrived, in the form that browsers and
+application servers usually send, it is answered in the step that has read it: `core.heads` knows it
+by its bytes. For any other request there is an `Exchange`, which has a task, with the same result.
 """
 
 import trio
@@ -52,12 +52,12 @@ class Connection(HasDeadline):
             self.cut()
 
     def cut(self) -> None:
-        """End at once, without a word."""
+        """End at once, without an answer."""
         self._leave()
         self.transport.close()
 
     def cancel(self) -> None:
-        """End, but for a request that has begun to come: that is answered, if only by a refusal."""
+        """End, unless a request has begun to come: it is answered first, perhaps by a refusal."""
         self.ready()  # it may have come, and not been read
         if not self._is_parked:
             return
@@ -115,7 +115,7 @@ class Connection(HasDeadline):
             self._hub.timers.drop(self)
 
     def _hand_to_task(self, data: bytes | bytearray, *, seconds: float | None = None) -> None:
-        """Have a task do the rest; the request has so many `seconds` left, or its full time."""
+        """Start a task for the rest; the request has so many `seconds` left, or its full time."""
         self._leave()
         self._exchange(data, seconds=seconds)
 
@@ -190,7 +190,7 @@ class Connection(HasDeadline):
             start_conversation(self._server, self.transport, address, b"", holds=upgrade.holds)
 
     def _answer(self, wanted: Notify | Release | Question, data: bytes, address: str) -> None:
-        """Answer in this step, if there is nothing to wait for; otherwise, have a task answer."""
+        """Answer in this step, if there is nothing to wait for; otherwise start a task for it."""
         try:
             if isinstance(wanted, Notify | Release):
                 self._announce(wanted, data, address)
@@ -219,7 +219,7 @@ class Connection(HasDeadline):
             self._await_next()
 
     def _send(self, data: bytes) -> bytes:
-        """Send what the kernel takes; return what it does not."""
+        """Send the bytes that the kernel accepts; return the rest."""
         try:
             sent = self.transport.socket.send(data)
         except OSError:  # it is full, or the next read will report what is wrong with it
@@ -227,7 +227,7 @@ class Connection(HasDeadline):
         return data[sent:] if sent < len(data) else b""
 
     async def _answer_later(self, accepted: Accepted) -> None:
-        """Answer when the notify is durable, everybody is told, and the caller's `wait` is over."""
+        """Answer when the notify is durable, its terminations are sent, and the `wait` is over."""
         try:
             answer = await announce(self._hub, accepted)
         except BaseException:

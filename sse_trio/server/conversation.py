@@ -1,8 +1,8 @@
 """One browser, from the answer to its handshake to the end of its connection.
 
-It is parked all that time: whatever comes is handled, and answered, in one synchronous step of
-the hub and of `WebSocket`, and a task runs only where there is something to wait for, or where
-so much has arrived that other tasks must have a turn in between.
+It is parked all that time: data is handled, and answered, in one synchronous step of the hub and of
+`WebSocket`. A task runs only if there is something to wait for, or if so much has arrived that
+other tasks must run in between.
 """
 
 from functools import partial
@@ -20,9 +20,9 @@ from .websocket import WebSocket
 def start_conversation(
     server: Server, transport: Transport, address: str, data: bytes, *, holds: bool
 ) -> "Conversation":
-    """Have a connection speak WebSocket from now on: it is parked, and its member has yet to join.
+    """Use a connection as a WebSocket from now on: it is parked, and its member has not joined yet.
 
-    `data` is what the client sent right behind its handshake; `holds` is whether it understands
+    `data` is what the client sent directly after its handshake; `holds` is whether it understands
     `Hold`.
     """
     hub, parking, config = server.hub, server.parking, server.config
@@ -58,7 +58,7 @@ class Conversation(Attended[WebSocket]):
             self._server.parking.spawn(self._handle_rest, rest)
 
     async def _handle_rest(self, rest: bytes) -> None:
-        """Handle the rest, letting others have a turn in between; then be parked again."""
+        """Handle the rest, and let other tasks run in between; then be parked again."""
         try:
             while self._has_more(rest):
                 await self._server.give_way()

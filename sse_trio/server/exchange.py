@@ -1,7 +1,7 @@
 """HTTP requests that are not usual: each is read by h11, in a task.
 
-h11 judges every byte, `core.requests` says what a request asks for, and this module does it.
-Whatever a client does ends here: nothing it causes leaves `Exchange.run`.
+h11 judges every byte, `core.requests` says what a request asks for, and this module does it. No
+exception that a client causes leaves `Exchange.run`.
 """
 
 import http
@@ -68,7 +68,7 @@ class Exchange:
         self._begin_request()
         self._address = transport.host
         self._is_over = True
-        """Whether the connection ends with this; if not, something else has taken it over."""
+        """Whether the connection ends with this; if not, another object has taken it over."""
 
     def _begin_request(self) -> None:
         """Begin with another request."""
@@ -199,7 +199,7 @@ class Exchange:
         return client_address(self._transport.host, forwarded, self._config)
 
     def _refuse_guessers(self, outcome: Wanted) -> Wanted:
-        """Count wrong keys; refuse an address that has presented too many, whatever its key is."""
+        """Count wrong keys; refuse an address that has sent too many, with any key."""
         unauthorized = outcome == problems.UNAUTHORIZED
         if not unauthorized and not isinstance(outcome, Keyed):
             return outcome
@@ -252,7 +252,7 @@ class Exchange:
         return Reply(http.HTTPStatus.NO_CONTENT, JSON, b"", list(said.cors))
 
     def _refuse(self, outcome: Keyed | Verify | Upgrade | Listen | Say) -> Problem:
-        """Refuse what the server cannot do yet, as it is loading; or not any more, as it drains."""
+        """Refuse a request that the server cannot do while it is loading or draining."""
         counters = self._hub.counters
         reason = "loading" if self._hub.loading else "draining"
         match outcome:

@@ -19,8 +19,8 @@ from .transport import Transport
 
 logger = logging.getLogger("sse_trio")
 
-# Errors of accept(2) that are about one connection, which is gone already, or about its network
-# (its manual page, "Error handling"): the listener goes on.
+# Errors of accept(2) for one connection that is gone already, or for its network (its manual page,
+# "Error handling"): the listener goes on.
 _STILLBORN = {
     errno.EPERM,
     errno.ECONNABORTED,
@@ -41,8 +41,8 @@ _STILLBORN = {
 _BROKEN = {errno.EBADF, errno.EFAULT, errno.EINVAL, errno.ENOTSOCK}
 _RETRY = 0.1
 
-# The most connections that one step accepts: a crowd costs few wake-ups, and the existing
-# connections wait no longer for it than for a slice of a fan-out.
+# The most connections that one step accepts: many new connections cost few wake-ups, and the
+# existing connections wait for them only as long as for a slice of a fan-out.
 _AT_ONCE = 64
 
 
@@ -74,7 +74,7 @@ class Listener:
         accepted: Callable[[Transport], object],
         warn: Callable[..., object] = logger.warning,
     ) -> None:
-        """Hand over each connection until cancelled, then close; `accepted` must not raise."""
+        """Pass on each connection until cancelled, then close; `accepted` must not raise."""
         failures = 0
         try:
             while True:
@@ -132,7 +132,7 @@ class UnixListener(Listener):
         try:
             _remove_abandoned(path)
             listening.bind(path)
-            # Before anybody can connect, which takes permission to write.
+            # Before any client can connect, which needs permission to write.
             Path(path).chmod(0o660)
             self._made = Path(path).stat()
             listening.listen(0xFFFF)
@@ -152,12 +152,12 @@ class UnixListener(Listener):
 
 
 def _remove_abandoned(path: str) -> None:
-    """Remove a Unix socket on which nobody listens any more. Raises OSError for anything else."""
+    """Remove a Unix socket on which no process listens. Raises OSError for any other file."""
     with contextlib.suppress(FileNotFoundError):
         if not stat.S_ISSOCK(Path(path).stat().st_mode):
             raise FileExistsError(errno.EEXIST, "")
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-            # If the backlog is full, somebody listens too.
+            # If the backlog is full, a process listens too.
             probe.setblocking(False)
             try:
                 probe.connect(path)
@@ -216,7 +216,7 @@ async def open_listeners(
             listener.socket.close()
         where = f"{endpoint.host} port {endpoint.port}"
         number = error.errno if isinstance(error, OSError) else None
-        # What is wrong with a host name has no number of the system's.
+        # Errors of a host name have no error number.
         reason = os.strerror(number) if number and number > 0 else "no such host"
         raise OSError(number, f"cannot listen on {where}: {reason}") from None
     for address, _ in foreign:

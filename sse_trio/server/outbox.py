@@ -1,12 +1,12 @@
 """Frames out: straight to the socket, and a queue only while the socket is full.
 
-There is no task for outbound traffic. `send` hands a frame to the kernel without
-waiting; only what the kernel does not take is kept, and then one task runs for this
-connection until the queue is empty again. It ends at once if the connection does, and gives
-up when a frame has waited longer than the timeout.
+There is no task for outbound traffic. `send` hands a frame to the kernel without waiting; it keeps
+only the bytes that the kernel does not accept, and then one task runs for this connection until the
+queue is empty again. The task ends at once if the connection does, and when a frame has waited
+longer than the timeout.
 
-A frame is sent whole or not at all: what has been begun is always finished first, and
-nobody but the flush task waits in the middle of one.
+A frame is sent whole or not at all: a frame that has been begun is always finished first, and only
+the flush task waits in the middle of one.
 
 The frames that wait are counted by the memory that they take: a frame of two bytes takes seventy
 times as much.
@@ -24,7 +24,7 @@ import trio
 
 from ..hub.timers import HasDeadline, Timers
 
-# What a frame that waits takes beside its own bytes, at most: 48 as the header of an object and for
+# The memory of a waiting frame beside its own bytes, at most: 48 as the header of an object and for
 # the allocator's rounding, 48 for a `_Waiting`, 24 for a deadline, and its place in the queue.
 FRAME_COST: Final = 128
 
@@ -40,8 +40,8 @@ class _Waiting:
 class Outbox(HasDeadline):
     """The sending side of one connection.
 
-    `spawn` starts a task. `limit` is how many bytes of memory may be taken by what waits;
-    `timeout` how many seconds a frame may wait, or the connection is aborted: `timers` see to it.
+    `spawn` starts a task. `limit` is the memory in bytes that waiting frames may take. `timeout` is
+    how many seconds a frame may wait; then `timers` abort the connection.
     """
 
     __slots__ = (
@@ -74,12 +74,12 @@ class Outbox(HasDeadline):
         self.broken = False
         """Whether the connection is lost, or this side of it closed: nothing more can be sent."""
         self.aborted = False
-        """Whether this side has given it up."""
+        """Whether this side has aborted it."""
 
     def send(self, frame: bytes) -> bool:
         """Send `frame`, or queue it; False if that cannot be.
 
-        It cannot if the connection is `broken`, or if what waits would be over the `limit`.
+        It cannot if the connection is `broken`, or if the waiting frames would be over the `limit`.
         """
         return self._send(frame, self._limit)
 
@@ -97,7 +97,7 @@ class Outbox(HasDeadline):
             self._newest = None if begins_request else self._queue[-1]
 
     def send_last(self, frame: bytes) -> bool:
-        """Send `frame` before everything that waits, which is then not worth sending.
+        """Send `frame` next, and drop the frames that wait.
 
         False only if nothing more can be sent: so little waits then that no limit is needed.
         """
@@ -114,7 +114,7 @@ class Outbox(HasDeadline):
             self._shut()
 
     def abandon(self) -> None:
-        """Forget what waits; the connection is being closed."""
+        """Drop the frames that wait; the connection is being closed."""
         self.broken = True
         self._queue = self._newest = None
         self.waiting = 0
@@ -123,7 +123,7 @@ class Outbox(HasDeadline):
             self._flushing.cancel()
 
     def abort(self) -> None:
-        """End the connection at once, without a word; whoever reads from it reads its end."""
+        """End the connection at once, without a close; a reader of it reads its end."""
         self.aborted = True
         self.abandon()
         with contextlib.suppress(OSError):
@@ -143,7 +143,7 @@ class Outbox(HasDeadline):
             return False
         sent = 0
         if not self._queue:
-            # Almost always it is nothing but this; a fan-out consists of it.
+            # Almost always only this happens; a fan-out consists of it.
             try:
                 sent = self._socket.send(frame)
             except BlockingIOError:
@@ -153,7 +153,7 @@ class Outbox(HasDeadline):
                 return False
             if sent == len(frame):
                 return True
-            # An empty socket has taken part of it, so it is begun, whatever the limit.
+            # An empty socket has accepted a part of it, so it is begun, even over the limit.
             self._begun = sent > 0
         left = frame[sent:]
         if not sent and self.waiting + len(left) + FRAME_COST > limit:
@@ -178,7 +178,7 @@ class Outbox(HasDeadline):
                 try:
                     await trio.lowlevel.wait_writable(self._socket)
                 except (trio.ClosedResourceError, OSError, ValueError):
-                    # Closed or reset beneath us: whoever reads from it is about to notice too.
+                    # Closed or reset meanwhile: the reader is about to notice too.
                     self.abandon()
                 else:
                     self._push()

@@ -1,8 +1,8 @@
-"""Parking: where connections wait for their peers' next word, without a task each.
+"""Parking: where connections wait for their peers' next bytes, without a task each.
 
-One task waits for all of them, on the descriptor of an epoll of its own. A task a connection
-would cost 10 KiB and two thirds of the time of each heartbeat's answer. Where there is no
-epoll, each does have a task, and a small one.
+One task waits for all of them, on the descriptor of an epoll of its own. A task for each connection
+would cost 10 KiB and two thirds of the time of each heartbeat's answer. On a system without epoll,
+each has a small task.
 """
 
 import logging
@@ -27,11 +27,11 @@ class Parked(Protocol):
         ...
 
     def ready(self) -> None:
-        """Take what has come, or the end; neither wait nor raise."""
+        """Read the data that has come, or the end; neither wait nor raise."""
         ...
 
     def cut(self) -> None:
-        """End at once: there is nobody left to wait for it."""
+        """End at once: the parking has ended."""
         ...
 
 
@@ -43,7 +43,7 @@ class Parking:
     ) -> None:
         self._warn = warn
         self.spawn = spawn
-        """Start a task, for whoever has something to wait for."""
+        """Start a task, for a connection that has to wait for something."""
         self._parked: dict[int, Parked] = {}
         self._waiting: dict[int, trio.CancelScope] = {}
         self._left = trio.Event()
@@ -51,7 +51,7 @@ class Parking:
     def park(self, parked: Parked) -> None:
         """Have it called whenever there is something to read, until it leaves.
 
-        It is cut at once, where the kernel has no room for it (`fs.epoll.max_user_watches`).
+        It is cut at once if the kernel has no room for it (`fs.epoll.max_user_watches`).
         """
         number = parked.transport.socket.fileno()
         try:
@@ -63,7 +63,7 @@ class Parking:
             self._parked[number] = parked
 
     def leave(self, parked: Parked) -> None:
-        """Call it no more. Whoever closes its socket, or reads from it, does this first."""
+        """Call it no more. Do this before you close its socket, or read from it."""
         number = parked.transport.socket.fileno()
         if self._parked.pop(number, None):
             self._forget(number)
@@ -73,7 +73,7 @@ class Parking:
     def read_pending(self) -> Iterator[int]:
         """Have every connection called that has unread data; yield where others may have a turn.
 
-        Each is called once, however much data it has: that is enough to count as heard.
+        Each is called once, even if it has much data: that is enough as a sign of life.
         """
         # Tasks that have data to read wake up in the first turn, and continue in the second.
         yield SLICE
@@ -106,14 +106,14 @@ class Parking:
             parked.cut()
 
     async def emptied(self) -> None:
-        """Wait until nobody is left."""
+        """Wait until no connection is left."""
         while self._parked:
             self._left = trio.Event()
             await self._left.wait()
 
 
 class EpollParking(Parking):
-    """Those who wait, with one task for all."""
+    """The waiting connections, with one task for all."""
 
     def __init__(
         self, spawn: Callable[..., None], warn: Callable[..., object] = logger.warning
@@ -154,5 +154,5 @@ class EpollParking(Parking):
 def open_parking(
     spawn: Callable[..., None], warn: Callable[..., object] = logger.warning
 ) -> Parking:
-    """Return the best that the platform has."""
+    """Return the best parking for this platform."""
     return EpollParking(spawn, warn) if hasattr(select, "epoll") else Parking(spawn, warn)

@@ -24,7 +24,7 @@ class Reply:
 
 
 def fields(answer: Reply | Problem) -> Headers:
-    """Return the headers of an answer, but for ``Connection``."""
+    """Return the headers of an answer, except ``Connection``."""
     usual = {
         b"Date": email.utils.formatdate(usegmt=True).encode(),
         b"Content-Type": answer.content_type.encode(),

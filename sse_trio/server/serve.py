@@ -23,7 +23,7 @@ from .transport import Transport
 
 logger = logging.getLogger("sse_trio")
 
-# Rooms that one step takes over from the ledger: some milliseconds.
+# Rooms that one step adds from the ledger: some milliseconds.
 ROOMS_A_STEP = 500
 
 
@@ -45,7 +45,7 @@ async def serve(
 
     Raises:
         ConfigError: one of `sockets` does not listen, or is at no configured address.
-        OSError: the address cannot be listened on, or the audit log not be opened.
+        OSError: it cannot listen on the address, or open the audit log.
         LedgerError: the ledger cannot be opened, or not be read.
     """
     failure: Exception | None = None
@@ -59,7 +59,7 @@ async def serve(
         for listener in internal:
             stack.callback(listener.close)
         check_taken(passed)
-        # Before the ledger, which is made where there is none: a start that fails leaves none.
+        # Before the ledger, which is made if there is none: a failed start must not leave one.
         audit = stack.enter_context(open_sink(config.audit))
         if ledger is None:
             ledger = await stack.enter_async_context(open_ledger(config))
@@ -88,7 +88,7 @@ async def serve(
                             began = await _serve_until_drained(hub, timers, task_status)
                         plumbing.cancel_scope.cancel()
                 finally:
-                    # However it ends, whoever still holds the hub is told so.
+                    # In any case, code that still has the hub sees that it has ended.
                     hub.stop_accepting()
                 last_moment = began + hub.config.shutdown_grace
                 connections.cancel_scope.deadline = last_moment
@@ -108,9 +108,9 @@ async def serve(
 
 
 async def _load(hub: Hub) -> None:
-    """Take over what the ledger remembers; other tasks have their turns in between."""
+    """Add what the ledger remembers; other tasks run in between."""
     records, answers = await hub.ledger.load()
-    # Records are freed one by one: memory may not suffice for all of them twice.
+    # Records are freed one by one, because memory may not be enough for all of them twice.
     waiting = deque(records)
     del records
     while waiting:

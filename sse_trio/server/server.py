@@ -1,4 +1,4 @@
-"""What all connections of one server share, beside the hub."""
+"""The state that all connections of one server share, beside the hub."""
 
 from collections.abc import Callable
 from typing import Protocol
@@ -15,7 +15,7 @@ from .parking import open_parking
 
 
 class Idle(Protocol):
-    """A connection that can be ended without losing a request that has come."""
+    """A connection that can be ended without the loss of a request that has come."""
 
     def cancel(self) -> object:
         """End it."""
@@ -35,7 +35,7 @@ class Hears(Protocol):
 
 
 class Server:
-    """The hub, and what moves the bytes of its connections. `spawn` starts a task."""
+    """The hub, and the objects that move its connections' bytes. `spawn` starts a task."""
 
     def __init__(self, hub: Hub, spawn: Callable[..., None]) -> None:
         self.hub = hub
@@ -46,7 +46,7 @@ class Server:
         self._wrong_keys = WrongKeys(limit=hub.config.max_wrong_keys)
         hub.on_reload.append(self._reload)
         self.idle: set[Idle] = set()
-        """HTTP connections that wait for their peers, to be ended by the drain."""
+        """HTTP connections that wait for their peers; the drain ends them."""
         self.streams: dict[str, Hears] = {}
         """The event streams, by the names that their pages have given them."""
         failed = hub.limited_log.failed
@@ -67,19 +67,19 @@ class Server:
 
     @property
     def is_closed(self) -> bool:
-        """Whether the server admits nobody and accepts no notify: not yet, or not any more."""
+        """Whether the server admits no members and accepts no notifies: not yet, or no longer."""
         return self.hub.loading or self.hub.draining.is_set()
 
     def is_guessing(self, address: str) -> bool:
-        """Whether an address has presented so many wrong keys that it is refused for a while."""
+        """Whether an address has sent so many wrong keys that it is refused for a while."""
         return self._wrong_keys.refused(address, self.hub.clock())
 
     def count_right_key(self, address: str) -> None:
-        """Note that an address that is not refused has presented the right key."""
+        """Note that an address that is not refused has sent the right key."""
         self._wrong_keys.count_right(address, self.hub.clock())
 
     def count_wrong_key(self, address: str) -> None:
-        """Note that an address has presented a wrong key, or none."""
+        """Note that an address has sent a wrong key, or none."""
         count = self._wrong_keys.count(address, self.hub.clock())
         self.hub.counters.refused_keys["unauthorized"] += 1
         self.hub.limited_log.warn("a request from %s had a wrong or no key", address)
@@ -88,7 +88,7 @@ class Server:
             self.hub.audit.wrong_key(address)
 
     async def give_way(self) -> None:
-        """Let all other tasks have a turn, and then those that have waited here for longer.
+        """Let all other tasks run, and then those that have waited here for longer.
 
         One task continues from here in each turn. So all tasks with much work together take no
         more of the others' time than one of them would.

@@ -1,8 +1,8 @@
 """A connection: how it is read, written and closed.
 
-A connection is a non-blocking socket of the standard library and no more. What awaits asks
-Trio when it can go on; what must not await, a fan-out's send, goes straight to the socket
-(`outbox`). A `trio.SocketStream` around each would cost 20 us and 1 KiB a connection.
+A connection is only a non-blocking socket of the standard library. Functions that await ask Trio
+when they can go on; a fan-out's send, which must not await, uses the socket directly (`outbox`). A
+`trio.SocketStream` around each would cost 20 us and 1 KiB a connection.
 """
 
 import contextlib
@@ -16,17 +16,17 @@ import trio
 class Transport:
     """One accepted connection.
 
-    What awaits raises `trio.BrokenResourceError` once the peer has reset it, and
+    Methods that await raise `trio.BrokenResourceError` once the peer has reset it, and
     `trio.ClosedResourceError` if it is closed meanwhile.
     """
 
     socket: socket.socket
     host: str
-    """The peer's address, as the socket tells it: a proxy's, if there is one. Or `LOCAL`."""
+    """The peer's address, by the socket: a proxy's, if there is one. Or `LOCAL`."""
 
     async def receive(self, most: int) -> bytes:
-        """Wait for bytes, at most so many; none are the end."""
-        # A schedule point too: whoever always has more to say does not keep others waiting.
+        """Wait for bytes, at most so many; no bytes mean the end."""
+        # A schedule point too, so that a client that always sends more does not delay others.
         await trio.lowlevel.checkpoint()
         while True:
             try:

@@ -1,1 +1,1 @@
-"""What several nodes need of each other, whatever engine they share."""
+"""What several nodes need of each other, with any engine."""

@@ -1,4 +1,4 @@
-"""What the hub has to carry out because other nodes have decided it: one piece at a time."""
+"""Decisions of other nodes that the hub has to carry out: one piece at a time."""
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
@@ -8,7 +8,7 @@ import trio
 from ..proposals import Counts
 from .engine import Entry
 
-# Seconds until the hub is given once more what it has not applied.
+# Seconds until the hub gets again what it has not applied.
 AGAIN = 1.0
 
 
@@ -18,11 +18,11 @@ AllCounts = Mapping[tuple[str, int, str], Counts]
 
 @attrs.frozen(eq=False)
 class Changes:
-    """What the hub has to apply: it reads the rooms, ends whoever does not stand, and tells them.
+    """Changes that the hub has to apply: it reads the rooms, and terminates members.
 
-    After a resync it is not known which rooms have changed. Everything cached is to be dropped,
-    every member to be put on hold, and its room to be read anew before it is joined again. That may
-    take long: `applied` is to be called as soon as nothing is cached, and everybody on hold.
+    After a resync it is not known which rooms have changed. Then drop every cached room, put every
+    member on hold, and read its room again before it gets `Joined`. That may take long, so call
+    `applied` as soon as no room is cached and all members are on hold.
     """
 
     entries: Sequence[Entry] = ()
@@ -30,13 +30,13 @@ class Changes:
     the sweep has forgotten them, or `Swap.won` has failed."""
     resync: bool = False
     lost: bool = False
-    """Whether the engine has lost commits: what was applied lately has to be proposed again."""
+    """Whether the engine has lost commits: recent changes must be proposed again."""
     _applied: Callable[["Changes", AllCounts], object] = attrs.field(
         default=lambda *_: None, repr=False
     )
 
     def applied(self, told: AllCounts | None = None) -> None:
-        """Say that it is done, and whom it was told. Only then others count on it.
+        """Say that it is done, with the counts of terminations. Only then other nodes rely on it.
 
         The counts are looked at, and passed on, until they are finished. Called twice, or when the
         node has been expelled meanwhile, it does nothing.
@@ -58,11 +58,11 @@ class Offer:
         self._made = trio.Event()
 
     def clear(self) -> None:
-        """Note that they are applied, or no concern any more."""
+        """Note that they are applied, or no longer needed."""
         self.current = None
 
     async def iterate(self) -> AsyncIterator[Changes]:
-        """Yield what is offered, for ever; and once more what was not applied, after a moment."""
+        """Yield offered changes, for ever; after a moment, again those that were not applied."""
         last: Changes | None = None
         while True:
             changes = self.current

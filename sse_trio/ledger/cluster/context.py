@@ -17,13 +17,13 @@ from .wall import Wall
 
 @attrs.frozen(kw_only=True)
 class Settings:
-    """What a node of a cluster is told. Times are seconds."""
+    """The settings of a node of a cluster. Times are seconds."""
 
     lease: float = 6.0
     ticket_lifetime: float = 30 * 86400.0
-    """For how long a room is remembered that nobody uses."""
+    """For how long an unused room is remembered."""
     address: str = ""
-    """Where the node can be found, for a person who looks for it."""
+    """The node's address, for an operator."""
     software: str = ""
 
 
@@ -55,7 +55,7 @@ class Hint:
 
 
 class Context:
-    """Everything that is not of one registration alone.
+    """Everything that lasts longer than one registration.
 
     `clock` is monotonic, and runs on while the machine sleeps; `local` is this machine's Unix time,
     both in seconds. `jitter` returns a number from 0 to 1.

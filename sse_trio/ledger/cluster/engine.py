@@ -37,7 +37,7 @@ class Write:
     expected: Version | None
     """The version that is to be replaced; None: there must be no such room."""
     record: Record | None
-    """None: the room is to be forgotten."""
+    """None: the room is to be deleted."""
     answer: Answer | None = None
     """Kept by its `id`, if the swap wins. An `id` that is taken makes the swap `Repeated`, also
     where it would have lost: what is repeated is told the same, whatever the room is by now."""
@@ -60,7 +60,7 @@ class Batch:
 
 @attrs.frozen
 class Committed:
-    """What a batch has come to. It is durable, on the standby too if the engine waits for one."""
+    """The result of a batch. It is durable, on the standby too if the engine waits for one."""
 
     results: Sequence[Result]
     """For each of its writes."""
@@ -68,8 +68,8 @@ class Committed:
     wall: float
     """The engine's clock, in Unix seconds."""
     is_alone: bool
-    """Whether no other node was registered, nor could be before the batch was durable: who
-    registers later begins with what it has written."""
+    """Whether no other node was registered, or could register before the batch was durable: a node
+    that registers later reads it at its start."""
 
 
 @attrs.frozen
@@ -97,7 +97,7 @@ class Node:
 
 @attrs.frozen
 class Told:
-    """What a node has done about one room of an entry: whom it told to log out, who answered."""
+    """What a node has done about one room of an entry: its counts of terminations."""
 
     writer: str
     seq: int
@@ -125,7 +125,7 @@ class Poll:
 
 @attrs.frozen
 class Registered:
-    """What a node begins with."""
+    """The state with which a node begins."""
 
     position: Mapping[str, int]
     """By writer, the last entry at that moment: what came before, the node reads with the rooms."""
@@ -141,7 +141,7 @@ class EngineError(Exception):
 
 
 class Expelled(Exception):
-    """The node is not registered (any more): nothing that it writes is taken."""
+    """The node is not registered (any more): the engine accepts nothing from it."""
 
 
 class Engine(Protocol):
@@ -153,16 +153,16 @@ class Engine(Protocol):
     async def register(self, node: str, *, address: str, software: str) -> Registered:
         """Register a node under a name that was never used, with beat 0.
 
-        Whether it was registered, if this fails, nobody knows: the next name is another one.
+        If this fails, it is not known whether the node is registered: use another name next time.
         """
         ...
 
     async def commit(self, batch: Batch) -> Committed:
-        """Write a batch, or find that it was written already; never cut it off.
+        """Write a batch, or find that it was written already; never cancel it at the engine.
 
         If a batch of the same number was written, its results are returned: `Won` for those that
-        won, and for the others as it is now. So a batch that is in doubt is written again until
-        that is known.
+        won, and for the others as it is now. So a batch is sent again until it is known whether it
+        was written.
 
         Raises:
             Expelled: the node is not registered, and this batch was not written and never will be.
@@ -172,7 +172,7 @@ class Engine(Protocol):
     async def poll(self, position: Mapping[str, int], told: Collection[tuple[str, int]]) -> Poll:
         """Read the log beyond `position` (by writer; 0 for one that is not in it).
 
-        `told` are batches, by writer and number, of which it is asked whom nodes have told.
+        `told` are batches, by writer and number, whose counts of terminations are asked for.
         """
         ...
 
@@ -185,7 +185,7 @@ class Engine(Protocol):
         ...
 
     async def report(self, node: str, applied: Mapping[str, int], told: Sequence[Told]) -> None:
-        """Say what a node has applied, and what it told; both become visible together.
+        """Report what a node has applied, and its counts; both become visible together.
 
         This need not be durable.
 
@@ -234,9 +234,9 @@ class Engine(Protocol):
         ...
 
     async def see_sessions(self, contacts: Mapping[str, tuple[float, str]]) -> None:
-        """Note when sessions were last seen, in Unix seconds, and by which `kid`; never earlier.
+        """Write when sessions were last seen, in Unix seconds, and by which `kid`; never earlier.
 
-        One that somebody else is writing at that moment is left out.
+        A session that another node is writing at that moment is left out.
         """
         ...
 

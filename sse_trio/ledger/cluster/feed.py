@@ -1,11 +1,11 @@
-"""The one task of a node that reads the log, and says how far the node has applied it.
+"""The one task of a node that reads the log, and reports how far the node has applied it.
 
-It reads on while the hub applies what it was given, to know who else has applied what. But it gives
-nothing more, and its own entries count no sooner than the others' that were read with them: so a
-node whose hub is stuck loses its lease.
+It keeps reading while the hub applies changes, to know what other nodes have applied. But it passes
+no further changes to the hub, and the node's own entries count only when the others' entries of the
+same reading are applied. So a node whose hub is stuck loses its lease.
 
-A number that is missing means that entries were trimmed, or lost. Then nothing cached can be relied
-upon: that is a *resync*. After a failover, the log has to have all that was read or acknowledged.
+A missing number means that entries were trimmed, or lost. Then no cached room can be relied upon:
+that is a *resync*. After a failover, the log must have all entries that were read or acknowledged.
 """
 
 import logging
@@ -34,14 +34,14 @@ ANCHORED = 60.0
 
 
 class CommitsLost(Exception):
-    """The engine does not have any more what it had acknowledged."""
+    """The engine has lost commits that it had acknowledged."""
 
 
 class Feed:
     """Reads the log for one node, as long as it is registered.
 
-    With `resync`, nothing counts as applied before the hub has dropped what it knows; with `lost`,
-    it is told that the engine has lost commits.
+    With `resync`, nothing counts as applied before the hub has dropped its cache; with `lost`, the
+    hub learns that the engine has lost commits.
     """
 
     def __init__(
@@ -69,17 +69,17 @@ class Feed:
         # By writer, the last entry that was given to the hub; and that it has applied.
         self._given = dict(registered.position)
         self._applied = {} if resync else self._given
-        # What the engine has been told of that.
+        # The positions last reported to the engine.
         self._reported: Mapping[str, int] = {}
         self._reported_at = -math.inf
         self.reported_to = -math.inf
-        """When the log was read of which the engine has been told that it is applied to its end."""
-        # Whom the hub has told, as long as that may change, and what the engine knows of it.
+        """When the log was read whose full application was last reported to the engine."""
+        # The hub's counts while they may change, and those that the engine has.
         self._counts: dict[tuple[str, int, str], Counts] = {}
         self._known_counts: dict[tuple[str, int, str], Told] = {}
         # Writers that are not registered any more: since when, by the engine's clock.
         self._gone: dict[str, float] = {}
-        # Whether there may be entries for which the hub was busy, or which were too many.
+        # Whether entries may be left, because the hub was busy, or there were too many.
         self._has_more = False
         # When the log was read that was given, and that was applied, to its end.
         self._given_at = self._applied_at = self._clock()
@@ -97,7 +97,7 @@ class Feed:
             try:
                 await self._engine.hinted()
             except EngineError:
-                # To read the log now and then is enough.
+                # Reading the log now and then is enough.
                 await trio.sleep(MAX_RETRY)
             else:
                 self._context.hint.give()
@@ -155,7 +155,7 @@ class Feed:
         await self._expel_silent()
 
     async def _report(self) -> None:
-        """Say how far the log is applied, and whom the hub has told, if that has changed."""
+        """Report how far the log is applied, and the hub's counts, if they have changed."""
         me, applied, applied_at = self._me, self._applied, self._applied_at
         self._counts |= self._writer.counts
         self._writer.counts = {}
@@ -164,7 +164,7 @@ class Feed:
             for change, counts in self._counts.items()
         ]
         told = [t for t in told if t != self._known_counts.get((t.writer, t.seq, t.room))]
-        # Hardly anybody waits for a node to have read what it has written itself.
+        # Hardly any call waits until a node has read its own entries.
         own = {me: applied.get(me, 0)}
         is_news = told or {**self._reported, **own} != {**applied, **own}
         is_due = self._clock() - self._reported_at >= POLL and self._reported != applied
@@ -180,7 +180,7 @@ class Feed:
                 del self._known_counts[change]
 
     async def _verify(self, identity: Identity) -> None:
-        """See that another engine has everything that was read, or acknowledged."""
+        """Check that another engine has everything that was read, or acknowledged."""
         acknowledged = dict(self._writer.acknowledged)
         position = {
             writer: seq
@@ -205,7 +205,7 @@ class Feed:
             raise Expelled
         reported = present[self._me].applied
         if reported != self._reported:
-            # What is reported need not be durable: the engine has forgotten it.
+            # Reports need not be durable: this engine has lost them.
             self._reported = reported
             self._known_counts.clear()
         for writer in self._given:
@@ -215,7 +215,7 @@ class Feed:
                 self._gone.setdefault(writer, poll.wall)
 
     def _take(self, poll: Poll, asked: float) -> None:
-        """Give the hub what is new, if nothing is missing."""
+        """Pass new changes to the hub, if none is missing."""
         ahead = dict(self._given)
         entries = [
             entry
@@ -245,7 +245,7 @@ class Feed:
             self._advance()
 
     def _news(self, entry: Entry) -> Entry | None:
-        """Return what the hub does not know of an entry."""
+        """Return the part of an entry that the hub does not know."""
         if entry.writer != self._me:
             return entry
         untold = self._writer.untold.pop(entry.seq, None)
@@ -269,7 +269,7 @@ class Feed:
                 self._context.hint.applied()
 
     def _advance(self) -> None:
-        """Count as applied whatever was given."""
+        """Count all changes that the hub got as applied."""
         self._applied = self._given
         self._applied_at = self._given_at
         self._keeper.apply(self._applied.get(self._me, 0))
@@ -282,7 +282,7 @@ class Feed:
                 self._context.hint.give()
 
     def forget(self, before: float) -> None:
-        """Forget the positions of writers that have gone before: the log has nothing of them."""
+        """Delete the positions of writers that have gone: the log has no entries of them."""
         gone = {writer for writer, since in self._gone.items() if since < before}
         for writer in gone:
             del self._gone[writer]

@@ -1,4 +1,4 @@
-"""The lease of this node, against its clock: when it lapses, and when the node vouches again."""
+"""Compares the lease of this node with its clock: when it ends, and when the node vouches again."""
 
 from collections.abc import Callable
 
@@ -9,7 +9,7 @@ from .lease import Lease
 # In a lease: how often the clock is looked at. Trio's own stands still while the machine sleeps.
 LOOKS = 24
 
-# Seconds that are slept at least, lest rounding make a sleep one of no time at all.
+# The shortest sleep in seconds, so that rounding cannot make it zero.
 _SHORTEST = 0.001
 
 
@@ -28,7 +28,7 @@ class Keeper:
 
     @property
     def vouches(self) -> bool:
-        """Whether the node may vouch for what it has cached, at this very moment."""
+        """Whether the node may vouch by its cached rooms, at this moment."""
         return self._lease.vouches(self._clock())
 
     @property
@@ -37,7 +37,7 @@ class Keeper:
         return self._lease.age(self._clock())
 
     async def lapsed(self) -> None:
-        """Return when the node vouches no more."""
+        """Return when the node no longer vouches."""
         self.look()
         await self._lapsed.wait()
 
@@ -48,19 +48,20 @@ class Keeper:
 
     def apply(self, seq: int) -> None:
         """Note that the node has applied its own entries up to this one."""
-        # Whoever waits for a lapse hears of it, however soon it is over.
+        # A task that waits for the end of the lease is woken, even if the lease is soon valid
+        # again.
         self.look()
         self._lease.apply(seq)
         self.look()
 
     def suspend(self) -> None:
-        """Vouch for nothing, from this step on."""
+        """Stop vouching, from this step on."""
         self.suspensions += 1
         self._lease.suspend()
         self.look()
 
     def look(self) -> None:
-        """Compare the clock with the lease, and wake those who wait."""
+        """Compare the clock with the lease, and wake the tasks that wait."""
         is_valid = self.vouches
         if is_valid == self._was_valid:
             return
@@ -73,7 +74,7 @@ class Keeper:
             self._lapsed.set()
 
     async def run(self, renew: Callable[[], object]) -> None:
-        """Call `renew` when the lease is to be renewed, and look at the clock, for ever."""
+        """Call `renew` when the lease must be renewed, and check the clock, for ever."""
         while True:
             self.look()
             now = self._clock()

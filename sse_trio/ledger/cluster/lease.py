@@ -1,4 +1,4 @@
-"""How long a node may vouch for what it has cached, and from when others may expel it.
+"""How long a node may vouch by its cached rooms, and from when others may expel it.
 
 No clock is compared with another node's. A node counts from the moment when it *sent* a renewal,
 and others from when they *saw* it, which is later. All are fractions of a lease:
@@ -9,10 +9,10 @@ and others from when they *saw* it, which is later. All are fractions of a lease
                                                          then
 
 A renewal counts when its own entry has come back through the log, and has been applied: so a node
-whose reader is dead loses its lease, however well it writes. Until then, no other one is sent.
+whose reader is dead loses its lease, even if it still writes. Until then, no other one is sent.
 
-Nothing here tells the time: a clock's reading is an argument, in seconds. That clock has to run
-on while the machine sleeps, and be right to 1%.
+Nothing here reads a clock: its reading is an argument, in seconds. That clock has to run on while
+the machine sleeps, and be right to 1%.
 """
 
 import math
@@ -24,7 +24,7 @@ RENEWED: Final = 1 / 4
 VOUCHES: Final = 2 / 3
 EXPELLED: Final = 1.01
 
-# In leases: when a node is expelled though nobody waits for it.
+# In leases: when a node is expelled even if no notify waits for it.
 ABANDONED: Final = 10
 
 
@@ -56,7 +56,7 @@ class Lease:
             self._is_suspended = False
 
     def suspend(self) -> None:
-        """Vouch for nothing until a renewal has come back that is sent from now on."""
+        """Stop vouching until a renewal has come back that is sent from now on."""
         self._sent = None
         self._is_suspended = True
 
@@ -69,5 +69,5 @@ class Lease:
         return 0.0 if self._is_suspended else max(0.0, self.length * VOUCHES - self.age(now))
 
     def vouches(self, now: float) -> bool:
-        """Whether the node may vouch for what it has cached."""
+        """Whether the node may vouch by its cached rooms."""
         return self.until_lapse(now) > 0

@@ -1,8 +1,8 @@
 """A ledger that nodes share: the tasks of one node, put together.
 
 A node is registered under a name that was never used. If it is expelled, or if the engine has lost
-commits, that registration is over: what it had not written fails, and the node registers anew, with
-nothing cached and numbers that begin with 1.
+commits, that registration is over: its unwritten proposals fail, and the node registers again, with
+no cached rooms and numbers that begin with 1.
 """
 
 import contextlib
@@ -71,10 +71,10 @@ class ClusterLedger:
         jitter: Callable[[], float] = random,
         new_name: Callable[[], str] = lambda: secrets.token_hex(8),
     ) -> AsyncIterator["ClusterLedger"]:
-        """Register with the engine, and deregister at the end, when nobody is admitted any more.
+        """Register with the engine, and deregister at the end, when no member is admitted any more.
 
         `clock` is monotonic, and runs on while the machine sleeps; `local` is this machine's Unix
-        time. What has been proposed by the end is written within `CLOSING` seconds, or lost.
+        time. Changes proposed by the end are written within `CLOSING` seconds, or lost.
 
         Raises:
             LedgerError: on entering, if the engine does not answer.
@@ -94,12 +94,12 @@ class ClusterLedger:
     async def running(self) -> AsyncIterator["ClusterLedger"]:
         """Be registered until the end, and then deregister.
 
-        What the caller's own block raises comes out as it is.
+        An exception of the caller's own block leaves it unchanged.
         """
         failure: BaseException | None = None
         try:
             async with trio.open_nursery() as nursery:
-                # What was proposed is written, and the lease kept, even if the server is cancelled.
+                # Proposals are written, and the lease is kept, even if the server is cancelled.
                 scope = trio.CancelScope(shield=True)
                 nursery.start_soon(self._run, scope)
                 try:
@@ -133,7 +133,7 @@ class ClusterLedger:
             # So may be registrations.
             lease = self._context.settings.lease
             self._context.reaches.known_from = self._context.clock() + lease * EXPELLED
-        # The hub is to hear of a loss, even if the next registration is over before it has.
+        # The hub must learn of a loss, even if the next registration ends before.
         is_lost = is_lost or (offer.current is not None and offer.current.lost)
         offer.clear()
         while True:
@@ -172,19 +172,19 @@ class ClusterLedger:
 
     @property
     def vouches(self) -> bool:
-        """Whether cached rooms may be vouched for at this moment, by the clock."""
+        """Whether the node vouches by cached rooms at this moment, by the clock."""
         return self._context.keeper.vouches
 
     async def load(self) -> tuple[tuple[()], tuple[()]]:
-        """Return nothing, as soon as the node vouches: rooms are read when somebody needs them."""
+        """Return nothing, as soon as the node vouches: rooms are read when they are needed."""
         await self.restored()
         return (), ()
 
     def propose(self, swap: Swap) -> Proposal:
-        """Have a swap written with the next batch.
+        """Write a swap with the next batch.
 
-        `Swap.won` is called in the step that learns of the decision, before anybody who waits for
-        it is woken. If the node loses its registration first, the proposal fails.
+        `Swap.won` is called in the step that learns of the decision, before the tasks that wait for
+        it are woken. If the node loses its registration first, the proposal fails.
         """
         return self._registration.writer.propose(swap)
 
@@ -211,7 +211,7 @@ class ClusterLedger:
     def changes(self) -> AsyncIterator[Changes]:
         """Yield what other nodes have changed, for ever, once the last changes are applied.
 
-        What was not applied is yielded again, after a moment. One task may iterate.
+        Changes that were not applied are yielded again, after a moment. One task may iterate.
         """
         return self._context.offer.iterate()
 

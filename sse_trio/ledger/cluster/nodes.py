@@ -1,4 +1,4 @@
-"""The other nodes, as one node sees them: who has not renewed its lease for too long.
+"""The other nodes, as one node sees them: which have not renewed their lease for too long.
 
 Like the lease, this is arithmetic on the readings of a clock, in seconds.
 """
@@ -31,8 +31,8 @@ class Nodes:
         return len(self._beats)
 
     def observe(self, nodes: Iterable[Node], now: float) -> None:
-        """Take in who is registered. `now` is not before the engine's answer was there."""
-        # While nobody could look, nobody could renew either: they all get a lease to do so.
+        """Use a new list of registered nodes. `now` is not before the engine's answer."""
+        # While no node could read, none could renew either: all get a lease of time to do so.
         is_blind = now - self._looked > self._lease * RENEWED
         self._looked = now
         before, self._beats = self._beats, {}
@@ -45,7 +45,7 @@ class Nodes:
     def silent(self, now: float, awaited: Collection[str]) -> Iterator[tuple[str, int]]:
         """Yield the nodes that are to be expelled, each with the beat that it has stopped at.
 
-        Somebody waits for those that are `awaited`.
+        A notify waits for those that are `awaited`.
         """
         for name, last in self._beats.items():
             patience = EXPELLED if name in awaited else ABANDONED

@@ -29,7 +29,7 @@ class Proposal:
         return self._is_nowhere_else
 
     async def decision(self) -> Result:
-        """Return what it has come to.
+        """Return the result.
 
         Raises:
             LedgerError: that cannot be known for the moment.
@@ -41,7 +41,7 @@ class Proposal:
         return self.decided
 
     async def durable(self) -> None:
-        """Return when it is decided: what an engine has decided is durable.
+        """Return when it is decided: an engine's decision is durable.
 
         Raises:
             LedgerError: that cannot be known for the moment.
@@ -49,9 +49,9 @@ class Proposal:
         await self.decision()
 
     async def everywhere(self) -> Elsewhere:
-        """Return when every other node has carried it out, or is registered no more.
+        """Return when every other node has carried it out, or is no longer registered.
 
-        Of what was `Repeated`, that is the original; nothing has to be carried out of what lost.
+        For a `Repeated` one, that is the original; a lost one has nothing to carry out.
 
         Raises:
             LedgerError: what was decided cannot be known for the moment.
@@ -70,20 +70,20 @@ class Proposal:
 
     @property
     def _is_nowhere_else(self) -> bool:
-        """Whether there is nothing that another node would have to carry out."""
+        """Whether other nodes have nothing to carry out."""
         return isinstance(self.decided, Lost) or (self._is_alone and isinstance(self.decided, Won))
 
     def decide(self, result: Result, seq: int, *, is_alone: bool) -> None:
-        """Note what it has come to, and whether there are other nodes; nobody is woken yet."""
+        """Note the result, and whether there are other nodes; no task is woken yet."""
         self.decided = result
         self._seq = seq
         self._is_alone = is_alone
 
     def fail(self, error: str) -> None:
-        """Note why nobody will know here what it has come to, and wake those who wait."""
+        """Note why the result will not be known here, and wake the tasks that wait."""
         self._error = error
         self.wake()
 
     def wake(self) -> None:
-        """Wake those who wait."""
+        """Wake the tasks that wait."""
         self._known.set()

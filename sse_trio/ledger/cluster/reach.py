@@ -1,7 +1,7 @@
-"""How far the change of a room has come: which nodes have carried it out, and whom they told.
+"""How far the change of a room has come: which nodes have carried it out, and their counts.
 
-What counts is what was read after the commit's answer: a node that was registered by then has to
-report the entry as applied, or to be registered no more.
+Only readings after the commit's answer count: each node that was registered then must report the
+entry as applied, or be no longer registered.
 """
 
 import math
@@ -34,7 +34,7 @@ class Reach(Elsewhere):
 
     @property
     def is_everywhere(self) -> bool:
-        """Whether every other node has carried it out, or is registered no more."""
+        """Whether every other node has carried it out, or is no longer registered."""
         return self._everywhere.is_set()
 
     @property
@@ -53,7 +53,7 @@ class Reach(Elsewhere):
     def observe(
         self, poll: Poll, told: Iterable[Told], me: str, now: float, *, all_known: bool
     ) -> None:
-        """Take in what was read, by the node `me`, after the entry was committed.
+        """Use a reading by the node `me`, after the entry was committed.
 
         `all_known` is whether there is no other node than those that are registered.
         """
@@ -63,19 +63,20 @@ class Reach(Elsewhere):
             if all_known and not self.behind:
                 self._until = now + COUNTED
                 self._everywhere.set()
-        # What this node has told of its own entry it counts by itself.
+        # This node counts its own terminations itself.
         own = me if me == self.writer else None
         self._told.update((each.node, each) for each in told if each.node != own)
         self.terminated = sum(each.terminated for each in self._told.values())
         self.acked = sum(each.acked for each in self._told.values())
-        # A node without members says nothing; what one says comes with its having applied it.
+        # A node without members reports no counts. Counts come together with the report that the
+        # entry is applied.
         open_counts = (not t.settled and t.node in present for t in self._told.values())
         if self.is_everywhere and (now >= self._until or not any(open_counts)):
             self._settled.set()
 
     def _advance(self, poll: Poll, present: set[str], me: str) -> None:
         for node in poll.nodes:
-            # What it has written itself it has carried out, before anybody could ask.
+            # It has carried out its own entry before any reading.
             if node.name == me == self.writer:
                 continue
             if node.applied.get(self.writer, 0) >= self.seq:
@@ -89,7 +90,7 @@ class Reach(Elsewhere):
 
 
 class Reaches:
-    """The entries that somebody follows. `followed` is called when there is another one."""
+    """The entries that callers follow. `followed` is called when there is another one."""
 
     def __init__(self, followed: Callable[[], object]) -> None:
         self.known_from = -math.inf
@@ -111,7 +112,7 @@ class Reaches:
         return list(self._reaches.values())
 
     def observe(self, reaches: Iterable[Reach], poll: Poll, me: str, now: float) -> None:
-        """Take in a reading that was begun after these were followed."""
+        """Use a reading that was begun after these were followed."""
         told: dict[tuple[str, int, str], list[Told]] = {}
         for each in poll.told:
             told.setdefault((each.writer, each.seq, each.room), []).append(each)
@@ -123,5 +124,5 @@ class Reaches:
                 del self._reaches[change]
 
     def awaited(self) -> set[str]:
-        """Return the nodes that somebody waits for."""
+        """Return the nodes that notifies wait for."""
         return {name for reach in self._reaches.values() for name in reach.behind}

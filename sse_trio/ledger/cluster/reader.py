@@ -1,8 +1,8 @@
-"""Reads of rooms: whatever is asked for in one moment is one query.
+"""Reads of rooms: the rooms asked for in one moment are one query.
 
-What is returned was true at some moment after it was asked for. It counts only if it is of the
-engine that the node's log is of; and if nothing has come between for which everything cached was
-to be dropped: it would come back into the cache.
+The result was true at some moment after the call. It is valid only if it comes from the same engine
+as the node's log, and if the cache was not dropped in between: otherwise old rooms would come back
+into the cache.
 """
 
 from collections.abc import Callable, Collection, Mapping

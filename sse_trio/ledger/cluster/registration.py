@@ -16,10 +16,10 @@ from .writer import MAX_RETRY, Writer
 
 logger = logging.getLogger("sse_trio")
 
-# Seconds between two times that the node looks for what is to be forgotten; half of it is jitter.
+# Seconds between two times that the node deletes old data; half of it is jitter.
 CHORES = 60.0
 
-# Rooms that are forgotten at a time.
+# Rooms that are deleted at a time.
 FORGOTTEN = 1000
 
 # Seconds for which answers, entries and counts are kept: a bit longer than anybody asks for them.
@@ -40,7 +40,7 @@ class Registration:
     async def begin(
         cls, context: Context, name: str, *, resync: bool = False, lost: bool = False
     ) -> "Registration":
-        """Register. With `resync`, the hub knows something, which is to be dropped.
+        """Register. With `resync`, the hub must drop its cached rooms.
 
         Raises:
             EngineError: whether the node is registered is not known.
@@ -86,9 +86,9 @@ class Registration:
             await self._context.pause(MAX_RETRY)
 
     async def _tidy(self) -> None:
-        """Delete what nobody needs any more, now and then."""
-        # By now the hub has dropped what it knew, or put it on hold: nobody is admitted any more
-        # by an earlier registration.
+        """Delete old data, now and then."""
+        # By now the hub has dropped its cache, and its members are on hold: no member is admitted
+        # any more by an earlier registration.
         await self._context.keeper.restored()
         while True:
             with contextlib.suppress(EngineError):
@@ -99,7 +99,7 @@ class Registration:
                 await self._trim()
 
     async def _sweep(self) -> None:
-        """Propose to forget the rooms that nobody has used for a lifetime."""
+        """Propose to delete the rooms that were unused for a lifetime."""
         before = self._context.wall() - self._context.settings.ticket_lifetime
         has_more = True
         while has_more and self._context.keeper.vouches:
@@ -119,7 +119,7 @@ class Registration:
 
 
 async def deregister(context: Context) -> None:
-    """Remove what is left of registrations that are over.
+    """Remove the rest of registrations that are over.
 
     Raises:
         EngineError: some may be left.

@@ -1,8 +1,8 @@
 """The rows of `sse_trio.auth`, as one node reads and writes them.
 
 A row of a session is made and removed by swaps of its room (`Swap.sessions`). Here it is read, and
-is told of contacts. As with rooms, what was read counts only if it is of the engine that the node's
-log is of.
+contacts are written. As with rooms, a reading is valid only if it comes from the same engine as the
+node's log.
 """
 
 import contextlib

@@ -19,10 +19,10 @@ class Wall:
         return self._clock() + self._offset
 
     def take(self, wall: float, asked: float) -> None:
-        """Take over what the engine has just said, having been asked at that time of the clock."""
+        """Use the engine's time, which was asked for at that time of the clock."""
         self._offset = wall - (asked + self._clock()) / 2
 
     @property
     def is_local(self) -> bool:
-        """Whether this machine's clock says about the same."""
+        """Whether this machine's clock shows about the same."""
         return abs(self._local() - self()) <= MAX_OFF

@@ -1,11 +1,11 @@
 """The one task of a node that writes: batches, one after the other, each until it is known.
 
-Whatever was proposed while a batch was being written is the next one. If the engine fails, nobody
-knows whether it has written the batch: so the same batch is sent again, under the same number,
-until the engine says what has become of it. Nothing is drafted anew before that.
+All proposals that come while a batch is being written are the next batch. If the engine fails, it
+is not known whether it has written the batch. So the same batch is sent again, under the same
+number, until the engine gives the result. No swap is drafted again before that.
 
-What has been decided is carried out by the hub (`Swap.won`) in the step that learns of it, before
-anybody who waits is woken, and whoever has stopped waiting.
+The hub carries out a decision (`Swap.won`) in the step that learns of it, before the tasks that
+wait are woken, and even if none waits.
 """
 
 import logging
@@ -51,7 +51,7 @@ class Writer:
         self.untold: dict[int, Collection[str]] = {}
         """By batch, rooms of which the hub does not know that they have changed."""
         self.counts: dict[tuple[str, int, str], Counts] = {}
-        """Whom this node itself has told of what it has changed, until somebody takes it."""
+        """This node's own counts of its changes, until the feed takes them."""
         self._context = context
         # What waits, by room: the first ones of `MAX_WRITES` rooms are the next batch.
         self._queue: dict[str, list[Proposal]] = {}
@@ -91,7 +91,7 @@ class Writer:
             await self._progress.wait()
 
     def close(self, why: str) -> None:
-        """Take no more proposals: those that are not decided fail."""
+        """Accept no more proposals: those that are not decided fail."""
         self._closed = why
         for proposal in [*self._current, *(p for queue in self._queue.values() for p in queue)]:
             proposal.fail(why)
@@ -140,7 +140,7 @@ class Writer:
         return _Draft(Batch(self.node, seq, writes, renews), proposals)
 
     async def _commit(self, batch: Batch) -> Committed:
-        """Send a batch until it is known what has become of it."""
+        """Send a batch until its result is known."""
         started = self._context.clock()
         pause = 0.0
         while True:
@@ -157,10 +157,10 @@ class Writer:
                 return committed
 
     def _decide(self, draft: _Draft, committed: Committed) -> None:
-        """Carry out what was decided, and then wake everybody, in one step."""
+        """Carry out the decisions, and then wake the tasks that wait, in one step."""
         seq = draft.batch.seq
         self.acknowledged[committed.identity] = seq
-        # Another engine may have lost those that were registered, which know nothing of it yet.
+        # Another engine may have lost registered nodes, which do not know it yet.
         all_known = self._context.clock() >= self._context.reaches.known_from
         is_alone = committed.is_alone and len(self.acknowledged) == 1 and all_known
         untold = []
@@ -180,13 +180,13 @@ class Writer:
         self._note_progress()
 
     def _carry_out(self, swap: Swap, seq: int, won: Won) -> bool:
-        """Tell the hub; False if it does not know of it now."""
+        """Call the hub; False if that has failed."""
         if swap.won is None:
             return False
         try:
             counts = swap.won(won.version)
         except Exception:
-            # It is decided, whatever is wrong here: the hub hears of it once more by the log.
+            # It is decided, in spite of this error: the hub gets it again from the log.
             self._context.statistics.failures += 1
             logger.exception("a decision could not be carried out at once")
             return False

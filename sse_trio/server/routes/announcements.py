@@ -13,7 +13,7 @@ from .reading import read
 
 
 async def announce(hub: Hub, accepted: Accepted) -> Reply | Problem:
-    """Carry a notify or release through; return the answer when it is due."""
+    """Complete a notify or release; return the answer when it is due."""
     try:
         outcome = await hub.decisions.finish(accepted)
     except Draining:
@@ -23,7 +23,7 @@ async def announce(hub: Hub, accepted: Accepted) -> Reply | Problem:
     except LimitReached as full:
         return problems.limit_reached(full)
     except LedgerError:
-        # Why, the ledger has logged itself, once.
+        # The ledger itself has logged why, once.
         hub.limited_log.error("a notify or release could not be made durable")
         return problems.UNDURABLE
     if wait := accepted.wanted.wait:
@@ -32,10 +32,11 @@ async def announce(hub: Hub, accepted: Accepted) -> Reply | Problem:
 
 
 def announced(hub: Hub, outcome: Outcome) -> Reply:
-    """Return the answer that says what became of a notify or release, and who stands now.
+    """Return the answer with the outcome of a notify or release, and the active sessions.
 
-    `standing` is as it is now, and not as it was decided: an application deletes the sessions that
-    are not in it, and must not delete a login that came while this answer waited.
+    `standing` has the sessions that are active now, and not those at the decision: an application
+    deletes the sessions that are not in it, and must not delete a login that came while this answer
+    waited.
     """
     standing, floor = hub.who_stands(outcome.room)
     # Both are base64url and dots. By hand, this takes a third of the time.

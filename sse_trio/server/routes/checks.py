@@ -19,12 +19,12 @@ _CHALLENGE = (b"WWW-Authenticate", b"Bearer")
 
 
 def check(hub: Hub, asked: Check) -> Reply:
-    """Say of each login whether it stands, at once."""
+    """Say for each login whether it is active, at once."""
     return _told(asked, [_judge(hub, query) for query in asked.queries])
 
 
 async def check_many(hub: Hub, asked: Check, give_way: Callable[[], Awaitable[None]]) -> Reply:
-    """Say of each login whether it stands, and let others have their turns meanwhile."""
+    """Say for each login whether it is active, and let other tasks run in between."""
     verdicts: list[Verdict] = []
     for query in asked.queries:
         if verdicts and len(verdicts) % CHECKS_AT_ONCE == 0:

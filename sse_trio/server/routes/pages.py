@@ -23,9 +23,9 @@ CSS = "text/css; charset=utf-8"
 
 _ETAG = f'"{INTEGRITY}"'.encode()
 
-# The one page that other sites use: as a module, which takes CORS, also where a page asks
-# that whatever it embeds agrees to it (Cross-Origin-Embedder-Policy). Five minutes are how
-# long a new version may take to arrive.
+# The one page that other sites use: as a module, which takes CORS, also if a page requires that
+# embedded files agree to it (Cross-Origin-Embedder-Policy). Five minutes are how long a new version
+# may take to arrive.
 _CLIENT_HEADERS: Headers = [
     (b"ETag", _ETAG),
     (b"Cache-Control", b"public, max-age=300"),
@@ -67,7 +67,7 @@ other session of theirs ends. It has nothing to do with server-sent events.
 <ul>
 """
 
-# What is where, in this order.
+# The paths and their descriptions, in this order.
 _INDEXED = {
     "/ws": "<code>GET /ws</code>: browsers join the room of their user (WebSocket)",
     "/events": "<code>POST /events</code>: the same for pages that cannot use a WebSocket",

@@ -1,4 +1,4 @@
-"""Where several nodes share the ledger: what has to be read before a question can be answered."""
+"""If several nodes share the ledger: reads what a question needs before it is answered."""
 
 from ...core import problems
 from ...core.problems import Problem
@@ -36,7 +36,7 @@ def unread(hub: Hub, asked: Question) -> list[str]:
 
 
 async def read(hub: Hub, asked: Question) -> Problem | None:
-    """Read what a question is about, if need be; return why it cannot be answered now."""
+    """Read the rooms of a question, if necessary; return why it cannot be answered now."""
     if rooms := unread(hub, asked):
         try:
             await hub.read(*rooms)

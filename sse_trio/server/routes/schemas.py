@@ -1,4 +1,4 @@
-"""The objects of the REST API, as JSON Schema: what is asked, and what is answered.
+"""The objects of the REST API, as JSON Schema: questions and answers.
 
 The limits are those of the code, and of the configuration.
 """
@@ -24,7 +24,7 @@ _EPOCH_OR_NULL: Final[Schema] = _EPOCH | {"type": ["integer", "null"]}
 
 
 def ref(name: str) -> Schema:
-    """Return what stands for the schema of that name."""
+    """Return a reference to the schema of that name."""
     return {"$ref": f"#/components/schemas/{name}"}
 
 
@@ -70,7 +70,7 @@ _WAIT: Final[Schema] = {
 
 
 def requests(config: Config) -> Schema:
-    """Describe what is asked."""
+    """Describe the bodies of requests."""
     return {
         "Name": _NAME,
         "Notify": _asked(
@@ -168,7 +168,7 @@ def requests(config: Config) -> Schema:
 
 
 def answers() -> Schema:
-    """Describe what is answered."""
+    """Describe the answers."""
     login = {"room": TEXT, "session": TEXT, "epoch": COUNT}
     kind = {"type": {"enum": ["gauge", "counter", "histogram"]}, "about": TEXT}
     fresh = {"exp": COUNT, "token": TEXT, "ticket": TEXT}

@@ -9,7 +9,7 @@ from ..replies import JSON, Reply
 
 
 def sessions(hub: Hub, asked: Sessions) -> Reply:
-    """Say who stands in a room, the newest first."""
+    """List the active sessions of a room, the newest first."""
     roster = hub.sessions(asked.room)
     answer = {
         "room": roster.room,
