@@ -1,8 +1,8 @@
-"""Fields of a configuration: each checks its value, and carries what the documents say of it.
+"""Fields of a configuration: each checks its value, and has the text that describes it.
 
-Each also says how its value is written as text (`Text`), and whether a running server can take
-another one (`needs_restart`). A wrong value raises a `ConfigError` that names the field. Of the
-value it quotes numbers alone, because a text may be a key.
+Each also says how its value is written as text (`Text`), and whether a new value needs a restart
+(`needs_restart`). A wrong value raises a `ConfigError` that names the field. It quotes only numbers
+of the value, because a text may be a key.
 """
 
 import enum
@@ -30,7 +30,7 @@ _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
 
 class Text(enum.Enum):
-    """How a value is written where there is only text, as in the environment."""
+    """How a value is written as text, for example in the environment."""
 
     JSON = "a number, true, false or null"
     PLAIN = "the text itself"
@@ -58,7 +58,7 @@ def read_text(attribute: "attrs.Attribute[Any]", text: str) -> Any:
             return (
                 _array(attribute, text) if is_array else [item.strip() for item in text.split(",")]
             )
-        # A key may hold commas and brackets. To cut it at them would make keys that are
+        # A key may contain commas and brackets. If it were split at them, the keys would be
         # shorter, and easier to guess.
         case Text.KEYS if re.match(r'\[\s*"', text):
             return _array(attribute, text)
@@ -140,7 +140,7 @@ def choice(*choices: str, about: str) -> Any:
 
 
 def flag(about: str, *, default: bool) -> Any:
-    """Declare something that is true or false."""
+    """Declare a key that is true or false."""
 
     def check(_: object, attribute: "attrs.Attribute[Any]", value: object) -> None:
         if not isinstance(value, bool):
@@ -168,7 +168,7 @@ def to_authkeys(value: object) -> tuple[str, ...]:
 
 
 def _why_no_authkey(key: str) -> str | None:
-    """Say why no application server could send this key, or nothing (RFC 6750, section 2.1)."""
+    """Return why no application server could send this key, or None (RFC 6750, section 2.1)."""
     # Bytes of the environment that are not UTF-8 become these characters (PEP 383).
     if strict_json.has_lone_surrogates(key):
         return "must be UTF-8"

@@ -1,4 +1,4 @@
-"""How long something takes: counts by upper bounds in seconds, as Prometheus takes them."""
+"""Durations: counts by upper bounds in seconds, in Prometheus's form."""
 
 from bisect import bisect_left
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ class Histogram:
     """All of them together."""
 
     def count(self, seconds: float) -> None:
-        """Count one of them. A bound belongs to what is below it."""
+        """Count one of them. A duration equal to a bound counts below it."""
         self.counts[bisect_left(self.bounds, seconds)] += 1
         self.seconds += seconds
 

@@ -1,7 +1,7 @@
 """Which ledger a configuration names: the memory, a file, or a database that several nodes share.
 
-A database's URL may hold a password. It is checked so strictly that it is certain where a
-password can stand, and none is ever shown; nor is a URL that is refused.
+A database's URL may hold a password. The check is so strict that the place of a password is
+certain. Neither a password nor a refused URL is ever shown.
 """
 
 import re

@@ -1,10 +1,10 @@
-"""What the command writes to its standard error: plain lines, or one JSON object a line.
+"""The log of the command on its standard error: plain lines, or one JSON object a line.
 
 The level is for our own logger. Other libraries' lines below a warning are left out,
 because they may quote what clients send: the library that reads HTTP/2 headers logs cookies.
 
-A thread writes the lines. If nobody reads them, only this thread waits; lines that do not fit in
-the queue are lost and counted.
+A thread writes the lines. If no program reads them, only this thread waits; lines that do not fit
+in the queue are lost and counted.
 """
 
 import json
@@ -26,7 +26,7 @@ def set_up(level: str, kind: str) -> None:
     handler.setFormatter(formatter(kind))
     ours = logging.getLogger("sse_trio")
     ours.setLevel(level.upper())
-    # Whoever has asked for these wants all of them.
+    # These lines were asked for, so all of them are written.
     logging.getLogger("sse_trio.audit").setLevel(logging.INFO)
     logging.basicConfig(level=max(ours.level, logging.WARNING), handlers=[handler])
 

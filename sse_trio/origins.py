@@ -1,4 +1,4 @@
-"""Web origins, brought into the one form in which browsers write them.
+"""Web origins, in the one form in which browsers write them.
 
 An origin is a scheme, a host and a port (RFC 6454, section 4). A browser sends it in lower
 case, the host in punycode and the default port left out (RFC 6454, section 6.2, and the URL
@@ -50,8 +50,8 @@ def normalise(origin: str) -> str:
     elif scheme in _DEFAULT_PORTS:
         host = _name(host)
     elif host.isascii():
-        # Behind a scheme of its own an application has what it likes, such as Electron's
-        # `app://.` (the URL standard, "opaque-host parser").
+        # After its own scheme, an application can have any host, such as Electron's `app://.` (the
+        # URL standard, "opaque-host parser").
         host = host.lower()
     else:
         raise ValueError("its host must be written in ASCII, as the application sends it")
@@ -67,7 +67,7 @@ def _port(digits: str, scheme: str) -> str:
 
 def _address(host: str) -> str:
     try:
-        # Let no zone pass: it means something on this machine alone, and no URL has one.
+        # Allow no zone: it means something on this machine only, and no URL has one.
         return f"[{ipaddress.IPv6Address(host[1:-1].replace('%', '/'))}]"
     except ValueError:
         raise ValueError("its host is not an IPv6 address") from None

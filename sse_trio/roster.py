@@ -1,4 +1,4 @@
-"""The sessions that stand in a room, as applications and operators are told of them."""
+"""The active sessions of a room, as applications and operators see them."""
 
 import hashlib
 from typing import Any
@@ -9,14 +9,14 @@ import attrs
 def fingerprint(session: str) -> str:
     """Return 16 hex digits of a session's SHA-256: its name where its id must not be shown.
 
-    Whoever has the id of a session can join as it. Operators only have to tell one from another.
+    Anyone who has the id of a session can join as it. Operators only have to distinguish sessions.
     """
     return hashlib.sha256(session.encode()).hexdigest()[:16]
 
 
 @attrs.frozen(kw_only=True)
 class SessionInfo:
-    """A session that stands. Times are Unix seconds."""
+    """An active session. Times are Unix seconds."""
 
     session: str = attrs.field(repr=False)
     epoch: int
@@ -28,16 +28,16 @@ class SessionInfo:
     connected: bool = False
     """Whether one of its pages is connected."""
     about: dict[str, Any] | None = attrs.field(default=None, repr=False)
-    """What a person knows the login by, as the application has said it."""
+    """The application's description of the login for a person."""
 
 
 @attrs.frozen(kw_only=True)
 class Roster:
-    """Who stands in a room."""
+    """The active sessions of a room."""
 
     room: str = attrs.field(repr=False)
     epoch: int
     floor: int
-    """Every login of an older epoch has ended. It says nothing of the others."""
+    """Every login of an older epoch has ended. It says nothing about the others."""
     sessions: tuple[SessionInfo, ...] = attrs.field(repr=False)
     """The newest first."""

@@ -25,7 +25,7 @@ KEY_FILE: Final = f"{PREFIX}AUTHKEY_FILE"
 TICKET: Final = f"{PREFIX}TICKET"
 """For `sse-trio watch`, and no part of a configuration."""
 _OF_CLIENTS: Final = {TICKET, f"{PREFIX}URL", f"{PREFIX}KEY", f"{PREFIX}PUBLIC_URL"}
-"""For those who ask a server: an application may run in the same environment."""
+"""For clients of a server: an application may run in the same environment."""
 
 FILE: Final = "file"
 ENVIRONMENT: Final = "environment"
@@ -36,7 +36,8 @@ _WORDS: Final = re.compile(r"[A-Za-z_-]+")
 
 # Kubernetes describes each Service of the namespace in the environment of every container, by the
 # Service's name: one that is called `sse-trio`, or `sse-trio-...`, sets all of these. So did
-# Docker's links. Only SSE_TRIO_PORT looks like a key of ours, and its value is a URL then.
+# Docker's links. Only SSE_TRIO_PORT looks like a key of this configuration, and its value is a URL
+# then.
 _SERVICE_URL: Final = re.compile(r"(?:tcp|udp|sctp)://", re.IGNORECASE)
 _SERVICE: Final = re.compile(
     r"(?:\w+_)?(?:SERVICE_HOST|SERVICE_PORT(?:_\w+)?|PORT_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)"
@@ -132,7 +133,7 @@ def _read_file(path: str | Path, names: Sequence[str]) -> tuple[dict[str, Any], 
 
 
 def _unknown(key: str, place: int, names: Sequence[str]) -> str:
-    """Say which key is unknown. Quote only what looks like a typing error: it may be a secret."""
+    """Return which key is unknown. Quote it only if it looks mistyped: it may be a secret."""
     near = _nearest(key, names)
     shown = repr(key) if near and _WORDS.fullmatch(key) else f"(member {place} of the object)"
     return f"unknown key {shown}" + (f"; did you mean {near!r}?" if near else "")

@@ -1,9 +1,9 @@
-"""JSON as RFC 8259 means it, for text that comes from outside.
+"""JSON as RFC 8259 defines it, for text that comes from outside.
 
-The standard library's decoder is kept, and closed where it is generous: duplicate
-names, NaN and infinities (also those that overflow, ``1e999``), endless integers, lone
-surrogates and runaway nesting are refused. Every refusal is a ``ValueError`` whose text
-can be shown to whoever sent the document: it never quotes it, because it may hold a key.
+This uses the standard library's decoder, and refuses what that accepts in excess: duplicate names,
+NaN and infinities (also those that overflow, ``1e999``), endless integers, lone surrogates and deep
+nesting. Every refusal is a ``ValueError`` whose text can be shown to the sender: it never quotes
+the document, which may contain a key.
 """
 
 import json
@@ -13,8 +13,8 @@ from collections.abc import Iterable
 from json.encoder import encode_basestring
 from typing import Any, NoReturn
 
-# RFC 8259, section 9 lets a parser set limits. Nobody nests a notify this deep
-# (PHP 512, Go 10,000, .NET 64), and re-encoding must never reach Python's own limit.
+# RFC 8259, section 9 lets a parser set limits. No notify is nested this deep (PHP 512, Go 10,000,
+# .NET 64), and re-encoding must never reach Python's own limit.
 MAX_DEPTH = 32
 
 # Members and elements in all. Without this limit, 16 KiB of empty objects would take 5 ms in
@@ -25,8 +25,8 @@ MAX_VALUES = 1000
 # other languages' numbers hold.
 MAX_DIGITS = 640
 
-# A string need not end: were that a mismatch, the next attempt would begin at its next
-# quote, and the time would be quadratic. Character by character, 64 KiB would take 10 ms.
+# A string need not end. Otherwise the next attempt would begin at its next quote, and the time
+# would be quadratic. Character by character, 64 KiB would take 10 ms.
 _STRING = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 
 _BRACKET = re.compile(r"[\[{\]}]")

@@ -6,11 +6,11 @@ client both run it, so both follow the same rules:
 
 - A call has one deadline for everything: names, connections, attempts, pauses.
 - Every call may be repeated: a notify has the same `id` in every attempt; a second release of a
-session has no effect; questions change nothing.
+  session has no effect; questions change nothing.
 - Where there are several addresses, each attempt has its share of the time that is left. The one
   that has answered last is asked first: a node that is dead costs one call its share, and not all.
 - A refused call is not repeated. A call without an answer is, and one whose status says that the
-hub cannot answer now.
+  hub cannot answer now.
 """
 
 import contextlib

@@ -1,11 +1,11 @@
-// What the React hook and the Vue composable have in common.
+// The common part of the React hook and the Vue composable.
 
 import {SessionGuard} from "./sse-trio.js";
 
-/** Nothing has begun; also what a server renders. */
+/** The state before the start; a server renders it too. */
 export const STOPPED = Object.freeze({state: "stopped", detail: null});
 
-/** Return what makes a guard another one. A function that gets tickets is the same, whichever it is. */
+/** Return a key: if it changes, a new guard is needed. All functions that get tickets count as the same. */
 export function identify(options) {
   if (!options) return null;
   const {url, ticket, ...others} = options;
@@ -13,8 +13,8 @@ export function identify(options) {
 }
 
 /**
- * Start a guard; return how to stop it. `latest` returns the present options and what is to be
- * called at a termination; `tell` is called with each state.
+ * Start a guard; return a function that stops it. `latest` returns the present options and the function to call at a
+ * termination; `tell` is called with each state.
  */
 export function follow(latest, tell) {
   const {options} = latest();

@@ -3,7 +3,7 @@
 import {useEffect, useRef, useState} from "react";
 import {STOPPED, follow, identify} from "./following.js";
 
-/** Be a member of a room; null instead of options: of none. Return how things stand. */
+/** Be a member of a room; null instead of options: of none. Return the state. */
 export function useSessionGuard(options, onTerminated) {
   const [status, setStatus] = useState(STOPPED);
   const latest = useRef(null);

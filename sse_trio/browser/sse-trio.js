@@ -15,10 +15,10 @@
  * One file without dependencies, used as it stands. Its types are in sse-trio.d.ts, the wire in
  * docs/protocol.md, and what a page does with it in docs/browser.md. The rules that it keeps:
  *
- * - A termination is a fact on the server, and every join asks for it. So whenever the guard
- *   cannot know whether it would have been told, it stops claiming to be joined, and joins anew.
+ * - A termination is a fact on the server, and every join asks for it. So whenever the guard may have missed a
+ *   termination, it stops claiming to be joined, and joins again.
  * - After a termination it never connects again.
- * - There is one deadline at a time. What is done when it passes depends on the state alone.
+ * - There is one deadline at a time. The action when it passes depends only on the state.
  */
 
 const SUBPROTOCOLS = ["sse-trio.v1.1", "sse-trio.v1"];
@@ -26,10 +26,10 @@ const SUBPROTOCOLS = ["sse-trio.v1.1", "sse-trio.v1"];
 /** The close code of a termination. */
 const TERMINATED = 4001;
 
-/** The close codes after which the same join would be refused again. After all others it is tried. */
+/** The close codes after which the same join would be refused again. After all others the guard tries again. */
 const REFUSED = [1002, 1007, 1009, 4400, 4401, 4403];
 
-/** The one of these by which an older hub refuses to be asked whether the connection lives. */
+/** The one of these with which an older hub answers the question whether the connection works. */
 const MALFORMED = 4400;
 
 /** The one of these after which a guard tries again, slowly: the hub's clock or keys may be wrong for the moment. */
@@ -37,14 +37,15 @@ const BAD_TICKET = 4401;
 
 const OTHER_TICKET = "the ticket is for another room or session";
 
-/** A peer that was heard within so many ms counts as connected. The hub answers a question at most once a second. */
+/** If the peer has sent something within so many ms, the guard is connected. The hub answers a question at most once a
+ * second. */
 const JUST_NOW = 2000;
 
 /** Timers stand still while a machine sleeps. So the clocks are looked at this often, in ms. */
 const TICK = 5000;
 
-// A page's forms and images can take the place of a document's or window's own functions, by
-// their names. So these are called as they are.
+// A page's forms and images can replace a document's or window's own functions, by their names. So these are called by
+// their prototypes.
 const {addEventListener} = EventTarget.prototype;
 const own = (type, name, of) => Object.getOwnPropertyDescriptor(type.prototype, name).get.call(of);
 const make = (tag) => Document.prototype.createElement.call(document, tag);
@@ -52,12 +53,12 @@ const find = (within, selector) => Element.prototype.querySelectorAll.call(withi
 
 /** Resolve an address against the page's own, and ignore `<base>`, which may have been injected. */
 function resolve(address) {
-  // A frame of `srcdoc` has no address of its own, but the origin of the page that it is in.
+  // A frame of `srcdoc` has no address of its own, but the origin of its page.
   const {protocol, href} = globalThis.location ?? {};
   return new URL(address, protocol === "about:" && globalThis.origin !== "null" ? globalThis.origin : href);
 }
 
-/** A member of a room: joins it, stays joined, and tells what happens. */
+/** A member of a room: joins it, stays joined, and reports events. */
 export class SessionGuard extends EventTarget {
   #options;
   #room;
@@ -67,8 +68,8 @@ export class SessionGuard extends EventTarget {
   #endedAt = null; // when that was, where it is known
   #attempt = 0; // failures since the last heartbeat
   #admission; // the message by which it has joined
-  #awaitingAnswer = false; // the hub was asked whether the connection lives, and nothing was heard since
-  #mayAsk = true; // no hub has refused to be asked whether the connection lives
+  #awaitingAnswer = false; // the guard has asked whether the connection works, and has received nothing since
+  #mayAsk = true; // no hub has refused the question whether the connection works
   #socket; // the last one
   #due; // when the present state has lasted too long, by [wall clock, monotonic clock], in ms
   #timer;
@@ -76,7 +77,7 @@ export class SessionGuard extends EventTarget {
   #link; // an AbortController of the connection, from asking for a ticket on
   #tabs; // the tabs that share the connection
   #asleep = false; // the page is put away: frozen, or in the back/forward cache
-  #held = false; // offline by the hub's word: it cannot know for the moment, and is still connected
+  #held = false; // offline by a `hold`: the hub cannot know for the moment, and is still connected
 
   constructor({url, room, ticket, session, share = false, timeout = 10, minDelay = 1, maxDelay = 30}) {
     super();
@@ -86,7 +87,7 @@ export class SessionGuard extends EventTarget {
     const missing = (value) => value === undefined || value === null || value === "";
     check(!missing(url), "url is missing");
     check(!missing(room) || !missing(ticket), "either room or ticket is needed");
-    // Left out it is made up by the hub; left empty it is a template's mistake.
+    // If it is left out, the hub makes one up; if it is empty, a template is wrong.
     check(session !== "", "session is empty");
     // As text: the URL of React Native cannot be changed.
     const address = resolve(url).href.replace(/^http/, "ws");
@@ -115,7 +116,7 @@ export class SessionGuard extends EventTarget {
     this.stop();
     const {ticket, room, session} = this.#options;
     this.#room = room;
-    // One that the hub has made up is this page's, but the next ticket may be another login's.
+    // A session that the hub has made up stays this page's, but the next ticket may be another login's.
     if (ticket) this.#session = session;
     this.#admission = undefined;
     this.#page = new AbortController();
@@ -130,7 +131,7 @@ export class SessionGuard extends EventTarget {
       focus: () => this.#wake(),
     };
     const {signal} = this.#page;
-    // A worker has no document. What is neither a page nor a worker has no such events.
+    // A worker has no document. A program that is neither a page nor a worker has no such events.
     const {document} = globalThis;
     for (const type in globalThis instanceof EventTarget ? listeners : {}) {
       // Also of the document's, on their way down; but not of what else there is in the page.
@@ -146,7 +147,7 @@ export class SessionGuard extends EventTarget {
     if (this.#state !== "terminated") this.#state = "stopped";
   }
 
-  /** Be sure of the connection again, now: for programs that come back, and have no page that says so. */
+  /** Check the connection now: for programs that return to the foreground, and have no page events. */
   wake() {
     this.#checkConnection();
     if (this.#state === "offline" && !this.#held) this.#retry();
@@ -158,7 +159,7 @@ export class SessionGuard extends EventTarget {
     return ["connecting", "joined", "offline"].includes(this.#state);
   }
 
-  /** Let go of everything that would keep the page out of the back/forward cache. */
+  /** Release everything that would keep the page out of the back/forward cache. */
   #sleep() {
     if (!this.#live || this.#asleep) return;
     this.#close();
@@ -173,7 +174,7 @@ export class SessionGuard extends EventTarget {
     else this.#checkConnection();
   }
 
-  /** The network is back: what was connected before may be so no longer. */
+  /** The network is back: the old connection may be dead. */
   #retry() {
     if (!this.#live || this.#asleep || this.#following) return;
     this.#attempt = 0;
@@ -193,7 +194,7 @@ export class SessionGuard extends EventTarget {
   }
 
   get #left() {
-    // Either may lag: one is set back by people, the other one stands still in sleep.
+    // Either may be late: users can set one back, and the other one stops while the machine sleeps.
     return Math.min(this.#due[0] - Date.now(), this.#due[1] - performance.now());
   }
 
@@ -208,8 +209,8 @@ export class SessionGuard extends EventTarget {
   }
 
   /**
-   * Ask whether the connection lives: somebody looks at the page, or the network has changed. Do not
-   * ask if the hub was heard just now, or if its silence will be noticed as soon anyway.
+   * Ask whether the connection lives: the user looks at the page, or the network has changed. Do not ask if the hub has
+   * just sent something, or if its silence will be noticed as soon anyway.
    */
   #checkConnection() {
     if (!this.#live || this.#asleep) return;
@@ -232,7 +233,7 @@ export class SessionGuard extends EventTarget {
     return 2 * (this.#admission?.heartbeat ?? this.#options.timeout);
   }
 
-  /** The tab that leads has been silent: ask it first, and then replace it; at once if somebody looks at this tab. */
+  /** The leading tab has been silent: ask it first, and then replace it; at once if the user looks at this tab. */
   #missLeader() {
     if (this.#held && !this.#awaitingAnswer) {
       this.#ask();
@@ -248,8 +249,8 @@ export class SessionGuard extends EventTarget {
   // -- The connection: this tab's own, or one that is shared -------------------------------
 
   /**
-   * Join: by what another tab has heard, if there is one. But to a page that was put away that is
-   * no proof, so it joins by itself, and shares when it has been joined.
+   * Join: by the messages of another tab, if there is one. But a page that was put away may have missed some, so it
+   * joins by itself, and shares when it has joined.
    */
   #open(putAway = false) {
     this.#asleep = false;
@@ -271,7 +272,7 @@ export class SessionGuard extends EventTarget {
           this.#tabs.ask();
         },
         hear: (message) => {
-          // A tab that has joined by itself leaves that only for one that has joined too.
+          // A tab that has joined by itself keeps its connection until another tab has joined too.
           if (this.#connected && message.type !== "joined") return;
           this.#link?.abort();
           this.#hear(message);
@@ -300,7 +301,7 @@ export class SessionGuard extends EventTarget {
     return this.#tabs !== undefined && !this.#tabs.leading;
   }
 
-  /** How long a tab that leads may take, in seconds; not all tabs lose patience at once. */
+  /** How long the leading tab may take, in seconds; random, so that not all tabs give up at once. */
   get #leaderTimeout() {
     return (2 + Math.random()) * this.#options.timeout;
   }
@@ -329,7 +330,7 @@ export class SessionGuard extends EventTarget {
     } catch (error) {
       return this.#refuse(null, String(error)); // ws: on a page of https:
     }
-    // Whatever is given up is not heard any more.
+    // Messages of an abandoned socket are ignored.
     signal.addEventListener("abort", () => socket.close());
     this.#socket = socket;
     let complaint;
@@ -344,7 +345,7 @@ export class SessionGuard extends EventTarget {
         if (message.type === "error") {
           complaint = message.message;
         } else if (message.type === "joined" && !this.#isOurs(message)) {
-          // A page that has been joined belongs to a login, and now there is another one.
+          // A page that has joined belongs to a login, and now there is another one.
           if (this.#admission) this.#say({type: "terminate", reason: "login"});
           else this.#refuse(null, OTHER_TICKET);
         } else if (["joined", "heartbeat", "hold", "terminate"].includes(message.type)) {
@@ -353,11 +354,11 @@ export class SessionGuard extends EventTarget {
         }
       },
       close: ({code, reason}) => {
-        // What has joined says nothing else that a hub might not know.
+        // A joined guard sends no other message that an old hub could refuse.
         const isOlderHub = code === MALFORMED && this.#mayAsk && this.#state === "joined";
         if (code === TERMINATED) this.#say({type: "terminate", reason});
         else if (REFUSED.includes(code) && !isOlderHub) this.#refuse(code, complaint ?? reason);
-        // That an attempt fails which was given up has been said.
+        // The failure of an abandoned attempt was reported before.
         else if (this.#held || this.#state !== "offline") this.#lose(code, complaint ?? reason);
       },
     };
@@ -423,7 +424,7 @@ export class SessionGuard extends EventTarget {
         this.#dispatch(type, detail);
         break;
       case "heartbeat":
-        // From a tab that leads, and whose word that it has joined was not heard.
+        // From a leading tab whose `joined` this tab has missed.
         if (this.#state !== "joined") return this.#tabs?.ask();
         this.#attempt = 0;
         this.#expect(this.#patience);
@@ -442,7 +443,7 @@ export class SessionGuard extends EventTarget {
         break;
       case "terminate": {
         const {room = null, epoch = null, reason, detail: more = null} = detail;
-        // One that was not joined, or has slept, may be told late.
+        // A guard that was not joined, or has slept, may get it late.
         if (this.#state === "joined" && this.#left > 0) this.#endedAt = new Date();
         this.#termination = {room, epoch, reason, detail: more};
         this.#finish("terminated", "terminated", this.#termination);
@@ -463,7 +464,7 @@ function parse(text) {
   }
 }
 
-/** Read which room and session a ticket names. Whether it is valid, the hub decides. */
+/** Read the room and session in a ticket. The hub decides whether it is valid. */
 function read(ticket) {
   try {
     const payload = atob(ticket.split(".")[1].replaceAll("-", "+").replaceAll("_", "/"));
@@ -477,9 +478,8 @@ function read(ticket) {
 }
 
 /**
- * The tabs of one session in one browser. The one that holds the lock leads: it has the
- * connection, and says to the others what it hears. They queue for the lock, so the browser itself
- * hands it on when the leading tab is gone.
+ * The tabs of one session in one browser. The one that holds the lock leads: it has the connection, and passes its
+ * messages to the others. They queue for the lock, so the browser itself passes it on when the leading tab is gone.
  */
 class Tabs {
   leading = false;
@@ -487,9 +487,9 @@ class Tabs {
   #on;
   #channel;
   #candidacy; // an AbortController of the place in the queue, or of the lead
-  #last; // what the tab that leads has said last of how things are
+  #last; // the last state that the leading tab has sent
   #me = Math.random();
-  #asked = false; // and not heard of how things are since
+  #asked = false; // and no state received since
 
   constructor(name, on) {
     this.#name = name;
@@ -507,13 +507,13 @@ class Tabs {
     this.stand();
   }
 
-  /** Ask the tab that leads how things are. */
+  /** Ask the leading tab for the state. */
   ask() {
     this.#asked = true;
     this.#channel.postMessage({ask: this.#me});
   }
 
-  /** Have the tab that leads ask the hub. It passes the hub's answer on to all tabs. */
+  /** Let the leading tab ask the hub. It passes the hub's answer on to all tabs. */
   requestCheck() {
     this.#channel.postMessage({ask: true});
   }
@@ -522,7 +522,7 @@ class Tabs {
     const last = this.#last;
     // It may have slept, and not know it yet.
     this.#on.check();
-    // What has changed by that has been told to all.
+    // If the check has changed the state, all tabs have got it already.
     if (last === this.#last) this.#channel.postMessage({to, message: last});
   }
 
@@ -531,7 +531,7 @@ class Tabs {
     this.#channel.postMessage({message});
   }
 
-  /** Stand for the lead: queue for it, or take it from a tab that does not answer. */
+  /** Try to lead: queue for the lock, or take it from a tab that does not answer. */
   stand(steal = false) {
     this.#candidacy?.abort();
     this.#candidacy = new AbortController();
@@ -550,7 +550,7 @@ class Tabs {
         this.#on.follow();
         this.stand();
       } else {
-        // There are no locks in this context: this tab is on its own.
+        // There are no locks in this context: this tab works alone.
         lead();
       }
     });
@@ -673,11 +673,11 @@ const WORDS = {
   "zh-Hant": ["您已登出", "您的帳號已在此處或其他地方重新登入。", "您的工作階段已結束。", "重新登入", "裝置", "地點", "時間"],
 };
 
-/** Return the first of these languages that there are words in, and the words (BCP 47); else English. */
+/** Return the first of these languages that has words here, and the words (BCP 47); otherwise English. */
 function translate(languages) {
   for (const tag of languages) {
     try {
-      // Whoever writes de_AT means de-AT.
+      // de_AT means de-AT.
       const locale = new Intl.Locale(tag.replaceAll("_", "-"));
       const {language} = locale;
       const names = [`${language}-${locale.maximize().script}`, language];
@@ -690,14 +690,15 @@ function translate(languages) {
   return ["en", WORDS.en];
 }
 
-/** Return a text that may come from anybody as one short line that leaves its surroundings in order; "" if it is none. */
+/** Return a text that any client may have sent as one short line without effect on the text around it; "" if it is
+ * none. */
 function shorten(value) {
   if (typeof value !== "string") return "";
   const line = [...value.replace(/[\p{Cc}\s\u202a-\u202e\u2066-\u2069]+/gu, " ").trim()];
   return line.length > MAX_SHOWN ? `${line.slice(0, MAX_SHOWN - 1).join("")}…` : line.join("");
 }
 
-/** Say what a notice says, in the first of these languages that there are words in. */
+/** Return the notice's texts, in the first of these languages that has words here. */
 export function noticeText({reason, detail}, languages = globalThis.navigator?.languages ?? [], endedAt = null) {
   const [lang, [title, login, other, action, ...labels]] = translate(languages);
   const {device, place, time} = detail ?? {};
@@ -715,7 +716,7 @@ export function noticeText({reason, detail}, languages = globalThis.navigator?.l
   };
 }
 
-/** Return the language that the page says this element is in, by the nearest `lang`; "" where it says none. */
+/** Return the language of this element, by the nearest `lang`; "" if there is none. */
 function languageOf(element) {
   const nearest = Element.prototype.closest.call(element, "[lang]");
   if (nearest) return Element.prototype.getAttribute.call(nearest, "lang");
@@ -782,7 +783,7 @@ export class SessionGuardElement extends (globalThis.HTMLElement ?? Object) {
   #ticket;
   #wanted = [];
   #changing = false;
-  #joined = false; // since it was told whom to guard
+  #joined = false; // since it got this login
   #reveal; // shows again what is concealed
   #dialog;
 
@@ -816,7 +817,7 @@ export class SessionGuardElement extends (globalThis.HTMLElement ?? Object) {
 
   connectedCallback() {
     this.#change();
-    // To be moved has taken it out of the top layer.
+    // A move has taken it out of the top layer.
     if (this.#dialog) this.#show();
   }
 
@@ -828,7 +829,7 @@ export class SessionGuardElement extends (globalThis.HTMLElement ?? Object) {
     this.#change();
   }
 
-  /** Several changes at once are one, and to be moved is none. */
+  /** Several changes at once count as one, and a move counts as none. */
   #change() {
     if (this.#changing) return;
     this.#changing = true;
@@ -851,7 +852,7 @@ export class SessionGuardElement extends (globalThis.HTMLElement ?? Object) {
     this.#dialog?.remove();
     this.#dialog = undefined;
     if (!wanted.length) return this.#reveal?.();
-    // What is concealed stays so until the new one has joined.
+    // Concealed content stays hidden until the new guard has joined.
     const guard = new SessionGuard({url, room, session, ticket, share});
     for (const type of ["joined", "heartbeat", "offline", "error", "terminated"]) {
       guard.addEventListener(type, ({detail}) => {
@@ -883,13 +884,13 @@ export class SessionGuardElement extends (globalThis.HTMLElement ?? Object) {
   #conceal() {
     const host = this.parentElement ?? this.getRootNode().host;
     if (!host || this.#reveal) return;
-    // At once, and also what is on top of all and would be seen by a style of its own.
+    // Without a transition; and also the elements of the top layer, which could be visible by their own style.
     const undo = [override(host, {"transition-property": "none", visibility: "hidden", opacity: "0"})];
     for (const selector of [":modal", ":popover-open"]) {
       try {
         for (const top of find(host, selector)) undo.push(override(top, {display: "none"}));
       } catch {
-        // This browser has no such thing.
+        // This browser does not know the selector.
       }
     }
     const inert = (on) => Element.prototype.toggleAttribute.call(host, "inert", on);
@@ -914,11 +915,11 @@ export class SessionGuardElement extends (globalThis.HTMLElement ?? Object) {
     await loggedOut;
     if (isOver()) return;
     this.#leave(seen);
-    // The user may have chosen to stay, and cannot. Captured, because this click is still under way.
+    // If the user has chosen to stay, the next click leaves. Captured, because this click is still under way.
     this.#dialog?.addEventListener("click", () => this.#leave(seen), true);
   }
 
-  /** Ask the application to end this login, and wait no longer than is polite. */
+  /** Ask the application to end this login, and wait 5 seconds at most. */
   async #logOut({session = ""}, {reason}) {
     const csrf = this.getAttribute("csrf");
     if (!this.hasAttribute("logout")) return;
@@ -932,7 +933,7 @@ export class SessionGuardElement extends (globalThis.HTMLElement ?? Object) {
         signal: AbortSignal.timeout(5000),
       });
     } catch {
-      // The login is superseded on the server whether or not it hears of this.
+      // The login is superseded on the server even if this request fails.
     }
   }
 
@@ -946,7 +947,7 @@ export class SessionGuardElement extends (globalThis.HTMLElement ?? Object) {
 
   #leave(seen) {
     const {protocol, href} = this.#address("redirect");
-    // A page, and not javascript:. It takes the place of this one, which is none to go back to.
+    // Only a page, and not javascript:. It replaces this page in the history.
     if (/^https?:$/.test(protocol)) {
       const go = () => {
         location.replace(href);
@@ -974,7 +975,7 @@ export class SessionGuardElement extends (globalThis.HTMLElement ?? Object) {
     setTimeout(() => guard === this.#guard && this.isConnected && leave(), 1000 * delay);
   }
 
-  /** Say so, and wait until that is acknowledged; false where nobody can see it. */
+  /** Show the notice, and wait until the user has confirmed it; false if it is not visible. */
   #notify(termination) {
     const language = languageOf(this);
     const text = noticeText(termination, language ? [language] : navigator.languages, this.#guard.endedAt);
@@ -1022,7 +1023,7 @@ export class SessionGuardElement extends (globalThis.HTMLElement ?? Object) {
     this.shadowRoot.replaceChildren(dialog);
     this.#dialog = dialog;
     return new Promise((resolve) => {
-      // It stays until the page is left: what is behind it is not to be used any more.
+      // It stays until the page is left, because the page behind it must not be used any more.
       button.addEventListener("click", () => resolve(true));
       dialog.addEventListener("cancel", (event) => event.preventDefault());
       dialog.addEventListener("close", () => {

@@ -3,7 +3,7 @@
 import {onMounted, shallowReadonly, shallowRef, toValue, watch} from "vue";
 import {STOPPED, follow, identify} from "./following.js";
 
-/** Be a member of a room; null instead of options: of none. Return how things stand, as a ref. */
+/** Be a member of a room; null instead of options: of none. Return the state, as a ref. */
 export function useSessionGuard(options, onTerminated) {
   const status = shallowRef(STOPPED);
   const latest = () => ({options: toValue(options), onTerminated});

@@ -15,7 +15,7 @@ from ..errors import ConfigError, LocalProtocolError, SseTrioError
 from . import terminal
 from .status import FAILED, WRONG
 
-# What each is for, and an example.
+# The purpose of each, and an example.
 COMMANDS = {
     "serve": ("run the server", "sse-trio serve --config config.json"),
     "config": (
@@ -77,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         terminal.complain(wrong)
         status = WRONG
     except* BrokenPipeError:
-        # The reader of the output has closed it. Python must not find that out again at its exit.
+        # The reader of the output has closed it. Python must not raise this again at its exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except* (SseTrioError, OSError) as failed:
         terminal.complain(failed)
@@ -110,7 +110,7 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 class _Version(argparse.Action):
-    """Looks the version up only when it is asked for."""
+    """Looks up the version only when it is asked for."""
 
     def __init__(self, option_strings: list[str], dest: str, **settings: object) -> None:
         super().__init__(option_strings, dest, nargs=0, help=str(settings["help"]))

@@ -1,4 +1,4 @@
-"""`sse-trio check`: whether logins stand.
+"""`sse-trio check`: whether sessions are active.
 
 Tokens and ids of sessions are secrets, so they come on standard input.
 """
@@ -16,13 +16,13 @@ from .status import DONE, FAILED
 
 
 def add_arguments(add: Callable[..., object]) -> None:
-    """Add the options that say which room, and which server."""
+    """Add the options for the room and the server."""
     add("--room", type=terminal.text, help="standard input has ids of this room's sessions")
     rest.add_arguments(add)
 
 
 def run(options: argparse.Namespace, stdin: TextIO | None = None) -> int:
-    """Print a line for each login; the status is 0 if all of them stand."""
+    """Print a line for each session; the status is 0 if all of them are active."""
     lines = terminal.lines(stdin or sys.stdin)
     if not lines:
         raise ConfigError("standard input must have a token, or with --room an id, on each line")

@@ -1,4 +1,4 @@
-"""`sse-trio config`: what `serve` would use, and whether it would start with it."""
+"""`sse-trio config`: the configuration that `serve` would use, and its errors."""
 
 import argparse
 import json
@@ -15,7 +15,7 @@ from .status import DONE
 
 
 def add_arguments(add: Callable[..., object]) -> None:
-    """Add where the configuration comes from."""
+    """Add the options for the configuration."""
     configuration.add_arguments(add)
     add("--check", action="store_true", help="show no values, only where they come from")
 
@@ -58,5 +58,5 @@ def _shown(key: "attrs.Attribute[Any]", value: Any) -> str:
 
 
 def _json(value: Any) -> str:
-    # Addresses and networks are values of their own.
+    # Addresses and networks are not JSON values.
     return json.dumps(value, default=str, ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""The configuration as `serve` reads it, and what it warns of."""
+"""The configuration as `serve` reads it, and its warnings."""
 
 import argparse
 import os
@@ -11,7 +11,7 @@ from ..sources import KEY_FILE, Danger
 
 
 def add_arguments(add: Callable[..., object]) -> None:
-    """Add where the configuration comes from."""
+    """Add the options for the configuration."""
     add(
         "--config",
         metavar="FILE",
@@ -38,7 +38,7 @@ def read(options: argparse.Namespace) -> Loaded:
 
 
 def few_files(config: Config) -> Iterator[Danger]:
-    """Yield a warning where this process may open fewer files than there may be connections."""
+    """Yield a warning if this process may open fewer files than `max_connections`."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < config.max_connections:
         yield (

@@ -1,4 +1,4 @@
-"""`sse-trio end`: logs devices of a user out, by the fingerprints that `sessions` shows."""
+"""`sse-trio end`: logs out devices of a user, by the fingerprints that `sessions` shows."""
 
 import argparse
 import sys
@@ -15,7 +15,7 @@ SHORTEST = 4
 
 
 def add_arguments(add: Callable[..., object]) -> None:
-    """Add whose sessions, which ones, and where."""
+    """Add the options for the room, the sessions and the server."""
     add("room", type=terminal.text, help="the user's room")
     add(
         "fingerprints",

@@ -12,7 +12,7 @@ from .status import DONE
 
 
 def add_arguments(add: Callable[..., object]) -> None:
-    """Add what to do, and with which ledgers."""
+    """Add the action and the two ledgers."""
     like = "sqlite:///file or postgresql://user@host/database"
     add("action", choices=["copy"])
     add("source", metavar="FROM", type=terminal.text, help=like)
@@ -20,7 +20,7 @@ def add_arguments(add: Callable[..., object]) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Copy, and say what was copied."""
+    """Copy, and print what was copied."""
     urls = [_url(each) for each in (options.source, options.target)]
     progress = _show if sys.stderr.isatty() else _show_nothing
     try:
@@ -53,10 +53,10 @@ def _counted(counts: Mapping[str, int]) -> str:
 
 
 def _show(kind: str, count: int) -> None:
-    """Show on a terminal how far it is; without a kind, leave nothing of that."""
+    """Show the progress on a terminal; without a kind, clear that line."""
     text = f"{count} {kind}" if kind else ""
     print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
 
 
 def _show_nothing(kind: str, count: int) -> None:
-    """Nobody looks on."""
+    """Do nothing: the output is not a terminal."""

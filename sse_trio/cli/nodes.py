@@ -1,4 +1,4 @@
-"""`sse-trio nodes`: which nodes share the ledger. It asks the database, so none has to run."""
+"""`sse-trio nodes`: which nodes share the ledger. It asks the database, so no node has to run."""
 
 import argparse
 import os
@@ -21,7 +21,7 @@ _HEAD = ("node", "address", "software", "state", "wrote", "behind")
 
 
 def add_arguments(add: Callable[..., object]) -> None:
-    """Add where the ledger's URL is, and how to print."""
+    """Add the options for the ledger's URL and the output."""
     add("--config", metavar="FILE", help="where the ledger is; or set SSE_TRIO_LEDGER")
     add("--json", action="store_true", help="print a JSON object for each node")
 
@@ -63,7 +63,7 @@ def _row(node: "RegisteredNode", lease: float) -> tuple[str, ...]:
 
 
 def _state(node: "RegisteredNode", lease: float) -> str:
-    """Say what others may make of it; whether it vouches, only the node itself knows."""
+    """Return its state as others see it; only the node itself knows whether it vouches."""
     if node.wrote is None:
         return "new"
     if node.wrote > lease:

@@ -10,12 +10,12 @@ from ..errors import ConfigError
 from . import rest, terminal
 from .status import DONE
 
-# Seconds that it waits for the server to say something. No --wait is longer.
+# Seconds that it waits for bytes from the server. No --wait is longer.
 PATIENCE = 30
 
 
 def add_arguments(add: Callable[..., object]) -> None:
-    """Add what is announced, and where."""
+    """Add the options for the notify and the server."""
     text = terminal.text
     add("--room", type=text, required=True, help="the user's room")
     add(

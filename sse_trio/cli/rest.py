@@ -1,4 +1,4 @@
-"""How the commands speak to a server's REST API: over TCP, TLS or a Unix socket, and no proxy."""
+"""How the commands call a server's REST API: over TCP, TLS or a Unix socket, without a proxy."""
 
 import argparse
 import contextlib
@@ -18,14 +18,14 @@ from ..config import ENVIRONMENT_KEY, Config
 from ..errors import ConfigError, SseTrioError
 from ..fields import Tcp, Unix
 
-# Seconds that the server has to say something, unless a command says otherwise.
+# Seconds to wait for bytes from the server, unless a command says otherwise.
 PATIENCE = 10
 
 JSON = {"Content-Type": "application/json"}
 
 
 def add_arguments(add: Callable[..., object]) -> None:
-    """Add which server it is."""
+    """Add the options for the server."""
     add("--config", metavar="FILE", help=f"where the key is; or set {address.KEY}")
     add(
         "--url",
@@ -49,12 +49,12 @@ class _UnixConnection(http.client.HTTPConnection):
 
 @attrs.frozen
 class Server:
-    """A server to be asked."""
+    """A server that commands ask."""
 
     url: str
-    """As it is shown: the address, without a key."""
+    """Its address, without a key, as it is shown."""
     timeout: float
-    """Seconds for it to say something."""
+    """Seconds to wait for its bytes."""
     _open: Callable[[], http.client.HTTPConnection] = attrs.field(repr=False)
     _path: str = ""
 
@@ -64,7 +64,7 @@ class Server:
         """Return the status and the body of the answer. No redirect is followed.
 
         Raises:
-            SseTrioError: there was no answer; it says what could not be done, `doing`.
+            SseTrioError: there was no answer; the message names the action, `doing`.
         """
         sent = None if body is None else json.dumps(body).encode()
         try:
@@ -82,7 +82,7 @@ def server_of(options: argparse.Namespace, config: Config, *, timeout: float) ->
     Of several nodes it is the first one. An internal address goes before the public one.
 
     Raises:
-        ConfigError: the URL is wrong, or nothing says where the server is.
+        ConfigError: the URL is wrong, or there is none.
     """
     if options.url is not None:
         return server_at(options.url, timeout=timeout)
@@ -170,10 +170,10 @@ def post(
 
 @contextlib.contextmanager
 def reading_untrusted() -> Iterator[None]:
-    """Turn an error about an answer's members into a `SseTrioError`.
+    """Raise an error about an answer's members as a `SseTrioError`.
 
     Raises:
-        SseTrioError: a member is missing, or is something else.
+        SseTrioError: a member is missing, or of the wrong type.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""What `serve` and `demo` share: to run until a signal, and to tune the garbage collector."""
+"""The common part of `serve` and `demo`: run until a signal, and tune the garbage collector."""
 
 import contextlib
 import gc
@@ -20,10 +20,10 @@ logger = logging.getLogger("sse_trio")
 
 
 class Server(Protocol):
-    """What runs until it is told to drain."""
+    """A server that runs until it drains."""
 
     leaving: trio.Event
-    """Set when it was told so."""
+    """Set when it begins to drain."""
 
     def drain(self) -> object:
         """Shut down gracefully."""
@@ -49,10 +49,10 @@ async def run(
     At a second signal, or at one before the server is ready, it stops without draining.
 
     If there is a `reload`, a SIGHUP calls it, once the server is ready. But if `terminal`, a file
-    descriptor, was a terminal and has been closed, a SIGHUP drains the server all the same. While
-    it drains, SIGHUP is ignored: a closing terminal and its shell may each send one.
+    descriptor, was a terminal and has been closed, a SIGHUP drains the server. While it drains,
+    SIGHUP is ignored: a closing terminal and its shell may each send one.
 
-    `tell` is told how far it is, in the words of `systemd`.
+    `tell` is called with its state, in the form of `systemd`.
     """
     server: Server | None = None
     serving = trio.CancelScope()
@@ -97,7 +97,7 @@ async def run(
                 async with trio.open_nursery() as nursery:
                     with _tuned_garbage_collector():
                         server = await nursery.start(start)
-                    # What is printed next comes after the log's lines, as it happened.
+                    # So that the next output comes after the earlier lines of the log.
                     logs.flush()
                     greet(server)
                     tell(systemd.READY)

@@ -22,7 +22,7 @@ logger = logging.getLogger("sse_trio")
 
 
 def add_arguments(add: Callable[..., object]) -> None:
-    """Add where the configuration comes from, and the log's options."""
+    """Add the options for the configuration and the log."""
     configuration.add_arguments(add)
     running.add_logging(add)
 
@@ -39,7 +39,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 async def reload(options: argparse.Namespace, hub: Hub) -> None:
-    """Read the configuration again, and take over what can change without a restart."""
+    """Read the configuration again, and apply what can change without a restart."""
     try:
         loaded = await trio.to_thread.run_sync(configuration.read, options, abandon_on_cancel=True)
         taken = hub.reload(loaded.config)

@@ -1,4 +1,4 @@
-"""`sse-trio sessions`: who stands in a room. An id of a session is a secret, so it is not shown."""
+"""`sse-trio sessions`: the active sessions of a room. Their ids are secret, and not shown."""
 
 import argparse
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from .status import DONE
 
 
 def add_arguments(add: Callable[..., object]) -> None:
-    """Add whose sessions, and where."""
+    """Add the options for the room and the server."""
     add("room", type=terminal.text, help="the user's room")
     rest.add_arguments(add)
 
@@ -27,7 +27,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def standing(options: argparse.Namespace) -> list[dict[str, Any]]:
-    """Return the sessions that stand, as the server says it."""
+    """Return the active sessions, as the server describes them."""
     members = {"room": options.room}
     answer = rest.post(options, "ask", "/sessions", members)
     with rest.reading_untrusted():

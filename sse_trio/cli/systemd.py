@@ -1,7 +1,7 @@
-"""What systemd and its service say to each other, by the variables that systemd sets.
+"""Messages between systemd and its service, by the variables that systemd sets.
 
-The service tells how far it is (sd_notify(3)), and takes over listening sockets that systemd has
-opened for it (sd_listen_fds(3)). Without systemd both do nothing.
+The service reports its state (sd_notify(3)), and uses listening sockets that systemd has opened for
+it (sd_listen_fds(3)). Without systemd both do nothing.
 """
 
 import contextlib
@@ -27,14 +27,14 @@ _PATIENCE = 1
 
 
 def reloading(clock: Callable[[], int] = time.monotonic_ns) -> str:
-    """Return what a service tells before it reloads; `READY` has to follow."""
+    """Return the state that a service sends before it reloads; `READY` must follow."""
     return f"RELOADING=1\nMONOTONIC_USEC={clock() // 1000}"
 
 
 def tell(
     state: str, environ: Mapping[str, str] = os.environ, *, patience: float = _PATIENCE
 ) -> None:
-    """Tell systemd a state. If it cannot be told, that is logged."""
+    """Send a state to systemd. A failure is logged."""
     path = environ.get("NOTIFY_SOCKET")
     if not path:
         return
@@ -53,7 +53,7 @@ def sockets(environ: Mapping[str, str] = os.environ, *, first: int = _FIRST) -> 
     """Return the sockets that were passed to this process.
 
     Raises:
-        ConfigError: the environment does not say how many, or one of them is no socket.
+        ConfigError: the environment does not say how many, or one of them is not a socket.
     """
     if environ.get("LISTEN_PID") != str(os.getpid()):
         return []

@@ -1,4 +1,4 @@
-"""What the commands read from their arguments, and print: safe for a terminal."""
+"""Arguments and output of the commands, safe for a terminal."""
 
 import argparse
 import json
@@ -33,7 +33,7 @@ def printable(text: str) -> str:
 
 
 def text(argument: str) -> str:
-    """Take an argument that is UTF-8."""
+    """Accept an argument that is UTF-8."""
     try:
         argument.encode()
     except UnicodeEncodeError:

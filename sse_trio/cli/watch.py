@@ -1,4 +1,4 @@
-"""`sse-trio watch`: what the page of a logged-in user hears."""
+"""`sse-trio watch`: prints what the page of a logged-in user receives."""
 
 import argparse
 import contextlib
@@ -18,7 +18,7 @@ from .status import DONE
 
 
 def add_arguments(add: Callable[..., object]) -> None:
-    """Add what to join, and where."""
+    """Add the options for the room and the server."""
     add("--url", help=f"the server, ws://host:port/ws; without it, {address.URL}")
     add(
         "--room",

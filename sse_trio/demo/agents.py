@@ -1,6 +1,6 @@
-"""What a person calls a browser: "Firefox on Windows", of its `User-Agent`.
+"""A browser's name for people: "Firefox on Windows", from its `User-Agent`.
 
-For a list that its user reads. Nothing is decided by it: anybody can send anything.
+For a list that its user reads. Nothing is decided by it, because a client can send any text.
 """
 
 import re
@@ -27,7 +27,7 @@ _SYSTEMS = (
 
 
 def describe(user_agent: str) -> str:
-    """Return a few words."""
+    """Return a few words for a browser."""
     browser = _find(_BROWSERS, user_agent) or "A browser"
     system = _find(_SYSTEMS, user_agent)
     return f"{browser} on {system}" if system else browser

@@ -1,7 +1,7 @@
-"""The demo's pages, and what its script calls. Starlette, behind `Authentication`.
+"""The demo's pages, and the requests of its script. Starlette, behind `Authentication`.
 
-Whatever changes something is a POST of JSON with the CSRF token in a header, which no other
-site can send; without it the request is nobody's. What is nobody's gets the login page, or 401.
+Every change is a POST of JSON with the CSRF token in a header, which no other site can send.
+Without the header the request is anonymous. An anonymous request gets the login page, or 401.
 """
 
 from collections.abc import Mapping
@@ -30,10 +30,10 @@ from .agents import describe
 from .hardening import Hardening, hub_at
 from .users import Users
 
-# Bytes of a request's body. The longest that is of any use is a login.
+# Bytes of a request's body. The longest useful one is a login.
 MAX_BODY = 4096
 
-# What a page asks by itself says so, and keeps no login alive.
+# A page's own automatic request says so, and does not extend a login.
 POLL: Final = b"poll"
 
 NOBODY: Final = "Please sign in."
@@ -109,7 +109,7 @@ class Pages:
                 LimitReached: _refuse,
                 LedgerError: _refuse,
                 Draining: _refuse,
-                ClientDisconnect: _refuse,  # nobody hears that, and it is no error of ours
+                ClientDisconnect: _refuse,  # the client is gone, which is not our error
             },
         )
 
@@ -162,8 +162,8 @@ class Pages:
     # -- in and out ---------------------------------------------------------------------
 
     async def login(self, request: Request) -> Response:
-        """Log in, whoever has been logged in with this browser so far."""
-        # Or another site could log its visitors in here as somebody else.
+        """Log in; the old login of this browser ends."""
+        # Otherwise another site could log its visitors in here as another user.
         if request.headers.get("sec-fetch-site", "same-origin") != "same-origin":
             raise HTTPException(403, "Another site cannot sign you in.")
         match await _json(request):
@@ -180,7 +180,7 @@ class Pages:
         return Response(status_code=204)
 
     async def logout(self, request: Request) -> Response:
-        """Log out everywhere; or, as a terminated page asks, end its login and no other."""
+        """Log out everywhere; or, if a terminated page asks, end only its login."""
         if _media_type(request) == "application/x-www-form-urlencoded":
             asked = parse_qs((await _body(request)).decode(errors="replace"))
             # The browser may have logged in again since, and then this ends nothing.
@@ -192,7 +192,7 @@ class Pages:
     # -- what the script asks -----------------------------------------------------------
 
     async def me(self, request: Request) -> Response:
-        """Say whose request this is."""
+        """Return the user of the request."""
         return JSONResponse(_me(_identity(request)))
 
     async def sessions(self, request: Request) -> Response:
@@ -220,7 +220,7 @@ class Pages:
         return Response(status_code=204)
 
     async def generate_new_keys(self, request: Request) -> Response:
-        """Make everyone log in again."""
+        """Make all users log in again."""
         person = self.users.people.get(_identity(request).user.id)
         if person is None or not person.is_admin:
             raise HTTPException(403, "Only an administrator may do that.")
@@ -236,7 +236,7 @@ def _identity(request: Request) -> Authenticated:
 
 
 def _me(identity: Authenticated) -> dict[str, Any]:
-    """Return whose request this is; times are Unix milliseconds, here and below."""
+    """Return the user of the request; times are Unix milliseconds, here and below."""
     claims = identity.claims
     return {
         "user": claims.user.id,
@@ -262,7 +262,7 @@ def _shown(session: Session, identity: Authenticated) -> dict[str, Any]:
 
 
 async def _refuse(_: Request, error: Exception) -> Response:
-    """Say what is wrong, in JSON: it is the script that asks."""
+    """Return an error in JSON, for the script."""
     if isinstance(error, HTTPException):
         return JSONResponse({"detail": error.detail}, error.status_code, error.headers)
     if isinstance(error, LimitReached):

@@ -1,7 +1,7 @@
-"""ASGI middleware: what browsers are told not to do with any answer.
+"""ASGI middleware: headers that tell browsers what not to do with any answer.
 
-Of the pages themselves: they run no script but their own and the hub's client, send nothing
-anywhere else, and stand in nobody's frame.
+The pages run no script except their own and the hub's client, send nothing to other sites, and
+cannot be in a frame.
 """
 
 import re
@@ -17,7 +17,7 @@ _HOST = re.compile(r"[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]")
 def hub_at(scope: Scope, hub: Hub) -> str:
     """Return the hub's host and port, under the name that the browser knows this host by."""
     header = dict(scope["headers"]).get(b"host", b"").decode("latin-1")
-    # It goes into a header and a page, so nothing is taken but what a name consists of.
+    # It goes into a header and a page, so only the characters of a name are accepted.
     found = _HOST.match(header)
     return f"{found[0] if found else 'localhost'}:{hub.port}"
 

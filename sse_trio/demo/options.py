@@ -1,4 +1,4 @@
-"""What the demo can be told, and what follows from it for the hub and for the logins.
+"""The options of the demo, and the configuration of the hub and the logins that follows from them.
 
 Nothing of the extra is imported here: the command knows its options without it.
 """
@@ -13,7 +13,7 @@ from ..auth.settings import SessionSettings, Settings
 from ..config import Config
 from ..fields import Tcp
 
-# Seconds between heartbeats: there is to be something to watch.
+# Seconds between heartbeats: short, so that users see them.
 HEARTBEAT = 5
 
 
@@ -23,7 +23,7 @@ def _option(default: Any, about: str) -> Any:
 
 @attrs.frozen(kw_only=True)
 class Options:
-    """Each is an option of `sse-trio demo`; what is wrong is found by the hub's own checks."""
+    """Each is an option of `sse-trio demo`; the hub's own checks find wrong values."""
 
     host: str = _option("127.0.0.1", "address or host name that both listen on")
     port: int = _option(8000, "port of the application; 0 lets the system choose")
@@ -37,7 +37,7 @@ class Options:
         """Return where the application listens.
 
         Raises:
-            ConfigError: that is nowhere.
+            ConfigError: there is no such address.
         """
         config = Config(ipaddr=self.host, port=self.port)
         return Tcp(config.ipaddr, config.port)
@@ -53,7 +53,7 @@ class Options:
             port=self.hub_port,
             ledger=self.ledger,
             max_sessions=self.max_sessions,
-            # Nobody but this process notifies, and pages join with what it has signed.
+            # Only this process notifies, and pages join with the tickets that it has signed.
             authkey=secrets.token_urlsafe(32),
             join="ticket",
             origins=self._origins(port),
@@ -74,14 +74,14 @@ class Options:
         )
 
     def is_local(self) -> bool:
-        """Whether only this machine's own browsers can come."""
+        """Whether only this machine's own browsers can connect."""
         try:
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:
             return self.host == "localhost"
 
     def _origins(self, port: int) -> tuple[str, ...] | None:
-        """Return the application's origins; None where it has names that it cannot know."""
+        """Return the application's origins; None if it has names that it cannot know."""
         if not self.is_local():
             return None
         host = f"[{self.host}]" if ":" in self.host else self.host

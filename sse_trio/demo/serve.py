@@ -27,13 +27,13 @@ logger = logging.getLogger("sse_trio")
 
 @attrs.frozen(eq=False)
 class Demo:
-    """A demo that runs."""
+    """A running demo."""
 
     hub: Hub
     port: int
     """The TCP port of the application."""
     people: Collection[Person]
-    """Who can sign in."""
+    """The users who can sign in."""
 
     @property
     def leaving(self) -> trio.Event:
@@ -53,7 +53,7 @@ async def serve(
 ) -> None:
     """Run the demo until cancelled, or until `Demo.drain`.
 
-    With ``nursery.start`` it returns the `Demo` once it takes requests. `wall` is Unix time in
+    With ``nursery.start`` it returns the `Demo` once it accepts requests. `wall` is Unix time in
     seconds, for the logins.
 
     Raises:

@@ -1,11 +1,11 @@
 """The users of the demo, and whether a password is right.
 
-Passwords are hashed by argon2-cffi, in threads, because that takes long on purpose; so few at
-a time that many attempts do not take all of the memory. Whether there is such a user cannot
-be told from how long the answer takes.
+Passwords are hashed by argon2-cffi, in threads, because that takes long on purpose. Only a few are
+hashed at a time, so that many attempts do not take all of the memory. The time of an answer does
+not show whether the user exists.
 
-A real application adds what a demo can do without: a limit to the attempts on one account and
-from one address, a second factor, and hashes that are kept.
+A real application adds what a demo does not need: a limit to the attempts on one account and from
+one address, a second factor, and stored hashes.
 """
 
 import secrets
@@ -22,7 +22,7 @@ from ..auth import User
 
 @attrs.frozen
 class Person:
-    """Somebody who can log in. The password is shown on the login page: this is a demo."""
+    """A user who can log in. The login page shows the password, because this is a demo."""
 
     user: User
     password: str = attrs.field(repr=False)
@@ -69,7 +69,7 @@ class Users:
         )
 
     async def verify(self, id: str, password: str) -> Person | None:
-        """Return whose password that is; None if it is wrong, or if there is no such user."""
+        """Return the user; None if the password is wrong, or if there is no such user."""
 
         def is_right() -> bool:
             try:

@@ -1,6 +1,6 @@
 /**
- * What the demo's two pages do. All that changes something is a POST with the CSRF token, which
- * the readable one of the two cookies has.
+ * The script of the demo's two pages. Every change is a POST with the CSRF token, which is in the readable one of the
+ * two cookies.
  */
 
 /** How often the list of sessions is asked for, in ms. */
@@ -17,7 +17,7 @@ function csrf() {
   return new URLSearchParams(nr2.slice(nr2.indexOf("=") + 1)).get("crf") ?? "";
 }
 
-/** GET, or POST what is given as JSON; return the answer. */
+/** GET, or POST the given data as JSON; return the answer. */
 async function call(path, body) {
   const post = body && {method: "POST", body: JSON.stringify(body)};
   const headers = {"Content-Type": "application/json", "X-CSRF-Token": csrf()};
@@ -30,7 +30,7 @@ async function call(path, body) {
   throw Object.assign(new Error(answer.detail ?? answer), {status: response.status});
 }
 
-/** Do what a button is for, once at a time, and show what went wrong. */
+/** Run a button's action, once at a time, and show errors. */
 async function act(button, work) {
   const message = find("#message");
   button.disabled = true;
@@ -49,7 +49,7 @@ const onClick = (selector, work) => {
   find(selector)?.addEventListener("click", ({currentTarget}) => act(currentTarget, work));
 };
 
-/** End this page's own login. It leaves its room before, or it would be told so too. */
+/** End this page's own login. It leaves its room first, so that it gets no termination itself. */
 async function leave(work) {
   const {nextSibling} = guard;
   guard.remove();
@@ -84,7 +84,7 @@ function showMe(me) {
 let listed;
 
 function showSessions(sessions) {
-  // Or whoever is about to press a button would lose it.
+  // Otherwise a button could disappear while the user presses it.
   const now = JSON.stringify(sessions);
   if (now === listed) return;
   listed = now;
