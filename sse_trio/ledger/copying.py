@@ -25,14 +25,14 @@ from .rows import (
 )
 from .sqlite_file import LedgerFile
 
-# What is copied, in this order.
+# The kinds of rows, in the order in which they are copied.
 KINDS = ("rooms", "answers", "sessions", "keys")
 
-# Rows that are read at a time.
+# Rows that one query reads.
 BATCH = 1000
 
 Contents = Iterable[tuple[str, Iterator[Any]]]
-"""The rows of each kind: what `rows` makes of them, the same for every ledger."""
+"""The rows of each kind, as `rows` makes them, the same for every ledger."""
 
 
 class Store(Protocol):
@@ -42,7 +42,7 @@ class Store(Protocol):
         """Yield the rows of a kind.
 
         Raises:
-            LedgerError: they cannot be read, or no server can have written them.
+            LedgerError: they cannot be read, or are damaged.
         """
         ...
 
@@ -58,7 +58,7 @@ class Store(Protocol):
 def converted(
     rows: Iterable[tuple[Any, ...]], to_row: Callable[..., Any], *, of: str, where: str
 ) -> Iterator[Any]:
-    """Yield what `to_row` makes of each of the columns that are read, from `where` in `of`.
+    """Yield the result of `to_row` for each row of columns, read from `where` in `of`.
 
     Raises:
         LedgerError: no server can have written one of them. Its name is a user's, so the message
@@ -97,10 +97,10 @@ def copy(
 
 @contextlib.contextmanager
 def opened(ledger: str, *, is_target: bool) -> Iterator[Store]:
-    """Open a ledger by its URL, so that no server can use it meanwhile. A target is made.
+    """Open a ledger by its URL, so that no server can use it meanwhile. A target is created.
 
     Raises:
-        LedgerError: it cannot be opened, or a server uses it; or there is none to be read.
+        LedgerError: it cannot be opened, or a server uses it; or the source does not exist.
     """
     if path := path_of(ledger):
         if not is_target and not path.exists():
@@ -124,7 +124,7 @@ class _Kind:
     from_row: Callable[[Any], tuple[Any, ...]]
 
     def select(self, condition: str = "") -> str:
-        """Return what reads a batch, where the `condition` on the key holds."""
+        """Return the statement that reads a batch with this `condition` on the key."""
         key = self.columns.partition(",")[0]
         where = f"WHERE {key} {condition}" if condition else ""
         return (
@@ -133,7 +133,7 @@ class _Kind:
         )
 
     def insert(self) -> str:
-        """Return what writes a row."""
+        """Return the statement that writes a row."""
         places = ", ".join("?" * len(self.columns.split(",")))
         return f"INSERT INTO {self.table} ({self.columns}) VALUES ({places})"  # noqa: S608
 

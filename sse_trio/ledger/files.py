@@ -1,8 +1,8 @@
-"""The ledger's files: that they are the server's own, and that one server alone uses them.
+"""The ledger's files: checks that they are the server's own, and that only one server uses them.
 
-Another user may have put a file of their own in the place of one of these. So each file is checked
-before it is opened, and none is opened through a symbolic link. The folder's owner and group are
-trusted. If everybody can replace a file after it was checked, there is a warning.
+Another user may have replaced one of these files. So each file is checked before it is opened, and
+none is opened through a symbolic link. The folder's owner and group are trusted. If every user can
+replace a file after the check, there is a warning.
 """
 
 import contextlib
@@ -19,10 +19,10 @@ from ..errors import LedgerError
 
 logger = logging.getLogger("sse_trio")
 
-# What SQLite keeps beside a file; the last one only before it is in this mode.
+# The files that SQLite keeps beside a file; the last one only before it is in this mode.
 LOG, _INDEX, _JOURNAL = "-wal", "-shm", "-journal"
 
-# What this module keeps beside it.
+# The file that this module keeps beside it.
 LOCK = ".lock"
 
 _ALL = ("", LOG, _INDEX, _JOURNAL, LOCK)
@@ -40,12 +40,12 @@ def companion(path: Path, suffix: str) -> Path:
 
 
 def resolve(path: Path, *, user: int | None = None) -> Path:
-    """Return the file that `path` leads to.
+    """Return the file to which `path` leads.
 
     `user` is the user id that this process runs as, unless a test passes another one.
 
     Raises:
-        LedgerError: it is a symbolic link that somebody else has made.
+        LedgerError: it is a symbolic link that another user has made.
     """
     user = os.geteuid() if user is None else user
     with contextlib.suppress(OSError):
@@ -81,10 +81,10 @@ def check_trusted(
 
 
 def warn_of_folder(path: Path) -> None:
-    """Warn where everybody may put other files in the place of a ledger's.
+    """Warn if every user may replace a ledger's files.
 
-    That is no more than a warning, because volumes of containers are often like this, and nobody
-    else is in there.
+    That is only a warning, because volumes of containers are often like this, and the container has
+    no other users.
     """
     mode = path.parent.stat().st_mode
     if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
@@ -140,7 +140,7 @@ def create(path: Path) -> None:
 
 
 def make_private(path: Path) -> None:
-    """Make a ledger's files unreadable for others: copies that were put back may not be.
+    """Make a ledger's files unreadable for others: restored copies may be readable.
 
     Raises:
         LedgerError: a file has been replaced since it was checked.
@@ -170,10 +170,10 @@ def _chmod_private(file: Path) -> None:
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Keep other servers from using the ledger; the system unlocks it however this one ends.
+    """Keep other servers from using the ledger; the system unlocks it at any end of this one.
 
-    SQLite's own locks are not for that: it drops them after each transaction, so that
-    a copy of the file can be made at any time.
+    SQLite's own locks cannot do that: SQLite releases them after each transaction, so that a copy
+    of the file can be made at any time.
 
     Raises:
         LedgerError: another process has it, or the lock's file cannot be used.

@@ -1,7 +1,7 @@
 """A ledger that lasts as long as the process.
 
-For embedders who can live with that, and for tests. Handing the same `MemoryLedger` to
-a second server is what a restart on the same file is for a durable one.
+For embedders who need no more, and for tests. To pass the same `MemoryLedger` to a second server is
+like a restart on the same file.
 """
 
 from collections.abc import Iterable
@@ -28,7 +28,7 @@ class MemoryLedger:
         return True
 
     async def load(self) -> tuple[Iterable[tuple[str, Record]], Iterable[Answer]]:
-        """Return what was proposed, the longest untouched first."""
+        """Return the proposed rooms, the longest unused first."""
         await trio.lowlevel.checkpoint()
         rooms = sorted(self._standings.items(), key=lambda item: item[1].touched)
         return [(room, standing.record()) for room, standing in rooms], list(self._answers.values())

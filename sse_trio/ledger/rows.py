@@ -1,7 +1,7 @@
-"""What a ledger stores of a room and of an answer: texts and numbers, for a file or a database.
+"""How a ledger stores a room and an answer: texts and numbers, for a file or a database.
 
 SQLite has a column for each part of a record. PostgreSQL has the whole of it in one text, a JSON
-object with the same parts. What is read is checked, and raises one of `DAMAGE`.
+object with the same parts. Rows are checked when they are read, and raise one of `DAMAGE`.
 """
 
 import functools
@@ -15,7 +15,7 @@ from ..core.logins import RELEASED, Login, Record, Termination
 from ..core.notify import LAST_JOINED, Answer
 from .checks import a_name, a_number, a_whole, an_object, check_key, check_session
 
-# Raised while something is read that no server can have written.
+# Raised for data that no server can have written.
 DAMAGE = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
 
 # Texts of terminations that are cached while rooms are read: most rooms have the same few.
@@ -167,14 +167,14 @@ def _to_terminations(text: str) -> tuple[Termination, ...]:
 
 
 def forget_texts() -> None:
-    """Let go of what was cached while rooms were read."""
+    """Clear the cache that was used while rooms were read."""
     _to_terminations.cache_clear()
 
 
 def _to_termination(epoch: int, reason: str, detail: dict[str, Any] | None) -> Termination:
     if not isinstance(reason, str):
         raise TypeError
-    # It could not be sent if it held a lone surrogate.
+    # It could not be sent with a lone surrogate.
     reason.encode()
     if detail is not None:
         an_object(detail)
@@ -194,7 +194,7 @@ def from_answer(answer: Answer) -> tuple[str, float, str]:
 
 
 def to_answer(id: str, at: float, answer: str) -> Answer:
-    """Read what `from_answer` has returned."""
+    """Read the result of `from_answer`."""
     members = {"asked": LAST_JOINED, "end": [], "ended": [], **json.loads(answer)}
     if type(members["end"]) is not list or type(members["ended"]) is not list:
         raise TypeError

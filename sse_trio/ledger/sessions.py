@@ -1,8 +1,8 @@
 """The rows of `sse_trio.auth`, where nodes share an engine: its sessions, and its keys.
 
-A session's row is made and removed by swaps of its room, and by nothing else: so the row is there
-if, and only if, the room lets the session stand. The engine is told what to do by values. The
-rules that these values come from are `core`'s.
+Only the swaps of a room make and delete the rows of its sessions: so the row exists if, and only
+if, the session is active in its room. The engine gets values and knows no rules. The rules behind
+these values are in `core`.
 """
 
 from collections.abc import Collection
@@ -51,10 +51,10 @@ class SessionChanges:
     ended: Collection[str] = attrs.field(default=(), repr=False)
     """Sessions that end by it, known to the room or not."""
     kept: Collection[str] = attrs.field(repr=False)
-    """The named sessions that stand from now on."""
+    """The named sessions that are active from now on."""
     epoch: int
     ended_below: int
-    """The epoch below which whoever is not `kept` has ended."""
+    """The epoch below which a session that is not `kept` has ended."""
     notified: float
     """Unix seconds. A row from before it counts as of an epoch before `epoch`."""
     latest: float
@@ -67,9 +67,9 @@ class SessionChanges:
         ended: Collection[str] = (),
         created: SessionRow | None = None,
     ) -> "SessionChanges":
-        """Return what a room's new standing does; `created` is of the login that it begins with."""
+        """Return the effect of a room's new standing; `created` is of the login that begins."""
         if created is not None:
-            # Not before the notify that it comes with: what is older is judged as such.
+            # Not before its notify: an older login would be judged as such.
             now = standing.notified
             created = attrs.evolve(created, epoch=standing.epoch, created=now, seen=now)
         return cls(
@@ -83,7 +83,7 @@ class SessionChanges:
         )
 
     def end(self, row: SessionRow) -> bool:
-        """Whether a row of the room is to be removed."""
+        """Whether a row of the room must be deleted."""
         if row.id in self.ended:
             return True
         now = self.latest - LEEWAY
@@ -128,7 +128,7 @@ class Older:
 
 @attrs.frozen
 class SignedByOthers:
-    """Asks for some sessions whose cookies no key has signed that there is."""
+    """Asks for some sessions whose cookies no existing key has signed."""
 
     most: int
 

@@ -39,21 +39,21 @@ CLOSING = 5.0
 PROGRESS = 5.0
 
 
-# Standings of which a group takes the records together, when it is written: some milliseconds.
-# Those that come later, while a disk does not answer, it takes one by one.
+# How many standings a group records together, when it is written: some milliseconds. It records
+# later ones, while a disk does not answer, one by one.
 _TOGETHER = 1000
 
 
 @attrs.define(eq=False)
 class Group(LocalProposal):
-    """What is committed in one transaction, and those who wait for it."""
+    """The changes of one transaction, and the tasks that wait for it."""
 
     rooms: dict[str, Standing | Record | None] = attrs.field(factory=dict, repr=False)
     answers: dict[str, Answer] = attrs.field(factory=dict, repr=False)
     changes: dict[Hashable, Change] = attrs.field(factory=dict, repr=False)
-    """What others keep in the file, the last change of each thing, in their order."""
+    """Changes by other modules: the last change of each thing, in their order."""
     last: set[Hashable] = attrs.field(factory=set, repr=False)
-    """Those of them that go behind all others when they are changed again."""
+    """Those of them that move behind all others when they are changed again."""
     error: str | None = None
     _tried: trio.Event = attrs.Factory(trio.Event)
 
@@ -83,7 +83,7 @@ class Group(LocalProposal):
         self.rooms[room] = standing.record() if standing and is_late else standing
 
     def records(self) -> dict[str, Record | None]:
-        """Return each room's record as it is now, unaffected by what comes after."""
+        """Return each room's record as it is now; later changes do not affect it."""
         records = {
             room: standing.record() if isinstance(standing, Standing) else standing
             for room, standing in self.rooms.items()
@@ -99,13 +99,13 @@ class Group(LocalProposal):
         self.changes[thing] = change
 
     def settle(self, error: str | None) -> None:
-        """Wake everyone who waits."""
+        """Wake the tasks that wait."""
         self.error = error
         self._tried.set()
 
     def merge_under(self, later: "Group") -> None:
-        """Leave to `later` what this group could not write, unless that is superseded there."""
-        # It may have grown for hours: what costs time is only what has come since.
+        """Move to `later` what this group could not write, unless it is replaced there."""
+        # It may have grown for hours; only the later changes cost time.
         self.rooms.update(later.rooms)
         self.answers.update(later.answers)
         while len(self.answers) > REMEMBERED_NOTIFIES:
@@ -126,16 +126,16 @@ class SqliteLedger:
         self._proposed = trio.Event()
         self._error: str | None = None
         self._since = math.inf
-        # Of its own, so that a program's other threads cannot keep the ledger waiting.
+        # Its own thread limit, so that a program's other threads cannot delay the ledger.
         self._limiter = trio.CapacityLimiter(1)
         self._readers = trio.CapacityLimiter(1)
 
     @classmethod
     @contextlib.asynccontextmanager
     async def open(cls, path: str | Path) -> AsyncIterator["SqliteLedger"]:
-        """Open the file, which is made if there is none, and write to it until the end.
+        """Open the file, create it if there is none, and write to it until the end.
 
-        What has been proposed by then is written within `CLOSING` seconds, or lost.
+        Changes proposed by then are written within `CLOSING` seconds, or lost.
 
         Raises:
             LedgerError: it is no ledger, a newer one, in use by another process, or cannot
@@ -147,13 +147,13 @@ class SqliteLedger:
 
     @contextlib.asynccontextmanager
     async def writing(self) -> AsyncIterator["SqliteLedger"]:
-        """Write what is proposed until the end, and then close the file.
+        """Write proposals until the end, and then close the file.
 
-        What the caller's own block raises comes out as it is.
+        An exception of the caller's own block leaves it unchanged.
         """
         failure: BaseException | None = None
         async with trio.open_nursery() as nursery:
-            # What has been decided is written even if the server is cancelled.
+            # Decisions are written even if the server is cancelled.
             writing = trio.CancelScope(shield=True)
             nursery.start_soon(self._write, writing)
             try:
@@ -166,7 +166,7 @@ class SqliteLedger:
             writing.cancel()
             self._report_lost()
             with trio.move_on_after(CLOSING, shield=True):
-                # If the disk hangs still, the file is closed when it no longer does.
+                # If the disk still hangs, the file is closed when it no longer does.
                 await trio.to_thread.run_sync(self._file.close, abandon_on_cancel=True)
         if failure is not None:
             try:
@@ -185,7 +185,7 @@ class SqliteLedger:
         Raises:
             LedgerError: the file is damaged.
         """
-        # An earlier server may have left something to be written.
+        # An earlier server may have left changes to write.
         await self._finish()
         async with self._telling_progress():
             records, answers = await self._in_thread(self._file.load)
@@ -234,8 +234,8 @@ class SqliteLedger:
         in the same step.
 
         Raises:
-            LocalProtocolError: a parameter is not text, a number or bytes. What cannot be
-                stored would be tried for ever, and keep everything else from being written.
+            LocalProtocolError: a parameter is not text, a number or bytes. A value that cannot be
+            stored would be tried for ever, and nothing else would be written.
         """
         if not all(map(_is_storable, parameters)):
             raise LocalProtocolError("only text, numbers and bytes can be stored")
@@ -260,8 +260,8 @@ class SqliteLedger:
     def waiting(self) -> Callable[[Hashable], tuple[Any, ...] | None]:
         """Return a view of what is not written yet, to be taken before a query.
 
-        It returns the parameters of a thing's last change, if that is not written yet or has
-        been written since: so what a query finds and what it returns leave nothing out.
+        It returns the parameters of a thing's last change, if that is not written yet or has been
+        written since: so the query and this view together are complete.
         """
         before = (self._next, self._current)
 
@@ -277,7 +277,7 @@ class SqliteLedger:
         return groups[-1] if groups else None
 
     def _unwritten(self) -> Iterator[Group]:
-        """Yield the groups that have not been tried, and hold something, in their order."""
+        """Yield the groups that have not been tried, and are not empty, in their order."""
         for group in (self._current, self._next):
             if (group.rooms or group.changes) and not group.tried:
                 yield group
@@ -298,7 +298,7 @@ class SqliteLedger:
                     await trio.sleep(RETRY)
 
     async def _attempt(self, group: Group) -> str | None:
-        """Write a group; return what went wrong."""
+        """Write a group; return its error."""
         self._since = trio.current_time()
         answers, changes = group.answers.values(), group.changes.values()
         try:

@@ -1,8 +1,8 @@
-"""The SQLite file of a ledger: how it is laid out, and what blocks.
+"""The SQLite file of a ledger: its layout, and every call that blocks.
 
-Write-ahead log and ``synchronous=FULL`` (https://www.sqlite.org/pragma.html): a commit
-returns after the log is on the disk. There are two connections: one writes, the other reads.
-Each has a lock, which every use of it holds, and the close too.
+Write-ahead log and ``synchronous=FULL`` (https://www.sqlite.org/pragma.html): a commit returns
+after the log is on the disk. There are two connections: one writes, the other reads. Each has a
+lock, which is held during every use, and during the close.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ from .rows import DAMAGE, forget_texts, from_answer, from_record, to_answer, to_
 
 T = TypeVar("T")
 
-# Says whose file this is ("sseT"), so that nobody's data is taken for a ledger, or made one.
+# Marks the file as a ledger ("sseT"), so that no other database is used as one.
 APPLICATION_ID = int.from_bytes(b"sseT", "big")
 
 # Seconds that another program may hold the file's own lock, to copy it for example.
@@ -34,8 +34,8 @@ _INTERRUPT = 0.05
 # SQLite empties it after 1,000 pages.
 LOG_LIMIT = 8 * 2**20
 
-# Each brings a file from the version of its index to the next. What has been released is
-# never changed: it is somebody's file.
+# Each updates a file from the version of its index to the next. A released one is never changed,
+# because users have files of that version.
 MIGRATIONS = (
     """
     CREATE TABLE standings (
@@ -86,7 +86,7 @@ MIGRATIONS = (
     CREATE INDEX sessions_by_age ON sessions (provider, kind, created);
     CREATE INDEX sessions_by_key ON sessions (kid);
     """,
-    # Nothing is known of the sessions that an older server has forgotten.
+    # An older server has not recorded which sessions it has forgotten.
     "ALTER TABLE standings ADD COLUMN forgotten INTEGER NOT NULL DEFAULT -1",
     # From here on a login's JSON has a sixth part, `about`, and an answer's a member `ended`.
     "ALTER TABLE standings ADD COLUMN places INTEGER",  # NULL: as many as configured
@@ -105,10 +105,10 @@ _ANSWERS = "SELECT id, at, answer FROM answers ORDER BY at, id"
 _SESSIONS = f"SELECT {SESSION} FROM sessions ORDER BY id"  # noqa: S608
 _KEYS = f"SELECT {KEY} FROM keys ORDER BY kid"  # noqa: S608
 
-# What SQLite raises. An error's message may quote damaged text, which cannot be decoded.
+# The errors of SQLite. Their messages may quote damaged text, which cannot be decoded.
 FAULTS = (sqlite3.Error, UnicodeDecodeError)
 
-# Raised while a row is read that no server can have written.
+# Raised for a row that no server can have written.
 _DAMAGE = (sqlite3.Error, *DAMAGE)
 
 _PUT_STANDING = "INSERT OR REPLACE INTO standings VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -173,7 +173,7 @@ class LedgerFile:
             raise LedgerError(f"{self.path} is a database, but not a ledger: name another file")
 
     def _prepare(self) -> None:
-        """Bring the file to the present version, and see that it can be written."""
+        """Update the file to the present version, and check that it can be written."""
         [version] = self._db.execute("PRAGMA user_version").fetchone()
         if version > len(MIGRATIONS):
             raise LedgerError(

@@ -37,10 +37,10 @@ def needing_psycopg() -> Iterator[None]:
 async def open_engine(
     url: str, *, lease: float = math.inf, feed_url: str | None = None
 ) -> AsyncIterator["PostgresEngine"]:
-    """Open the database, and bring it to the present version.
+    """Open the database, and update it to the present version.
 
-    How long it is waited for follows the `lease`, in seconds, if that is short.
-    `feed_url` is another way to the same database, past a pooler that carries no notifications.
+    The timeouts follow the `lease`, in seconds, if that is short. `feed_url` leads to the same
+    database without a pooler, which does not pass notifications on.
 
     Raises:
         LedgerError: psycopg is not installed, or the database cannot be reached, is too old, is of

@@ -1,4 +1,4 @@
-"""How a batch is told to the database, and what it says of it; and what is read of a room."""
+"""How a batch is sent to the database, how its answer is read, and how a room is read."""
 
 import contextlib
 from collections.abc import Iterator, Sequence
@@ -19,11 +19,11 @@ _COMMIT_WITH_SESSIONS: LiteralString = _COMMITTED + "($1, $2, $3, $4, $5)"
 
 @contextlib.contextmanager
 def checked() -> Iterator[None]:
-    """Say of what no node can have written that it is damaged."""
+    """Report data that no node can have written as damaged."""
     try:
         yield
     except DAMAGE as error:
-        # The error's own text may quote what is stored.
+        # The error's own text may quote stored data.
         raise EngineError(f"the database is damaged ({type(error).__name__})") from None
 
 
@@ -51,7 +51,7 @@ def committing(batch: Batch) -> tuple[Any, ...]:
 
 
 def committed(batch: Batch, row: Sequence[Any]) -> Committed:
-    """Read what the function `commit` says; raises one of `DAMAGE`."""
+    """Read the answer of the function `commit`; raises one of `DAMAGE`."""
     won, first, others, is_alone, wall, which = row
     winners = set(won)
     told = others or {}
@@ -68,7 +68,7 @@ def committed(batch: Batch, row: Sequence[Any]) -> Committed:
 
 
 def _other(parts: list[Any] | None) -> Result:
-    """Read what the function `commit` says of a write that has not won."""
+    """Read the answer of the function `commit` for a write that has not won."""
     if parts is None or len(parts) == 4:
         return Lost(None if parts is None else versioned(parts))
     *answer, writer, seq = parts

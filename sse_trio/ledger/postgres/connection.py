@@ -1,4 +1,4 @@
-"""How a connection to the database is made, and what its errors say. What is here blocks."""
+"""How a connection to the database is made, and the texts of its errors. These functions block."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +11,7 @@ from ..cluster.engine import EngineError, Expelled
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
-# What the functions of the schema raise.
+# The errors that the functions of the schema raise.
 EXPELLED = "SS001"
 USED_BEFORE = "SS002"
 
@@ -26,7 +26,7 @@ def connect(parameters: Mapping[str, str]) -> Connection:
     try:
         connection = _connect(parameters)
     except psycopg.OperationalError as error:
-        # A pooler takes no options that hold longer than a transaction, and says so.
+        # A pooler accepts no options that last longer than a transaction, and says so.
         if "unsupported startup parameter" not in str(error):
             raise
         connection = _connect({k: v for k, v in parameters.items() if k != "options"})
@@ -41,23 +41,23 @@ def connect(parameters: Mapping[str, str]) -> Connection:
 
 
 def _connect(parameters: Mapping[str, str]) -> Connection:
-    # Prepared statements do not get through every pooler, and the functions keep their own plans.
+    # Not every pooler passes prepared statements on, and the functions keep their own plans.
     arguments: dict[str, Any] = dict(parameters)
     return psycopg.connect(**arguments, autocommit=True, prepare_threshold=None)
 
 
 def words(error: psycopg.Error) -> str:
-    """Say what is wrong, without what is stored."""
+    """Return what is wrong, without stored data."""
     return _words(error.diag.message_primary, error.sqlstate, error)
 
 
 def translated(error: psycopg.Error) -> Exception:
-    """Return what the engine raises instead."""
+    """Return the engine's exception for it."""
     return _translated(error.sqlstate, words(error))
 
 
 def failure(result: PGresult) -> Exception:
-    """Return what the engine raises for a statement that has failed."""
+    """Return the engine's exception for a statement that has failed."""
 
     def part(field: DiagnosticField) -> str | None:
         value = result.error_field(field)

@@ -1,4 +1,4 @@
-"""The database for a command that is no node: one connection, which asks and goes."""
+"""The database for a command that is not a node: one connection."""
 
 import contextlib
 from collections.abc import Iterator
@@ -11,15 +11,15 @@ from .connection import Connection, connect, words
 from .schema import check
 from .settings import Settings
 
-# Seconds that a database may be too busy to take more, where much is sent to it.
+# Seconds that a busy database may accept no data during a large transfer.
 _UNSENT = 60.0
 
 
 @contextlib.contextmanager
 def connected(url: str, *, is_long: bool = False) -> Iterator[Connection]:
-    """Connect to a database, which need not have a schema; what fails there is a `LedgerError`.
+    """Connect to a database, which need not have a schema; a failure raises a `LedgerError`.
 
-    What `is_long` may take as long as it does.
+    With `is_long` there is no time limit.
 
     Raises:
         LedgerError: it cannot be reached, is a standby, or no database for a ledger; or what the

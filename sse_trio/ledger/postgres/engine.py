@@ -1,7 +1,7 @@
 """The database, as one node has it.
 
-Three connections: one commits, one reads the log and is told when there is something in it, one
-reads rooms. So a commit that waits for its standby keeps nobody from reading.
+Three connections: one commits, one reads the log and gets notifications of new entries, and one
+reads rooms. So a commit that waits for its standby does not delay reads.
 """
 
 import contextlib
@@ -37,7 +37,7 @@ from .line import Line
 from .schema import prepare
 from .settings import Settings
 
-# Rows that one call deletes at most: so each of them is short.
+# Rows that one call deletes at most, so that each call is short.
 _TRIMMED = 10_000
 
 # Seconds for making the schema.
@@ -101,9 +101,9 @@ class PostgresEngine:
             raise LedgerError("cannot open the ledger's database: it takes too long") from None
 
     def _listen(self, connection: Connection) -> None:
-        """Ask for the hints that others give, and for the reports about this node's batches."""
+        """Listen for the hints of other nodes, and for the reports about this node's batches."""
         if "options" not in connection.info.get_parameters():
-            return  # the pooler would give them to whoever uses the connection then
+            return  # the pooler would pass them to the next user of the connection
         channels = ["sse_trio"]
         if self._node is not None:
             channels += (
@@ -116,7 +116,7 @@ class PostgresEngine:
         """See `Engine.register`."""
         known, which, wall = await self._ask(self._writer, _REGISTER, node, address, software)
         self._node = node
-        # It listens for this node when it is made anew.
+        # It listens for this node when it is connected again.
         self._feed.own = node
         self._feed.drop()
         return Registered(known, identity(which), wall)
@@ -128,7 +128,7 @@ class PostgresEngine:
         with checked():
             done = committed(batch, row)
         if batch.writes and not done.is_alone:
-            # Apart from the commit, and after it: inside, a notification holds a lock that all
+            # After the commit, and not in it: there a notification would hold a lock that all
             # databases of the server share, until the disk and the standby have the transaction.
             await self._writer.post(_HINT, batch.writer, patience=self._settings.patience)
         return done
@@ -192,7 +192,7 @@ class PostgresEngine:
         return {room: Version(*version) for room, *version in found or ()}
 
     async def trim(self, before: float) -> None:
-        """See `Engine.trim`. If another node is at it, it is left to that one."""
+        """See `Engine.trim`. If another node does the same at the moment, this does nothing."""
         change: LiteralString = "SELECT to_json(sse_trio.trim($1, $2))"
         while await self._ask(self._reader, change, before, _TRIMMED):
             pass
@@ -227,5 +227,5 @@ class PostgresEngine:
         await self._ask(self._writer, tables.REPLACE, kid, secret)
 
     async def _ask(self, line: Line, statement: LiteralString, *parameters: Any) -> Any:
-        """Return what a statement says, None if it says nothing."""
+        """Return the result of a statement, None if there is none."""
         return await line.call(statement, *parameters, patience=self._settings.patience)

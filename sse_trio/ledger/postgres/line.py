@@ -1,8 +1,8 @@
-"""One connection to the database, on Trio's own loop, and again when it is lost.
+"""One connection to the database, on Trio's own loop, which is made again when it is lost.
 
-A thread connects; from then on, nothing waits for a thread. A call that fails, takes too long or is
-cancelled throws its connection away, and the next one makes another: so there is no state that
-anybody has to repair. What was begun at the database goes on there.
+A thread connects; from then on, no call waits for a thread. If a call fails, takes too long or is
+cancelled, its connection is closed, and the next call makes another. So no state has to be
+repaired. A statement that has begun at the database continues there.
 
 libpq's rules for a connection that does not block:
 https://www.postgresql.org/docs/current/libpq-async.html
@@ -22,12 +22,12 @@ from psycopg.pq.abc import PGresult
 from ..cluster.engine import EngineError
 from .connection import Connection, connect, failure, translated
 
-# What the parameter of a statement may be: whatever else there is, is given in JSON.
+# The types of a statement's parameters: other values are passed as JSON.
 Value = str | float | bool | bytes | None
 
 
 class _Attempt:
-    """A connection that a thread makes, and that somebody may have given up waiting for."""
+    """A connection that a thread makes; its caller may have been cancelled meanwhile."""
 
     def __init__(self, make: Callable[[], Connection]) -> None:
         self._make = make
@@ -36,9 +36,9 @@ class _Attempt:
         self._mutex = threading.Lock()
 
     async def made(self) -> Connection:
-        """Make it; cancelled, give it up."""
+        """Make it; if cancelled, abandon it."""
         try:
-            # Of its own: a thread that hangs keeps nobody waiting but itself.
+            # Its own thread: if it hangs, it delays no other call.
             await trio.to_thread.run_sync(
                 self._run, abandon_on_cancel=True, limiter=trio.CapacityLimiter(1)
             )
@@ -72,20 +72,20 @@ class Line:
         begin: Callable[[Connection], object] = lambda _: None,
     ) -> None:
         self.own = ""
-        """What this node's own notifications say: they are no news to it."""
+        """The payloads of this node's own notifications, which it ignores."""
         self._parameters = parameters
         self._begin = begin
         self._lock = trio.Lock()
         self._connection: Connection | None = None
         self._open = trio.Event()
-        # Whether a notification has come that nobody was told of.
+        # Whether a notification has come that no call has returned yet.
         self._has_news = False
         self._waiting: trio.CancelScope | None = None
-        # Calls that are made, or wait for their turn.
+        # The number of calls that run, or wait for their turn.
         self._calls = 0
 
     async def call(self, statement: LiteralString, *parameters: Value, patience: float) -> Any:
-        """Execute a statement; return what it says, which is one value in JSON, or None.
+        """Execute a statement; return its result, which is one value in JSON, or None.
 
         Raises:
             EngineError, Expelled, ValueError: see `Engine`.
@@ -95,14 +95,14 @@ class Line:
             return _value(await self._result(connection))
 
     async def post(self, statement: LiteralString, *parameters: Value, patience: float) -> None:
-        """Send a statement for which nobody waits, nor needs to know what comes of it."""
+        """Send a statement without waiting for its result."""
         with contextlib.suppress(EngineError):
             async with self._turn(patience) as connection:
                 await self._send(connection, statement, parameters)
 
     @contextlib.asynccontextmanager
     async def _turn(self, patience: float) -> AsyncIterator[Connection]:
-        """Have the connection alone, with nothing on its way that was posted."""
+        """Use the connection alone, when no posted statement is on its way."""
         self._calls += 1
         if self._waiting is not None:
             self._waiting.cancel()
@@ -115,7 +115,7 @@ class Line:
 
     @contextlib.asynccontextmanager
     async def _connected(self, patience: float) -> AsyncIterator[Connection]:
-        """Have a connection for a block, which is thrown away if the block fails."""
+        """Use a connection for a block; it is closed if the block fails."""
         try:
             with trio.fail_after(patience):
                 if self._connection is None:
@@ -146,12 +146,12 @@ class Line:
     ) -> None:
         pgconn = connection.pgconn
         pgconn.send_query_params(statement.encode(), [_text(each) for each in parameters])
-        # The database reads all of it before it says anything: to wait for one thing is enough.
+        # The database reads all of it before it answers, so one wait is enough.
         while pgconn.flush():
             await trio.lowlevel.wait_writable(connection)
 
     async def _result(self, connection: Connection) -> PGresult | None:
-        """Return what comes of what was sent last, None if that is known already."""
+        """Return the result of the last statement, None if it has been read already."""
         pgconn = connection.pgconn
         last = None
         while True:
@@ -170,7 +170,7 @@ class Line:
             self._has_news = self._has_news or notification.extra != self.own.encode()
 
     async def heard(self) -> None:
-        """Return when there is news, or the connection is lost; never as long as there is none."""
+        """Return when there is a notification, or the connection is lost; never without either."""
         while True:
             await self._open.wait()
             async with self._lock:
@@ -178,7 +178,7 @@ class Line:
                 if connection is None:
                     continue
                 try:
-                    # Whoever comes now with a call would wait for as long as there is no news.
+                    # Otherwise a new call would wait until there is a notification.
                     if not self._has_news and not self._calls:
                         await self._wait(connection)
                     connection.pgconn.consume_input()
@@ -191,7 +191,7 @@ class Line:
                     return
 
     async def _wait(self, connection: Connection) -> None:
-        """Wait until something arrives, or somebody has a call to make."""
+        """Wait until data arrives, or there is a call to make."""
         with trio.CancelScope() as self._waiting:
             try:
                 await trio.lowlevel.wait_readable(connection)

@@ -1,4 +1,4 @@
-"""Who is registered, for an operator: asked of the database itself, so no node has to answer."""
+"""The registered nodes, for an operator: read from the database, so that no node has to answer."""
 
 import attrs
 
@@ -49,7 +49,7 @@ class RegisteredNode:
 
 
 def registered_nodes(url: str) -> list[RegisteredNode]:
-    """Return who is registered, by address; this blocks.
+    """Return the registered nodes, by address; this blocks.
 
     Raises:
         LedgerError: the database cannot be asked, or has never been a ledger.

@@ -1,4 +1,4 @@
-"""The schema of the database: brought to the present version, by one node at a time.
+"""The schema of the database: updated to the present version, by one node at a time.
 
 A newer schema says how old a node may be that still uses it: so nodes of two versions can run
 beside each other while they are replaced one by one.
@@ -22,7 +22,7 @@ OLDEST_SERVER = 14
 # Held by who migrates ("sseT").
 _LOCK = 0x73736554
 
-# Asked of the catalog itself: functions like `to_regclass` may remember what was so before a lock.
+# Read from the catalog itself: functions like `to_regclass` may remember the state before a lock.
 _HAS_SCHEMA = "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = 'sse_trio')"
 _HAS_TABLES = """
     SELECT EXISTS (
@@ -32,7 +32,7 @@ _HAS_TABLES = """
 """
 _VERSION = "SELECT schema, min_version FROM sse_trio.cluster"
 
-# In a failover, what was acknowledged may be gone: each with its reason.
+# Settings with which a failover may lose acknowledged commits: each with its reason.
 _RISKS: Sequence[tuple[LiteralString, str]] = (
     (
         "SELECT current_setting('synchronous_commit') IN ('off', 'local')",
@@ -50,7 +50,7 @@ _RISKS: Sequence[tuple[LiteralString, str]] = (
 
 
 def prepare(connection: Connection) -> None:
-    """Make the schema, or bring it to the present version; warn of what breaks the promise.
+    """Make the schema, or update it; warn of settings that break the promise.
 
     Raises:
         LedgerError: the server is too old, or the schema of a newer version.
@@ -69,7 +69,7 @@ def prepare(connection: Connection) -> None:
 
 
 def check(connection: Connection) -> None:
-    """See that a database can be a ledger.
+    """Check that a database can be a ledger.
 
     Raises:
         LedgerError: it cannot.
@@ -104,7 +104,7 @@ def present_version(connection: Connection) -> int:
 
 def _migrate(connection: Connection, version: int) -> None:
     if connection.execute(_HAS_SCHEMA).fetchone() != (True,):
-        # It may have been made for a user who must not make one.
+        # An operator may have made it for a user who may not create a schema.
         connection.execute("CREATE SCHEMA sse_trio")
     for name in MIGRATIONS[version:]:
         # Without parameters, it may be several statements.

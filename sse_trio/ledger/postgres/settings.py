@@ -1,9 +1,9 @@
 """How to reach the database, and how long to wait for it.
 
 A URL is libpq's, and so are its parameters, its passwords and its TLS
-(https://www.postgresql.org/docs/current/libpq-connect.html). What is set here holds where the URL
-says nothing else. No message names more of it than the host: what libpq says of a URL that it does
-not understand may quote a password.
+(https://www.postgresql.org/docs/current/libpq-connect.html). The values here apply if the URL has
+no others. No message has more of the URL than the host: libpq's error for an invalid URL may quote
+a password.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from ...errors import LedgerError
 
-# Seconds of the lease that the usual times are for.
+# Seconds of the lease for which the usual times are made.
 LEASE = 6.0
 
 
@@ -24,20 +24,21 @@ class Settings:
 
     url: str = attrs.field(repr=False)
     patience: float = 2.5
-    """How long a call may take: here, where the connection is thrown away then, and there."""
+    """How long a call may take: here, then the connection is closed; and at the database."""
     unsent: float = 2.5
-    """How long what was sent may stay unacknowledged, and a transaction idle."""
+    """How long sent data may stay unacknowledged, and a transaction idle."""
     connecting: int = 2
     """How long it may take to connect to each host; libpq takes no less."""
     committing: float = 5.0
-    """How long a commit is waited for: it goes on there. And how long it waits for a lock."""
+    """How long the node waits for a commit, which then continues at the database; and how long the
+    commit waits for a lock."""
 
     @classmethod
     def within(cls, lease: float, url: str) -> "Settings":
-        """Return those with which what fails once is noticed while the lease still holds.
+        """Return times with which one failure is noticed while the lease is still valid.
 
-        All times but the last are less than half of it; but libpq does not connect within less
-        than 2 s: a call that takes longer than its own time is given up here all the same.
+        All times except the last are less than half of it. libpq allows no connect timeout below 2
+        s, but a call that takes longer than its own time is abandoned here.
         """
         usual, part = cls(url), min(1.0, lease / LEASE)
         return attrs.evolve(
@@ -61,11 +62,11 @@ class Settings:
                 "with special characters percent-encoded"
             ) from None
         options = {
-            # A commit is never cut off: who gives up waiting for it does so here.
+            # The database never cancels a commit: only this side stops waiting for it.
             "statement_timeout": "0" if commits else _milliseconds(self.patience),
             "lock_timeout": _milliseconds(self.committing if commits else self.patience),
             "idle_in_transaction_session_timeout": _milliseconds(self.unsent),
-            # What was given up here ends there too, unless it commits already.
+            # An abandoned statement ends at the database too, unless it commits already.
             "client_connection_check_interval": _milliseconds(self.unsent),
         }
         words = [f"-c {name}={value}" for name, value in options.items()]

@@ -1,4 +1,4 @@
-"""A whole ledger in PostgreSQL is read or filled, while no node is registered.
+"""Reads or fills a whole ledger in PostgreSQL, while no node is registered.
 
 A lock on the table of nodes keeps them from registering, and from renewing, until this is over.
 """
@@ -24,16 +24,16 @@ from .connection import Connection
 from .direct import connected
 from .schema import prepare, present_version
 
-# Seconds: the longest lease that there may be. Who has written within that may still be there, or
-# who has come within that, and is about to write.
+# Seconds: the longest possible lease. A node that has written or registered within that time may
+# still run.
 LONGEST_LEASE = 60.0
 
-# Held to the end: who registers or renews changes this table, whoever writes locks a row of it, and
-# so does another copy.
+# Held to the end: a node that registers or renews changes this table, a node that writes locks a
+# row of it, and so does another copy.
 _LOCK = "LOCK TABLE sse_trio.nodes IN EXCLUSIVE MODE"
 
-# The one that was there last, and how long ago. A node of which nobody knows whether it was
-# registered has never written: it goes on under another name.
+# The node that was active last, and how long ago. If it is not known whether a node was registered,
+# it has never written: it continues under another name.
 _NEWEST_NODE = """
     SELECT n.node, n.address, sse_trio.wall() - greatest(
         n.registered, (SELECT max(l.at) FROM sse_trio.log l WHERE l.writer = n.node)
@@ -41,7 +41,7 @@ _NEWEST_NODE = """
     FROM sse_trio.nodes n ORDER BY age LIMIT 1
 """
 
-# Between two batches it may take as long as the other ledger does.
+# Between two batches it may wait as long as the other ledger takes.
 _PATIENCE = "SET LOCAL idle_in_transaction_session_timeout = 0"
 
 _IS_EMPTY = """
@@ -62,13 +62,13 @@ class _Kind:
 
 @attrs.frozen
 class _Origin:
-    """What stands for a batch of a node in what is copied."""
+    """The batch number in copied rows."""
 
     writer: str
-    """A name that no node has: a room that was copied is not as it was before."""
+    """A name that no node has: a copied room has another version than before."""
     count: int
     seq: int = 0
-    """Everybody counts as having applied it."""
+    """Every node counts as having applied it."""
 
 
 def _from_room(origin: _Origin, row: Any) -> tuple[Any, ...]:
@@ -136,7 +136,7 @@ class DatabaseStore:
                 raise LedgerError("the database is not a ledger: no node has used it yet")
             prepare(connection)
             with connection.transaction():
-                # The snapshot is taken once nobody writes any more.
+                # The snapshot is taken when no node writes any more.
                 connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
                 connection.execute(_PATIENCE)
                 connection.execute(_LOCK)
@@ -152,7 +152,7 @@ class DatabaseStore:
             yield from converted(rows, shape.to_row, of="the database", where=kind)
 
     def fill(self, contents: Contents) -> None:
-        """See `Store.fill`. Nodes that have gone without a word can write nothing any more."""
+        """See `Store.fill`. Nodes that did not deregister can write nothing any more."""
         if self._connection.execute(_IS_EMPTY).fetchone() != (True,):
             raise LedgerError("the database is not empty: name another one")
         self._connection.execute("DELETE FROM sse_trio.nodes")

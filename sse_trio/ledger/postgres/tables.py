@@ -1,4 +1,4 @@
-"""What is asked of the database about the sessions and the keys of `sse_trio.auth`."""
+"""Queries for the sessions and the keys of `sse_trio.auth`."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, LiteralString
@@ -19,7 +19,7 @@ from ..sessions import (
     Wanted,
 )
 
-# With which engine it is of.
+# With the identity of the engine.
 _ROWS: LiteralString = """
     SELECT json_build_array(
         json_agg(json_build_array(s.id, s."user", s.name, s.provider, s.room, s.kind,
@@ -55,7 +55,7 @@ REPLACE: LiteralString = "SELECT FROM sse_trio.replace_keys($1, $2)"
 
 
 def changes(writes: Iterable[Write]) -> str:
-    """Return what the function `change_sessions` takes."""
+    """Return the arguments of the function `change_sessions`."""
     made = {
         write.room: attrs.asdict(write.sessions) for write in writes if write.sessions is not None
     }
@@ -63,7 +63,7 @@ def changes(writes: Iterable[Write]) -> str:
 
 
 def find(wanted: Wanted) -> tuple[Any, ...]:
-    """Return a question and its parameters."""
+    """Return a query and its parameters."""
     match wanted:
         case Session(id):
             return _SESSION, id
@@ -89,7 +89,7 @@ _COLUMNS = [field.name for field in attrs.fields(SessionRow)]
 
 
 def seen(contacts: Mapping[str, tuple[float, str]]) -> str:
-    """Return what the function `see_sessions` takes."""
+    """Return the arguments of the function `see_sessions`."""
     rows = [{"id": name, "seen": at, "kid": kid} for name, (at, kid) in contacts.items()]
     return strict_json.dumps(rows)
 
