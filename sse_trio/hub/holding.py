@@ -51,10 +51,10 @@ class Holding:
         return self._each(hold, is_on=True)
 
     def resume(self) -> Generator[int, None, None]:
-        """Tell every member on hold that it has joined; its heartbeats begin anew.
+        """Send `Joined` to every member on hold; its heartbeats begin again.
 
-        Whoever does not stand any more has to be terminated before. If the server can know no
-        more before everybody was told, `is_on` is true again.
+        Members that are no longer active must be terminated before. If the server cannot know again
+        before all of them got it, `is_on` is true again.
         """
         self.is_on = False
 

@@ -6,7 +6,7 @@ import trio
 
 from .lease import Lease
 
-# In a lease: how often the clock is looked at. Trio's own stands still while the machine sleeps.
+# In a lease: how often the clock is read. Trio's own stands still while the machine sleeps.
 LOOKS = 24
 
 # The shortest sleep in seconds, so that rounding cannot make it zero.

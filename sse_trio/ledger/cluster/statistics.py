@@ -28,7 +28,7 @@ class Statistics:
     expulsions: int = 0
     """Other nodes that this one has expelled."""
     failures: int = 0
-    """Decisions that the hub could not carry out at once: it was told again."""
+    """Decisions that the hub could not carry out at once: it got them again."""
     nodes: int = 0
     """Registered, this one too."""
     feed_lag: float = 0.0
