@@ -235,7 +235,7 @@ class SqliteLedger:
 
         Raises:
             LocalProtocolError: a parameter is not text, a number or bytes. A value that cannot be
-            stored would be tried for ever, and nothing else would be written.
+                stored would be tried for ever, and nothing else would be written.
         """
         if not all(map(_is_storable, parameters)):
             raise LocalProtocolError("only text, numbers and bytes can be stored")
