@@ -49,7 +49,7 @@ class Transport:
         return True
 
     async def send_all(self, data: bytes) -> None:
-        """Send, however long the peer takes; when that is cut short, nothing can be sent after."""
+        """Send, and wait as long as the peer takes; after a cancellation, nothing can be sent."""
         await trio.lowlevel.checkpoint()
         rest = memoryview(data)
         while rest:
@@ -61,10 +61,10 @@ class Transport:
                 raise trio.BrokenResourceError from error
 
     async def close_after_peer(self) -> None:
-        """Read until the peer closes too, or until that is cancelled, and close.
+        """Read until the peer closes too, or until a cancellation, and close.
 
-        To close while something is unread is to reset the connection, and a reset can
-        overtake the last that was sent.
+        A close with unread data resets the connection, and a reset can overtake the last data that
+        was sent.
         """
         try:
             with contextlib.suppress(trio.BrokenResourceError):
@@ -81,11 +81,11 @@ class Transport:
             raise trio.BrokenResourceError from error
 
     def close(self) -> None:
-        """Close; what the kernel still holds is sent if the peer takes it."""
+        """Close; the kernel still sends its data if the peer accepts it."""
         if self.socket.fileno() >= 0:
             trio.lowlevel.notify_closing(self.socket)
             self.socket.close()
 
 
-# Bytes of one read that nobody is going to look at.
+# Bytes of one read whose data is ignored.
 _UNHEARD = 65536

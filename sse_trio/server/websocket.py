@@ -83,23 +83,23 @@ class WebSocket(Outbox):
     ) -> None:
         super().__init__(sock, spawn, limit=limit, timeout=timeout, timers=timers)
         self._max_message = max_message
-        # Both only where there has to be one.
+        # Both are made only when they are needed.
         self._parser: Connection | None = None
         self._message: bytearray | None = None
         self.has_more = False
         """Whether the received data may hold more messages; the next call returns them."""
         self.closing = False
-        """Whether this side has said that it closes; what comes in is not listened to."""
+        """Whether this side has sent its close; later input is ignored."""
         self.closed = False
-        """Whether the last frame has come in and the last one is on its way out."""
+        """Whether the peer's last frame has come, and this side's last one is on its way."""
 
     def receive(self, data: bytes) -> Iterator[str | bytes]:
         """Take bytes from the peer; return the messages that they complete, in order.
 
-        It stops after so many `FRAMES`; the rest is taken with the next call, as `has_more` says.
-        A message is given before the next frame is looked at, so that what it is answered
-        with goes out before the answer to that frame, which may be the last. Bad frames are
-        answered with a close of 1002, 1007 or 1009.
+        It stops after so many `FRAMES`; the rest is taken with the next call, as `has_more` says. A
+        message is returned before the next frame is read, so that its answer is sent before the
+        answer to that frame, which may be the last. Bad frames are answered with a close of 1002,
+        1007 or 1009.
         """
         taken = 0
         while self._parser is None and data and taken < FRAMES:
@@ -150,11 +150,11 @@ class WebSocket(Outbox):
         return self.send(message.encoded(heartbeat_frames))
 
     def offer_last(self, message: Letter) -> bool:
-        """Send a message before everything that waits, which is then not worth sending."""
+        """Send a message next, and drop the frames that wait."""
         return self.send_last(message.encoded(message_frame))
 
     def close(self, code: int, reason: str) -> None:
-        """Say that this side closes; if too much waits to be sent already, instead of that.
+        """Send a close; if too much waits to be sent, it replaces the frames that wait.
 
         `reason` is cut to the 123 bytes that fit. A second call changes nothing.
         """
@@ -180,14 +180,14 @@ class WebSocket(Outbox):
         return message.decode() if isinstance(last, TextMessage) else message
 
     def _end(self, event: CloseConnection) -> None:
-        """Take the last event that there will be, and send what it leaves to be said."""
+        """Handle the last event, and send the last answer."""
         assert self._parser is not None, "the event is its"
         match self._parser.state:
             case ConnectionState.REMOTE_CLOSING:
                 self._send_close(event.response())
             case ConnectionState.OPEN:
-                # Not the peer's close but wsproto's verdict on a bad frame. Its words may
-                # quote that frame, so they stay here.
+                # Not the peer's close but wsproto's verdict on a bad frame. Its text may quote that
+                # frame, so it is not sent.
                 self.close(event.code, "")
         self.closed = True
         self.finish()
@@ -202,8 +202,7 @@ class WebSocket(Outbox):
 def _usual_frame(data: bytes, limit: int) -> tuple[str | None, int]:
     """Read the first frame if it is a whole text of at most `limit` bytes, or an empty pong.
 
-    Returns the text, and the size of the frame: 0 if it is anything else, and so the parser's to
-    judge.
+    Returns the text, and the size of the frame: 0 for any other frame, which the parser judges.
     """
     if len(data) < _START or not data[1] & _MASKED:
         return None, 0
