@@ -25,8 +25,6 @@ RATE = 1000
 """Notifies a second."""
 CHURN = {"notifies": 100, "leaves": 25}
 HEARTBEAT = 5
-KEPT_UP = 0.75
-"""With less than this share of what was to be done, the worst would be missing from the figures."""
 
 
 def measure(contender: Contender, scale: Scale) -> Sample:
@@ -60,7 +58,7 @@ def measure(contender: Contender, scale: Scale) -> Sample:
             found = server.load.do("churn", seconds=scale.churn_seconds, callers=64, **CHURN)
         used = (server.cpu() - before) / scale.churn_seconds
     for name, rate in (("answer", CHURN["notifies"]), ("joined", sum(CHURN.values()))):
-        if len(found[name]) < KEPT_UP * rate * scale.churn_seconds:
+        if len(found[name]) < scale.kept_up * rate * scale.churn_seconds:
             raise Void(f"it did not keep up: {len(found[name])} of {name}")
     notifies = [max(p) for p in zip(found["event"], found["answer"], strict=True)]
     return Sample(

@@ -37,6 +37,9 @@ class Scale:
     churning: int
     """Rooms of two where members come and go."""
     churn_seconds: float
+    kept_up: float = 0.75
+    """With less than this share of what was to be done there, the worst would be missing from the
+    figures, and they are void."""
     questions: int
     """Each has another head."""
 
@@ -96,6 +99,7 @@ TINY = Scale(
     windows=1,
     churning=4,
     churn_seconds=0.5,
+    kept_up=0.05,
     questions=10,
 )
-"""What tests need."""
+"""What tests need, however busy the machine is."""
