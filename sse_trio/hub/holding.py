@@ -63,7 +63,8 @@ class Holding:
                 self.is_on = True
             elif member.held:
                 member.held = False
-                member.heard = self._timers.now()
+                # A peer that only listens counts as heard for ever.
+                member.heard = max(member.heard, self._timers.now())
                 self._membership.begin_beats(member)
                 if member.admission is None:
                     self._membership.tell_joined(member)

@@ -1,6 +1,7 @@
 """A connection with its member, parked: whatever comes is handled in one synchronous step."""
 
 import abc
+import errno
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
@@ -60,7 +61,10 @@ class Attended(abc.ABC, Generic[P]):
             data = self.transport.socket.recv(READ)
         except BlockingIOError:
             return
-        except OSError:  # reset by the peer
+        except OSError as error:  # reset by the peer, or given up by the kernel
+            if error.errno == errno.ETIMEDOUT:
+                self._lose()
+                return
             data = b""
         if self._peer.aborted:
             if self._member.state is State.JOINED:
@@ -71,6 +75,12 @@ class Attended(abc.ABC, Generic[P]):
             self._handle(data)
         else:
             self._end()
+
+    def _lose(self) -> None:
+        """End, because the peer acknowledges nothing: it has not hung up."""
+        if self._member.state is State.JOINED:
+            self._server.hub.counters.dead_peers += 1
+        self.cut()
 
     def _end(self) -> None:
         """End, as the peer has."""

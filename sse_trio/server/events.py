@@ -16,7 +16,7 @@ from ..core import messages
 from ..core.events import CorsHeaders, Listen
 from ..hub.letters import Letter
 from ..hub.member import State
-from ..hub.timers import Timers
+from ..hub.timers import HasDeadline, Timers
 from .attended import Attended
 from .outbox import Outbox
 from .server import Server
@@ -64,13 +64,13 @@ class EventStream(Outbox):
 
 
 class SingleEvent(EventStream):
-    """An answer that ends with its first message, at the latest after so many seconds of `wait`.
+    """An answer that ends with its first message: at the end of a wait, or earlier.
 
-    A termination, a hold or an error goes out at once. Of all else only the newest counts, and is
-    kept until the wait is over.
+    A termination, a hold or an error ends it at once. `Joined` ends it once it `is_due`; before
+    that it need not be kept, because the hub can say it again. A heartbeat never ends it.
     """
 
-    __slots__ = ("_is_due", "_kept")
+    __slots__ = ("answered", "is_due")
 
     def __init__(
         self,
@@ -80,49 +80,35 @@ class SingleEvent(EventStream):
         limit: int,
         timeout: float,
         timers: Timers,
-        wait: float,
     ) -> None:
         super().__init__(sock, spawn, limit=limit, timeout=timeout, timers=timers)
-        self._kept: Letter | None = None
-        self._is_due = False
-        # It has this deadline until it is answered, and then the outbox's.
-        timers.schedule(self, timers.now() + wait)
+        self.is_due = False
+        """Whether the wait is over."""
+        self.answered: Callable[[], object] | None = None
+        """Called when the answer has been given, unless that was a termination."""
 
     def offer(self, message: Letter) -> bool:
-        """Keep the message, or answer with it; False if the answer has been given."""
-        if self._shutting:
-            return False
-        self._kept = message
-        if self._is_due or isinstance(message.message, messages.Hold | messages.Error):
-            self._answer()
-        return True
+        """Answer with the message, if it is one to end with; False if that cannot be."""
+        match message.message:
+            case messages.Heartbeat():
+                return True
+            case messages.Joined() if not self.is_due:
+                return True
+        sent = super().offer(message)
+        self.finish()
+        if self.answered is not None:
+            self.answered()
+        return sent
 
     def offer_beat(self, message: Letter) -> bool:
-        """Do the same with a heartbeat, which says less than what is kept."""
-        return not self._shutting if self._kept else self.offer(message)
+        """Leave a heartbeat out."""
+        return True
 
     def offer_last(self, message: Letter) -> bool:
-        """Answer with this message, whatever is kept; False if the answer has been given."""
+        """Answer with the termination; False if that cannot be."""
         sent = super().offer_last(message)
         self.finish()
         return sent
-
-    def close(self, code: int, reason: str) -> None:
-        """End the answer: with what is kept, or else by saying that the stream ends."""
-        self._answer()
-        super().close(code, reason)
-
-    def expire(self, now: float) -> None:
-        """Answer, if there is something to say; otherwise as soon as there is."""
-        if self._shutting:
-            super().expire(now)
-        else:
-            self._is_due = True
-            self._answer()
-
-    def _answer(self) -> None:
-        if self._kept and self.send(self._kept.encoded(event)):
-            self.finish()
 
 
 def head(cors: CorsHeaders) -> bytes:
@@ -142,25 +128,32 @@ def head(cors: CorsHeaders) -> bytes:
     return b"HTTP/1.1 200 OK\r\n%b\r\n" % b"".join(b"%b: %b\r\n" % field for field in fields)
 
 
-def start_listening(server: Server, transport: Transport, address: str, listen: Listen) -> None:
-    """Make an event stream of the rest of a connection whose head has been sent; it is parked."""
+def start_listening(
+    server: Server, transport: Transport, address: str, data: bytes, listen: Listen
+) -> None:
+    """Make an event stream of the rest of a connection whose head has been sent; it is parked.
+
+    `data` is what the client sent behind the request.
+    """
     hub, parking, config = server.hub, server.parking, server.config
+    if listen.stream is not None and (earlier := server.streams.get(listen.stream)):
+        # Its page has lost it. It must not take the place of this one.
+        earlier.hang_up()
     _end_when_unacknowledged(transport.socket, config.heartbeat_timeout)
-    peer = open_peer(server, transport.socket, listen.wait)
+    kind = EventStream if listen.wait is None else SingleEvent
+    peer = kind(
+        transport.socket,
+        parking.spawn,
+        limit=config.max_outbox,
+        timeout=config.heartbeat_timeout,
+        timers=hub.timers,
+    )
     member = hub.membership.arrive(peer, address, holds=True, listens=True)
     listener = Listener(transport, server, peer, member, listen.stream)
     parking.park(listener)
-    listener.begin(listen.join)
-
-
-def open_peer(server: Server, sock: socket.socket, wait: int | None) -> EventStream:
-    """Return what sends the hub's messages; nobody waits for longer than a heartbeat."""
-    config, timers, spawn = server.config, server.hub.timers, server.parking.spawn
-    limit, timeout = config.max_outbox, config.heartbeat_timeout
-    if wait is None:
-        return EventStream(sock, spawn, limit=limit, timeout=timeout, timers=timers)
-    longest = min(wait, config.heartbeat_interval)
-    return SingleEvent(sock, spawn, limit=limit, timeout=timeout, timers=timers, wait=longest)
+    # Unless it was refused, or there was no room to park it.
+    if member.state is State.ARRIVING:
+        listener.begin(listen, data)
 
 
 def _end_when_unacknowledged(sock: socket.socket, seconds: float) -> None:
@@ -174,29 +167,45 @@ def _end_when_unacknowledged(sock: socket.socket, seconds: float) -> None:
 
 
 @attrs.define(eq=False, weakref_slot=False)
-class Listener(Attended[EventStream]):
+class Listener(Attended[EventStream], HasDeadline):
     """An event stream and its member; `_stream` is the name that the page has given it."""
 
     _stream: str | None = attrs.field(repr=False)
 
-    def begin(self, join: messages.Join) -> None:
-        """Join. An earlier stream of the same name ends: its page has lost it."""
-        streams = self._server.streams
-        if self._member.state is State.GONE:
-            return  # there was no room to park it
+    def begin(self, listen: Listen, data: bytes) -> None:
+        """Join, and wait for as long as the page wants to: at most for a heartbeat."""
         if self._stream is not None:
-            if earlier := streams.get(self._stream):
-                earlier.hang_up()
-            streams[self._stream] = self
-        self.hear(join)
+            self._server.streams[self._stream] = self
+        hub = self._server.hub
+        if listen.wait is not None and isinstance(self._peer, SingleEvent):
+            self._peer.answered = self._note_answered
+            wait = min(listen.wait, hub.config.heartbeat_interval)
+            hub.timers.schedule(self, hub.timers.now() + wait)
+        self.hear(listen.join)
+        if data:
+            self.hang_up()
 
     def hear(self, message: messages.ClientMessage) -> None:
-        """Take what the page says."""
+        """Take a message of the page."""
         self._contain(partial(self._hear, message))
 
     def hang_up(self) -> None:
         """End as if the peer had closed."""
         self._contain(self._end)
+
+    def expire(self, now: float) -> None:
+        """Answer, because the wait is over: at once, or as soon as the hub knows."""
+        self._contain(self._end_wait)
+
+    def _end_wait(self) -> None:
+        if isinstance(self._peer, SingleEvent):
+            self._peer.is_due = True
+        if self._member.admission is None:
+            self._server.hub.membership.tell_joined(self._member)
+
+    def _note_answered(self) -> None:
+        """Have the member leave: it can be sent nothing more."""
+        self._server.hub.membership.note_close(self._member)
 
     def _hear(self, message: messages.ClientMessage) -> None:
         admission = self._member.admission
@@ -204,9 +213,16 @@ class Listener(Attended[EventStream]):
         self._admit(admission)
 
     def _handle(self, data: bytes) -> None:
-        """Ignore what comes behind the request: this connection ends with its answer."""
+        """End: this connection takes no other request, and nobody need read what comes."""
+        self._end()
 
     def _leave(self, *, hung_up: bool) -> None:
         super()._leave(hung_up=hung_up)
+        self._server.hub.timers.drop(self)
         if self._stream is not None and self._server.streams.get(self._stream) is self:
             del self._server.streams[self._stream]
+
+    def _close(self) -> None:
+        if isinstance(self._peer, SingleEvent):
+            self._peer.answered = None  # no cycle keeps them in memory
+        super()._close()

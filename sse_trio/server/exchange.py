@@ -316,7 +316,7 @@ class Exchange:
                 holds=wanted.holds,
             )
         else:
-            start_listening(self._server, self._transport, self._address, wanted)
+            start_listening(self._server, self._transport, self._address, self._left_over(), wanted)
         if self._hub.draining.is_set():
             # The drain waits for this task, and may not wait for further members any more.
             await self._hub.membership.places.emptied()

@@ -2,14 +2,17 @@
 
 import json
 import socket
+from contextlib import suppress
 
 import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from sse_trio.core.messages import Heartbeat, Terminate
+from sse_trio.hub.holding import Holding
 from sse_trio.server.events import beat_event, close_event, event
 
+from ..hub.fakes import SlowLedger
 from ..streams import listening, say
 from ..support import Response, Start, connect, joined, open_sockets, post_notify, reset
 
@@ -115,16 +118,27 @@ async def test_a_page_that_goes_has_left(start: Start, autojump_clock: MockClock
     assert hub.statistics().members == hub.statistics().connections == 0
 
 
-async def test_what_comes_behind_the_request_changes_nothing(
+async def test_what_comes_behind_the_request_ends_it(
     start: Start, autojump_clock: MockClock
 ) -> None:
     hub = await start()
     async with listening(hub, JOIN) as page:
         await page.message()
-        await page.stream.send_all(b"GET /healthz HTTP/1.1\r\nHost: test\r\n\r\n" * 100)
+        await page.stream.send_all(b"GET /healthz HTTP/1.1\r\n")
         await wait_all_tasks_blocked()
-        await post_notify(hub, room="u1", sender="new")
-        assert (await page.message())["type"] == "terminate"
+        assert hub.statistics().connections == 0
+
+
+async def test_so_does_what_comes_with_it(start: Start, autojump_clock: MockClock) -> None:
+    hub = await start()
+    body = json.dumps(JOIN)
+    head = "POST /events HTTP/1.1\r\nHost: test\r\nContent-Type: text/plain\r\n"
+    async with await connect(hub) as stream:
+        await stream.send_all(f"{head}Content-Length: {len(body)}\r\n\r\n{body}GET /".encode())
+        with suppress(trio.BrokenResourceError):
+            while await stream.receive_some(65536):
+                pass
+        assert hub.statistics().connections == 0
 
 
 async def test_a_parked_stream_has_no_task(start: Start, autojump_clock: MockClock) -> None:
@@ -164,6 +178,23 @@ async def test_the_drain_says_that_it_ends(start: Start, autojump_clock: MockClo
         await page.message()
         hub.drain()
         assert await page.closed() == 1001
+
+
+async def test_a_stream_that_comes_again_needs_no_second_place(
+    start: Start, autojump_clock: MockClock
+) -> None:
+    hub = await start(max_connections_per_address=1)
+    async with listening(hub, JOIN | {"stream": "s"}) as first:
+        await first.message()
+        async with listening(hub, JOIN | {"stream": "s"}) as second:
+            assert (await second.message())["type"] == "joined"
+
+
+async def test_whoever_is_refused_has_no_name(start: Start, autojump_clock: MockClock) -> None:
+    hub = await start(max_connections_per_address=1)
+    async with listening(hub, JOIN), listening(hub, JOIN | {"stream": "s"}) as page:
+        assert (await page.message())["code"] == 4429
+        assert (await say(hub, {"type": "heartbeat", "stream": "s"})).status == 404
 
 
 # -- what the page says -----------------------------------------------------------------
@@ -311,23 +342,70 @@ async def test_a_refusal_does_not_wait(start: Start, autojump_clock: MockClock) 
         assert trio.current_time() - begin < 1
 
 
-async def test_an_answer_that_nobody_fetches_is_cut(
-    start: Start, autojump_clock: MockClock
-) -> None:
-    """Its page stays connected: with the next heartbeat it is told to go, and is cut."""
-    hub = await start(heartbeat_interval=25, linger=5)
+async def test_whoever_was_answered_is_no_member(start: Start, autojump_clock: MockClock) -> None:
+    """Its page stays connected: it is in nobody's way, and is cut after `linger`."""
+    hub = await start(linger=5)
     async with listening(hub, JOIN, query="?wait=0") as page:
         await page.message()
-        await trio.sleep(25 + 5 + 2)
+        assert (hub.statistics().members, hub.statistics().closing) == (0, 1)
+        assert (await post_notify(hub, room="u1", sender="new")).json["terminated"] == 0
+        await trio.sleep(6)
         assert hub.statistics().connections == 0
+        assert hub.statistics().slow_members == 0
 
 
-async def test_the_drain_answers_with_what_holds(start: Start, autojump_clock: MockClock) -> None:
+async def test_the_drain_ends_a_wait(start: Start, autojump_clock: MockClock) -> None:
     hub = await start()
     async with listening(hub, JOIN, query="?wait=25") as page:
         await wait_all_tasks_blocked()
         hub.drain()
+        assert await page.closed() == 1001
+
+
+async def test_a_heartbeat_that_is_asked_for_ends_no_wait(
+    start: Start, autojump_clock: MockClock
+) -> None:
+    hub = await start()
+    async with listening(hub, JOIN | {"stream": "s"}, query="?wait=10") as page:
+        await trio.sleep(5)
+        assert (await say(hub, {"type": "heartbeat", "stream": "s"})).status == 204
         assert (await page.message())["type"] == "joined"
+
+
+async def test_a_hold_does_not_wait_and_at_its_end_nothing_is_claimed(
+    start: Start, autojump_clock: MockClock
+) -> None:
+    hub = await start()
+    begin = trio.current_time()
+    async with (
+        listening(hub, JOIN, query="?wait=25") as page,
+        listening(hub, JOIN) as other,
+    ):
+        await other.message()
+        for _ in (holding := Holding(hub.membership, hub.timers)).hold():
+            pass
+        assert (await page.message())["type"] == (await other.message())["type"] == "hold"
+        assert await page.event() is None
+        assert trio.current_time() - begin < 1
+        assert hub.statistics().members == 1
+        # A stream that was on hold is there for as long as its connection, as before.
+        for _ in holding.resume():
+            pass
+        for kind in ["joined", *["heartbeat"] * 5]:
+            assert (await other.message())["type"] == kind
+        assert trio.current_time() - begin > hub.config.heartbeat_timeout
+        assert hub.statistics().slow_members == hub.statistics().dead_peers == 0
+
+
+async def test_a_wait_ends_as_soon_as_the_hub_knows(
+    start: Start, autojump_clock: MockClock
+) -> None:
+    """A join without a ticket counts when the ledger has it: here after a second."""
+    hub = await start(ledger=SlowLedger())
+    begin = trio.current_time()
+    async with listening(hub, JOIN, query="?wait=0") as page:
+        assert (await page.message())["type"] == "joined"
+        assert 1 <= trio.current_time() - begin < 2
         assert await page.event() is None
 
 
