@@ -3,6 +3,7 @@
 Nothing here waits or asks. Text that users have chosen is made safe for a terminal first.
 """
 
+import math
 from collections import deque
 from collections.abc import Iterable
 from datetime import datetime
@@ -62,14 +63,21 @@ def read_counts(answer: dict[str, Any]) -> Counts:
 def _figure(metric: dict[str, Any]) -> Figure:
     kind = str(metric["type"])
     if "count" in metric:
-        count, seconds = float(metric["count"]), float(metric["sum"])
+        count, seconds = _finite(metric["count"]), _finite(metric["sum"])
         return Figure(kind, 1000 * seconds / count if count else None, {}, count)
     if "values" in metric:
-        results = {str(name): float(count) for name, count in metric["values"].items()}
+        results = {str(name): _finite(count) for name, count in metric["values"].items()}
         total = sum(results.values())
         return Figure(kind, total, results, total)
     value = metric["value"]
-    return Figure(kind, None if value is None else float(value), {}, float(value or 0))
+    return Figure(kind, None if value is None else _finite(value), {}, _finite(value or 0))
+
+
+def _finite(value: Any) -> float:
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError("a figure is not finite")
+    return number
 
 
 def read_decisions(answer: dict[str, Any]) -> list[tuple[str, ...]]:

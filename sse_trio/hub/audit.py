@@ -13,6 +13,7 @@ at, so a record is made only when it is written or looked at.
 """
 
 import errno
+import heapq
 import json
 import logging
 import os
@@ -21,7 +22,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
-from itertools import islice
+from itertools import count, islice
+from operator import itemgetter
 from typing import Any, Final, Protocol
 
 import attrs
@@ -32,6 +34,9 @@ from ..roster import fingerprint
 from .member import Outcome
 
 logger = logging.getLogger("sse_trio.audit")
+
+MAX_WRONG_KEYS: Final = 10
+"""Records of wrong keys that are kept in memory."""
 
 IN_PROCESS: Final = "in-process"
 """The caller, if it is the program that the hub is part of."""
@@ -146,9 +151,14 @@ _Record = tuple[str, dict[str, Any], str | None, dict[str, Any] | None]
 # Records of one decision are made when they are looked at.
 _Records = Callable[[], list[_Record]]
 
+# One decision: its number, its time, and its records, of which there is at least one.
+_Kept = tuple[int, float, _Records]
+
 
 class Audit:
-    """Writes decisions to a sink, if there is one, and keeps the last `MAX_DECISIONS` records.
+    """Writes decisions to a sink, if there is one, and keeps the last of them in memory.
+
+    Of decisions it keeps the last `MAX_DECISIONS`, and of wrong keys the last `MAX_WRONG_KEYS`.
 
     `wall` is Unix time in seconds; `failed` is called with what could not be written.
     """
@@ -163,14 +173,17 @@ class Audit:
         self._sink = sink
         self._wall = wall
         self._failed = failed
-        # Each has at least one record.
-        self._last: deque[tuple[float, _Records]] = deque(maxlen=MAX_DECISIONS)
+        self._number = count()
+        self._last: deque[_Kept] = deque(maxlen=MAX_DECISIONS)
+        # Strangers can cause these at will, so only few are kept.
+        self._wrong_keys: deque[_Kept] = deque(maxlen=MAX_WRONG_KEYS)
 
     def last(self, limit: int = MAX_DECISIONS) -> list[dict[str, Any]]:
         """Return the last records, the newest first, as they are written."""
+        both = reversed(self._last), reversed(self._wrong_keys)
         kept = (
             (moment, record)
-            for moment, records in reversed(self._last)
+            for _, moment, records in heapq.merge(*both, key=itemgetter(0), reverse=True)
             for record in reversed(records())
         )
         return [_members(*each) for each in islice(kept, limit)]
@@ -200,11 +213,11 @@ class Audit:
 
     def wrong_key(self, by: str) -> None:
         """Write that a request had a wrong key, or none."""
-        self._note(partial(_wrong_key, by))
+        self._note(partial(_wrong_key, by), self._wrong_keys)
 
-    def _note(self, records: _Records) -> None:
+    def _note(self, records: _Records, last: deque[_Kept] | None = None) -> None:
         now = self._wall()
-        self._last.append((now, records))
+        (self._last if last is None else last).append((next(self._number), now, records))
         if self._sink is None:
             return
         lines = (json.dumps(_members(now, each), separators=(",", ":")) for each in records())

@@ -23,6 +23,8 @@ let isAsking = false;
 let timer;
 let awaySince = null;
 let room = null; // whose sessions are shown
+let doomed = null; // the room that the dialog asks about
+let lookUps = 0; // so far: only the last one is shown
 
 // -- What the hub is asked ---------------------------------------------------------------------
 
@@ -122,7 +124,9 @@ function forget(problem = "") {
   key = null;
   isProven = false;
   awaySince = null;
-  room = null;
+  room = doomed = null;
+  lookUps += 1;
+  $("confirm").close();
   clearTimeout(timer);
   sessionStorage.removeItem(STORED);
   $("found").hidden = true;
@@ -324,7 +328,7 @@ async function attempt(work) {
   const used = key;
   try {
     const text = await work();
-    if (used === key) say($("result"), text);
+    if (used === key && text !== null) say($("result"), text);
   } catch (error) {
     if (used !== key) return;
     if (error instanceof Refusal && error.status === 401) forget(explain(error));
@@ -336,14 +340,16 @@ async function lookUp(name) {
   say($("result"), "");
   await attempt(async () => {
     const count = await list(name);
-    return `${plural(count, "session")} of ${name}.`;
+    return count === null ? null : `${plural(count, "session")} of ${name}.`;
   });
 }
 
-/** Show the active sessions of a room; move the focus there. */
+/** Show the active sessions of a room, and return how many; null if another one is looked up. */
 async function list(name) {
+  const mine = (lookUps += 1);
   const {sessions, now} = await ask("sessions", {room: name});
   const items = await Promise.all(sessions.map((session) => item(name, session, now)));
+  if (mine !== lookUps) return null;
   room = name;
   $("found-title").replaceChildren("Sessions of ", foreign(name));
   $("sessions").replaceChildren(...items);
@@ -367,17 +373,30 @@ async function item(room, {session, epoch, since, seen, connected, about}, now) 
   return element("li", {}, element("div", {}, element("strong", {}, foreign(name)), facts), end);
 }
 
+/** Show the sessions that are left, and return what was done: also if they cannot be shown. */
+async function listAfter(done, name) {
+  try {
+    await list(name);
+    return done;
+  } catch (error) {
+    if (error instanceof Refusal && error.status === 401) throw error;
+    return `${done} ${explain(error)}`;
+  }
+}
+
 async function endOne(room, session, epoch, name) {
   await attempt(async () => {
     const {ended, terminated} = await ask("release", {room, session, epoch, reason: REASON});
-    await list(room);
-    if (!ended.length) return `It had ended already: ${name}.`;
-    return `Ended: ${name}. Connected pages: ${terminated}.`;
+    const done = ended.length
+      ? `Ended: ${name}. Connected pages: ${terminated}.`
+      : `It had ended already: ${name}.`;
+    return listAfter(done, room);
   });
 }
 
 $("end-all").addEventListener("click", () => {
-  $("confirm-title").replaceChildren("End all sessions of ", foreign(room), "?");
+  doomed = room;
+  $("confirm-title").replaceChildren("End all sessions of ", foreign(doomed), "?");
   $("confirm").showModal();
 });
 
@@ -385,11 +404,11 @@ $("confirm-no").addEventListener("click", () => $("confirm").close());
 
 $("confirm-yes").addEventListener("click", async () => {
   $("confirm").close();
-  const name = room;
+  const name = doomed;
   await attempt(async () => {
     const {terminated} = await ask("notify", {room: name, sender: null, reason: REASON});
-    await list(name);
-    return `All sessions of ${name} have ended. Connected pages: ${terminated}.`;
+    const done = `All sessions of ${name} have ended. Connected pages: ${terminated}.`;
+    return listAfter(done, name);
   });
 });
 

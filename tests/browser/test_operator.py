@@ -6,7 +6,7 @@ import re
 from typing import Any, Literal
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import BrowserContext, Page, Route, expect
 
 from .conftest import NewContext, StartHub
 from .pages import guarded, said, stop_the_clock, wait_for, wait_for_members
@@ -196,6 +196,42 @@ def test_sessions_are_looked_up_and_ended(
     assert page.locator("img").count() == 0
     assert not [secret for secret in secrets if secret in page.content()]
     assert trouble == []
+
+
+def test_all_sessions_of_the_user_that_was_shown_are_ended(page: Page, hub: HubProcess) -> None:
+    """The answer to another look-up comes while the page asks whether it should."""
+    for room in ("shown", "late"):
+        hub.notify(room=room, sender="s1")
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        if "late" in (route.request.post_data or ""):
+            held.append(route)
+        else:
+            route.continue_()
+
+    open_board(page, hub)
+    page.route("**/sessions", hold)
+    result, room = page.locator("#result"), page.get_by_label("Room", exact=True)
+    room.fill("late")
+    page.get_by_role("button", name="Look up").click()
+    room.fill("shown")
+    page.get_by_role("button", name="Look up").click()
+    expect(result).to_have_text("1 session of shown.")
+    held.pop().continue_()
+    # The earlier look-up does not replace the later one.
+    page.wait_for_timeout(100)
+    expect(page.get_by_role("heading", name="Sessions of shown")).to_be_visible()
+    room.fill("late")
+    page.get_by_role("button", name="Look up").click()
+    page.get_by_role("button", name="End all sessions…").click()
+    dialog = page.get_by_role("dialog", name="End all sessions of shown?")
+    expect(dialog).to_be_visible()
+    held.pop().continue_()
+    expect(page.get_by_text("Sessions of late")).to_be_attached()
+    dialog.get_by_role("button", name="End all sessions", exact=True).click()
+    expect(result).to_have_text("All sessions of shown have ended. Connected pages: 0.")
+    assert hub.post("/sessions", room="late")["sessions"]
 
 
 def test_by_the_keyboard_alone(page: Page, hub: HubProcess) -> None:

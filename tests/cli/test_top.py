@@ -180,6 +180,8 @@ def test_a_server_that_has_never_answered_is_an_error(trouble: SseTrioError) -> 
         (1, {"x": 7}, []),
         (1, {"x": {"type": "gauge"}}, []),
         (1, {"x": {"type": "counter", "values": {"y": "z"}}}, []),
+        (1, {"x": {"type": "gauge", "value": float("inf")}}, []),
+        (1, {"x": {"type": "histogram", "count": 1, "sum": float("nan")}}, []),
         (1, {}, 7),
         (1, {}, [{}]),
         (1, {}, [{"time": "yesterday"}]),

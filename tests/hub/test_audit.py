@@ -20,7 +20,7 @@ from trio.testing import MockClock
 import sse_trio
 from sse_trio.core.notify import Notify
 from sse_trio.core.questions import MAX_DECISIONS
-from sse_trio.hub.audit import Audit, AuditFile, open_sink
+from sse_trio.hub.audit import MAX_WRONG_KEYS, Audit, AuditFile, open_sink
 from sse_trio.hub.hub import Hub
 from sse_trio.hub.timers import SLICE
 from sse_trio.roster import fingerprint
@@ -494,16 +494,32 @@ async def test_so_many_of_the_last_records_are_kept(
     nursery: trio.Nursery, autojump_clock: MockClock
 ) -> None:
     hub = opened(nursery, None, max_sessions=9)
-    for number in range(MAX_DECISIONS):
-        hub.audit.wrong_key(str(number))
-    assert [each["by"] for each in hub.audit.last()] == [
-        str(number) for number in reversed(range(MAX_DECISIONS))
+    for number in range(MAX_DECISIONS + 1):
+        await hub.notify(f"u{number}", sender="s1")
+    assert [each["room"] for each in hub.audit.last()] == [
+        f"u{number}" for number in range(MAX_DECISIONS, 0, -1)
     ]
-    for number in range(3):
+    for number in range(2, 5):
         await hub.notify("u1", sender=f"s{number}")
     # One decision of several records.
-    await hub.notify("u1", sender="s3", max_sessions=1)
+    await hub.notify("u1", sender="s5", max_sessions=1)
     kept = hub.audit.last()
     assert len(kept) == MAX_DECISIONS
-    assert [each["event"] for each in kept[:4]] == ["began", "ended", "ended", "ended"]
-    assert kept[-1]["by"] == "7"
+    assert [each["event"] for each in kept[:5]] == ["began", *["ended"] * 4]
+
+
+async def test_strangers_can_empty_no_list_of_decisions(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    hub = opened(nursery, None)
+    await hub.notify("u1", sender="s1")
+    for number in range(MAX_WRONG_KEYS + 1):
+        await trio.sleep(1)
+        hub.audit.wrong_key(str(number))
+    await hub.notify("u2", sender="s1")
+    events = [(each["event"], each.get("room", each["by"])) for each in hub.audit.last()]
+    assert events == [
+        ("began", "u2"),
+        *(("wrong key", str(number)) for number in range(MAX_WRONG_KEYS, 0, -1)),
+        ("began", "u1"),
+    ]
