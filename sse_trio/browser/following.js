@@ -3,7 +3,7 @@
 import {SessionGuard} from "./sse-trio.js";
 
 /** The state before the start; a server renders it too. */
-export const STOPPED = Object.freeze({state: "stopped", detail: null});
+export const STOPPED = Object.freeze({state: "stopped", detail: null, transport: null});
 
 /** Return a key: if it changes, a new guard is needed. All functions that get tickets count as the same. */
 export function identify(options) {
@@ -23,11 +23,11 @@ export function follow(latest, tell) {
   const guard = new SessionGuard({...options, ticket});
   for (const type of ["joined", "offline", "terminated", "error"]) {
     guard.addEventListener(type, ({detail}) => {
-      tell({state: guard.state, detail});
+      tell({state: guard.state, detail, transport: guard.transport});
       if (type === "terminated") latest().onTerminated?.(detail);
     });
   }
   guard.start();
-  tell({state: guard.state, detail: null});
+  tell({state: guard.state, detail: null, transport: guard.transport});
   return () => guard.stop();
 }

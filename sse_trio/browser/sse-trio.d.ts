@@ -3,6 +3,9 @@
 /** Where a guard stands. `terminated` is for ever; `start()` leads out of `stopped` and `refused`. */
 export type State = "stopped" | "connecting" | "joined" | "offline" | "terminated" | "refused";
 
+/** How a guard is connected: by a WebSocket, by an event stream, or by one request after the other. */
+export type Transport = "websocket" | "events" | "polling";
+
 /** A signed proof, or how to get one. `signal` is aborted when this attempt is given up. */
 export type Ticket =
   | string
@@ -36,7 +39,7 @@ export interface JoinedDetail {
   heartbeat: number;
 }
 
-/** `time`: the server's clock in Unix milliseconds. */
+/** `time`: the server's clock in Unix milliseconds; the browser's if the guard polls. */
 export interface HeartbeatDetail {
   time: number;
 }
@@ -99,6 +102,8 @@ export class SessionGuard extends EventTarget {
   readonly session: string | undefined;
   /** When the session ended; null if it has not, or if the guard was not connected then. */
   readonly endedAt: Date | null;
+  /** How it is connected; null if it is not, or by another tab. */
+  readonly transport: Transport | null;
   /** Join, and stay joined until stop(), a termination or a refusal. */
   start(): void;
   /** Leave. */

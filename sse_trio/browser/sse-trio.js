@@ -18,7 +18,8 @@
  * - A termination is a fact on the server, and every join asks for it. So whenever the guard may have missed a
  *   termination, it stops claiming to be joined, and joins again.
  * - After a termination it never connects again.
- * - There is one deadline at a time. The action when it passes depends only on the state.
+ * - A guard has one deadline at a time. The action when it passes depends only on the state.
+ * - The states do not depend on the transport: a WebSocket, or HTTP requests.
  */
 
 const SUBPROTOCOLS = ["sse-trio.v1.1", "sse-trio.v1"];
@@ -40,6 +41,12 @@ const OTHER_TICKET = "the ticket is for another room or session";
 /** If the peer has sent something within so many ms, the guard is connected. The hub answers a question at most once a
  * second. */
 const JUST_NOW = 2000;
+
+/** After so many WebSockets in a row have ended before their first heartbeat, the guard joins by HTTP requests. */
+const BLOCKED = 2;
+
+/** A guard that is connected by requests tries a WebSocket again when the user looks at the page, at most once in so many ms. */
+const RETRIAL = 60_000;
 
 /** Timers stand still while a machine sleeps. So the clocks are looked at this often, in ms. */
 const TICK = 5000;
@@ -70,7 +77,12 @@ export class SessionGuard extends EventTarget {
   #admission; // the message by which it has joined
   #awaitingAnswer = false; // the guard has asked whether the connection works, and has received nothing since
   #mayAsk = true; // no hub has refused the question whether the connection works
-  #socket; // the last one
+  #transport; // the last one: a Socket or an EventStream
+  #proven = false; // a heartbeat has come by it
+  #blocked = 0; // WebSockets in a row that ended before their first heartbeat, without a code of the hub
+  #polls = false; // a proxy holds streams back, so the guard polls
+  #tried = -Infinity; // when the last WebSocket was opened, by the monotonic clock
+  #trial; // an AbortController of the WebSocket that the guard tries while it is connected by requests
   #due; // when the present state has lasted too long, by [wall clock, monotonic clock], in ms
   #timer;
   #page; // from start() to stop(): an AbortController of what listens to the page
@@ -97,6 +109,9 @@ export class SessionGuard extends EventTarget {
     session = name(session, claims.session);
     this.#options = {url: address, room, session, ticket, claims, share, timeout, minDelay, maxDelay};
     this.#session = session;
+    const last = recall(address);
+    if (last) this.#blocked = BLOCKED;
+    this.#polls = last === "polling";
   }
 
   get state() {
@@ -109,6 +124,10 @@ export class SessionGuard extends EventTarget {
 
   get endedAt() {
     return this.#endedAt;
+  }
+
+  get transport() {
+    return this.#connected ? this.#transport.name : null;
   }
 
   start() {
@@ -178,6 +197,8 @@ export class SessionGuard extends EventTarget {
   #retry() {
     if (!this.#live || this.#asleep || this.#following) return;
     this.#attempt = 0;
+    this.#polls = false;
+    this.#tried = -Infinity;
     this.#connect();
   }
 
@@ -215,6 +236,7 @@ export class SessionGuard extends EventTarget {
   #checkConnection() {
     if (!this.#live || this.#asleep) return;
     this.#tick();
+    this.#tryWebSocket();
     const soon = this.#options.timeout / 2;
     if (!this.#mayAsk || !(this.#held || this.#state === "joined") || this.#left <= 1000 * soon) return;
     if (this.#left > 1000 * this.#patience - JUST_NOW) return;
@@ -225,7 +247,7 @@ export class SessionGuard extends EventTarget {
     this.#awaitingAnswer = true;
     this.#expect(this.#options.timeout / 2);
     if (this.#following) this.#tabs.requestCheck();
-    else this.#send({type: "heartbeat"});
+    else this.#transport.send({type: "heartbeat"});
   }
 
   /** After how many seconds of silence something is wrong, or, on hold, it is time to ask. */
@@ -308,12 +330,13 @@ export class SessionGuard extends EventTarget {
 
   async #connect() {
     this.#link?.abort();
-    this.#link = new AbortController();
-    this.#socket = undefined;
-    const {signal} = this.#link;
-    const {url, ticket: source} = this.#options;
+    const link = (this.#link = new AbortController());
+    const {signal} = link;
+    this.#transport = undefined;
+    this.#proven = false;
     this.#say({type: "connecting"});
 
+    const {ticket: source} = this.#options;
     let ticket = source;
     try {
       if (typeof source === "function") ticket = await source({signal});
@@ -324,50 +347,95 @@ export class SessionGuard extends EventTarget {
     if (signal.aborted) return;
     if (source && !ticket) return this.#refuse(null, "there is no ticket");
 
-    let socket;
+    // React Native cannot read streams.
+    const Transport = this.#blocked < BLOCKED || !globalThis.TextDecoderStream ? Socket : EventStream;
     try {
-      socket = new WebSocket(url, SUBPROTOCOLS);
+      this.#transport = this.#openTransport(link, ticket, Transport);
     } catch (error) {
-      return this.#refuse(null, String(error)); // ws: on a page of https:
+      this.#refuse(null, String(error)); // ws: on a page of https:
     }
-    // Messages of an abandoned socket are ignored.
-    signal.addEventListener("abort", () => socket.close());
-    this.#socket = socket;
-    let complaint;
-    const listeners = {
-      open: () => {
-        // The browser may have delayed the socket for longer than an attempt may take.
-        if (this.#state === "offline") this.#say({type: "connecting"});
-        this.#send({type: "join", ...(ticket ? {ticket} : {room: this.#room, session: this.#session})});
-      },
-      message: ({data}) => {
-        const message = parse(data);
-        if (message.type === "error") {
-          complaint = message.message;
-        } else if (message.type === "joined" && !this.#isOurs(message)) {
-          // A page that has joined belongs to a login, and now there is another one.
-          if (this.#admission) this.#say({type: "terminate", reason: "login"});
-          else this.#refuse(null, OTHER_TICKET);
-        } else if (["joined", "heartbeat", "hold", "terminate"].includes(message.type)) {
-          if (message.type === "terminate") this.#send({type: "terminated", epoch: message.epoch});
-          this.#say(message);
-        }
-      },
-      close: ({code, reason}) => {
-        // A joined guard sends no other message that an old hub could refuse.
-        const isOlderHub = code === MALFORMED && this.#mayAsk && this.#state === "joined";
-        if (code === TERMINATED) this.#say({type: "terminate", reason});
-        else if (REFUSED.includes(code) && !isOlderHub) this.#refuse(code, complaint ?? reason);
-        // The failure of an abandoned attempt was reported before.
-        else if (this.#held || this.#state !== "offline") this.#lose(code, complaint ?? reason);
-      },
-    };
-    // Not every WebSocket's listeners know signals: React Native's do not in all versions.
-    for (const type in listeners) socket.addEventListener(type, (event) => signal.aborted || listeners[type](event));
   }
 
-  #send(message) {
-    this.#socket.send(JSON.stringify(message));
+  /** Try a WebSocket while the guard is connected by requests. */
+  async #tryWebSocket() {
+    const {transport} = this;
+    if (!transport || transport === "websocket" || performance.now() - this.#tried < RETRIAL) return;
+    this.#trial?.abort();
+    const link = (this.#trial = new AbortController());
+    const {signal} = link;
+    this.#link.signal.addEventListener("abort", () => this.#link === link || link.abort());
+    this.#tried = performance.now();
+    const {ticket: source} = this.#options;
+    try {
+      const ticket = typeof source === "function" ? await source({signal}) : source;
+      if (!signal.aborted && (ticket || !source)) this.#openTransport(link, ticket, Socket);
+    } catch {
+      // The guard is connected as before.
+    }
+  }
+
+  /**
+   * Begin to join by a transport, which is used until `link` is aborted. If the guard is connected
+   * by another one, the new one takes over with its first heartbeat, or a termination.
+   */
+  #openTransport(link, ticket, Transport) {
+    const isTried = () => this.#link !== link;
+    const join = {type: "join", ...(ticket ? {ticket} : {room: this.#room, session: this.#session})};
+    let joined;
+    const on = {
+      open: () => {
+        // The browser may have delayed the socket for longer than an attempt may take.
+        if (!isTried() && this.#state === "offline") this.#say({type: "connecting"});
+        transport.send(join);
+      },
+      message: (message) => {
+        if (isTried()) {
+          if (message.type === "joined") joined = message;
+          const isProven = joined && message.type === "heartbeat";
+          if (!isProven && message.type !== "terminate") return;
+          const before = this.#link;
+          this.#link = link;
+          this.#transport = transport;
+          before.abort();
+          if (isProven) this.#take(joined);
+        }
+        this.#take(message);
+      },
+      close: (code, reason) => {
+        if (isTried()) return;
+        // A joined guard sends no other message that an old hub could refuse. A later poll's ticket may have expired.
+        const mayJoin = this.#state === "joined" && ((code === MALFORMED && this.#mayAsk) || code === BAD_TICKET);
+        if (code === TERMINATED) this.#say({type: "terminate", reason});
+        else if (REFUSED.includes(code) && !mayJoin) this.#refuse(code, reason);
+        // The failure of an abandoned attempt was reported before.
+        else if (this.#held || this.#state !== "offline") this.#lose(code, reason);
+      },
+    };
+    // Messages of an abandoned transport are ignored. Not every WebSocket's listeners know signals:
+    // React Native's do not in all versions.
+    const {signal} = link;
+    for (const type in on) {
+      const hear = on[type];
+      on[type] = (...said) => signal.aborted || hear(...said);
+    }
+    if (Transport === Socket) this.#tried = performance.now();
+    const transport = new Transport(this.#options, on, this.#polls);
+    signal.addEventListener("abort", () => transport.close());
+    return transport;
+  }
+
+  /** Handle a message of the hub. */
+  #take(message) {
+    if (message.type === "joined" && !this.#isOurs(message)) {
+      // A page that has joined belongs to a login, and now there is another one.
+      if (this.#admission) this.#say({type: "terminate", reason: "login"});
+      else this.#refuse(null, OTHER_TICKET);
+    } else if (["joined", "heartbeat", "hold", "terminate"].includes(message.type)) {
+      if (message.type === "heartbeat") this.#prove();
+      if (message.type === "terminate") this.#transport.send({type: "terminated", epoch: message.epoch});
+      this.#say(message);
+      if (message.type === "joined") this.#tryWebSocket();
+    }
   }
 
   /** Whether these are this page's room and session, as far as either is known. */
@@ -381,9 +449,28 @@ export class SessionGuard extends EventTarget {
    */
   #lose(code, message) {
     const {minDelay, maxDelay} = this.#options;
-    if (this.#socket?.readyState !== WebSocket.CONNECTING) this.#link?.abort();
+    this.#judge(code);
+    if (!this.#transport?.opening) this.#link?.abort();
     const delay = Math.random() * Math.min(maxDelay, minDelay * 2 ** this.#attempt++);
     this.#say({type: "offline", code, message, delay});
+  }
+
+  /** A heartbeat has come, so this transport works here. */
+  #prove() {
+    const {name} = this.#transport;
+    this.#proven = true;
+    this.#polls = name === "polling";
+    if (name === "websocket") this.#blocked = 0;
+    remember(this.#options.url, name);
+  }
+
+  /** At the end of a transport: find out whether WebSockets seem to be blocked. */
+  #judge(code) {
+    const isSocket = this.#transport instanceof Socket;
+    const isHubs = code === 1001 || code === 1013 || code >= 4000;
+    if (isSocket) this.#blocked = this.#proven || isHubs ? 0 : this.#blocked + 1;
+    // If requests fail too, the hub may be away. So try both in turn.
+    else if (this.#transport && this.#state === "connecting" && !isHubs) this.#blocked = BLOCKED - 1;
   }
 
   #refuse(code, message) {
@@ -453,6 +540,197 @@ export class SessionGuard extends EventTarget {
 
   #dispatch(type, detail) {
     this.dispatchEvent(new CustomEvent(type, {detail}));
+  }
+}
+
+/** Return how this tab's last page was connected, if WebSockets were blocked there. */
+function recall(url) {
+  try {
+    return sessionStorage.getItem(`sse-trio ${url}`);
+  } catch {
+    return null; // a context without storage
+  }
+}
+
+function remember(url, transport) {
+  try {
+    if (transport === "websocket") sessionStorage.removeItem(`sse-trio ${url}`);
+    else sessionStorage.setItem(`sse-trio ${url}`, transport);
+  } catch {
+    // The next page finds out by itself.
+  }
+}
+
+/**
+ * A WebSocket. Like an `EventStream`, it tells `on` when it is open, each message, and once how it has
+ * ended: with a close code, or null.
+ */
+class Socket {
+  name = "websocket";
+  #socket;
+
+  constructor({url}, on) {
+    this.#socket = new WebSocket(url, SUBPROTOCOLS);
+    let complaint;
+    const listeners = {
+      open: on.open,
+      message: ({data}) => {
+        const message = parse(data);
+        if (message.type === "error") complaint = message.message;
+        else on.message(message);
+      },
+      close: ({code, reason}) => on.close(code, complaint ?? reason),
+    };
+    for (const type in listeners) this.#socket.addEventListener(type, listeners[type]);
+  }
+
+  /** Whether it may still open. */
+  get opening() {
+    return this.#socket.readyState === WebSocket.CONNECTING;
+  }
+
+  send(message) {
+    this.#socket.send(JSON.stringify(message));
+  }
+
+  close() {
+    this.#socket.close();
+  }
+}
+
+/** The close codes for the types of problems with which the hub refuses a request. */
+const REFUSALS = {
+  "urn:sse-trio:problem:malformed": MALFORMED,
+  "urn:sse-trio:problem:origin-refused": 4403,
+  "urn:sse-trio:problem:body-too-large": 1009,
+};
+
+/**
+ * A POST whose answer is a stream of the hub's messages. If a proxy holds the answer back until it
+ * ends, polls instead: one POST after the other, each answered with one message.
+ */
+class EventStream {
+  #on;
+  #address;
+  #timeout; // in ms, for an answer that the hub gives at once
+  #polls;
+  #name; // by which the hub knows the stream: a secret
+  #join;
+  #last; // the type of the hub's last message
+  #request; // an AbortController of the POST, or of the polls, that listen now
+  #holdsBack; // the timer that ends a stream which is held back
+  #acknowledged; // a promise
+
+  constructor({url, timeout}, on, polls) {
+    this.#on = on;
+    this.#address = new URL("events", url).href.replace(/^ws/, "http");
+    this.#timeout = 500 * timeout;
+    this.#polls = polls;
+    this.#name = btoa(String.fromCharCode(...crypto.getRandomValues(new Uint8Array(16))));
+    queueMicrotask(on.open);
+  }
+
+  get name() {
+    return this.#polls ? "polling" : "events";
+  }
+
+  send(message) {
+    if (message.type === "join") {
+      this.#join = message;
+      this.#listen();
+    } else if (message.type === "heartbeat") {
+      this.#ask(message);
+    } else if (!this.#polls) {
+      const signal = AbortSignal.timeout(this.#timeout);
+      this.#acknowledged = this.#post(message, {signal, keepalive: true}).catch(() => {});
+    }
+  }
+
+  close() {
+    const abort = () => this.#request?.abort();
+    if (this.#acknowledged) this.#acknowledged.then(abort);
+    else abort();
+  }
+
+  #end(code, reason) {
+    this.close();
+    this.#on.close(code, reason);
+  }
+
+  /** POST in a way that needs no preflight. */
+  #post(message, options, query = "") {
+    const body = JSON.stringify({...message, stream: this.#name});
+    const always = {method: "POST", body, credentials: "omit", cache: "no-store", redirect: "error"};
+    return fetch(this.#address + query, {...always, ...options});
+  }
+
+  async #ask(message) {
+    // The next poll is a question too.
+    if (this.#polls) return this.#listen();
+    const {signal} = this.#request;
+    try {
+      const {ok, status} = await this.#post(message, {signal});
+      if (!ok) throw new Error(`the hub does not know the stream: ${status}`);
+    } catch (error) {
+      if (!signal.aborted) this.#end(null, error.message);
+    }
+  }
+
+  /** Join and listen by a new request, and abort the last one. */
+  async #listen() {
+    this.#request?.abort();
+    const {signal} = (this.#request = new AbortController());
+    const poll = () => {
+      this.#polls = true;
+      this.#listen();
+    };
+    if (!this.#polls) this.#holdsBack = setTimeout(poll, this.#timeout);
+    signal.addEventListener("abort", () => clearTimeout(this.#holdsBack));
+    try {
+      let heard = await this.#hear(this.#polls ? "?wait=0" : "", signal);
+      while (this.#polls && heard) {
+        // On hold the hub answers at once.
+        if (this.#last === "hold") await new Promise((resolve) => setTimeout(resolve, this.#timeout));
+        if (signal.aborted) return;
+        heard = await this.#hear("?wait=25", signal);
+      }
+      throw new Error("the answer has ended");
+    } catch (error) {
+      if (!signal.aborted) this.#end(null, error.message);
+    }
+  }
+
+  /** Handle each event of an answer; return whether any of them was a message. */
+  async #hear(query, signal) {
+    const answer = await this.#post(this.#join, {signal}, query);
+    if (!answer.ok) {
+      const {type, detail} = parse(await answer.text());
+      this.#end(REFUSALS[type] ?? null, detail ?? `the answer is ${answer.status}`);
+      return false;
+    }
+    const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+    let heard = false;
+    for (let text = ""; ; ) {
+      const {done, value} = await reader.read();
+      if (done || signal.aborted) return heard;
+      const events = (text + value).split("\n\n");
+      text = events.pop();
+      for (const event of events) heard = this.#take(event) || heard;
+    }
+  }
+
+  #take(text) {
+    clearTimeout(this.#holdsBack);
+    const {event, data} = Object.fromEntries(text.split("\n").map((line) => line.split(/: ?(.*)/s)));
+    const message = parse(data);
+    const isRepeated = message.type === "joined" && this.#last === "joined";
+    this.#last = message.type;
+    if (event === "close") this.#end(message.code, message.reason);
+    else if (message.type === "error") this.#end(message.code, message.message);
+    // Each poll is a join.
+    else if (this.#polls && isRepeated) this.#on.message({type: "heartbeat", time: Date.now()});
+    else this.#on.message(message);
+    return Boolean(message.type);
   }
 }
 

@@ -1,12 +1,16 @@
-import type {ErrorDetail, JoinedDetail, OfflineDetail, State, TerminatedDetail} from "./sse-trio.js";
+import type {ErrorDetail, JoinedDetail, OfflineDetail, State, TerminatedDetail, Transport} from "./sse-trio.js";
 
-/** How things stand, with the detail of the event that led there; null while there was none. */
-export type Status =
+/**
+ * How things stand, with the detail of the event that led there, which is null while there was none;
+ * and how the guard is connected, which is null if it is not, or by another tab.
+ */
+export type Status = {readonly transport: Transport | null} & (
   | {readonly state: "stopped" | "connecting"; readonly detail: null}
   | {readonly state: "joined"; readonly detail: JoinedDetail}
   | {readonly state: "offline"; readonly detail: OfflineDetail}
   | {readonly state: "terminated"; readonly detail: TerminatedDetail}
-  | {readonly state: "refused"; readonly detail: ErrorDetail};
+  | {readonly state: "refused"; readonly detail: ErrorDetail}
+);
 
 /** The attributes of `<session-guard>`; what they are for is in docs/browser.md. */
 export interface SessionGuardAttributes {

@@ -42,7 +42,7 @@ class Hardening:
                     {
                         "Content-Security-Policy": "default-src 'none'; base-uri 'none'; "
                         "form-action 'none'; frame-ancestors 'none'; img-src 'self'; "
-                        f"connect-src 'self' ws://{hub}; style-src 'self'; "
+                        f"connect-src 'self' ws://{hub} http://{hub}/events; style-src 'self'; "
                         f"script-src 'self' http://{hub}/client.js; "
                         "require-trusted-types-for 'script'; trusted-types 'none'",
                         "Referrer-Policy": "no-referrer",

@@ -9,7 +9,9 @@ import json
 import re
 import signal
 import socket
+import subprocess
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -187,16 +189,60 @@ def run_site() -> Iterator[Site]:
             thread.join()
 
 
+@contextmanager
+def run_server(command: list[str], port: int) -> Iterator[None]:
+    """Run a server in the foreground until it listens, and end it afterwards."""
+    environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
+    with subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL) as process:
+        try:
+            for _ in range(20 * DEADLINE):
+                with contextlib.suppress(OSError):
+                    socket.create_connection(("127.0.0.1", port)).close()
+                    break
+                assert process.poll() is None
+                time.sleep(0.05)
+            yield
+        finally:
+            process.terminate()
+
+
 @attrs.define(eq=False)
 class Cable:
     """A TCP proxy. `unplug` leaves what is connected open, and silent for ever."""
 
     port: int
+    websockets: str | float = "pass"
+    """What becomes of a new WebSocket: "pass"; "refused"; "silence", from its beginning or once it
+    is "open"; or after how many seconds it is cut."""
     pairs: list[tuple[socket.socket, socket.socket]] = attrs.Factory(list)
     dead: set[socket.socket] = attrs.Factory(set)
 
     def unplug(self) -> None:
         self.dead.update(end for pair in self.pairs for end in pair)
+
+    def admit(self, near: socket.socket, far: socket.socket) -> None:
+        """Do to a WebSocket what is done to them, and pass on what comes from `near`."""
+        with contextlib.suppress(OSError):
+            first = near.recv(65536)
+            if not first.startswith(b"GET /ws ") or self.websockets == "pass":
+                far.sendall(first)
+                self.carry(near, far)
+            elif self.websockets == "refused":
+                near.shutdown(socket.SHUT_RDWR)
+            elif self.websockets == "silence":
+                self.dead |= {near, far}
+                self.carry(near, far)
+            elif self.websockets == "open":
+                far.sendall(first)
+                self.dead.add(near)
+                self.carry(near, far)
+            else:
+                assert isinstance(self.websockets, float)
+                far.sendall(first)
+                timer = threading.Timer(self.websockets, near.shutdown, [socket.SHUT_RDWR])
+                timer.start()
+                self.carry(near, far)
+                timer.cancel()
 
     def carry(self, near: socket.socket, far: socket.socket) -> None:
         """Pass on what comes from `near`, until its end."""
@@ -221,8 +267,8 @@ def run_cable(port: int) -> Iterator[Cable]:
                     near, _ = listener.accept()
                     far = socket.create_connection(("127.0.0.1", port))
                     cable.pairs.append((near, far))
-                    for pair in ((near, far), (far, near)):
-                        threads.append(threading.Thread(target=cable.carry, args=pair))
+                    for carry, *pair in ((cable.admit, near, far), (cable.carry, far, near)):
+                        threads.append(threading.Thread(target=carry, args=pair))
                         threads[-1].start()
 
         accepting = threading.Thread(target=accept)

@@ -20,7 +20,7 @@ from .processes import Site
 SOURCE = sse_trio.browser.SOURCE.decode()
 TYPES = (Path(sse_trio.browser.__file__).parent / "sse-trio.d.ts").read_text()
 
-LIMIT = 9 * 1024
+LIMIT = 10.5 * 1024
 
 
 @pytest.fixture(scope="module")

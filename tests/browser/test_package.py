@@ -151,14 +151,14 @@ def test_in_a_framework(
       run("{hub.url}", document.querySelector("div"));
     </script>"""
     page.goto(site.page("/", html))
-    text_is(page, "s1 joined 0")
+    text_is(page, "s1 joined 0 websocket")
     hub.notify(room="u1", sender="s2")
-    text_is(page, "s1 terminated 1")
+    text_is(page, "s1 terminated 1 null")
     assert page.evaluate("window.reason") == "login"
     page.click("p")
-    text_is(page, "s2 joined 1")
+    text_is(page, "s2 joined 1 websocket")
     page.click("p")
-    text_is(page, "null stopped undefined")
+    text_is(page, "null stopped undefined null")
     while hub.members():
         page.wait_for_timeout(10)
 
@@ -170,7 +170,7 @@ def test_a_server_renders_without_it(installed: Path, framework: str) -> None:
         console.log(await render("wss://127.0.0.1:1/ws"));
     """
     printed = run("node", "--input-type=module", "--eval", script, cwd=installed)
-    assert printed == "<p>s1 stopped undefined</p>\n"
+    assert printed == "<p>s1 stopped undefined null</p>\n"
 
 
 IN_REACT = """

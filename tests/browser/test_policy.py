@@ -35,7 +35,7 @@ def policy(hub: HubProcess) -> str:
             "form-action 'none'",
             f"script-src 'nonce-n0nce' {hub.client}",
             "style-src 'none'",
-            f"connect-src 'self' {hub.url}",
+            f"connect-src 'self' {hub.url} {hub.origin}/events",
             "img-src data:",
             "require-trusted-types-for 'script'",
             "trusted-types 'none'",

@@ -54,7 +54,7 @@ def reader(browsers: Callable[[str], Browser]) -> Iterator[Page]:
 def deserted(site: Site, options: str, drawn: str = "Math.random()") -> str:
     """A page whose ``guard`` finds nobody, and which keeps the virtual seconds of each try.
 
-    Its WebSockets fail at once, so that nothing but the clock makes time go by.
+    Its WebSockets and requests fail at once, so that nothing but the clock makes time go by.
     """
     site.pages["/client.js"] = ("text/javascript", SOURCE, {})
     return site.page(
@@ -72,6 +72,10 @@ def deserted(site: Site, options: str, drawn: str = "Math.random()") -> str:
               queueMicrotask(() => this.dispatchEvent(new CloseEvent("close", {{code: 1006}})));
             }}
             close() {{}}
+          }};
+          window.fetch = async () => {{
+            tries.push(performance.now() / 1000);
+            throw new TypeError("nobody is there");
           }};
           window.log = [];
           window.make = () => {{
@@ -224,6 +228,8 @@ def test_there_is_no_thundering_herd(site: Site, page: Page) -> None:
 
 
 def test_real_sockets_are_waited_for_as_long(page: Page, site: Site, sockets: list[str]) -> None:
+    """And real requests, each in its turn: the hub is asked no more often."""
+    page.on("requestfailed", lambda request: sockets.append(request.url))
     site.pages["/client.js"] = ("text/javascript", SOURCE, {})
     stop_the_clock(page)
     page.goto(
@@ -336,8 +342,9 @@ def test_an_attempt_that_hangs_is_given_up(
 
 # What Firefox does, and no other browser: after failures it holds sockets back, for up to a minute
 # since the last one; to be closed before that is no failure. This is how it goes on to do so while
-# the hub is away; it plays the hub, too.
+# the hub is away; it plays the hub, too. What lies between lets no requests pass.
 HOLDING_BACK = """
+  window.fetch = async () => { throw new TypeError("no requests"); };
   window.sockets = [];
   window.failed = -Infinity;
   window.WebSocket = class Socket extends EventTarget {
@@ -391,7 +398,8 @@ def test_an_attempt_that_the_browser_holds_back_is_there_when_it_is_let(
     page.clock.run_for(left - 10)
     assert state(page) in ("offline", "connecting")
     assert kinds(page)[-1] == "offline"
-    page.clock.run_for(20)
+    # One may be waiting to join by a request just then.
+    page.clock.run_for(20 + 1000 * max_delay)
     assert kinds(page)[-1] == state(page) == "joined"
 
 

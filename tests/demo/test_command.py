@@ -67,7 +67,7 @@ def test_for_other_machines_it_says_what_that_means(start_demo: StartDemo) -> No
     policy = (
         Client(demo.port).get("/login", Host="demo.lan:8000").headers["Content-Security-Policy"]
     )
-    assert re.search(r"connect-src 'self' ws://demo\.lan:\d+;", policy)
+    assert re.search(r"connect-src 'self' ws://(demo\.lan:\d+) http://\1/events;", policy)
 
 
 @pytest.mark.parametrize(

@@ -148,7 +148,7 @@ def test_a_page_says_what_browsers_are_not_to_do(client: Client) -> None:
         "'none'"
     }
     assert re.fullmatch(r"'self' http://127\.0\.0\.1:\d+/client\.js", policy["script-src"])
-    assert re.fullmatch(r"'self' ws://127\.0\.0\.1:\d+", policy["connect-src"])
+    assert re.fullmatch(r"'self' ws://(127\.0\.0\.1:\d+) http://\1/events", policy["connect-src"])
     assert headers["X-Content-Type-Options"] == "nosniff"
     assert headers["Referrer-Policy"] == "no-referrer"
     assert headers["Cache-Control"] == "no-store"

@@ -83,6 +83,7 @@ const native = {
   },
   navigator: undefined, // it has one that says nothing; older versions of Node have none
   TextDecoder: undefined,
+  TextDecoderStream: undefined,
   BroadcastChannel: undefined,
 };
 for (const name in native) Object.defineProperty(globalThis, name, {value: native[name]});

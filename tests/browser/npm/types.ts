@@ -1,7 +1,7 @@
 // Every use of the client that sse-trio.d.ts should allow, and some that it should not.
 // A test has the TypeScript compiler read it; nothing runs it.
 
-import {SessionGuard, noticeText, type ErrorDetail, type NoticeText, type State} from "sse-trio";
+import {SessionGuard, noticeText, type ErrorDetail, type NoticeText, type State, type Transport} from "sse-trio";
 
 const url = "wss://sessions.example.com/ws";
 
@@ -50,6 +50,8 @@ const states: Record<State, boolean> = {
 void states[guard.state];
 void guard.session?.trim();
 void guard.endedAt?.toISOString();
+const transports: Record<Transport, boolean> = {websocket: true, events: false, polling: false};
+if (guard.transport) void transports[guard.transport];
 guard.start();
 guard.wake();
 guard.stop();

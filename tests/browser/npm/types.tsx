@@ -28,3 +28,4 @@ useInVue(ref({url, room: "u1"}));
 useInVue(() => null);
 const status = useInVue({url, ticket: async () => "a ticket"}, ({detail}) => detail?.["device"]);
 if (status.value.state === "joined") status.value.detail.epoch.toFixed();
+void (status.value.transport === "events");

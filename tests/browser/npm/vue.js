@@ -13,7 +13,7 @@ const App = {
     const onClick = () => {
       session.value = session.value === "s1" ? "s2" : null;
     };
-    return () => h("p", {onClick}, `${session.value} ${status.value.state} ${status.value.detail?.epoch}`);
+    return () => h("p", {onClick}, `${session.value} ${status.value.state} ${status.value.detail?.epoch} ${status.value.transport}`);
   },
 };
 
