@@ -121,6 +121,23 @@ class Wire:
             await to.send_eof()
 
 
+def join_by_post(host: str, who: dict[str, str]) -> bytes:
+    """Encode the request of a page that cannot use a WebSocket."""
+    body = json.dumps({"type": "join", **who})
+    head = f"Host: {host}\r\nContent-Type: text/plain\r\nContent-Length: {len(body)}\r\n\r\n"
+    return f"POST /events HTTP/1.1\r\n{head}{body}".encode()
+
+
+async def hear(stream: trio.abc.Stream, word: str) -> None:
+    """Wait until this comes, while the answer goes on."""
+    received = b""
+    with trio.fail_after(DEADLINE):
+        while word.encode() not in received:
+            data = await stream.receive_some(65536)
+            assert data, received
+            received += bytes(data)
+
+
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         return int(listening.getsockname()[1])

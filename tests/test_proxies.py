@@ -20,7 +20,7 @@ import trio
 
 import sse_trio
 
-from .proxies import Application, Wire, ask, free_port, nginx_with, running
+from .proxies import Application, Wire, ask, free_port, hear, join_by_post, nginx_with, running
 from .support import Start, post_notify, raw_websocket, request
 from .test_docs import OPERATING, fences, section, table
 
@@ -203,14 +203,18 @@ async def test_a_proxy_lets_pass_whoever_stands(kind: Kind, bench: Bench) -> Non
         assert len(bench.wire.asked) < 22 * 2048
         assert bench.wire.connections - before <= 2
 
-        # The page's WebSocket goes the same way; and the old cookie is worth nothing at once.
+        # The page's WebSocket goes the same way, and so does the request of one that cannot use
+        # any; and the old cookie is worth nothing at once.
         page = await raw_websocket(bench)
-        async with page.stream:
+        async with page.stream, await trio.open_tcp_stream("127.0.0.1", bench.port) as listener:
             await page.send({"type": "join", "ticket": first["ticket"]})
             assert (await page.message())["type"] == "joined"
+            await listener.send_all(join_by_post("test", {"ticket": first["ticket"]}))
+            await hear(listener, '"joined"')
             second = await bench.log_in("s2")
             await is_refused(cookie=cookie)
             assert (await page.message())["type"] == "terminate"
+            await hear(listener, '"terminate"')
         newer = standing | {"x-session-id": "s2", "x-session-epoch": "2"}
         cookie = f"{COOKIE}={second['token']}"
         await passes(cookie=cookie, session=newer)

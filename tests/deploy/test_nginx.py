@@ -16,7 +16,7 @@ from sse_trio.client import member_over
 from sse_trio.config import Config
 from sse_trio.core.messages import Join, Joined, Terminate
 
-from ..proxies import DEADLINE, Application, ask, free_port, running
+from ..proxies import DEADLINE, Application, ask, free_port, hear, join_by_post, running
 from ..support import Response, Start
 from ..test_client import CERTIFICATE
 from .files import PACK, program
@@ -116,11 +116,16 @@ async def test_browsers_come_through(front: Front) -> None:
             assert isinstance(await anext(member), Joined)
             await front.hub.notify("u1", sender="s2")
             assert isinstance(await anext(member), Terminate)
+        async with front.connect() as stream:
+            await stream.send_all(join_by_post("localhost:8443", {"room": "u1", "session": "s3"}))
+            await hear(stream, '"joined"')
+            await front.hub.notify("u1", sender="s4")
+            await hear(stream, '"terminate"')
 
 
 def test_the_hub_ends_a_dead_connection_before_nginx_does() -> None:
     timeouts = re.findall(r"proxy_(?:read|send)_timeout (\d+)s", CONFIG.read_text())
-    assert len(timeouts) == 2
+    assert len(timeouts) == 3
     assert all(int(timeout) > Config().heartbeat_timeout for timeout in timeouts)
 
 
