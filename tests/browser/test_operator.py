@@ -200,8 +200,8 @@ def test_sessions_are_looked_up_and_ended(
 
 def test_all_sessions_of_the_user_that_was_shown_are_ended(page: Page, hub: HubProcess) -> None:
     """The answer to another look-up comes while the page asks whether it should."""
-    for room in ("shown", "late"):
-        hub.notify(room=room, sender="s1")
+    for user in ("shown", "late"):
+        hub.notify(room=user, sender="s1")
     held: list[Route] = []
 
     def hold(route: Route) -> None:
