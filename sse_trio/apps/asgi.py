@@ -101,7 +101,10 @@ def login_of(scope: Mapping[str, Any]) -> Login:
     """
     found = scope.get(KEY)
     if not isinstance(found, Login):
-        raise LookupError("this request has not passed sse_trio.apps.asgi.SingleSession")
+        raise LookupError(
+            "this request has not passed sse_trio.apps.asgi.SingleSession, "
+            "or its path is in leave_out"
+        )
     return found
 
 

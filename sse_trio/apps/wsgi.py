@@ -110,7 +110,10 @@ def login_of(environ: Mapping[str, Any]) -> Login:
     """
     found = environ.get(KEY)
     if not isinstance(found, Login):
-        raise LookupError("this request has not passed sse_trio.apps.wsgi.SingleSession")
+        raise LookupError(
+            "this request has not passed sse_trio.apps.wsgi.SingleSession, "
+            "or its path is in leave_out"
+        )
     return found
 
 

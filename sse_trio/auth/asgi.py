@@ -44,11 +44,15 @@ def auth(scope: Scope) -> RequestAuth:
     """Return the authentication of a request; frameworks have the scope as ``request.scope``.
 
     Raises:
-        LookupError: the request has not passed :class:`Authentication`.
+        LookupError: the request has not passed :class:`Authentication`, or that leaves this path
+            out.
     """
     found = scope.get(KEY)
     if not isinstance(found, RequestAuth):
-        raise LookupError("this request has not passed sse_trio.auth.asgi.Authentication")
+        raise LookupError(
+            "this request has not passed sse_trio.auth.asgi.Authentication, "
+            "or its path is in leave_out"
+        )
     found.is_asked = True
     return found
 

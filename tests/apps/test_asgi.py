@@ -113,6 +113,11 @@ class Browser:
         return bool(found.status == 200)
 
 
+def test_a_path_that_is_left_out_has_no_login() -> None:
+    with pytest.raises(LookupError, match=r"asgi\.SingleSession, or its path is in leave_out$"):
+        login_of({"type": "http", "path": "/static/x"})
+
+
 async def test_fastapi_on_uvicorn(start: Start) -> None:
     hub = await start(join="ticket")
     with served(application(urls(hub.port))) as port:

@@ -189,7 +189,7 @@ def test_what_nobody_asked_about_does_not_vary() -> None:
 
 
 def test_an_application_without_the_middleware() -> None:
-    with pytest.raises(LookupError):
+    with pytest.raises(LookupError, match=r"wsgi\.SingleSession, or its path is in leave_out$"):
         login_of({})
 
 
