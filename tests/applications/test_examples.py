@@ -49,12 +49,13 @@ async def test_devices_limits_and_signing_one_out(load: Load, start: Start) -> N
         assert laptop.get("/").location == "/login"
         assert phone.get("/").status_code == 200
         page = tablet.get("/").text
+        assert page.count("onsubmit") == 1  # only the own form ends this page
         devices = re.findall(r'name="session" value="([^"]+)">\n(.*?)<button>(.*?)</button>', page)
         assert [about for _, *about in devices] == [
-            ["&lt;Tablet&gt;", "Sign out here"],
-            ["Phone", "Sign out"],
+            ["&lt;Tablet&gt;", "Log out here"],
+            ["Phone", "Log out"],
         ]
-        # Nobody signs out another user's device.
+        # Nobody logs out another user's device.
         assert other.post("/login", data=GRACE).location == "/"
         other.post("/devices", data={"session": devices[1][0]})
         assert phone.get("/").status_code == 200

@@ -15,7 +15,7 @@ from ..proxies import ask, free_port, running
 from ..support import KEY, Start, open_peer
 from ..test_docs import EXAMPLE, README, fences, section
 from ..test_proxies import recipe
-from .examples import ADA, APPLICATIONS, GRACE, example, post, ticket_in
+from .examples import ADA, APPLICATIONS, EXAMPLES, GRACE, example, post, ticket_in
 
 # What an application's lines about single sessions have.
 OURS = re.compile(r"sse_trio|Settings|SingleSession|login_of|\blogin\.|HubAway")
@@ -34,6 +34,18 @@ def test_the_readme_shows_these_ten() -> None:
     shown = [line for part in parts for line in part.splitlines() if OURS.search(line)]
     lines = [line.strip() for line in example("app.py").splitlines() if OURS.search(line)]
     assert sorted(shown) == sorted(lines[:-1])
+
+
+@pytest.mark.parametrize("name", [name for name in EXAMPLES if "PAGE = " in example(name)])
+def test_a_page_shows_no_notice_of_its_own_logout(name: str) -> None:
+    forms = re.findall(r'<form method="post" action="/[^>]*>', example(name))
+    assert forms
+    assert all("document.querySelector('session-guard').remove()" in form for form in forms)
+
+
+@pytest.mark.parametrize("name", [name for name in EXAMPLES if "PAGE = " in example(name)])
+def test_an_old_page_goes_on_with_a_new_login(name: str) -> None:
+    assert re.findall(r'redirect="([^"]*)"', example(name)) == ["/"]
 
 
 def test_the_part_in_any_other_language_is_fifteen_lines() -> None:

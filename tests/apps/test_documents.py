@@ -75,7 +75,7 @@ def test_the_settings_of_django() -> None:
     exec(recipe("Django", "python settings", APPLICATIONS), told)
     middleware = told["MIDDLEWARE"]
     assert middleware[-1] == "sse_trio.apps.django.SingleSession"
-    assert Settings(**told["SSE_TRIO"]).redirect == "/login/"
+    assert Settings(**told["SSE_TRIO"]).redirect == "/"
 
 
 def test_the_settings_are_those_of_the_page() -> None:
