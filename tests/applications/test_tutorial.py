@@ -27,6 +27,9 @@ MAX_LINES = 15
 ADA = {"username": "ada", "password": "analytical engine"}
 GRACE = {"username": "grace", "password": "first compiler"}
 
+# What the reader replaces in the command of the check.
+COPIED = "session=COPIED; sse_trio=COPIED"
+
 
 def blocks(info: str) -> list[str]:
     return [block.text for block in fences(TUTORIAL.read_text()) if block.info == info]
@@ -50,7 +53,7 @@ def test_the_reader_adds_or_changes_fifteen_lines() -> None:
 
 
 def test_the_steps_are_what_the_whole_file_has() -> None:
-    steps = [*blocks("python step"), *blocks("html step")]
+    steps = [*blocks("python step"), *blocks("py step"), *blocks("html step")]
     whole = block("python after")
     assert all(step in whole for step in steps)
     assert set(new_lines()) <= {line for step in steps for line in step.splitlines()}
@@ -69,6 +72,25 @@ def test_before_it_both_browsers_stay_logged_in() -> None:
     browsers[0].post("/logout")
     assert browsers[0].get("/").location == "/login"
     assert browsers[1].get("/").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("session", "user", "stays"),
+    [
+        ({"user_id": 1}, "1", True),
+        ({"user_id": 1}, None, False),
+        ({"user_id": 1}, "2", False),
+        ({"csrf": "a"}, None, True),
+    ],
+)
+def test_ids_that_are_numbers(session: dict[str, Any], user: str | None, stays: bool) -> None:
+    def login_of(environ: object) -> Any:
+        return types.SimpleNamespace(user=user)
+
+    before = dict(session)
+    request = types.SimpleNamespace(environ={})
+    exec(block("python ids"), {"session": session, "request": request, "login_of": login_of})
+    assert session == (before if stays else {})
 
 
 @pytest.mark.slow
@@ -121,16 +143,25 @@ async def test_two_browsers(tmp_path: Path) -> None:
         assert f'src="http://127.0.0.1:{hub_port}/ws"' in page
         return sse_trio.open_member(f"ws://127.0.0.1:{hub_port}/ws", ticket=ticket_in(page))
 
+    async def told_by_curl(cookies: str) -> str:
+        command = block("sh check").replace("5000", str(port))
+        words = [word.replace(COPIED, cookies) for word in shlex.split(command)]
+        assert cookies in words
+        return (await trio.run_process(words, capture_stdout=True)).stdout.decode()
+
     async with application():
         async with hub():
             grace = await log_in(GRACE)
             first = await log_in(ADA)
             shown = await page(first)
+            assert await told_by_curl(first) == "200 \n"
             async with guard(shown) as listening:
                 assert isinstance(await anext(listening), Joined)
                 second = await log_in(ADA)
                 assert isinstance(await anext(listening), Terminate)
             assert await page(first) is None
+            sent = block("text check").replace("5000", str(port))
+            assert await told_by_curl(first) == sent
             assert "Hello ada" in str(await page(second))
             # It was offline, and comes back.
             async with guard(shown) as late:
