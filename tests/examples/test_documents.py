@@ -74,6 +74,13 @@ def test_the_address_and_the_key_come_from_outside(name: str) -> None:
     assert not re.search(r"Bearer [\w/+]|HknYh", text)
 
 
+@pytest.mark.parametrize("name", USES_REST)
+def test_a_hub_that_is_too_busy_is_away(name: str) -> None:
+    """It does not refuse for good with 408 and 429, although they are no 5xx."""
+    text = page(name) if name == "outsystems" else code(name)
+    assert re.search(r"\b408\b.{1,40}\b429\b", text)
+
+
 # -- held against the description of the API ----------------------------------------------
 
 _DESCRIBED: dict[str, Any] = json.loads(document(Config(authkey="a key of this test's")))

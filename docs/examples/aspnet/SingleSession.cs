@@ -24,7 +24,7 @@ public class Hub // 1: what asks the hub
                 asked.Headers.Authorization = new AuthenticationHeaderValue("Bearer", Environment.GetEnvironmentVariable("SSE_TRIO_KEY"));
                 using var answer = await client.SendAsync(asked, end.Token);
                 if ((int)answer.StatusCode == 200) return (await answer.Content.ReadFromJsonAsync<JsonNode>(end.Token))!;
-                if ((int)answer.StatusCode < 500) throw new InvalidOperationException($"the hub answers {path} with {(int)answer.StatusCode}");
+                if ((int)answer.StatusCode is < 500 and not (408 or 429)) throw new InvalidOperationException($"the hub answers {path} with {(int)answer.StatusCode}");
             }
             catch (Exception error) when (error is HttpRequestException or OperationCanceledException or JsonException) { } // no answer
         }

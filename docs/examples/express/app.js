@@ -1,7 +1,7 @@
 // An Express application with a login. What is about single sessions has a number: README.md.
-import {randomBytes} from "node:crypto";
-import {setTimeout as sleep} from "node:timers/promises";
-import cookieParser from "cookie-parser";
+import {randomBytes} from "node:crypto"; // 3
+import {setTimeout as sleep} from "node:timers/promises"; // 1
+import cookieParser from "cookie-parser"; // 2
 import express from "express";
 
 const {SSE_TRIO_URL: HUB, SSE_TRIO_KEY: KEY, SSE_TRIO_PUBLIC_URL: PUBLIC = HUB} = process.env; // 1
@@ -14,7 +14,7 @@ async function ask(path, question, seconds = 2) { // 1: the same question, until
   for (; !options.signal.aborted; await sleep(100)) {
     const [status, answer] = await fetch(HUB + path, options).then(async (got) => [got.status, await got.json()]).catch(() => [0]);
     if (status === 200) return answer;
-    if (status >= 400 && status < 500) throw new Error(`the hub answers ${path} with ${status}`);
+    if (status >= 400 && status < 500 && ![408, 429].includes(status)) throw new Error(`the hub answers ${path} with ${status}`);
   }
   throw new HubAway(`the hub does not answer ${path}`);
 }

@@ -12,7 +12,7 @@ async function ask(path, question, seconds = 2) { // 1: the same question, until
   for (; !options.signal.aborted; await sleep(100)) {
     const [status, answer] = await fetch(HUB + path, options).then(async (got) => [got.status, await got.json()]).catch(() => [0]);
     if (status === 200) return answer;
-    if (status >= 400 && status < 500) throw new Error(`the hub answers ${path} with ${status}`);
+    if (status >= 400 && status < 500 && ![408, 429].includes(status)) throw new Error(`the hub answers ${path} with ${status}`);
   }
   throw new HubAway(`the hub does not answer ${path}`);
 }

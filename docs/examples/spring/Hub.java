@@ -27,7 +27,7 @@ class Hub {
       try {
         var answer = client.sendAsync(asked.timeout(Duration.ofNanos(left)).build(), BodyHandlers.ofString()).orTimeout(left, NANOSECONDS).join();
         if (answer.statusCode() == 200) return json.readTree(answer.body());
-        if (answer.statusCode() < 500) throw new IllegalStateException("the hub answers " + path + " with " + answer.statusCode());
+        if (answer.statusCode() < 500 && answer.statusCode() != 408 && answer.statusCode() != 429) throw new IllegalStateException("the hub answers " + path + " with " + answer.statusCode());
       } catch (CompletionException | JsonProcessingException noAnswer) { /* ask again */ }
     }
     throw new Away();

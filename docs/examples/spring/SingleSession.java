@@ -52,7 +52,7 @@ class SingleSession extends OncePerRequestFilter implements AuthenticationSucces
   }
 
   @Override public void logout(HttpServletRequest request, HttpServletResponse response, Authentication user) { // 5
-    if (token(request) != null) hub.logOut(token(request));
     setToken(response, "", 0);
+    if (token(request) != null) hub.logOut(token(request));
   }
 }

@@ -7,7 +7,7 @@ module Hub # 1: what asks the hub
       begin
         answer = HTTP.auth("Bearer #{ENV.fetch("SSE_TRIO_KEY")}").timeout(left).post(ENV.fetch("SSE_TRIO_URL") + path, json: question)
         return answer.parse if answer.code == 200
-        raise "the hub answers #{path} with #{answer.code}" if answer.code < 500
+        raise "the hub answers #{path} with #{answer.code}" unless answer.code >= 500 || [408, 429].include?(answer.code)
       rescue HTTP::Error, JSON::ParserError # no answer, or none of a hub
       end
       sleep 0.1

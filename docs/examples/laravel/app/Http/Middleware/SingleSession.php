@@ -16,7 +16,7 @@ class SingleSession {
                 $options = ['timeout' => $left, 'connect_timeout' => $left, 'allow_redirects' => false];
                 $answer = Http::withToken(config('sse_trio.key'))->withOptions($options)->post(config('sse_trio.url').$path, $question);
                 if ($answer->status() === 200 && $answer->json()) return $answer->json();
-                if ($answer->clientError()) throw new \RuntimeException("the hub answers {$path} with {$answer->status()}");
+                if ($answer->clientError() && ! in_array($answer->status(), [408, 429])) throw new \RuntimeException("the hub answers {$path} with {$answer->status()}");
             } catch (ConnectionException|TransferException) { } // no answer
         }
         throw new HubAway(1, 'Try again.');
@@ -60,7 +60,7 @@ class SingleSession {
     }
 
     public static function logOut($request): void { // 5
-        if ($token = $request->cookie(self::cookie())) self::end(['token' => $token]);
+        if ($token = $request->cookie(self::cookie())) rescue(fn () => self::end(['token' => $token])); // reported, and the cookie goes
         Cookie::queue(self::cookie(), '', -1, '/', null, config('sse_trio.https'), true, false, 'lax');
     }
 }

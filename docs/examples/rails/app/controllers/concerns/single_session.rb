@@ -30,6 +30,9 @@ module SingleSession
 
   def log_out # 5
     EndLoginJob.perform_now({"token" => cookies[COOKIE]}) if cookies[COOKIE]
+  rescue StandardError => error # the cookie is deleted all the same
+    logger.error(error)
+  ensure
     cookies.delete(COOKIE, secure: HTTPS)
     reset_session
   end
