@@ -23,6 +23,8 @@ from .fields import (
     choice,
     count,
     describe,
+    event,
+    events,
     flag,
     number,
     to_address,
@@ -32,6 +34,8 @@ from .fields import (
     to_endpoint,
     to_networks,
     to_origins,
+    to_path,
+    to_paths,
 )
 from .ledger_url import MEMORY, is_shared, path_of, to_feed, to_ledger, without_secrets
 from .sources import ARGUMENT, DEFAULT, ENVIRONMENT, FILE, PREFIX, Danger, Value, gather
@@ -277,6 +281,45 @@ class Config:
         converter=to_cookie_name,
         metadata=describe("the cookie in which `/verify` finds the token", Text.PLAIN),
     )
+    socketio: bool = flag(
+        "true: pages of Socket.IO, versions 2 to 4, may join, as docs/socketio.md says",
+        default=False,
+    )
+    socketio_path: str = attrs.field(
+        default="/socket.io/",
+        converter=to_path,
+        metadata=describe("where they connect", Text.PLAIN),
+    )
+    socketio_join: tuple[str, ...] = events(
+        "socketio_join", "join", "the event by which they join, or a list of events"
+    )
+    socketio_terminate: str = event(
+        "socketio_terminate", "terminate", "the event that tells them to log out"
+    )
+    socketio_joined: str | None = event(
+        "socketio_joined",
+        "joined",
+        "the event that tells them that they have joined",
+        optional=True,
+    )
+    socketio_heartbeat: str | None = event(
+        "socketio_heartbeat", None, "the event that they get with each heartbeat", optional=True
+    )
+    notify_paths: tuple[str, ...] = attrs.field(
+        default=(),
+        converter=to_paths,
+        metadata=describe(
+            "further paths that take what `/notify` takes, for application servers whose path is "
+            "fixed",
+            Text.LIST,
+        ),
+    )
+    without_sender: Literal["spare-newest", "spare-nobody"] = choice(
+        "spare-newest",
+        "spare-nobody",
+        about="what a `POST /notify` means that names no sender: `spare-newest`: the session that "
+        "joined last stays; `spare-nobody`: all end, as with `null`",
+    )
     audit: str | None = attrs.field(
         default=None,
         converter=to_audit,
@@ -308,7 +351,13 @@ class Config:
                 f"max_message ({self.max_message} B) must be at least {_TICKETS_MESSAGE} B "
                 'where join is "ticket": a ticket takes about 400'
             )
-
+        told = (self.socketio_terminate, self.socketio_joined, self.socketio_heartbeat)
+        names = [*self.socketio_join, *(name for name in told if name is not None)]
+        if len(set(names)) < len(names):
+            raise ConfigError(
+                "socketio_join, socketio_terminate, socketio_joined and socketio_heartbeat must "
+                "be different events"
+            )
         if self.lame_duck >= self.shutdown_grace:
             raise ConfigError(
                 f"lame_duck ({self.lame_duck:g} s) must be shorter than "

@@ -28,6 +28,16 @@ _MAX_SOCKET_PATH = 107 if sys.platform == "linux" else 103
 # RFC 6265, section 4.1.1: the name of a cookie is a token (RFC 9110, section 5.6.2).
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
+# Of characters that are written as they are in a URL (RFC 3986, section 2.3).
+_PATH = re.compile(r"(?:/[A-Za-z0-9._~-]+)+/?")
+
+MAX_EVENT = 64
+
+RESERVED_EVENTS = frozenset(
+    {"connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"}
+)
+"""Names that an event of Socket.IO cannot have: they are for what happens to the connection."""
+
 
 class Text(enum.Enum):
     """How a value is written as text, for example in the environment."""
@@ -258,6 +268,57 @@ def to_cookie_name(value: object) -> str:
         raise ConfigError(
             "token_cookie must be the name of a cookie: letters, digits and !#$%&'*+-.^_`|~"
         )
+    return value
+
+
+def to_path(value: object) -> str:
+    """Take the path of a URL, with or without a slash at its end; return it with one."""
+    return f"{_to_path('socketio_path', value).removesuffix('/')}/"
+
+
+def to_paths(value: object) -> tuple[str, ...]:
+    """Take a list of paths of URLs, as they are."""
+    return tuple(_to_path("notify_paths", path) for path in _to_strings("notify_paths", value))
+
+
+def _to_path(attribute: str, value: object) -> str:
+    if not isinstance(value, str) or not _PATH.fullmatch(value):
+        raise ConfigError(
+            f"{attribute} must be a path like /socket.io/: of letters, digits and ._~- between "
+            "slashes"
+        )
+    return value
+
+
+def event(name: str, default: str | None, about: str, *, optional: bool = False) -> Any:
+    """Declare the name of an event that pages of Socket.IO know; with `optional`, or null."""
+
+    def convert(value: object) -> str | None:
+        return None if value is None and optional else _to_event(name, value)
+
+    text = Text.OPTIONAL if optional else Text.PLAIN
+    return attrs.field(default=default, converter=convert, metadata=describe(about, text))
+
+
+def events(name: str, default: str, about: str) -> Any:
+    """Declare the name of an event, or a list of names."""
+
+    def convert(value: object) -> tuple[str, ...]:
+        names = tuple(_to_event(name, event) for event in _to_strings(name, value))
+        if not names:
+            raise ConfigError(f"{name} must name at least one event")
+        return names
+
+    return attrs.field(default=default, converter=convert, metadata=describe(about, Text.LIST))
+
+
+def _to_event(attribute: str, value: object) -> str:
+    if not isinstance(value, str) or not 1 <= len(value) <= MAX_EVENT or not value.isprintable():
+        raise ConfigError(
+            f"{attribute} must be the name of an event, of 1 to {MAX_EVENT} printable characters"
+        )
+    if value in RESERVED_EVENTS:
+        raise ConfigError(f"{attribute} must not be a name that Socket.IO has for itself")
     return value
 
 

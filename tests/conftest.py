@@ -53,6 +53,7 @@ SLOW = {
     "server/test_node_faults.py",
     "hub/test_races.py",
     "hub/test_the_promise.py",
+    "server/socketio/test_real_clients.py",
     "server/test_schemathesis.py",
     "test_cluster_page.py",
     "test_process.py",

@@ -56,6 +56,8 @@ REST = {
     *("ipaddr", "authkey", "join", "origins", "ledger", "at_limit"),
     *("max_connections_per_address", "trusted_proxies", "metrics"),
     *("internal", "token_cookie", "audit", "on_lost_engine", "ledger_feed"),
+    *("socketio", "socketio_path", "socketio_join", "socketio_terminate", "socketio_joined"),
+    *("socketio_heartbeat", "notify_paths", "without_sender"),
 }
 
 # Bytes of a Unix socket's path: sun_path without its NUL.
@@ -153,6 +155,14 @@ def test_the_defaults_are_those_of_the_documentation() -> None:
         "trusted_proxies": (),
         "metrics": True,
         "token_cookie": "__Host-sse_trio",
+        "socketio": False,
+        "socketio_path": "/socket.io/",
+        "socketio_join": ("join",),
+        "socketio_terminate": "terminate",
+        "socketio_joined": "joined",
+        "socketio_heartbeat": None,
+        "notify_paths": (),
+        "without_sender": "spare-newest",
         "audit": None,
     }
 
@@ -383,6 +393,17 @@ def test_a_message_has_room_for_a_ticket() -> None:
         ("internal", f"unix:/{'x' * (LONGEST - 1)}", Unix(f"/{'x' * (LONGEST - 1)}")),
         ("token_cookie", "sid", "sid"),
         ("token_cookie", "!#$%&'*+-.^_`|~09azAZ", "!#$%&'*+-.^_`|~09azAZ"),
+        ("socketio", True, True),
+        ("socketio_path", "/socket.io", "/socket.io/"),
+        ("socketio_path", "/a/b.c/~-_9/", "/a/b.c/~-_9/"),
+        ("notify_paths", "/rest/login", ("/rest/login",)),
+        ("notify_paths", ["/a/", "/b"], ("/a/", "/b")),
+        ("without_sender", "spare-nobody", "spare-nobody"),
+        ("socketio_join", "join", ("join",)),
+        ("socketio_join", ["join", "log in"], ("join", "log in")),
+        ("socketio_terminate", "x" * 64, "x" * 64),
+        ("socketio_joined", None, None),
+        ("socketio_heartbeat", "heartbeat", "heartbeat"),
         ("audit", None, None),
         ("audit", "log", "log"),
         ("audit", "/var/log/sse-trio/audit", "/var/log/sse-trio/audit"),
@@ -502,6 +523,21 @@ def test_takes(key: str, value: object, taken: object) -> None:
             ["", "a b", "a=b", "a;b", "a,b", '"a"', "ключ", "a\n", "a\0", None, 7, ["a"]],
             "must be the name of a cookie",
         ),
+        (
+            "socketio_path",
+            ["", "/", "//", "a", "a/", "/a//b", "/a?b", "/a%20", "/ä", "/a b", 7, None],
+            "must be a path like /socket.io/",
+        ),
+        ("socketio_join", ["", ["join", ""], ["x" * 65]], "must be the name of an event"),
+        ("notify_paths", [["/"], ["a"], ["/a?b"]], "notify_paths must be a path like"),
+        ("notify_paths", [7, None, [7]], "must be a string or a list of strings"),
+        ("without_sender", ["", None, 7], 'must be "spare-newest" or "spare-nobody"'),
+        ("socketio_join", [[], ()], "must name at least one event"),
+        ("socketio_join", [None, 7, [7]], "must be a string or a list of strings"),
+        ("socketio_join", ["connect", ["join", "disconnect"]], "has for itself"),
+        ("socketio_terminate", ["", "x" * 65, "a\n", None, 7, ["x"]], "must be the name"),
+        ("socketio_joined", ["", 7], "must be the name of an event"),
+        ("socketio_heartbeat", ["newListener"], "must not be a name that Socket.IO has"),
         ("audit", ["", 7, True, ["log"], "a\0b"], 'must be null, "log" or the path of a file'),
         ("audit", ["/", "logs/", ".", "/var/log/.."], "must name a file, not a folder"),
     ],
@@ -636,6 +672,14 @@ TAKEN_AT_ONCE = {
     "trusted_proxies": ["10.0.0.0/8"],
     "metrics": False,
     "token_cookie": "sid",
+    "socketio": True,
+    "socketio_path": "/live/",
+    "socketio_join": ["enter"],
+    "socketio_terminate": "leave",
+    "socketio_joined": None,
+    "socketio_heartbeat": "beat",
+    "notify_paths": ["/rest/login"],
+    "without_sender": "spare-nobody",
 }
 
 
@@ -670,6 +714,20 @@ def test_a_reload_sorts_what_is_new_from_what_has_to_wait() -> None:
 
 def test_a_reload_tells_no_key() -> None:
     assert "secret" not in repr(Config().reloaded(Config(authkey="secret")))
+
+
+@pytest.mark.parametrize(
+    "same",
+    [
+        {"socketio_join": ["terminate"]},
+        {"socketio_join": ["a", "a"]},
+        {"socketio_joined": "join"},
+        {"socketio_heartbeat": "joined"},
+    ],
+)
+def test_events_of_socket_io_differ(same: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="must be different events"):
+        config(**same)
 
 
 # -- what is dangerous ------------------------------------------------------------------

@@ -3,6 +3,8 @@
 from ..config import Config
 from ..origins import normalise
 
+CorsHeaders = tuple[tuple[bytes, bytes], ...]
+
 
 def may_come_from(origin: bytes | None, config: Config) -> bool:
     """Whether a page with this ``Origin`` may connect.
@@ -18,7 +20,7 @@ def may_come_from(origin: bytes | None, config: Config) -> bool:
         return False
 
 
-def readable_by(origin: bytes | None) -> tuple[tuple[bytes, bytes], ...]:
+def readable_by(origin: bytes | None) -> CorsHeaders:
     """Return the headers with which a browser lets a page of this origin read the answer."""
     if origin is None:
         return ()

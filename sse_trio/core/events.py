@@ -13,11 +13,9 @@ import attrs
 
 from ..config import Config
 from . import messages
-from .cors import may_come_from, readable_by
+from .cors import CorsHeaders, may_come_from, readable_by
 from .headers import RequestHeaders, unlike_media_type
 from .problems import ORIGIN_REFUSED, Problem
-
-CorsHeaders = tuple[tuple[bytes, bytes], ...]
 
 
 @attrs.frozen

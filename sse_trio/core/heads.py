@@ -93,14 +93,18 @@ class Heads:
     """The heads of one listener's requests; `is_public` is as a `RequestReader` has it."""
 
     def __init__(self, config: Config, *, is_public: bool = True) -> None:
-        self._config = config
+        self._take(config)
         self._is_public = is_public
         self._known = functools.lru_cache(REMEMBERED)(self._judge)
 
     def reload(self, config: Config) -> None:
         """Use another configuration, and judge again the heads that were judged by the old one."""
-        self._config = config
+        self._take(config)
         self._known.cache_clear()
+
+    def _take(self, config: Config) -> None:
+        self._config = config
+        self._engine = config.socketio_path[:-1].encode()
 
     def reader(self) -> RequestReader:
         """Return what reads a request that is not usual."""
@@ -121,8 +125,12 @@ class Heads:
         # Two lines are not headers: the request line and the empty line.
         if data.count(b"\n", 0, end) > self._config.max_header_lines + 2:
             return None
+        line_end = data.find(b"\r\n")
+        # The ids of its sessions are in the path: hardly two of its heads are alike.
+        if self._config.socketio and data.find(self._engine, 0, line_end) >= 0:
+            return None
         # Wherever it is in the path: its cookies must not get into a remembered head.
-        if data.find(_MENTION, 0, data.find(b"\r\n")) >= 0:
+        if data.find(_MENTION, 0, line_end) >= 0:
             verify = self._read_verify(data) if len(data) == end else None
             return (verify, None) if verify else None
         # The lines between the varying headers, each followed by four values, of which one at most

@@ -13,7 +13,7 @@ import attrs
 
 from .. import strict_json
 from ..config import Config
-from .notify import Notify, Release
+from .notify import LAST_JOINED, Notify, Release
 from .problems import UNAUTHORIZED, Problem
 from .questions import (
     Check,
@@ -49,6 +49,8 @@ def read_json_untrusted(
             raise ValueError("the body must be a JSON object")
         wanted = read(members)
         if isinstance(wanted, Notify):
+            if wanted.sender is LAST_JOINED and config.without_sender == "spare-nobody":
+                wanted = attrs.evolve(wanted, sender=None)
             wanted.check_limit(config)
         presented = _presented_keys(members, authorization)
     except ValueError as error:

@@ -265,7 +265,7 @@ def _decimal(value: int, what: str) -> str:
 def _client_message(members: dict[str, Any]) -> ClientMessage:
     match members.get("type"):
         case "join":
-            return _join(members)
+            return read_join(members)
         case "terminated":
             return Terminated(_epoch(members.get("epoch")))
         case "heartbeat":
@@ -281,7 +281,12 @@ def _object(text: str | bytes) -> dict[str, Any]:
     return members
 
 
-def _join(members: dict[str, Any]) -> Join:
+def read_join(members: dict[str, Any]) -> Join:
+    """Read what a join names.
+
+    Raises:
+        ValueError: it is no join; the text can be shown.
+    """
     if "ticket" in members:
         ticket = members["ticket"]
         if not isinstance(ticket, str):

@@ -12,6 +12,7 @@ Events go in one at a time; out comes one of
     `Upgrade`   a WebSocket handshake that may be answered with 101
     `Listen`    a join whose answer is an event stream
     `Say`       a message of a page that listens to one
+    `Engine`    what a client of Socket.IO asks for
     `Page`      something to GET
     `Problem`   why it cannot be done (RFC 9457)
 
@@ -27,12 +28,13 @@ import attrs
 import h11
 
 from ..config import Config
-from .events import Listen, Say, read_events
+from .events import Listen, Say, read_events, with_headers
 from .handshake import Upgrade, read_handshake
 from .headers import RequestHeaders, media_type, unlike_media_type
 from .keyed import READERS, Keyed, ReadMembers, read_form_untrusted, read_json_untrusted, with_id
 from .problems import TOO_LARGE, Problem
 from .questions import Verify, is_verify, read_verify
+from .socketio import Engine, cors_headers, is_engine, read_engine
 
 PAGES: Final = ("/", "/client.js", "/healthz", "/readyz", "/metrics", "/openapi.json")
 
@@ -57,7 +59,8 @@ class Page:
         return etag in self.known or b"*" in self.known
 
 
-Wanted = Keyed | Verify | Upgrade | Listen | Say | Page | Problem
+Asked = Keyed | Verify | Upgrade | Listen | Say | Page | Problem
+Wanted = Asked | Engine
 
 
 class RequestReader:
@@ -74,6 +77,9 @@ class RequestReader:
         """Reads from the body what to do. Set when the head has been read."""
         self.max_body = config.max_body
         """Bytes that the body of this request may have."""
+        self.missing: str | None = None
+        """The path of a POST that nothing takes, where pages of Socket.IO may join."""
+        self._too_large = TOO_LARGE
         self._body = bytearray()
 
     def feed(self, event: h11.Request | h11.Data | h11.EndOfMessage) -> Wanted | None:
@@ -82,7 +88,7 @@ class RequestReader:
             return self._head(event)
         if isinstance(event, h11.Data):
             self._body += event.data
-            return TOO_LARGE if len(self._body) > self.max_body else None
+            return self._too_large if len(self._body) > self.max_body else None
         assert self.decide is not None, "h11 gives a Request before an EndOfMessage"
         body = bytes(self._body)
         self._body.clear()
@@ -91,7 +97,12 @@ class RequestReader:
     def _head(self, request: h11.Request) -> Problem | Verify | None:
         headers = RequestHeaders(request)
         path = _path(request.target)
+        if path in self._config.notify_paths:
+            path = "/notify"
         self.max_body = self._longest_body(path)
+        if is_engine(path, self._config):
+            cors = cors_headers(_query(request.target), headers, self._config)
+            self._too_large = with_headers(TOO_LARGE, cors)
         if problem := _ambiguous(request, headers):
             return problem
         # The target of a CONNECT has no path (RFC 9112, section 3.2.3).
@@ -128,7 +139,7 @@ class RequestReader:
         """Refuse too long a body, and every ``Expect`` but 100-continue (RFC 9110, 10.1.1)."""
         length = headers.get(b"content-length")
         if length is not None and int(length) > self.max_body:
-            return TOO_LARGE
+            return self._too_large
         expect = headers.get(b"expect")
         if expect is not None and expect.lower() != b"100-continue":
             return Problem("expectation-failed", "only 100-continue can be expected", close=True)
@@ -144,14 +155,8 @@ class RequestReader:
             if method != b"POST":
                 return _not_allowed(b"POST")
             return self._with_key(path, read, headers)
-        if path == "/ws":
-            if method != b"GET":
-                return attrs.evolve(_not_allowed(b"GET"), handshake="method")
-            return read_handshake(request, headers, self._config)
-        if path == "/events":
-            if method != b"POST":
-                return _not_allowed(b"POST")
-            return read_events(_query(request.target), headers, self._config)
+        if path in ("/ws", "/events") or is_engine(path, self._config):
+            return self._connect(request, path, headers)
         return self._page(method, path, headers)
 
     def _page(self, method: bytes, path: str, headers: RequestHeaders) -> Page | Problem:
@@ -159,12 +164,28 @@ class RequestReader:
             path = OPERATOR[0]
         is_page = path in PAGES and (path != "/metrics" or self._config.metrics)
         if not is_page and (self._is_public or path not in OPERATOR):
+            if self._config.socketio and method == b"POST":
+                self.missing = path
             return NOT_FOUND
         if method not in (b"GET", b"HEAD"):
             return _not_allowed(b"GET, HEAD")
         # By the weak comparison, because a proxy that compresses makes an ETag weak.
         known = headers.tokens(b"if-none-match")
         return Page(path, frozenset(etag.removeprefix(b"W/") for etag in known))
+
+    def _connect(
+        self, request: h11.Request, path: str, headers: RequestHeaders
+    ) -> Wanted | Callable[[bytes], Wanted]:
+        """Check the head of what a page connects with, in one way or another."""
+        if path == "/ws":
+            if request.method != b"GET":
+                return attrs.evolve(_not_allowed(b"GET"), handshake="method")
+            return read_handshake(request, headers, self._config)
+        if path == "/events":
+            if request.method != b"POST":
+                return _not_allowed(b"POST")
+            return read_events(_query(request.target), headers, self._config)
+        return read_engine(request, _query(request.target), headers, self._config)
 
     def _with_key(
         self, path: str, read: ReadMembers, headers: RequestHeaders

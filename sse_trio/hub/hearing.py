@@ -54,7 +54,7 @@ class Hearing:
 
     def _handle_message(self, member: Member, message: messages.ClientMessage) -> None:
         match member.state, message:
-            case State.ARRIVING, messages.Join():
+            case State.ARRIVING | State.CONNECTED, messages.Join():
                 self._join(member, message)
             case State.TERMINATED, messages.Terminated():
                 self._membership.acknowledge(member)
@@ -62,7 +62,7 @@ class Hearing:
                 self._membership.answer_heartbeat(member)
             case (State.SUPERSEDED | State.TERMINATED | State.CLOSING | State.GONE, _):
                 pass
-            case State.ARRIVING, _:
+            case State.ARRIVING | State.CONNECTED, _:
                 raise RemoteProtocolError("the first message is a join", CloseCode.MALFORMED)
             case _:
                 raise RemoteProtocolError("unexpected message", CloseCode.MALFORMED)

@@ -45,6 +45,7 @@ class State(enum.Enum):
     """The state of a WebSocket, which only moves downwards in this list."""
 
     ARRIVING = "connected, has not joined"
+    CONNECTED = "has not joined, and has no deadline for it"
     JOINED = "a living member"
     SUPERSEDED = "out of its room, about to be sent the termination"
     TERMINATED = "was sent the termination, has not answered"

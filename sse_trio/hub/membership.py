@@ -27,6 +27,9 @@ from .recognition import Recognition
 from .statistics import Counters, Statistics
 from .timers import SLICE, HasDeadline, Timers
 
+# Those that have not joined.
+_STRANGERS = (State.ARRIVING, State.CONNECTED)
+
 
 @attrs.frozen(eq=False)
 class ToldTogether:
@@ -103,17 +106,30 @@ class Membership:
         life: it is there for as long as its connection.
         """
         now = self._timers.now()
+        refusal = self.refusal(address)
         member = Member(peer, address, heard=math.inf if listens else now, holds=holds)
         self.places.take(member)
         self._timers.schedule(member, now + self._config.join_timeout)
+        if refusal:
+            self.refuse(member, *refusal)
+        return member
+
+    def refusal(self, address: str) -> tuple[CloseCode, str] | None:
+        """Return why nobody else of this address is admitted now, if so."""
         limit = self._config.max_connections_per_address
         if self.draining:
-            self.refuse(member, CloseCode.GOING_AWAY, "the server is shutting down")
-        elif len(self.places.taken) > self._config.max_connections:
-            self.refuse(member, CloseCode.TRY_AGAIN_LATER, "the server is full")
-        elif limit is not None and self.places.at(address) > limit:
-            self.refuse(member, CloseCode.TOO_MANY, "too many connections from this address")
-        return member
+            return CloseCode.GOING_AWAY, "the server is shutting down"
+        if len(self.places.taken) >= self._config.max_connections:
+            return CloseCode.TRY_AGAIN_LATER, "the server is full"
+        if limit is not None and self.places.at(address) >= limit:
+            return CloseCode.TOO_MANY, "too many connections from this address"
+        return None
+
+    def stay(self, member: Member) -> None:
+        """Let one that has arrived take its time to join; it gets heartbeats meanwhile."""
+        if member.state is State.ARRIVING:
+            member.state = State.CONNECTED
+            self.begin_beats(member)
 
     def note_close(self, member: Member) -> None:
         """Note that the peer has closed: read from it to the end, for `linger` seconds."""
@@ -141,9 +157,9 @@ class Membership:
 
     def refuse(self, member: Member, code: CloseCode, why: str) -> None:
         """Send why, close with `code`, and give the peer `linger` seconds to do the same."""
-        if member.state is State.ARRIVING:
+        if member.state in _STRANGERS:
             self.counters.joins[code.name.lower()] += 1
-        if member.state in (State.ARRIVING, State.JOINED, State.TERMINATED):
+        if member.state in (*_STRANGERS, State.JOINED, State.TERMINATED):
             member.peer.offer(Letter(messages.Error(code, why)))
             self.close(member, code, why)
 
@@ -342,7 +358,7 @@ class Membership:
         vouches = self.recognition.vouches
         beaten = []
         for member in members:
-            if member.state is not State.JOINED:
+            if member.state is not State.JOINED and member.state is not State.CONNECTED:
                 self._due(member)
             elif member.held:
                 pass  # since this turn of the timers has begun
@@ -392,6 +408,6 @@ class Membership:
         self.draining = True
         self._last_moment = self._timers.now() + seconds + self._config.linger
         for member in list(self.places.taken):
-            if member.state in (State.ARRIVING, State.JOINED):
+            if member.state in (*_STRANGERS, State.JOINED):
                 self.close(member, CloseCode.GOING_AWAY, "the server is shutting down")
             yield 1

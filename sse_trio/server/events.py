@@ -13,7 +13,8 @@ import attrs
 
 from .. import strict_json
 from ..core import messages
-from ..core.events import CorsHeaders, Listen
+from ..core.cors import CorsHeaders
+from ..core.events import Listen
 from ..hub.letters import Letter
 from ..hub.member import State
 from ..hub.timers import HasDeadline, Timers

@@ -6,6 +6,7 @@ exception that a client causes leaves `Exchange.run`.
 
 import http
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 import h11
@@ -19,7 +20,8 @@ from ..core.keyed import Keyed
 from ..core.notify import Notify, Release
 from ..core.problems import Problem
 from ..core.questions import Check, DecisionsQuery, Sessions, StatisticsQuery, Verify
-from ..core.requests import Page, Wanted
+from ..core.requests import Asked, Page, Wanted
+from ..core.socketio import Attach, Begin, Poll, Preflight, Push, Refusal
 from ..hub.decisions import Accepted
 from . import routes
 from .addresses import client_address
@@ -31,6 +33,8 @@ from .routes.checks import check_many
 from .routes.pages import render
 from .routes.reading import read
 from .server import Server
+from .socketio.line import start_line
+from .socketio.polling import poll
 from .transport import Transport
 
 # One read of a socket: a whole request of almost any application server, and not so much
@@ -99,10 +103,22 @@ class Exchange:
             outcome = await self._read_in_time(seconds)
             if outcome is None:
                 return
-            if isinstance(outcome, Upgrade | Listen) and not self._server.is_closed:
+            if self._reader.missing is not None:
+                self._server.engine.note_missing(self._reader.missing)
+            outcome = self._server.engine.judge(outcome, self._address)
+            if isinstance(outcome, Attach) or (
+                isinstance(outcome, Upgrade | Listen) and not self._server.is_closed
+            ):
                 await self._hand_over(outcome)
                 return
-            if not await self._answer(self._first_answer or outcome):
+            if isinstance(outcome, Begin | Poll | Push | Preflight | Refusal):
+                reply = self._serve_engine(outcome)
+                if reply is None:
+                    return
+                is_next = await self._respond(reply)
+            else:
+                is_next = await self._answer(self._first_answer or outcome)
+            if not is_next:
                 await self._close_gently()
                 return
             self._data = without_empty_lines(self._left_over())
@@ -140,6 +156,19 @@ class Exchange:
         timers = self._hub.timers
         due = timers.now() + self._hub.membership.linger()
         timers.schedule(self._patience, min(self._due, due))
+
+    def _serve_engine(
+        self, wanted: Begin | Poll | Push | Preflight | Refusal
+    ) -> Reply | Refusal | None:
+        """Do what a client of Socket.IO asks; None if it is answered after a while."""
+        if not isinstance(wanted, Poll | Push):
+            return self._server.engine.answer(wanted, self._address)
+        resume = partial(_resume, self._server, self._heads, self._transport, self._done)
+        request = poll(self._server, self._transport, wanted, resume)
+        if request.reply is None:
+            self._is_over = False
+            request.park(self._left_over(), is_last=self._http.their_state is h11.MUST_CLOSE)
+        return request.reply
 
     async def _read_in_time(self, seconds: float) -> Wanted | None:
         # Data that arrived in time is read, however late. No request needs more reads than this.
@@ -212,7 +241,7 @@ class Exchange:
             self._server.count_right_key(self._address)
         return outcome
 
-    async def _answer(self, outcome: Wanted) -> bool:
+    async def _answer(self, outcome: Asked) -> bool:
         """Answer; True if the connection can take another request."""
         try:
             answer = await self._reply_to(outcome)
@@ -221,7 +250,7 @@ class Exchange:
             answer = problems.BROKEN
         return await self._respond(answer)
 
-    async def _reply_to(self, outcome: Wanted) -> Reply | Problem:
+    async def _reply_to(self, outcome: Asked) -> Reply | Problem:
         """Do what was asked for; return the answer."""
         match outcome:
             case Page():
@@ -268,7 +297,7 @@ class Exchange:
         cors = outcome.cors if isinstance(outcome, Listen | Say) else ()
         return with_headers(problem, cors)
 
-    async def _respond(self, answer: Reply | Problem) -> bool:
+    async def _respond(self, answer: Reply | Problem | Refusal) -> bool:
         """Send a response; True if the connection can take another request."""
         headers = fields(answer)
         # A body that is not read would be the next request.
@@ -299,34 +328,50 @@ class Exchange:
         with self._hub.timers.cancel_after(self._hub.membership.linger()):
             await self._transport.close_after_peer()
 
-    async def _hand_over(self, wanted: Upgrade | Listen) -> None:
+    async def _hand_over(self, wanted: Upgrade | Listen | Attach) -> None:
         """Answer a handshake; from now on the connection is a WebSocket, or an event stream."""
         with self._hub.timers.cancel_after(self._config.request_timeout) as patience:
             await self._transport.send_all(self._opening(wanted))
         if patience.is_over:
             return
         self._is_over = False
-        if isinstance(wanted, Upgrade):
-            # What the client sent right behind its handshake is its first message.
-            start_conversation(
-                self._server,
-                self._transport,
-                self._address,
-                self._left_over(),
-                holds=wanted.holds,
-            )
-        else:
-            start_listening(self._server, self._transport, self._address, self._left_over(), wanted)
+        server, transport, address = self._server, self._transport, self._address
+        # What the client sent right behind its handshake is its first message.
+        rest = self._left_over()
+        match wanted:
+            case Upgrade(holds=holds):
+                start_conversation(server, transport, address, rest, holds=holds)
+            case Attach():
+                start_line(server, transport, address, wanted, rest)
+            case Listen():
+                start_listening(server, transport, address, rest, wanted)
         if self._hub.draining.is_set():
             # The drain waits for this task, and may not wait for further members any more.
             await self._hub.membership.places.emptied()
 
-    def _opening(self, wanted: Upgrade | Listen) -> bytes:
+    def _opening(self, wanted: Upgrade | Listen | Attach) -> bytes:
         """Write the head of the answer to a handshake."""
         if isinstance(wanted, Listen):
             return head(wanted.cors)
+        upgrade = wanted.upgrade if isinstance(wanted, Attach) else wanted
         return self._http.send(
             h11.InformationalResponse(
-                status_code=101, reason=b"Switching Protocols", headers=wanted.headers
+                status_code=101, reason=b"Switching Protocols", headers=upgrade.headers
             )
         )
+
+
+def _resume(
+    server: Server,
+    heads: Heads,
+    transport: Transport,
+    done: Callable[[bytes], None],
+    data: bytes,
+) -> None:
+    """Go on with a connection whose request was answered after a while."""
+    data = without_empty_lines(data)
+    if begins_request(data):
+        exchange = Exchange(server, heads, transport, done, data)
+        server.parking.spawn(exchange.run, server.config.request_timeout)
+    else:
+        done(data)

@@ -9,13 +9,14 @@ import attrs
 
 from ..core.headers import Headers
 from ..core.problems import Problem
+from ..core.socketio import Refusal
 
 JSON = "application/json"
 
 
 @attrs.frozen
 class Reply:
-    """An answer that is not a `Problem`."""
+    """An answer that says no error."""
 
     status: int
     content_type: str
@@ -23,7 +24,7 @@ class Reply:
     headers: Headers = attrs.Factory(list)
 
 
-def fields(answer: Reply | Problem) -> Headers:
+def fields(answer: Reply | Problem | Refusal) -> Headers:
     """Return the headers of an answer, except ``Connection``."""
     usual = {
         b"Date": email.utils.formatdate(usegmt=True).encode(),
@@ -40,7 +41,7 @@ def fields(answer: Reply | Problem) -> Headers:
     return [*(usual | dict(answer.headers)).items()]
 
 
-def usual_answer(answer: Reply | Problem, *, close: bool = False) -> bytes:
+def usual_answer(answer: Reply | Problem | Refusal, *, close: bool = False) -> bytes:
     """Write an answer whose headers replace none of the usual ones; h11 would take 60 us for it."""
     body = answer.body
     head = _usual_head(int(time.time()), answer.status, answer.content_type)

@@ -12,6 +12,7 @@ from ..core.recent import WrongKeys
 from ..hub.hub import Hub
 from .failures import run_contained
 from .parking import open_parking
+from .socketio.engine import Engine
 
 
 class Idle(Protocol):
@@ -53,11 +54,14 @@ class Server:
         self.parking = open_parking(
             lambda *work: spawn(run_contained, failed, *work), hub.limited_log.warn
         )
+        self.engine = Engine(hub, self.parking.spawn)
+        """The sessions of Socket.IO."""
         self._turns = trio.StrictFIFOLock()
 
     def _reload(self, config: Config) -> None:
         self.public.reload(config)
         self.internal.reload(config)
+        self.engine.reload(config)
         self._wrong_keys.limit = config.max_wrong_keys
 
     @property

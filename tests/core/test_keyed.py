@@ -7,7 +7,7 @@ import pytest
 
 from sse_trio.config import Config
 from sse_trio.core.keyed import READERS, read_form_untrusted, read_json_untrusted, with_id
-from sse_trio.core.notify import Notify
+from sse_trio.core.notify import LAST_JOINED, Notify
 from sse_trio.core.problems import UNAUTHORIZED, Problem
 from sse_trio.core.questions import Check, LoginQuery
 
@@ -67,6 +67,16 @@ def test_a_form_needs_the_key_in_its_header() -> None:
         refused = read_form_untrusted(CONFIG, authorization, b"token=a&token=b")
         assert isinstance(refused, Problem)
         assert refused.kind == "malformed"
+
+
+def test_what_a_notify_without_a_sender_means_is_configured() -> None:
+    nobody = Config(authkey="a", without_sender="spare-nobody")
+    for config, sender in ((CONFIG, LAST_JOINED), (nobody, None)):
+        key = config.authkey[0].encode()
+        for members, said in (({}, sender), ({"sender": None}, None), ({"sender": "s"}, "s")):
+            body = json.dumps({"room": "u1", **members}).encode()
+            wanted = read_json_untrusted(config, READERS["/notify"], b"Bearer " + key, body)
+            assert wanted == Notify(room="u1", sender=said)
 
 
 def test_a_notify_may_leave_as_many_as_a_room_may_have() -> None:

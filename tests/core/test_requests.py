@@ -17,7 +17,7 @@ from sse_trio.core.keyed import Keyed, is_authkey
 from sse_trio.core.notify import LAST_JOINED, Notify, Release
 from sse_trio.core.problems import HEADERS_TOO_LARGE, TOO_LARGE, Problem, from_error
 from sse_trio.core.questions import Check, LoginQuery, Sessions, Verify
-from sse_trio.core.requests import OPERATOR, PAGES, Page, RequestReader, Wanted
+from sse_trio.core.requests import NOT_FOUND, OPERATOR, PAGES, Page, RequestReader, Wanted
 
 from .. import strategies
 
@@ -1028,3 +1028,34 @@ def test_any_bytes_have_an_outcome_or_wait_for_more(data: bytes) -> None:
     for byte in data:
         split.receive(bytes([byte]))
     assert split.outcomes == whole.outcomes
+
+
+# -- other paths for the same ------------------------------------------------------------
+
+
+def test_further_paths_take_what_notify_takes() -> None:
+    settings: dict[str, Any] = {"authkey": KEY, "notify_paths": ["/rest/Login", "/b/"]}
+    headers = [("Host", "test"), ("Content-Type", "application/json")]
+    body = json.dumps(NOTIFY).encode()
+
+    def asked(path: str, *, method: str = "POST", **more: Any) -> Wanted | None:
+        reader = RequestReader(Config(**settings, **more))
+        head = h11.Request(
+            method=method,
+            target=path,
+            headers=[*headers, ("Content-Length", str(len(body))), ("Idempotency-Key", "x")],
+        )
+        return (
+            reader.feed(head) or reader.feed(h11.Data(data=body)) or reader.feed(h11.EndOfMessage())
+        )
+
+    wanted = Notify(room="u1", sender="s2", id="x")
+    for path in ("/notify", "/rest/Login", "/rest/Login?a=b", "/b/"):
+        assert asked(path) == wanted
+        refused = asked(path, method="GET")
+        assert isinstance(refused, Problem)
+        assert refused.kind == "method-not-allowed"
+        # Where the key is for the internal listener alone, so are they.
+        assert asked(path, internal="127.0.0.1:9000") == NOT_FOUND
+    for path in ("/rest/login", "/rest/Login/", "/b"):
+        assert asked(path) == NOT_FOUND

@@ -54,7 +54,6 @@ class Namespaces:
 
     def __init__(self, known: Container[str], *, version: int) -> None:
         self._known = known
-        self._version = version
         self._decoder = Decoder()
         self._connected = {MAIN} if version < 5 else set[str]()
 
@@ -91,17 +90,19 @@ class Namespaces:
                 return Happened(namespace, name, arguments, packet.id)
         return None  # nothing here asks for an acknowledgement
 
-    def accepted(self, namespace: str, sid: str, pid: str | None = None) -> str:
-        """Write the answer to a `Connect`. Version 4 has no ids here."""
-        ids = {"sid": sid} | ({"pid": pid} if pid is not None else {})
-        return encode(SocketPacket(Kind.CONNECT, namespace, ids if self._version > 4 else None))
 
-    def refused(self, namespace: str, message: str, code: int | None = None) -> str:
-        """Write why a client may not be in a namespace; `code` is for its scripts."""
-        data: str | dict[str, Any] = message
-        if self._version > 4:
-            data = {"message": message} | ({"data": {"code": code}} if code is not None else {})
-        return encode(SocketPacket(Kind.CONNECT_ERROR, namespace, data))
+def accepted(namespace: str, sid: str, pid: str | None = None, *, version: int) -> str:
+    """Write the answer to a `Connect`. Version 4 has no ids here."""
+    ids = {"sid": sid} | ({"pid": pid} if pid is not None else {})
+    return encode(SocketPacket(Kind.CONNECT, namespace, ids if version > 4 else None))
+
+
+def refused(namespace: str, message: str, code: int | None = None, *, version: int) -> str:
+    """Write why a client may not be in a namespace; `code` is for its scripts."""
+    data: str | dict[str, Any] = message
+    if version > 4:
+        data = {"message": message} | ({"data": {"code": code}} if code is not None else {})
+    return encode(SocketPacket(Kind.CONNECT_ERROR, namespace, data))
 
 
 def left(namespace: str = MAIN) -> str:

@@ -78,7 +78,9 @@ class Deliver:
 
 @attrs.frozen
 class Ended:
-    """The session has ended. Nothing comes after it."""
+    """The session has ended: by the client, if `hung_up`. Nothing comes after it."""
+
+    hung_up: bool
 
 
 class _Bad(Exception):
@@ -92,8 +94,8 @@ class Session(Generic[Request, Socket]):
     """
 
     __slots__ = (
-        "_get", "_is_last", "_is_probed", "_kept", "_limit", "_queue", "_trial", "_version",
-        "ended", "waiting", "websocket",
+        "_get", "_is_closed", "_is_last", "_is_probed", "_kept", "_limit", "_queue", "_trial",
+        "_version", "ended", "waiting", "websocket",
     )  # fmt: skip
 
     def __init__(self, *, version: int, limit: int) -> None:
@@ -104,6 +106,8 @@ class Session(Generic[Request, Socket]):
         self._kept = 0
         # Whether the last packets that there will be have been given.
         self._is_last = False
+        # Whether a close is among them.
+        self._is_closed = False
         # The GET that is held, the WebSocket that is tried, and whether its probe was answered.
         self._get: Request | None = None
         self._trial: Socket | None = None
@@ -147,11 +151,11 @@ class Session(Generic[Request, Socket]):
         effects = self._drop_trial()
         if self.websocket is None:
             self._append(CLOSE, keep=True)
-            self._is_last = True
+            self._is_last = self._is_closed = True
             effects += self._flush()
         return effects
 
-    def end(self) -> list[object]:
+    def end(self, *, hung_up: bool = False) -> list[object]:
         """End, whatever it is on: nothing more comes in, or goes out."""
         if self.ended:
             return []
@@ -165,13 +169,14 @@ class Session(Generic[Request, Socket]):
             self.websocket = None
         self._queue.clear()
         self.waiting = 0
-        return [*effects, Ended()]
+        return [*effects, Ended(hung_up)]
 
     # -- what comes by requests ----------------------------------------------------------
 
     def get(self, request: Request) -> list[object]:
         """Take a GET: it is answered at once, or held."""
-        if self.ended or self.websocket is not None:
+        is_told = self._is_closed and not self._queue
+        if self.ended or is_told or self.websocket is not None:
             return [Refuse(request)]
         if self._get is not None:
             # The client has lost the order of things (engine.io, `transports/polling.ts`).
@@ -187,7 +192,7 @@ class Session(Generic[Request, Socket]):
         if self._get is not request:
             return []
         self._get = None
-        return self.end()
+        return self.end(hung_up=True)
 
     def post(self, request: Request, packets: Iterable[EnginePacket]) -> list[object]:
         """Take a POST with its packets."""
@@ -198,8 +203,14 @@ class Session(Generic[Request, Socket]):
             for packet in packets:
                 effects += self._receive(packet)
         except _Bad:
-            return [*effects, Refuse(request), *self.end()]
+            return [*effects, *self.refuse(request)]
         return [Accept(request), *effects]
+
+    def refuse(self, request: Request) -> list[object]:
+        """Take a POST that has no packets but something else: no client sends it."""
+        if self.ended or self.websocket is not None:
+            return [Refuse(request)]
+        return [Refuse(request), *self.end()]
 
     # -- what comes by WebSockets --------------------------------------------------------
 
@@ -219,14 +230,14 @@ class Session(Generic[Request, Socket]):
         """Take note that the time for a trial is over; the session stays on requests."""
         return self._drop_trial() if self._trial is websocket else []
 
-    def websocket_lost(self, websocket: Socket) -> list[object]:
-        """Take note that a WebSocket has ended."""
+    def websocket_lost(self, websocket: Socket, *, hung_up: bool = True) -> list[object]:
+        """Take note that a WebSocket has ended: by the client, if `hung_up`."""
         if self._trial is websocket:
             self._trial, self._is_probed = None, False
         if self.websocket is not websocket:
             return []
         self.websocket = None
-        return self.end()
+        return self.end(hung_up=hung_up)
 
     def message(self, websocket: Socket, packet: EnginePacket | None) -> list[object]:
         """Take a message of a WebSocket; None is one that is no packet."""
@@ -265,7 +276,8 @@ class Session(Generic[Request, Socket]):
                 raise _Bad
             case Kind.CLOSE:
                 # The GET is answered so, because it is not the server that closes.
-                return [*(self._answer(NOOP) if self._get is not None else []), *self.end()]
+                answer = self._answer(NOOP) if self._get is not None else []
+                return [*answer, *self.end(hung_up=True)]
         return []  # an open, upgrade or noop means nothing from a client
 
     # -- what goes out -------------------------------------------------------------------

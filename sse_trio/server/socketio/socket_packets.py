@@ -12,23 +12,12 @@ from typing import Any, Final
 import attrs
 
 from ... import strict_json
+from ...fields import RESERVED_EVENTS
 
 MAX_ATTACHMENTS: Final = 10
 """Of one packet, as in socket.io-parser 4.2.6."""
 
 MAX_NAMESPACE: Final = 256
-
-RESERVED: Final = frozenset(
-    {
-        "connect",
-        "connect_error",
-        "disconnect",
-        "disconnecting",
-        "newListener",
-        "removeListener",
-    }
-)
-"""Names that an event cannot have: clients use them for what happens to the connection."""
 
 
 class Kind(enum.Enum):
@@ -119,7 +108,7 @@ def _check(packet: SocketPacket) -> None:
 
 def _is_name(value: object) -> bool:
     if isinstance(value, str):
-        return value not in RESERVED
+        return value not in RESERVED_EVENTS
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 

@@ -11,7 +11,9 @@ from sse_trio.server.socketio.namespaces import (
     Namespaces,
     Said,
     Unknown,
+    accepted,
     left,
+    refused,
 )
 
 
@@ -94,19 +96,22 @@ def test_who_is_connected() -> None:
     assert Namespaces({"/"}, version=4).is_connected()
 
 
+def test_what_is_secret_is_not_shown() -> None:
+    for said in hear('0{"ticket":"secret"}', '2["join","secret"]'):
+        assert "secret" not in repr(said)
+
+
 def test_answers_of_version_5() -> None:
-    namespaces = Namespaces({"/"}, version=5)
-    assert namespaces.accepted("/", "S") == '0{"sid":"S"}'
-    assert namespaces.accepted("/custom", "S", "P") == '0/custom,{"sid":"S","pid":"P"}'
-    assert namespaces.refused("/x", "Invalid namespace") == '4/x,{"message":"Invalid namespace"}'
-    assert namespaces.refused("/", "no", 4401) == '4{"message":"no","data":{"code":4401}}'
+    assert accepted("/", "S", version=5) == '0{"sid":"S"}'
+    assert accepted("/custom", "S", "P", version=5) == '0/custom,{"sid":"S","pid":"P"}'
+    assert refused("/x", "no", version=5) == '4/x,{"message":"no"}'
+    assert refused("/", "no", 4401, version=5) == '4{"message":"no","data":{"code":4401}}'
 
 
 def test_answers_of_version_4() -> None:
-    namespaces = Namespaces({"/"}, version=4)
-    assert namespaces.accepted("/", "S", "P") == "0"
-    assert namespaces.refused("/x", "Invalid namespace") == '4/x,"Invalid namespace"'
-    assert namespaces.refused("/", "no", 4401) == '4"no"'
+    assert accepted("/", "S", "P", version=4) == "0"
+    assert refused("/x", "no", version=4) == '4/x,"no"'
+    assert refused("/", "no", 4401, version=4) == '4"no"'
 
 
 def test_the_server_ends_a_namespace() -> None:

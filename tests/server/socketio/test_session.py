@@ -22,6 +22,8 @@ from sse_trio.server.socketio.session import (
 
 LIMIT = 10_000
 
+HUNG_UP, CUT = Ended(hung_up=True), Ended(hung_up=False)
+
 
 def packet(text: str) -> EnginePacket:
     return parse_packet_untrusted(text)
@@ -60,7 +62,7 @@ def test_a_get_is_held_until_there_is_something() -> None:
 def test_a_second_get_ends_the_session() -> None:
     session = begin()
     session.get(1)
-    assert session.get(2) == [Answer(1, b"1"), Ended(), Refuse(2)]
+    assert session.get(2) == [Answer(1, b"1"), CUT, Refuse(2)]
     assert session.get(3) == [Refuse(3)]
 
 
@@ -68,7 +70,7 @@ def test_a_held_get_whose_connection_ends_ends_the_session() -> None:
     session = begin()
     session.get(1)
     assert session.get_lost(2) == []
-    assert session.get_lost(1) == [Ended()]
+    assert session.get_lost(1) == [HUNG_UP]
     assert session.get_lost(1) == []
 
 
@@ -89,7 +91,7 @@ def test_a_heartbeat_in_the_wrong_direction_ends_the_session(version: int, text:
     session.get(1)
     assert session.post(2, [packet("4a"), packet(text), packet("4b")]) == [
         *(Deliver("a"), Refuse(2)),
-        *(Answer(1, b"1"), Ended()),
+        *(Answer(1, b"1"), CUT),
     ]
 
 
@@ -104,10 +106,10 @@ def test_a_client_of_version_3_is_answered_its_pings() -> None:
 def test_a_client_that_closes_has_its_get_answered() -> None:
     session = begin()
     session.get(1)
-    assert session.post(2, [packet("1"), packet("4a")]) == [Accept(2), Answer(1, b"6"), Ended()]
+    assert session.post(2, [packet("1"), packet("4a")]) == [Accept(2), Answer(1, b"6"), HUNG_UP]
     assert session.post(3, []) == [Refuse(3)]
     other = begin()
-    assert other.post(1, [packet("1")]) == [Accept(1), Ended()]
+    assert other.post(1, [packet("1")]) == [Accept(1), HUNG_UP]
 
 
 # -- the change to a WebSocket -----------------------------------------------------------
@@ -200,14 +202,16 @@ def test_a_session_may_begin_on_a_websocket() -> None:
     session.send(b"0{}")
     assert session.attach("w") == [Send("w", b"0{}")]
     assert session.message("w", packet("4a")) == [Deliver("a")]
-    assert session.websocket_lost("w") == [Ended()]
+    assert session.websocket_lost("w") == [HUNG_UP]
+    cut = upgraded()
+    assert cut.websocket_lost("w", hung_up=False) == [CUT]
 
 
 @pytest.mark.parametrize("text", ["2", "1", None])
 def test_a_websocket_that_closes_or_says_what_it_must_not(text: str | None) -> None:
     session = upgraded()
     said = text if text is None else packet(text)
-    assert session.message("w", said) == [Drop("w"), Ended()]
+    assert session.message("w", said) == [Drop("w"), HUNG_UP if text == "1" else CUT]
     assert session.message("w", packet("4a")) == []
     assert session.try_websocket("v") == [Drop("v")]
 
@@ -231,7 +235,7 @@ def test_what_comes_last_drops_what_waits_but_for_what_is_kept() -> None:
     assert session.send_last(b"4no") is None
     assert session.get(1) == [Answer(1, b"4kept\x1e4last\x1e41")]
     assert session.get(2) == []
-    assert session.post(3, [packet("1")]) == [Accept(3), Answer(2, b"6"), Ended()]
+    assert session.post(3, [packet("1")]) == [Accept(3), Answer(2, b"6"), HUNG_UP]
 
 
 def test_what_comes_last_goes_over_to_the_websocket() -> None:
@@ -278,6 +282,8 @@ def test_the_server_closes() -> None:
     assert waits.close() == []
     assert waits.send(b"4b") is None
     assert waits.get(1) == [Answer(1, b"4a\x1e1")]
+    assert waits.get(2) == [Refuse(2)]
+    assert waits.post(3, [packet("1")]) == [Accept(3), HUNG_UP]
     assert upgraded().close() == []
 
 
@@ -285,7 +291,7 @@ def test_the_end_is_the_end() -> None:
     session = begin()
     session.send(b"4a")
     session.try_websocket("w")
-    assert session.end() == [Drop("w"), Ended()]
+    assert session.end() == [Drop("w"), CUT]
     assert session.waiting == 0
     assert session.end() == session.close() == []
     assert session.send(b"4b") is session.send_last(b"4c") is None
@@ -294,8 +300,8 @@ def test_the_end_is_the_end() -> None:
     assert session.try_websocket("v") == [Drop("v")]
     held = begin()
     held.get(1)
-    assert held.end() == [Answer(1, b"1"), Ended()]
-    assert upgraded().end() == [Drop("w"), Ended()]
+    assert held.end() == [Answer(1, b"1"), CUT]
+    assert upgraded().end() == [Drop("w"), CUT]
 
 
 # -- every order -------------------------------------------------------------------------

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sse_trio.fields import RESERVED_EVENTS
 from sse_trio.server.socketio.socket_packets import (
     MAX_ATTACHMENTS,
     MAX_NAMESPACE,
-    RESERVED,
     Decoder,
     Kind,
     SocketPacket,
@@ -72,7 +72,7 @@ WRONG = [
     *['4"no"', '4{"message":"no"}', "4"],
     *["0[]", '0"a"', "0abc", "1{}", "1[]"],
     *["2", "2{}", "2[]", "2null", "2[null]", "2[true]", "2[[]]", "2[{}]", "2abc[]", '2"a"'],
-    *[f'2["{name}"]' for name in sorted(RESERVED)],
+    *[f'2["{name}"]' for name in sorted(RESERVED_EVENTS)],
     *["3[]", "3", "31", "31{}"],
     *['21-["a"]', '5["a"]', '5-["a"]', f'5{MAX_ATTACHMENTS + 1}-["a"]', '5-1-["a"]'],
     *['2["\\ud800"]', '2["a",NaN]', '2["a"', '2["a"]x'],
@@ -110,7 +110,7 @@ def test_a_packet_whose_data_is_secret_does_not_show_it() -> None:
 
 namespaces = st.just("/") | st.text("abc/-", max_size=9).map("/".__add__)
 ids = st.integers(0, 10**15 - 1)
-events = st.tuples(texts.filter(lambda name: name not in RESERVED)).flatmap(
+events = st.tuples(texts.filter(lambda name: name not in RESERVED_EVENTS)).flatmap(
     lambda name: st.lists(json_values, max_size=3).map(lambda more: [*name, *more])
 )
 sent = st.one_of(

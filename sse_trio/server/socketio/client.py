@@ -1,0 +1,246 @@
+"""One client of Socket.IO: what it says, by requests or on a WebSocket, and what becomes of it."""
+
+import secrets
+from collections.abc import Callable
+from typing import Any
+
+from ...core import messages
+from ...core.messages import CloseCode
+from ...errors import RemoteProtocolError
+from ...hub.hub import Hub
+from ...hub.member import Member, State
+from .dialect import (
+    MESSAGE,
+    TERMINATED,
+    Dialect,
+    private_id,
+    read_join_untrusted,
+    session_of,
+)
+from .engine_packets import EnginePacket, Kind, parse_packet_untrusted
+from .namespaces import (
+    MAIN,
+    Connect,
+    Happened,
+    Leave,
+    Namespaces,
+    Unknown,
+    accepted,
+    refused,
+)
+from .peer import Line, Request, SocketPeer
+from .session import Deliver, Ended, Session
+
+
+class SocketClient:
+    """A client and its member.
+
+    `sid` is its id; `claims` what the query of its handshake says of its login. `spawn` starts a
+    task; `forget` is called when it has ended, and `ignored` with the name of each event that is
+    not configured.
+    """
+
+    def __init__(
+        self,
+        hub: Hub,
+        dialect: Dialect,
+        sid: str,
+        claims: dict[str, str],
+        *,
+        spawn: Callable[..., None],
+        forget: Callable[[str], object],
+        ignored: Callable[[str], object],
+    ) -> None:
+        self.sid = sid
+        self._hub = hub
+        self._dialect = dialect
+        self._claims: dict[str, Any] = dict(claims)
+        self._spawn = spawn
+        self._forget = forget
+        self._ignored = ignored
+        config = hub.config
+        self.session: Session[Request, Line] = Session(
+            version=dialect.version, limit=config.max_outbox
+        )
+        self.peer = SocketPeer(self.session, dialect, spawn)
+        self.peer.end = self.end
+        self._namespaces = Namespaces({MAIN}, version=dialect.socket_version)
+        # As which it joins, if it does not say so: in version 3 pages know no other id of theirs.
+        self._login = sid if dialect.version == 3 else secrets.token_urlsafe(16)
+        self.member: Member
+        """Set by `arrive`."""
+
+    def arrive(self, address: str) -> None:
+        """Register as a member; it may be refused at once."""
+        self.member = self._hub.membership.arrive(self.peer, address)
+
+    @property
+    def version(self) -> int:
+        """The version of Engine.IO that it speaks."""
+        return self._dialect.version
+
+    # -- it says something ---------------------------------------------------------------
+
+    def run(self, effects: list[object]) -> None:
+        """Do what the session wants done."""
+        for effect in effects:
+            match effect:
+                case Deliver():
+                    self._hear(effect.message)
+                case Ended():
+                    self._leave(hung_up=effect.hung_up)
+                case _:
+                    self.peer.perform(effect)
+
+    def note_heard(self) -> None:
+        """Take note of a sign of life."""
+        self.member.heard = self._hub.timers.now()
+        if self._dialect.version == 3 and self.member.state is State.ARRIVING and self._identify():
+            # The server has connected it to the main namespace.
+            self._begin()
+
+    def get(self, request: Request) -> None:
+        """Take a GET."""
+        self.note_heard()
+        self.run(self.session.get(request))
+
+    def post(self, request: Request, packets: list[EnginePacket] | None) -> None:
+        """Take a POST with its packets; None if it has something else."""
+        self.note_heard()
+        longest = self._hub.config.max_message
+        if packets is None or any(len(packet.data) > longest for packet in packets):
+            self.run(self.session.refuse(request))
+        else:
+            self.run(self.session.post(request, packets))
+
+    def begin_on(self, line: Line) -> None:
+        """Begin on a WebSocket."""
+        self.run(self.session.attach(line))
+        self.note_heard()
+
+    def receive(self, line: Line, message: str | bytes) -> None:
+        """Take a message of a WebSocket."""
+        if self.session.websocket is line:
+            self.note_heard()
+        self.run(self.session.message(line, _to_packet(message)))
+
+    def _hear(self, message: str | bytes) -> None:
+        if self.member.state in (State.CLOSING, State.GONE):
+            return
+        try:
+            said = self._namespaces.receive_untrusted(message)
+        except ValueError as error:
+            # A client of Socket.IO says nothing like it; it may connect again.
+            self._hub.membership.close(self.member, CloseCode.PROTOCOL_ERROR, str(error))
+            return
+        match said:
+            case Connect():
+                self._connect(said.auth)
+            case Unknown():
+                why = refused(
+                    said.namespace, "Invalid namespace", version=self._dialect.socket_version
+                )
+                self.peer.say(MESSAGE + why)
+            case Happened():
+                self._event(said)
+            case Leave():
+                self._hub.membership.note_close(self.member)
+
+    def _connect(self, auth: dict[str, Any]) -> None:
+        self._claims |= auth
+        if self._identify():
+            # Where all need tickets, it has to be in each join as whom it comes.
+            pid = None if self._hub.config.join == "ticket" else private_id(self._login)
+            answer = accepted(MAIN, self._login, pid, version=self._dialect.socket_version)
+            self.peer.say(MESSAGE + answer, keep=True)
+            self._begin()
+
+    def _identify(self) -> bool:
+        """Take note as which session it wants to join; False if it is refused."""
+        session, pid = self._claims.get("session"), self._claims.get("pid")
+        try:
+            known = session_of(pid) if session is None else messages.name(session, "session")
+        except ValueError as error:
+            self._hub.membership.refuse(self.member, CloseCode.MALFORMED, str(error))
+            return False
+        self._login = known or self._login
+        return True
+
+    def _begin(self) -> None:
+        """Let it take its time to join; if it has said already what it joins, it does."""
+        self._hub.membership.stay(self.member)
+        claims, self._claims = self._claims, {}
+        if "ticket" in claims or "room" in claims:
+            self._join(lambda: read_join_untrusted(claims))
+
+    def _event(self, said: Happened) -> None:
+        if self._dialect.is_join(said.name):
+            self.peer.acknowledge_join(said.id)
+            self._join(lambda: self._dialect.read_join_untrusted(said.arguments))
+        elif said.name == TERMINATED:
+            if self.member.state is State.TERMINATED:
+                self._hub.membership.acknowledge(self.member)
+        else:
+            self._ignored(str(said.name))
+
+    def _join(self, read: Callable[[], messages.Join]) -> None:
+        member, membership = self.member, self._hub.membership
+        try:
+            join = read()
+            if join.room is not None and join.session is None:
+                join = messages.Join(join.room, self._login)
+            if member.state is State.JOINED:
+                self._join_again(join)
+                return
+        except RemoteProtocolError as error:
+            membership.refuse(member, CloseCode(error.close_code), str(error))
+            return
+        admission = member.admission
+        self._hub.hearing.take(member, join)
+        if member.admission is not admission:
+            self._spawn(self._hub.admit, member)
+
+    def _join_again(self, join: messages.Join) -> None:
+        """Answer a join like the first: pages send one whenever they have connected."""
+        room, session = join.room, join.session
+        if join.ticket is not None:
+            ticket = self._hub.recognition.verify_untrusted(join.ticket)
+            room, session = ticket.room, ticket.session
+        if (room, session) != (self.member.room, self.member.session):
+            raise RemoteProtocolError("it has joined already", CloseCode.MALFORMED)
+        if self.member.admission is None:
+            self._hub.membership.tell_joined(self.member)
+
+    # -- it goes -------------------------------------------------------------------------
+
+    def websocket_closed(self, line: Line) -> None:
+        """Take note that the client has closed its WebSocket, whose end is still to come."""
+        if self.session.websocket is line:
+            self._hub.membership.note_close(self.member)
+
+    def websocket_lost(self, line: Line, *, hung_up: bool) -> None:
+        """Take note that a WebSocket has ended."""
+        self.run(self.session.websocket_lost(line, hung_up=hung_up))
+
+    def get_lost(self, request: Request) -> None:
+        """Take note that the connection of a GET that is held has ended."""
+        self.run(self.session.get_lost(request))
+
+    def end(self) -> None:
+        """End, because the server wants it."""
+        self.run(self.session.end())
+
+    def _leave(self, *, hung_up: bool) -> None:
+        # No cycle keeps them in memory.
+        self.peer.end = None
+        self._forget(self.sid)
+        self._hub.membership.leave(self.member, hung_up=hung_up)
+
+
+def _to_packet(message: str | bytes) -> EnginePacket | None:
+    if isinstance(message, bytes):
+        return EnginePacket(Kind.MESSAGE, message)
+    try:
+        return parse_packet_untrusted(message)
+    except ValueError:
+        return None

@@ -1,0 +1,152 @@
+"""The sessions of Engine.IO on one server, by their ids, and the requests that belong to them."""
+
+import http
+import logging
+import secrets
+from collections.abc import Callable
+from typing import Final
+
+from ... import strict_json
+from ...config import Config
+from ...core.requests import Wanted
+from ...core.socketio import (
+    BAD_REQUEST,
+    UNKNOWN_SESSION,
+    Attach,
+    Begin,
+    Poll,
+    Preflight,
+    Push,
+    Refusal,
+)
+from ...hub.hub import Hub
+from ..replies import Reply
+from .client import SocketClient
+from .dialect import MESSAGE, Dialect, to_frames
+from .engine_packets import (
+    SEPARATOR,
+    Kind,
+    encode_body,
+)
+from .namespaces import MAIN, accepted
+from .peer import TEXT
+
+logger = logging.getLogger("sse_trio")
+
+# Names that are told to the log, each once, and characters of each.
+MAX_NAMES: Final = 64
+MAX_SHOWN: Final = 64
+
+# Seconds after which a client that found the server full may try again.
+_RETRY: Final = (b"Retry-After", b"5")
+
+
+class Engine:
+    """The sessions of one server. `spawn` starts a task."""
+
+    def __init__(self, hub: Hub, spawn: Callable[..., None]) -> None:
+        self._hub = hub
+        self._spawn = spawn
+        self.clients: dict[str, SocketClient] = {}
+        """By the ids of their sessions."""
+        self._ignored: set[str] = set()
+        self._missing: set[str] = set()
+        self.reload(hub.config)
+
+    def reload(self, config: Config) -> None:
+        """Take over another configuration, for whoever comes from now on."""
+        self._dialects = {version: Dialect(config, version) for version in (3, 4)}
+
+    def judge(self, wanted: Wanted, address: str) -> Wanted:
+        """Refuse what has no session, or no place for one: before there is anything of it."""
+        match wanted:
+            case Poll() | Push():
+                return wanted if wanted.sid in self.clients else UNKNOWN_SESSION.to(wanted.cors)
+            case Attach(sid=str() as sid):
+                return wanted if sid in self.clients else UNKNOWN_SESSION
+            case Begin() | Attach():
+                if why := self._why_not_now(address):
+                    cors = wanted.cors if isinstance(wanted, Begin) else ()
+                    return Refusal(BAD_REQUEST.code, why, 503, (*cors, _RETRY))
+        return wanted
+
+    def _why_not_now(self, address: str) -> str | None:
+        hub = self._hub
+        if hub.loading:
+            return "the server is still reading its ledger"
+        if hub.draining.is_set():
+            return "the server is shutting down"
+        refusal = hub.membership.refusal(address)
+        return refusal[1] if refusal else None
+
+    def answer(self, wanted: Begin | Preflight | Refusal, address: str) -> Reply | Refusal:
+        """Answer what belongs to no session, or begins one."""
+        match wanted:
+            case Preflight():
+                return Reply(http.HTTPStatus.NO_CONTENT, TEXT, b"", [*wanted.headers])
+            case Begin():
+                return self._begin(wanted, address)
+        return wanted
+
+    def _begin(self, wanted: Begin, address: str) -> Reply:
+        client = self._make(wanted.version, wanted.claims, address)
+        packets = SEPARATOR.join(self._opening(client, ["websocket"]))
+        body = encode_body(packets, wanted.version).encode()
+        return Reply(200, TEXT, body, [*wanted.cors])
+
+    def begin_on_websocket(self, wanted: Attach, address: str) -> tuple[SocketClient, bytes]:
+        """Begin a session on a WebSocket; return it, and the frames that it begins with."""
+        client = self._make(wanted.version, wanted.claims, address)
+        return client, to_frames(SEPARATOR.join(self._opening(client, [])).encode())
+
+    def _make(self, version: int, claims: dict[str, str], address: str) -> SocketClient:
+        sid = secrets.token_urlsafe(16)
+        client = self.clients[sid] = SocketClient(
+            self._hub,
+            self._dialects[version],
+            sid,
+            claims,
+            spawn=self._spawn,
+            forget=self.clients.pop,
+            ignored=self._note_ignored,
+        )
+        client.arrive(address)
+        return client
+
+    def _opening(self, client: SocketClient, upgrades: list[str]) -> list[str]:
+        """Write the packets that a session begins with; all times are milliseconds."""
+        config, version = self._hub.config, client.version
+        patience = config.heartbeat_timeout - (config.heartbeat_interval if version > 3 else 0)
+        opening = {
+            "sid": client.sid,
+            "upgrades": upgrades,
+            "pingInterval": int(config.heartbeat_interval * 1000),
+            "pingTimeout": int(patience * 1000),
+            "maxPayload": config.max_body,
+        }
+        packets = [Kind.OPEN.value + strict_json.dumps(opening)]
+        if version == 3:
+            packets.append(MESSAGE + accepted(MAIN, client.sid, version=4))
+        return packets
+
+    def note_missing(self, path: str) -> None:
+        """Tell the log once of each path at which nothing takes what was POSTed."""
+        if shown := self._new(self._missing, path):
+            logger.info(
+                "nothing here takes a POST: %s; if it announces logins, name it in notify_paths",
+                shown,
+            )
+
+    def _note_ignored(self, name: str) -> None:
+        """Tell the log once of each event that pages send, and that is not configured."""
+        if shown := self._new(self._ignored, name):
+            logger.info("a page of Socket.IO sent an event that is not configured: %s", shown)
+
+    @staticmethod
+    def _new(known: set[str], name: str) -> str | None:
+        """Return what can be shown of a name, if it has not been shown yet."""
+        shown = "".join(filter(str.isprintable, name))[:MAX_SHOWN]
+        if shown in known or len(known) == MAX_NAMES:
+            return None
+        known.add(shown)
+        return shown

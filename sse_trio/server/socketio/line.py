@@ -1,0 +1,95 @@
+"""A connection that is a WebSocket of Socket.IO: a session's, or one that a session tries."""
+
+import attrs
+
+from ...core.socketio import Attach
+from ...hub.timers import HasDeadline
+from ..conversation import Conversation
+from ..server import Server
+from ..transport import Transport
+from ..websocket import WebSocket
+from .client import SocketClient
+
+TRIAL = 10.0
+"""Seconds that a client has to go over to its WebSocket, as in engine.io."""
+
+
+def start_line(
+    server: Server, transport: Transport, address: str, wanted: Attach, data: bytes
+) -> None:
+    """Have a connection be a WebSocket from now on, with which a session begins, or which it tries.
+
+    It is parked. `data` is what the client sent right behind its handshake.
+    """
+    if wanted.sid is None:
+        client, opening = server.engine.begin_on_websocket(wanted, address)
+        line = _open_line(server, transport, client)
+        line.websocket.send(opening)
+        server.parking.park(line)
+        client.begin_on(line)
+    elif found := server.engine.clients.get(wanted.sid):
+        line = _open_line(server, transport, found)
+        line.try_out()
+    else:  # it has ended since its handshake was read
+        transport.close()
+        return
+    line.handle_data(data)
+
+
+def _open_line(server: Server, transport: Transport, client: SocketClient) -> "SocketLine":
+    config, timers = server.config, server.hub.timers
+    websocket = WebSocket(
+        transport.socket,
+        server.parking.spawn,
+        limit=config.max_outbox,
+        timeout=config.heartbeat_timeout,
+        timers=timers,
+        max_message=config.max_message,
+    )
+    return SocketLine(transport, server, websocket, client.member, client)
+
+
+@attrs.define(eq=False, weakref_slot=False)
+class SocketLine(Conversation, HasDeadline):
+    """One of them. Its deadline is that of a trial, or of a close."""
+
+    _client: SocketClient
+
+    @property
+    def websocket(self) -> WebSocket:
+        """What speaks on it."""
+        return self._peer
+
+    def try_out(self) -> None:
+        """Be parked until the client goes over to it, or for the time of a `TRIAL`."""
+        self._server.hub.timers.schedule(self, self._server.hub.timers.now() + TRIAL)
+        self._server.parking.park(self)
+        self._client.run(self._client.session.try_websocket(self))
+
+    def drop(self) -> None:
+        """Close it: nobody listens to it any more."""
+        self._peer.close(1000, "")
+        hub = self._server.hub
+        hub.timers.schedule(self, hub.timers.now() + hub.membership.linger())
+
+    def expire(self, now: float) -> None:
+        """Give up a trial, or a close that the client does not answer."""
+        if self._peer.closing:
+            self.cut()
+        else:
+            self._client.run(self._client.session.trial_over(self))
+
+    def _handle_some(self, data: bytes) -> None:
+        websocket = self._peer
+        for message in websocket.receive(data):
+            self._client.receive(self, message)
+        if websocket.closed:
+            self._client.websocket_closed(self)
+        elif websocket.closing and self._client.session.websocket is self:
+            # The client sent a message that was too big.
+            self._client.websocket_closed(self)
+
+    def _leave(self, *, hung_up: bool) -> None:
+        self._server.parking.leave(self)
+        self._server.hub.timers.drop(self)
+        self._client.websocket_lost(self, hung_up=hung_up)

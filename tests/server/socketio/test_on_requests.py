@@ -1,0 +1,603 @@
+"""Pages of Socket.IO on requests, and on their way to a WebSocket; on a running hub."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import h11
+import pytest
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+import sse_trio
+
+from ...support import (
+    BINARY,
+    HANDSHAKE,
+    Response,
+    Start,
+    client_frame,
+    connect,
+    open_files,
+    post_notify,
+    raw_websocket,
+    read_response,
+    request,
+    request_on,
+    reset,
+)
+from .clients import OnRequests, OnWebSocket, handshake, on_requests, on_websocket, target
+
+ORIGIN = "https://app.example"
+
+
+async def begin(start: Start, **settings: Any) -> sse_trio.Hub:
+    return await start(socketio=True, **settings)
+
+
+def error(response: Response) -> tuple[int, int, str]:
+    assert response.headers["content-type"] == "application/json"
+    return response.status, response.json["code"], response.json["message"]
+
+
+def upgrading(client: OnRequests) -> bytes:
+    return handshake(sid=client.sid)
+
+
+@asynccontextmanager
+async def tried(
+    hub: sse_trio.Hub, client: OnRequests, *, is_probed: bool = True
+) -> AsyncIterator[OnWebSocket]:
+    """Have a session try a WebSocket."""
+    page = OnWebSocket(await raw_websocket(hub, handshake=upgrading(client)))
+    async with page.raw.stream:
+        if is_probed:
+            await page.say("2probe")
+            assert await page.hear() == "3probe"
+        yield page
+
+
+# -- requests ------------------------------------------------------------------------------
+
+
+async def test_the_handshake(start: Start) -> None:
+    hub = await begin(start)
+    response = await request(hub, "GET", target())
+    assert response.status == 200
+    assert response.headers["content-type"] == "text/plain; charset=UTF-8"
+    assert response.headers["cache-control"] == "no-store"
+    assert response.headers["x-content-type-options"] == "nosniff"
+    assert response.body.startswith(b'0{"sid":"')
+    async with on_requests(hub, t="abc") as client:
+        assert len(client.opening.pop("sid")) == 22
+        assert client.opening == {
+            "upgrades": ["websocket"],
+            "pingInterval": 25000,
+            "pingTimeout": 35000,
+            "maxPayload": 16384,
+        }
+
+
+TRANSPORT = (400, 0, "Transport unknown")
+VERSION = (400, 5, "Unsupported protocol version")
+METHOD = (400, 2, "Bad handshake method")
+BAD = (400, 3, "Bad request")
+UNKNOWN = (400, 1, "Session ID unknown")
+
+REFUSED = [
+    ("GET", "EIO=4", TRANSPORT),
+    ("GET", "EIO=4&transport=", TRANSPORT),
+    ("GET", "EIO=4&transport=constructor", TRANSPORT),
+    ("GET", "EIO=4&transport=jsonp", TRANSPORT),
+    ("GET", "", TRANSPORT),
+    ("GET", "transport=polling", VERSION),
+    ("GET", "transport=polling&EIO=", VERSION),
+    ("GET", "transport=polling&EIO=abc", VERSION),
+    ("GET", "transport=polling&EIO=2", VERSION),
+    ("GET", "transport=polling&EIO=5", VERSION),
+    ("GET", "transport=polling&EIO=5&EIO=4", VERSION),
+    ("POST", "transport=polling&EIO=4", METHOD),
+    ("PUT", "transport=polling&EIO=4", METHOD),
+    ("GET", "transport=polling&EIO=4&sid=", UNKNOWN),
+    ("GET", "transport=polling&EIO=4&sid=abc", UNKNOWN),
+    ("POST", "transport=polling&EIO=4&sid=abc", UNKNOWN),
+    ("DELETE", "transport=polling&EIO=4&sid=abc", BAD),
+    ("GET", "transport=websocket&EIO=4", BAD),
+    ("POST", "transport=websocket&EIO=4", BAD),
+]
+
+
+@pytest.mark.parametrize(("method", "query", "expected"), REFUSED)
+async def test_a_refusal(
+    start: Start, method: str, query: str, expected: tuple[int, int, str]
+) -> None:
+    hub = await begin(start)
+    headers = {"Origin": ORIGIN}
+    response = await request(hub, method, f"/socket.io/?{query}", headers=headers)
+    assert error(response) == expected
+    # Without this the page would see no status at all.
+    assert response.headers["access-control-allow-origin"] == ORIGIN
+
+
+@pytest.mark.parametrize(("query", "expected"), [("", VERSION), ("&EIO=4&sid=abc", UNKNOWN)])
+async def test_a_refusal_of_a_websocket(
+    start: Start, query: str, expected: tuple[int, int, str]
+) -> None:
+    hub = await begin(start)
+    head = HANDSHAKE.replace(b"/ws", b"/socket.io/?transport=websocket" + query.encode())
+    async with await connect(hub) as stream:
+        await stream.send_all(head)
+        http = h11.Connection(h11.CLIENT)
+        http.send(h11.Request(method="GET", target="/", headers=[("Host", "test")]))
+        http.send(h11.EndOfMessage())
+        assert error(await read_response(stream, http)) == expected
+
+
+async def test_a_page_joins_and_is_terminated(start: Start) -> None:
+    hub = await begin(start)
+    async with on_requests(hub) as page, trio.open_nursery() as nursery:
+        assert await page.connect()
+        assert await page.join("u1", "s1") == {
+            "room": "u1", "session": "s1", "epoch": 0, "heartbeat": 25
+        }  # fmt: skip
+        told: list[str] = []
+
+        async def listen() -> None:
+            told.extend(await page.packets())
+            await page.say("1")
+
+        nursery.start_soon(listen)
+        await wait_all_tasks_blocked()
+        answer = await post_notify(hub, room="u1", sender=None, wait=5)
+        assert (answer.json["terminated"], answer.json["acked"]) == (1, 1)
+        assert [packet[:14] for packet in told] == ['42["terminate"', "41"]
+        assert error(await page.get()) == UNKNOWN
+
+
+async def test_packets_that_have_come_meanwhile_are_one_answer(start: Start) -> None:
+    hub = await begin(start)
+    async with on_requests(hub) as page:
+        await page.say("40", '42["join","u1","s1"]')
+        first, second = await page.packets()
+        assert first.startswith("40{")
+        assert second.startswith('42["joined"')
+
+
+async def test_who_has_ended_is_terminated_at_the_door(start: Start) -> None:
+    """In this order: the client keeps back what comes before it is connected."""
+    hub = await begin(start)
+    await hub.notify("u1", sender="s1")
+    await hub.notify("u1", sender="s2")
+    async with on_requests(hub) as page:
+        await page.say('40{"room":"u1","session":"s1"}')
+        packets = await page.packets()
+        assert [packet[:4] for packet in packets] == ['40{"', '42["', "41"]
+
+
+async def test_a_refusal_of_a_join_is_one_answer(start: Start) -> None:
+    hub = await begin(start, join="ticket")
+    async with on_requests(hub) as page:
+        await page.connect()
+        await page.say('42["join","x"]')
+        refused, last = await page.packets()
+        assert refused.endswith(',"data":{"code":4401}}')
+        assert last == "41"
+
+
+async def test_a_connection_takes_the_next_request(start: Start) -> None:
+    """After a GET that was held too, and if the next request has come meanwhile."""
+    hub = await begin(start)
+    async with on_requests(hub) as page:
+        head = f"GET {target(sid=page.sid)} HTTP/1.1\r\nHost: test\r\n\r\n".encode()
+        await page.getting.send_all(head)
+        await page.getting.send_all(b"GET /healthz HTTP/1.1\r\nHost: test\r\n\r\n")
+        await wait_all_tasks_blocked()
+        await page.say("40")
+        http = h11.Connection(h11.CLIENT)
+        for expected in (b'40{"sid":', b"alive\n"):
+            http.send(h11.Request(method="GET", target="/", headers=[("Host", "test")]))
+            http.send(h11.EndOfMessage())
+            response = await read_response(page.getting, http)
+            assert response.body.startswith(expected)
+            http.start_next_cycle()
+
+
+async def test_a_client_of_http_1_0(start: Start) -> None:
+    hub = await begin(start)
+    async with on_requests(hub) as page, await connect(hub) as stream:
+        await stream.send_all(f"GET {target(sid=page.sid)} HTTP/1.0\r\n\r\n".encode())
+        await wait_all_tasks_blocked()
+        await page.say("40")
+        received = b"".join([bytes(data) async for data in stream])
+        assert received.startswith(b"HTTP/1.1 200 OK\r\n")
+        assert b"\r\nConnection: close\r\n" in received
+        assert b'\r\n\r\n40{"sid"' in received
+
+
+async def test_two_gets_at_once(start: Start) -> None:
+    hub = await begin(start)
+    async with on_requests(hub) as page, trio.open_nursery() as nursery:
+        first: list[Response] = []
+
+        async def get() -> None:
+            first.append(await page.get())
+
+        nursery.start_soon(get)
+        await wait_all_tasks_blocked()
+        response = await request_on(page.posting, "GET", target(sid=page.sid))
+        assert error(response) == BAD
+        await wait_all_tasks_blocked()
+        assert (first[0].status, first[0].body) == (200, b"1")
+        assert error(await page.get()) == UNKNOWN
+    assert hub.statistics().connections == 0
+
+
+@pytest.mark.parametrize("how", ["closed", "reset"])
+async def test_a_held_get_whose_connection_ends_ends_the_session(start: Start, how: str) -> None:
+    hub = await begin(start)
+    async with on_requests(hub) as page:
+        await page.getting.send_all(
+            f"GET {target(sid=page.sid)} HTTP/1.1\r\nHost: test\r\n\r\n".encode()
+        )
+        await wait_all_tasks_blocked()
+        await (page.getting.aclose() if how == "closed" else reset(page.getting))
+        response = await request_on(page.posting, "GET", target(sid=page.sid))
+        assert error(response) == UNKNOWN
+
+
+async def test_a_held_get_keeps_so_much_of_what_comes_behind_it(start: Start) -> None:
+    hub = await begin(start, max_headers=2000)
+    async with on_requests(hub) as page:
+        await page.getting.send_all(
+            f"GET {target(sid=page.sid)} HTTP/1.1\r\nHost: test\r\n\r\n".encode()
+        )
+        await wait_all_tasks_blocked()
+        await page.getting.send_all(bytes(3000))
+        with pytest.raises((AssertionError, trio.BrokenResourceError)):
+            assert await page.getting.receive_some(1)
+        await wait_all_tasks_blocked()
+        assert hub.statistics().connections == 0
+
+
+@pytest.mark.parametrize(
+    ("body", "headers"),
+    [
+        ("", {}),
+        ("abc", {}),
+        ("4\x1e9", {}),
+        (b"\xff", {}),
+        ("2", {}),
+        ("b!", {}),
+        ("\x1e".join(["3"] * 65), {}),
+        ("4" * 66, {}),
+        (b"\x00\x01\xff3", {"Content-Type": "application/octet-stream"}),
+    ],
+)
+async def test_what_no_client_posts_ends_the_session(
+    start: Start, body: str | bytes, headers: dict[str, str]
+) -> None:
+    hub = await begin(start, max_message=64)
+    async with on_requests(hub) as page:
+        response = await page.post(body, **headers)
+        assert error(response) == BAD
+        assert error(await page.get()) == UNKNOWN
+    assert hub.statistics().connections == 0
+
+
+async def test_what_may_be_posted(start: Start) -> None:
+    hub = await begin(start)
+    async with on_requests(hub) as page:
+        await page.say(*["3"] * 64)
+        await page.say("40", "451-" + '["x",{"_placeholder":true,"num":0}]', "bAQID")
+        assert (await page.packets())[0].startswith("40{")
+
+
+async def test_a_body_that_is_too_long(start: Start) -> None:
+    hub = await begin(start, max_body=1000)
+    async with on_requests(hub) as page:
+        response = await page.post("4" * 1001, Origin=ORIGIN)
+        assert response.status == 413
+        assert response.headers["access-control-allow-origin"] == ORIGIN
+        assert hub.statistics().connections == 1
+
+
+async def test_what_a_client_of_socket_io_does_not_say(start: Start) -> None:
+    """A message that is none is no error of the request; the client may come back."""
+    hub = await begin(start)
+    async with on_requests(hub) as page:
+        await page.say('42["join","u1"]')
+        assert await page.packets() == ["1"]
+        assert error(await page.get()) == BAD
+
+
+async def test_a_page_that_closes(start: Start) -> None:
+    hub = await begin(start)
+    async with on_requests(hub) as page, trio.open_nursery() as nursery:
+        told: list[str] = []
+
+        async def listen() -> None:
+            told.extend(await page.packets())
+
+        nursery.start_soon(listen)
+        await wait_all_tasks_blocked()
+        await page.say("1")
+        await wait_all_tasks_blocked()
+        assert told == ["6"]
+        assert error(await page.get()) == UNKNOWN
+
+
+# -- a WebSocket ---------------------------------------------------------------------------
+
+
+async def test_an_upgrade(start: Start) -> None:
+    hub = await begin(start)
+    async with on_requests(hub) as client, trio.open_nursery() as nursery:
+        await client.connect()
+        told: list[str] = []
+
+        async def listen() -> None:
+            told.extend(await client.packets())
+
+        nursery.start_soon(listen)
+        await wait_all_tasks_blocked()
+        async with tried(hub, client) as page:
+            await wait_all_tasks_blocked()
+            # The client waits for this before it goes on.
+            assert told == ["6"]
+            assert await client.packets() == ["6"]
+            await client.say('42["join","u1","s1"]')
+            await page.say("5")
+            assert (await page.heard())[0] == "joined"
+            for response in (await client.get(), await client.post("3")):
+                assert error(response) == BAD
+            assert await page.join("u1", "s1")
+            async with tried(hub, client, is_probed=False) as second:
+                assert await second.hear() is None
+            await hub.notify("u1", sender=None)
+            assert (await page.heard())[0] == "terminate"
+            assert await page.hear() == "41"
+            await page.close()
+            assert await page.hear() is None
+        await wait_all_tasks_blocked()
+        assert hub.statistics().connections == 0
+
+
+async def test_an_upgrade_without_upgrade_harms_nobody(start: Start) -> None:
+    hub = await begin(start)
+    async with on_requests(hub) as client:
+        response = await request(hub, "GET", target("websocket", sid=client.sid))
+        assert error(response) == BAD
+        assert await client.connect()
+
+
+@pytest.mark.parametrize("said", ["4x", "5", "1", "2", "2probing"])
+async def test_a_websocket_without_a_probe_is_closed(start: Start, said: str) -> None:
+    hub = await begin(start)
+    async with on_requests(hub) as client:
+        async with tried(hub, client, is_probed=False) as page:
+            await page.say(said)
+            assert await page.hear() is None
+        assert await client.connect()
+
+
+@pytest.mark.parametrize("is_probed", [False, True])
+@pytest.mark.parametrize(
+    "frame",
+    [b"\xff\xff", client_frame(0x3, b"x"), client_frame(BINARY, b"x"), None],
+)
+async def test_bad_frames_and_resets_before_the_upgrade_harm_nobody(
+    start: Start, frame: bytes | None, is_probed: bool
+) -> None:
+    hub = await begin(start)
+    async with on_requests(hub) as client:
+        async with tried(hub, client, is_probed=is_probed) as page:
+            if frame is None:
+                await reset(page.raw.stream)
+            else:
+                await page.raw.stream.send_all(frame)
+                assert await page.hear() is None
+        await wait_all_tasks_blocked()
+        assert await client.connect()
+        async with tried(hub, client) as page:
+            await page.say("5")
+            assert await page.join("u1")
+
+
+@pytest.mark.parametrize("is_probed", [False, True])
+async def test_a_trial_has_ten_seconds(
+    start: Start, autojump_clock: MockClock, is_probed: bool
+) -> None:
+    hub = await begin(start, join_timeout=60, request_timeout=60)
+    before = open_files()
+    async with on_requests(hub) as client:
+        began = trio.current_time()
+        async with tried(hub, client, is_probed=is_probed) as page:
+            assert await page.hear() is None
+            assert 10 <= trio.current_time() - began < 11
+            # A client that does not close its end is cut.
+            assert await page.raw.event() is None
+            assert 15 <= trio.current_time() - began < 16
+        assert await client.connect()
+        async with tried(hub, client) as page:
+            await page.say("5")
+            await page.join("u1")
+            await trio.sleep(20)
+            assert await page.hear() == "2"
+            assert await page.join("u1")
+    await wait_all_tasks_blocked()
+    assert hub.statistics().connections == 0
+    assert open_files() <= before
+
+
+async def test_a_termination_goes_one_way(start: Start) -> None:
+    """Whichever moment of the upgrade it comes in."""
+    hub = await begin(start)
+    for step in range(4):
+        async with on_requests(hub) as client:
+            await client.connect()
+            await client.join(f"u{step}", "s1")
+            async with tried(hub, client, is_probed=False) as page:
+                if step == 0:
+                    await hub.notify(f"u{step}", sender=None)
+                await page.say("2probe")
+                assert await page.hear() == "3probe"
+                if step == 1:
+                    await hub.notify(f"u{step}", sender=None)
+                if step == 2:
+                    await hub.notify(f"u{step}", sender=None)
+                    assert len(await client.packets()) == 2
+                    assert await client.packets() == ["6"]
+                await page.say("5")
+                if step == 3:
+                    await wait_all_tasks_blocked()
+                    await hub.notify(f"u{step}", sender=None)
+                if step != 2:
+                    assert (await page.heard())[0] == "terminate"
+                    assert await page.hear() == "41"
+                await page.say("1")
+                assert await page.hear() is None
+    await wait_all_tasks_blocked()
+    assert hub.statistics().connections == 0
+
+
+# -- time ----------------------------------------------------------------------------------
+
+
+async def test_a_page_is_pinged_by_its_get(start: Start, autojump_clock: MockClock) -> None:
+    hub = await begin(start)
+    async with on_requests(hub) as page:
+        await page.connect()
+        await page.join("u1")
+        for _ in range(3):
+            assert await page.packets() == ["2"]
+            await page.say("3")
+        assert trio.current_time() > 60
+        assert hub.statistics().members == 1
+
+
+async def test_a_page_that_answers_no_ping(start: Start, autojump_clock: MockClock) -> None:
+    hub = await begin(start)
+    async with on_requests(hub) as page:
+        await page.connect()
+        assert await page.packets() == ["2"]
+        await trio.sleep(70)
+        assert hub.statistics().members == 0
+        assert error(await page.get()) == UNKNOWN
+
+
+async def test_a_page_that_is_not_polled_any_more(start: Start, autojump_clock: MockClock) -> None:
+    hub = await begin(start)
+    async with on_requests(hub) as page:
+        await page.connect()
+        await page.join("u1", "s1")
+        await hub.notify("u1", sender=None)
+        await trio.sleep(11)
+        assert error(await page.get()) == UNKNOWN
+    assert hub.statistics().connections == 0
+
+
+async def test_handshakes_without_a_second_request(start: Start, autojump_clock: MockClock) -> None:
+    """They cost their maker one request, and no open connection."""
+    hub = await begin(start)
+    async with await connect(hub) as stream:
+        for _ in range(500):
+            assert (await request_on(stream, "GET", target())).status == 200
+    assert hub.statistics().connections == 500
+    await trio.sleep(6)
+    assert hub.statistics().connections == hub.statistics().closing
+    await trio.sleep(6)
+    assert hub.statistics().connections == 0
+
+
+async def test_a_queue_that_nobody_takes_is_bounded(
+    start: Start, autojump_clock: MockClock
+) -> None:
+    hub = await begin(start, max_outbox=1024)
+    async with on_requests(hub) as page:
+        await page.connect()
+        for _ in range(9):
+            await page.say('42["join","u1","s1"]')
+        await wait_all_tasks_blocked()
+        assert hub.statistics().slow_members == 1
+        assert (await page.packets())[-1] == "1"
+
+
+async def test_a_drain_has_pages_come_back(start: Start) -> None:
+    hub = await begin(start)
+    async with on_requests(hub) as page, trio.open_nursery() as nursery:
+        await page.connect()
+        told: list[Response] = []
+
+        async def listen() -> None:
+            told.append(await page.get())
+
+        nursery.start_soon(listen)
+        await wait_all_tasks_blocked()
+        hub.drain()
+        while not told:
+            await wait_all_tasks_blocked()
+        assert (told[0].body, told[0].headers["connection"]) == (b"1", "close")
+
+
+async def test_nobody_is_let_in_while_it_drains(start: Start, autojump_clock: MockClock) -> None:
+    hub = await begin(start)
+    async with on_websocket(hub) as page, await connect(hub) as stream:
+        await page.connect()
+        await stream.send_all(b"GET /socket.io/?EIO=4&transport=polling HTTP/1.1\r\n")
+        await wait_all_tasks_blocked()
+        hub.drain()
+        await wait_all_tasks_blocked()
+        await stream.send_all(b"Host: test\r\nOrigin: https://app.example\r\n\r\n")
+        received = b"".join([bytes(data) async for data in stream])
+        assert received.startswith(b"HTTP/1.1 503 ")
+        assert b"\r\nAccess-Control-Allow-Origin: https://app.example\r\n" in received
+
+
+# -- CORS ----------------------------------------------------------------------------------
+
+
+async def test_an_origin_may_read_the_answers(start: Start) -> None:
+    hub = await begin(start)
+    response = await request(hub, "GET", target(), headers={"Origin": ORIGIN})
+    assert response.headers["access-control-allow-origin"] == ORIGIN
+    assert response.headers["vary"] == "Origin"
+    assert "access-control-allow-credentials" not in response.headers
+    without = await request(hub, "GET", target())
+    assert "access-control-allow-origin" not in without.headers
+
+
+async def test_clients_2_x_send_credentials(start: Start) -> None:
+    hub = await begin(start)
+    response = await request(hub, "GET", target(version=3), headers={"Origin": ORIGIN})
+    assert response.headers["access-control-allow-origin"] == ORIGIN
+    assert response.headers["access-control-allow-credentials"] == "true"
+
+
+async def test_a_preflight(start: Start) -> None:
+    hub = await begin(start)
+    asked = {"Origin": ORIGIN, "Access-Control-Request-Headers": "x-token"}
+    response = await request(hub, "OPTIONS", target(), headers=asked)
+    assert response.status == 204
+    assert response.headers["access-control-allow-origin"] == ORIGIN
+    assert response.headers["access-control-allow-methods"] == "GET, POST"
+    assert response.headers["access-control-allow-headers"] == "x-token"
+    assert response.headers["access-control-max-age"] == "600"
+
+
+async def test_an_origin_that_is_not_allowed(start: Start) -> None:
+    hub = await begin(start, origins=[ORIGIN])
+    assert (await request(hub, "GET", target(), headers={"Origin": ORIGIN})).status == 200
+    for method in ("GET", "OPTIONS"):
+        response = await request(hub, method, target(), headers={"Origin": "https://b.example"})
+        assert error(response) == (403, 4, "Forbidden")
+        assert "access-control-allow-origin" not in response.headers
+
+
+async def test_a_full_server_says_so_before_there_is_anything(start: Start) -> None:
+    hub = await begin(start, max_connections_per_address=1)
+    async with on_requests(hub):
+        response = await request(hub, "GET", target(), headers={"Origin": ORIGIN})
+        assert error(response) == (503, 3, "too many connections from this address")
+        assert response.headers["retry-after"] == "5"
+        assert response.headers["access-control-allow-origin"] == ORIGIN
+        assert hub.statistics().connections == 1
