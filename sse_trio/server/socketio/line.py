@@ -25,8 +25,8 @@ def start_line(
         client, opening = server.engine.begin_on_websocket(wanted, address)
         line = _open_line(server, transport, client)
         line.websocket.send(opening)
-        server.parking.park(line)
         client.begin_on(line)
+        server.parking.park(line)
     elif found := server.engine.clients.get(wanted.sid):
         line = _open_line(server, transport, found)
         line.try_out()
@@ -63,8 +63,8 @@ class SocketLine(Conversation, HasDeadline):
     def try_out(self) -> None:
         """Be parked until the client goes over to it, or for the time of a `TRIAL`."""
         self._server.hub.timers.schedule(self, self._server.hub.timers.now() + TRIAL)
-        self._server.parking.park(self)
         self._client.run(self._client.session.try_websocket(self))
+        self._server.parking.park(self)
 
     def drop(self) -> None:
         """Close it: nobody listens to it any more."""

@@ -167,8 +167,6 @@ class Session(Generic[Request, Socket]):
         if self.websocket is not None:
             effects.append(Drop(self.websocket))
             self.websocket = None
-        self._queue.clear()
-        self.waiting = 0
         return [*effects, Ended(hung_up)]
 
     # -- what comes by requests ----------------------------------------------------------

@@ -112,6 +112,17 @@ def test_a_client_that_closes_has_its_get_answered() -> None:
     assert other.post(1, [packet("1")]) == [Accept(1), HUNG_UP]
 
 
+def test_a_post_of_something_else_ends_the_session() -> None:
+    session = begin()
+    session.get(1)
+    assert session.refuse(2) == [Refuse(2), Answer(1, b"1"), CUT]
+    assert session.refuse(3) == [Refuse(3)]
+    # One that comes too late harms nobody.
+    done = upgraded()
+    assert done.refuse(1) == [Refuse(1)]
+    assert done.send(b"4a") == [Send("w", b"4a")]
+
+
 # -- the change to a WebSocket -----------------------------------------------------------
 
 
@@ -292,7 +303,6 @@ def test_the_end_is_the_end() -> None:
     session.send(b"4a")
     session.try_websocket("w")
     assert session.end() == [Drop("w"), CUT]
-    assert session.waiting == 0
     assert session.end() == session.close() == []
     assert session.send(b"4b") is session.send_last(b"4c") is None
     assert session.get(1) == [Refuse(1)]
