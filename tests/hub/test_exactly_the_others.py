@@ -34,8 +34,9 @@ from sse_trio.core.rooms import Rooms
 from sse_trio.hub.member import Ending, Member, Outcome, State
 
 from ..model import LAST, Model, Seen, Tab
+from ..server.socketio.clients import on_requests, on_websocket, target
 from ..streams import listening, say
-from ..support import KEY, caused_by_assertion, open_peer
+from ..support import KEY, caused_by_assertion, open_peer, request
 from .fakes import FakePeer, Parts
 
 ROOMS = ["u1", "u2"]
@@ -351,7 +352,7 @@ Script = list[tuple[str, str, Any]]
 
 scripts = st.lists(
     st.one_of(
-        st.tuples(st.sampled_from(["join", "listen"]), rooms, sessions),
+        st.tuples(st.sampled_from(["join", "listen", "emit", "poll"]), rooms, sessions),
         st.tuples(st.just("leave"), rooms, sessions),
         st.tuples(st.just("notify"), rooms, senders),
     ),
@@ -371,8 +372,12 @@ class Browser:
         self.code: int | None = None
 
     @property
+    def login(self) -> dict[str, Any]:
+        return {"room": self.tab.room, "session": self.tab.session}
+
+    @property
     def join(self) -> dict[str, Any]:
-        return {"type": "join", "room": self.tab.room, "session": self.tab.session}
+        return {"type": "join", **self.login}
 
     async def run(self, hub: sse_trio.Hub) -> None:
         with self.scope:
@@ -413,6 +418,45 @@ class Listener(Browser):
                     assert (await say(hub, ack | name)).status == 204
 
 
+class Emitter(Browser):
+    """A task that joins by Socket.IO, on a WebSocket."""
+
+    async def talk(self, hub: sse_trio.Hub) -> None:
+        async with on_websocket(hub) as page:
+            await page.say("40" + json.dumps(self.login))
+            while packet := await page.hear():
+                for answer in self.hear(packet):
+                    await page.say(answer)
+
+    def hear(self, packet: str) -> list[str]:
+        """Note a packet of Socket.IO; return the answers."""
+        if packet == "41":
+            self.code = 4001  # by this a client knows that it is not to come back
+            return ["1"]
+        if packet == "2":
+            return ["3"]
+        if packet.startswith("42"):
+            name, members = json.loads(packet[2:])
+            self.take(members | {"type": name})
+        return []
+
+
+class Poller(Emitter):
+    """A task that joins by Socket.IO, on requests."""
+
+    async def talk(self, hub: sse_trio.Hub) -> None:
+        async with on_requests(hub) as page:
+            here = target(sid=page.sid)
+            await request(hub, "POST", here, body=b"40" + json.dumps(self.login).encode())
+            while (polled := await page.get()).status == 200:
+                for packet in polled.body.decode().split("\x1e"):
+                    for answer in self.hear(packet):
+                        await request(hub, "POST", here, body=answer.encode())
+
+
+KINDS = {"join": Browser, "listen": Listener, "emit": Emitter, "poll": Poller}
+
+
 async def play(script: Script) -> None:
     """Run a script against a server with real connections; every claim is checked at its end."""
     model = Model()
@@ -420,11 +464,11 @@ async def play(script: Script) -> None:
     with trio.fail_after(30):
         async with trio.open_nursery() as nursery:
             hub: sse_trio.Hub = await nursery.start(
-                sse_trio.serve, sse_trio.Config(port=0, authkey=KEY)
+                sse_trio.serve, sse_trio.Config(port=0, authkey=KEY, socketio=True)
             )
             for action, room, who in script:
-                if action in ("join", "listen"):
-                    browser = (Browser if action == "join" else Listener)(Tab(len(browsers)))
+                if action in KINDS:
+                    browser = KINDS[action](Tab(len(browsers)))
                     model.tabs.append(browser.tab)
                     model.join(browser.tab, room, Seen(who))
                     browsers.append(browser)
