@@ -27,10 +27,14 @@ _VERSIONS: Final = {"3": 3, "4": 4}
 
 @attrs.frozen
 class Refusal:
-    """Why a request is refused: a `code` and a message that clients know."""
+    """Why a request is refused: a `code` and a message that clients know.
+
+    `reason` is the one in the metrics.
+    """
 
     code: int
     message: str
+    reason: str
     status: int = 400
     headers: CorsHeaders = ()
 
@@ -46,12 +50,12 @@ class Refusal:
         return attrs.evolve(self, headers=cors)
 
 
-UNKNOWN_TRANSPORT: Final = Refusal(0, "Transport unknown")
-UNKNOWN_SESSION: Final = Refusal(1, "Session ID unknown")
-BAD_METHOD: Final = Refusal(2, "Bad handshake method")
-BAD_REQUEST: Final = Refusal(3, "Bad request")
-FORBIDDEN: Final = Refusal(4, "Forbidden", 403)
-UNKNOWN_VERSION: Final = Refusal(5, "Unsupported protocol version")
+UNKNOWN_TRANSPORT: Final = Refusal(0, "Transport unknown", "transport")
+UNKNOWN_SESSION: Final = Refusal(1, "Session ID unknown", "unknown_session")
+BAD_METHOD: Final = Refusal(2, "Bad handshake method", "method")
+BAD_REQUEST: Final = Refusal(3, "Bad request", "malformed")
+FORBIDDEN: Final = Refusal(4, "Forbidden", "origin", 403)
+UNKNOWN_VERSION: Final = Refusal(5, "Unsupported protocol version", "version")
 
 
 @attrs.frozen

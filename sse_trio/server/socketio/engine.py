@@ -65,19 +65,20 @@ class Engine:
             case Attach(sid=str() as sid):
                 return wanted if sid in self.clients else UNKNOWN_SESSION
             case Begin() | Attach():
-                if why := self._why_not_now(address):
+                if refusal := self._not_now(address):
                     cors = wanted.cors if isinstance(wanted, Begin) else ()
-                    return Refusal(BAD_REQUEST.code, why, 503, (*cors, _RETRY))
+                    return refusal.to((*cors, _RETRY))
         return wanted
 
-    def _why_not_now(self, address: str) -> str | None:
-        hub = self._hub
+    def _not_now(self, address: str) -> Refusal | None:
+        """Return why no session can begin now, if so."""
+        hub, code = self._hub, BAD_REQUEST.code
         if hub.loading:
-            return "the server is still reading its ledger"
+            return Refusal(code, "the server is still reading its ledger", "loading", 503)
         if hub.draining.is_set():
-            return "the server is shutting down"
+            return Refusal(code, "the server is shutting down", "draining", 503)
         refusal = hub.membership.refusal(address)
-        return refusal[1] if refusal else None
+        return Refusal(code, refusal[1], "full", 503) if refusal else None
 
     def answer(self, wanted: Begin | Preflight | Refusal, address: str) -> Reply | Refusal:
         """Answer what belongs to no session, or begins one."""
@@ -86,6 +87,7 @@ class Engine:
                 return Reply(http.HTTPStatus.NO_CONTENT, TEXT, b"", [*wanted.headers])
             case Begin():
                 return self._begin(wanted, address)
+        self._hub.counters.refused_handshakes[wanted.reason] += 1
         return wanted
 
     def _begin(self, wanted: Begin, address: str) -> Reply:

@@ -84,6 +84,8 @@ METHOD = (400, 2, "Bad handshake method")
 BAD = (400, 3, "Bad request")
 UNKNOWN = (400, 1, "Session ID unknown")
 
+REASONS = ["transport", "unknown_session", "method", "malformed", "origin", "version"]
+
 REFUSED = [
     ("GET", "EIO=4", TRANSPORT),
     ("GET", "EIO=4&transport=", TRANSPORT),
@@ -117,6 +119,7 @@ async def test_a_refusal(
     assert error(response) == expected
     # Without this the page would see no status at all.
     assert response.headers["access-control-allow-origin"] == ORIGIN
+    assert list(hub.statistics().refused_handshakes) == [REASONS[expected[1]]]
 
 
 @pytest.mark.parametrize(("query", "expected"), [("", VERSION), ("&EIO=4&sid=abc", UNKNOWN)])
@@ -599,5 +602,6 @@ async def test_a_full_server_says_so_before_there_is_anything(start: Start) -> N
         response = await request(hub, "GET", target(), headers={"Origin": ORIGIN})
         assert error(response) == (503, 3, "too many connections from this address")
         assert response.headers["retry-after"] == "5"
+        assert hub.statistics().refused_handshakes == {"full": 1}
         assert response.headers["access-control-allow-origin"] == ORIGIN
         assert hub.statistics().connections == 1
