@@ -32,6 +32,7 @@ from .fields import (
     to_authkeys,
     to_cookie_name,
     to_endpoint,
+    to_file,
     to_networks,
     to_origins,
     to_path,
@@ -304,6 +305,14 @@ class Config:
     )
     socketio_heartbeat: str | None = event(
         "socketio_heartbeat", None, "the event that they get with each heartbeat", optional=True
+    )
+    socketio_client: str | None = attrs.field(
+        default=None,
+        converter=to_file,
+        metadata=describe(
+            "a file that is served as `socket.io.js` and `socket.io.min.js` below their path",
+            Text.OPTIONAL,
+        ),
     )
     notify_paths: tuple[str, ...] = attrs.field(
         default=(),

@@ -322,6 +322,13 @@ def _to_event(attribute: str, value: object) -> str:
     return value
 
 
+def to_file(value: object) -> str | None:
+    """Take a file's path, or null."""
+    if value is not None and (not isinstance(value, str) or not value or "\0" in value):
+        raise ConfigError("socketio_client must be null or the path of a file")
+    return value
+
+
 def to_audit(value: object) -> str | None:
     """Take ``log``, a file's path, or null."""
     if value is None:

@@ -57,7 +57,7 @@ REST = {
     *("max_connections_per_address", "trusted_proxies", "metrics"),
     *("internal", "token_cookie", "audit", "on_lost_engine", "ledger_feed"),
     *("socketio", "socketio_path", "socketio_join", "socketio_terminate", "socketio_joined"),
-    *("socketio_heartbeat", "notify_paths", "without_sender"),
+    *("socketio_heartbeat", "socketio_client", "notify_paths", "without_sender"),
 }
 
 # Bytes of a Unix socket's path: sun_path without its NUL.
@@ -161,6 +161,7 @@ def test_the_defaults_are_those_of_the_documentation() -> None:
         "socketio_terminate": "terminate",
         "socketio_joined": "joined",
         "socketio_heartbeat": None,
+        "socketio_client": None,
         "notify_paths": (),
         "without_sender": "spare-newest",
         "audit": None,
@@ -396,6 +397,8 @@ def test_a_message_has_room_for_a_ticket() -> None:
         ("socketio", True, True),
         ("socketio_path", "/socket.io", "/socket.io/"),
         ("socketio_path", "/a/b.c/~-_9/", "/a/b.c/~-_9/"),
+        ("socketio_client", None, None),
+        ("socketio_client", "/srv/socket.io.min.js", "/srv/socket.io.min.js"),
         ("notify_paths", "/rest/login", ("/rest/login",)),
         ("notify_paths", ["/a/", "/b"], ("/a/", "/b")),
         ("without_sender", "spare-nobody", "spare-nobody"),
@@ -529,6 +532,7 @@ def test_takes(key: str, value: object, taken: object) -> None:
             "must be a path like /socket.io/",
         ),
         ("socketio_join", ["", ["join", ""], ["x" * 65]], "must be the name of an event"),
+        ("socketio_client", ["", "a\0b", 7, ["a"]], "must be null or the path of a file"),
         ("notify_paths", [["/"], ["a"], ["/a?b"]], "notify_paths must be a path like"),
         ("notify_paths", [7, None, [7]], "must be a string or a list of strings"),
         ("without_sender", ["", None, 7], 'must be "spare-newest" or "spare-nobody"'),
@@ -678,6 +682,7 @@ TAKEN_AT_ONCE = {
     "socketio_terminate": "leave",
     "socketio_joined": None,
     "socketio_heartbeat": "beat",
+    "socketio_client": "client.js",
     "notify_paths": ["/rest/login"],
     "without_sender": "spare-nobody",
 }

@@ -31,6 +31,13 @@ class RequestHeaders:
         """Whether a case-insensitive list holds `token`."""
         return token in map(bytes.lower, self.tokens(wanted))
 
+    def etags(self) -> frozenset[bytes]:
+        """Return the versions that the client has (RFC 9110, section 13.1.2).
+
+        By the weak comparison, because a proxy that compresses makes an ETag weak.
+        """
+        return frozenset(etag.removeprefix(b"W/") for etag in self.tokens(b"if-none-match"))
+
     def announces_body(self) -> bool:
         """Whether a body follows (RFC 9112, section 6.3)."""
         return (

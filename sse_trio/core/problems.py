@@ -121,6 +121,13 @@ UNDURABLE: Final = Problem(
 )
 
 
+def not_allowed(allow: bytes) -> Problem:
+    """Return the problem that names the methods which are allowed."""
+    return Problem(
+        "method-not-allowed", f"only {allow.decode()} is allowed here", ((b"Allow", allow),)
+    )
+
+
 def conflict(error: Conflict) -> Problem:
     """Return the problem that says why a notify's id cannot be used again."""
     return Problem("login-ended" if isinstance(error, LoginEnded) else "id-used", str(error))

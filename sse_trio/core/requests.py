@@ -32,7 +32,7 @@ from .events import Listen, Say, read_events, with_headers
 from .handshake import Upgrade, read_handshake
 from .headers import RequestHeaders, media_type, unlike_media_type
 from .keyed import READERS, Keyed, ReadMembers, read_form_untrusted, read_json_untrusted, with_id
-from .problems import TOO_LARGE, Problem
+from .problems import TOO_LARGE, Problem, not_allowed
 from .questions import Verify, is_verify, read_verify
 from .socketio import Engine, cors_headers, is_engine, read_engine
 
@@ -153,7 +153,7 @@ class RequestReader:
             return NOT_FOUND
         if read := READERS.get(path):
             if method != b"POST":
-                return _not_allowed(b"POST")
+                return not_allowed(b"POST")
             return self._with_key(path, read, headers)
         if path in ("/ws", "/events") or is_engine(path, self._config):
             return self._connect(request, path, headers)
@@ -168,10 +168,8 @@ class RequestReader:
                 self.missing = path
             return NOT_FOUND
         if method not in (b"GET", b"HEAD"):
-            return _not_allowed(b"GET, HEAD")
-        # By the weak comparison, because a proxy that compresses makes an ETag weak.
-        known = headers.tokens(b"if-none-match")
-        return Page(path, frozenset(etag.removeprefix(b"W/") for etag in known))
+            return not_allowed(b"GET, HEAD")
+        return Page(path, headers.etags())
 
     def _connect(
         self, request: h11.Request, path: str, headers: RequestHeaders
@@ -179,13 +177,13 @@ class RequestReader:
         """Check the head of what a page connects with, in one way or another."""
         if path == "/ws":
             if request.method != b"GET":
-                return attrs.evolve(_not_allowed(b"GET"), handshake="method")
+                return attrs.evolve(not_allowed(b"GET"), handshake="method")
             return read_handshake(request, headers, self._config)
         if path == "/events":
             if request.method != b"POST":
-                return _not_allowed(b"POST")
+                return not_allowed(b"POST")
             return read_events(_query(request.target), headers, self._config)
-        return read_engine(request, _query(request.target), headers, self._config)
+        return read_engine(request, path, _query(request.target), headers, self._config)
 
     def _with_key(
         self, path: str, read: ReadMembers, headers: RequestHeaders
@@ -230,9 +228,3 @@ def _path(target: bytes) -> str:
 
 def _query(target: bytes) -> str:
     return target.decode("ascii", "replace").partition("?")[2]
-
-
-def _not_allowed(allow: bytes) -> Problem:
-    return Problem(
-        "method-not-allowed", f"only {allow.decode()} is allowed here", ((b"Allow", allow),)
-    )

@@ -17,7 +17,7 @@ from ..config import Config
 from .cors import CorsHeaders, may_come_from, readable_by
 from .handshake import Upgrade, read_handshake
 from .headers import RequestHeaders, media_type
-from .problems import Problem
+from .problems import Problem, not_allowed
 
 # What a page may have put into the query of its handshake, as it would into `auth`.
 _CLAIMS: Final = ("ticket", "room", "session")
@@ -103,27 +103,55 @@ class Preflight:
     headers: CorsHeaders
 
 
-Engine = Begin | Poll | Push | Attach | Preflight | Refusal
+@attrs.frozen
+class Script:
+    """The client's file, and the versions that a browser has of it."""
+
+    known: frozenset[bytes]
+
+
+Engine = Begin | Poll | Push | Attach | Preflight | Script | Refusal
+
+# The names by which the original server has its client.
+_SCRIPTS: Final = ("socket.io.js", "socket.io.min.js")
 
 
 def is_engine(path: str, config: Config) -> bool:
     """Whether a path is that of Socket.IO; clients leave the last slash out, some of them."""
-    return config.socketio and path in (config.socketio_path, config.socketio_path[:-1])
+    if not config.socketio:
+        return False
+    return path in (config.socketio_path, config.socketio_path[:-1]) or _is_script(path, config)
+
+
+def _is_script(path: str, config: Config) -> bool:
+    return config.socketio_client is not None and path in (
+        f"{config.socketio_path}{name}" for name in _SCRIPTS
+    )
 
 
 def read_engine(
-    request: h11.Request, query: str, headers: RequestHeaders, config: Config
+    request: h11.Request, path: str, query: str, headers: RequestHeaders, config: Config
 ) -> Engine | Problem | Callable[[bytes], Engine]:
     """Say what a request asks for, by its head; or return what reads its body."""
-    fields = _fields(query)
+    if _is_script(path, config):
+        if request.method not in (b"GET", b"HEAD"):
+            return not_allowed(b"GET, HEAD")
+        return Script(headers.etags())
     if not may_come_from(headers.get(b"origin"), config):
         return FORBIDDEN
     cors = cors_headers(query, headers, config)
     if request.method == b"OPTIONS":
         return Preflight((*cors, *_allowed(headers)))
-    transport, sid = fields.get("transport"), fields.get("sid")
-    if transport == "websocket":
+    fields = _fields(query)
+    if fields.get("transport") == "websocket":
         return _read_websocket(request, headers, config, fields, cors)
+    return _read_polling(request, headers, fields, cors)
+
+
+def _read_polling(
+    request: h11.Request, headers: RequestHeaders, fields: dict[str, str], cors: CorsHeaders
+) -> Engine | Callable[[bytes], Engine]:
+    transport, sid = fields.get("transport"), fields.get("sid")
     if transport != "polling":
         return UNKNOWN_TRANSPORT.to(cors)
     if sid is None:

@@ -21,7 +21,7 @@ from ..core.notify import Notify, Release
 from ..core.problems import Problem
 from ..core.questions import Check, DecisionsQuery, Sessions, StatisticsQuery, Verify
 from ..core.requests import Asked, Page, Wanted
-from ..core.socketio import Attach, Begin, Poll, Preflight, Push, Refusal
+from ..core.socketio import Attach, Begin, Poll, Preflight, Push, Refusal, Script
 from ..hub.decisions import Accepted
 from . import routes
 from .addresses import client_address
@@ -111,7 +111,7 @@ class Exchange:
             ):
                 await self._hand_over(outcome)
                 return
-            if isinstance(outcome, Begin | Poll | Push | Preflight | Refusal):
+            if isinstance(outcome, Begin | Poll | Push | Preflight | Script | Refusal):
                 reply = self._serve_engine(outcome)
                 if reply is None:
                     return
@@ -158,8 +158,8 @@ class Exchange:
         timers.schedule(self._patience, min(self._due, due))
 
     def _serve_engine(
-        self, wanted: Begin | Poll | Push | Preflight | Refusal
-    ) -> Reply | Refusal | None:
+        self, wanted: Begin | Poll | Push | Preflight | Script | Refusal
+    ) -> Reply | Refusal | Problem | None:
         """Do what a client of Socket.IO asks; None if it is answered after a while."""
         if not isinstance(wanted, Poll | Push):
             return self._server.engine.answer(wanted, self._address)

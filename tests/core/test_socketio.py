@@ -22,6 +22,7 @@ from sse_trio.core.socketio import (
     Poll,
     Preflight,
     Push,
+    Script,
 )
 
 from .. import strategies
@@ -222,3 +223,20 @@ def test_where_nothing_takes_a_post() -> None:
         assert missing(path) is None
     assert missing("/rest/login", "GET") is None
     assert missing("/rest/login", socketio=False) is None
+
+
+def test_the_clients_file() -> None:
+    for name in ("socket.io.js", "socket.io.min.js"):
+        path = f"/socket.io/{name}"
+        for method in ("GET", "HEAD"):
+            known = ("If-None-Match", 'W/"a", "b"')
+            wanted = read("", known, path=path, method=method, socketio_client="x")
+            assert wanted == Script(frozenset({b'"a"', b'"b"'}))
+        refused = read("", path=path, method="POST", socketio_client="x")
+        assert isinstance(refused, Problem)
+        assert refused.kind == "method-not-allowed"
+        missing = read("", path=path)
+        assert isinstance(missing, Problem)
+        assert missing.kind == "not-found"
+    other = read("", path="/socket.io/socket.io.js.map", socketio_client="x")
+    assert isinstance(other, Problem)

@@ -1,14 +1,17 @@
 """The sessions of Engine.IO on one server, by their ids, and the requests that belong to them."""
 
+import hashlib
 import http
 import logging
 import secrets
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 from ... import strict_json
 from ...config import Config
-from ...core.requests import Wanted
+from ...core.problems import Problem
+from ...core.requests import NOT_FOUND, Wanted
 from ...core.socketio import (
     BAD_REQUEST,
     UNKNOWN_SESSION,
@@ -18,6 +21,7 @@ from ...core.socketio import (
     Preflight,
     Push,
     Refusal,
+    Script,
 )
 from ...hub.hub import Hub
 from ..replies import Reply
@@ -30,6 +34,8 @@ from .engine_packets import (
 )
 from .namespaces import MAIN, accepted
 from .peer import TEXT
+
+JAVASCRIPT: Final = "text/javascript; charset=utf-8"
 
 logger = logging.getLogger("sse_trio")
 
@@ -56,6 +62,7 @@ class Engine:
     def reload(self, config: Config) -> None:
         """Take over another configuration, for whoever comes from now on."""
         self._dialects = {version: Dialect(config, version) for version in (3, 4)}
+        self._script = self._read(config.socketio_client)
 
     def judge(self, wanted: Wanted, address: str) -> Wanted:
         """Refuse what has no session, or no place for one: before there is anything of it."""
@@ -80,9 +87,21 @@ class Engine:
         refusal = hub.membership.refusal(address)
         return Refusal(code, refusal[1], "full", 503) if refusal else None
 
-    def answer(self, wanted: Begin | Preflight | Refusal, address: str) -> Reply | Refusal:
+    def _read(self, path: str | None) -> bytes | None:
+        """Read the client's file: once, for all browsers."""
+        try:
+            return Path(path).read_bytes() if path is not None else None
+        except OSError as error:
+            logger.error("socketio_client cannot be read: %s", error.strerror)  # noqa: TRY400
+            return None
+
+    def answer(
+        self, wanted: Begin | Preflight | Script | Refusal, address: str
+    ) -> Reply | Refusal | Problem:
         """Answer what belongs to no session, or begins one."""
         match wanted:
+            case Script():
+                return script(self._script, wanted) if self._script is not None else NOT_FOUND
             case Preflight():
                 return Reply(http.HTTPStatus.NO_CONTENT, TEXT, b"", [*wanted.headers])
             case Begin():
@@ -152,3 +171,17 @@ class Engine:
             return None
         known.add(shown)
         return shown
+
+
+def script(source: bytes, wanted: Script) -> Reply:
+    """Return the client's file, unless the browser has it."""
+    digest = hashlib.sha256(source).hexdigest()[:32]
+    etag = f'"{digest}"'.encode()
+    headers = [
+        (b"ETag", etag),
+        (b"Cache-Control", b"public, max-age=300"),
+        (b"Access-Control-Allow-Origin", b"*"),
+        (b"Cross-Origin-Resource-Policy", b"cross-origin"),
+    ]
+    is_known = not wanted.known.isdisjoint((etag, b"*"))
+    return Reply(304 if is_known else 200, JAVASCRIPT, b"" if is_known else source, headers)

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import h11
@@ -605,3 +606,30 @@ async def test_a_full_server_says_so_before_there_is_anything(start: Start) -> N
         assert hub.statistics().refused_handshakes == {"full": 1}
         assert response.headers["access-control-allow-origin"] == ORIGIN
         assert hub.statistics().connections == 1
+
+
+# -- the client's file -----------------------------------------------------------------------
+
+
+async def test_the_clients_file(start: Start, tmp_path: Path) -> None:
+    file = tmp_path / "client.js"
+    file.write_bytes(b"hello()")
+    hub = await begin(start, socketio_client=str(file))
+    response = await request(hub, "GET", "/socket.io/socket.io.js")
+    assert (response.status, response.body) == (200, b"hello()")
+    assert response.headers["content-type"] == "text/javascript; charset=utf-8"
+    assert response.headers["access-control-allow-origin"] == "*"
+    known = {"If-None-Match": response.headers["etag"]}
+    again = await request(hub, "GET", "/socket.io/socket.io.min.js", headers=known)
+    assert (again.status, again.body) == (304, b"")
+
+
+async def test_a_file_that_cannot_be_read(
+    start: Start, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    hub = await begin(start, socketio_client=str(tmp_path / "none.js"))
+    assert (await request(hub, "GET", "/socket.io/socket.io.js")).status == 404
+    assert "socketio_client cannot be read: No such file or directory" in caplog.messages
+    (tmp_path / "none.js").write_bytes(b"here()")
+    hub.reload(hub.config)
+    assert (await request(hub, "GET", "/socket.io/socket.io.js")).body == b"here()"
