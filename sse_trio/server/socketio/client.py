@@ -9,6 +9,7 @@ from ...core.messages import CloseCode
 from ...errors import RemoteProtocolError
 from ...hub.hub import Hub
 from ...hub.member import Member, State
+from ...hub.timers import HasDeadline
 from .dialect import (
     MESSAGE,
     TERMINATED,
@@ -32,8 +33,8 @@ from .peer import Line, Request, SocketPeer
 from .session import Deliver, Ended, Session
 
 
-class SocketClient:
-    """A client and its member.
+class SocketClient(HasDeadline):
+    """A client and its member. Its deadline is that of connecting to the main namespace.
 
     `sid` is its id; `claims` what the query of its handshake says of its login. `spawn` starts a
     task; `forget` is called when it has ended, and `ignored` with the name of each event that is
@@ -73,6 +74,12 @@ class SocketClient:
     def arrive(self, address: str) -> None:
         """Register as a member; it may be refused at once."""
         self.member = self._hub.membership.arrive(self.peer, address)
+        self._hub.membership.stay(self.member)
+        self._hub.timers.schedule(self, self._hub.timers.now() + self._hub.config.join_timeout)
+
+    def expire(self, now: float) -> None:
+        """Close it, as it has not connected in time."""
+        self._hub.membership.refuse(self.member, CloseCode.TIMED_OUT, "no connect in time")
 
     @property
     def version(self) -> int:
@@ -95,9 +102,12 @@ class SocketClient:
     def note_heard(self) -> None:
         """Take note of a sign of life."""
         self.member.heard = self._hub.timers.now()
-        if self._dialect.version == 3 and self.member.state is State.ARRIVING and self._identify():
-            # The server has connected it to the main namespace.
-            self._begin()
+        if self._dialect.version == 3:
+            # It is the client that pings, by timers that browsers slow down to one in a minute.
+            self.member.heard += self._hub.config.heartbeat_interval
+            if self in self._hub.timers and self._identify():
+                # The server has connected it to the main namespace.
+                self._begin()
 
     def get(self, request: Request) -> None:
         """Take a GET."""
@@ -168,7 +178,7 @@ class SocketClient:
 
     def _begin(self) -> None:
         """Let it take its time to join; if it has said already what it joins, it does."""
-        self._hub.membership.stay(self.member)
+        self._hub.timers.drop(self)
         claims, self._claims = self._claims, {}
         if "ticket" in claims or "room" in claims:
             self._join(lambda: read_join_untrusted(claims))
@@ -233,6 +243,7 @@ class SocketClient:
     def _leave(self, *, hung_up: bool) -> None:
         # No cycle keeps them in memory.
         self.peer.end = None
+        self._hub.timers.drop(self)
         self._forget(self.sid)
         self._hub.membership.leave(self.member, hung_up=hung_up)
 

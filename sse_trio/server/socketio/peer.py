@@ -106,6 +106,8 @@ class SocketPeer:
             # One that was refused is given time to go: on requests, the close could be seen first.
             if (line := self._session.websocket) is not None:
                 line.websocket.close(code, reason)
+            elif code == CloseCode.TIMED_OUT:
+                self.abort()  # nobody asks any more; whoever does so later is told that it is over
             self._perform(self._session.close())
 
     def abort(self) -> None:

@@ -352,6 +352,16 @@ async def test_a_page_has_to_connect_soon(start: Start, autojump_clock: MockCloc
     assert hub.statistics().connections == 1
 
 
+async def test_a_page_is_pinged_before_it_connects(start: Start, autojump_clock: MockClock) -> None:
+    hub = await begin(start, heartbeat_interval=1, join_timeout=3)
+    async with on_websocket(hub) as page:
+        assert [await page.hear() for _ in range(2)] == ["2", "2"]
+        assert trio.current_time() < 3
+        while (packet := await page.hear()) is not None:
+            assert packet == "2"
+        assert 3 <= trio.current_time() < 4
+
+
 async def test_a_page_may_join_when_it_likes(start: Start, autojump_clock: MockClock) -> None:
     hub = await begin(start)
     async with on_websocket(hub) as page:

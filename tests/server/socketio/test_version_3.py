@@ -98,7 +98,8 @@ async def test_a_silent_client(start: Start, autojump_clock: MockClock) -> None:
     async with on_websocket(hub, version=3) as page:
         await connected(page)
         assert await page.hear() is None
-        assert 60 <= trio.current_time() < 61
+        # A hidden page's timers run once a minute.
+        assert 85 <= trio.current_time() < 86
 
 
 async def test_a_heartbeat_is_an_event_alone(start: Start, autojump_clock: MockClock) -> None:
