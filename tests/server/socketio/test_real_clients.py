@@ -16,10 +16,8 @@ import trio
 import sse_trio
 
 from ...support import Listening, Start
+from .packages import HERE, VERSIONS, install
 
-HERE = Path(__file__).parent / "npm"
-
-VERSIONS = ["2.5.0", "3.1.3", "4.3.2", "4.5.4", "4.8.4"]
 # The first is what a page has that says nothing of it.
 TRANSPORTS = [None, ["polling"], ["websocket"]]
 
@@ -33,14 +31,9 @@ AWAY = ("transport close", "transport error", "ping timeout")
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The clients, as npm has them."""
-    if shutil.which("npm") is None:
-        pytest.fail("no npm: apt-get install npm")
-    project = tmp_path_factory.mktemp("clients")
-    for file in ("package.json", "clients.js"):
-        shutil.copy(HERE / file, project)
-    quiet = ("--no-audit", "--no-fund", "--silent", "--prefer-offline")
-    subprocess.run(("npm", "install", *quiet), cwd=project, check=True)
+    """The clients, as npm has them, and what drives them."""
+    project = install(tmp_path_factory.mktemp("clients"))
+    shutil.copy(HERE / "clients.js", project)
     return project
 
 
