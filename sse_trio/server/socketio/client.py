@@ -18,6 +18,7 @@ from .dialect import (
     read_join_untrusted,
     session_of,
 )
+from .effects import Deliver, Ended
 from .engine_packets import EnginePacket, Kind, parse_packet_untrusted
 from .namespaces import (
     MAIN,
@@ -30,7 +31,7 @@ from .namespaces import (
     refused,
 )
 from .peer import Line, Request, SocketPeer
-from .session import Deliver, Ended, Session
+from .session import Session
 
 
 class SocketClient(HasDeadline):

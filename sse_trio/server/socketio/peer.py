@@ -16,9 +16,10 @@ from ...hub.letters import Encode, Letter
 from ..replies import Reply
 from ..websocket import WebSocket
 from .dialect import MESSAGE, Dialect, acknowledgement, members, to_frames
+from .effects import Accept, Answer, Drop, Refuse, Send
 from .engine_packets import encode_body
 from .namespaces import left
-from .session import Accept, Answer, Drop, Refuse, Send, Session
+from .session import Session
 
 TEXT = "text/plain; charset=UTF-8"
 

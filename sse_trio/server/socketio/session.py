@@ -10,14 +10,10 @@ are bytes, several of them with a `SEPARATOR` between them.
 """
 
 from collections.abc import Iterable
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic
 
-import attrs
-
+from .effects import Accept, Answer, Deliver, Drop, Ended, Refuse, Request, Send, Socket
 from .engine_packets import SEPARATOR, EnginePacket, Kind
-
-Request = TypeVar("Request")
-Socket = TypeVar("Socket")
 
 CLOSE: Final = Kind.CLOSE.value.encode()
 PING: Final = Kind.PING.value.encode()
@@ -30,57 +26,6 @@ _PROBED: Final = PONG + b"probe"
 
 # What packets that wait take beside their own bytes, at most.
 CHUNK_COST: Final = 128
-
-
-@attrs.frozen
-class Answer(Generic[Request]):
-    """Answer a GET with these packets."""
-
-    request: Request
-    packets: bytes
-
-
-@attrs.frozen
-class Accept(Generic[Request]):
-    """Answer a POST: its packets were taken."""
-
-    request: Request
-
-
-@attrs.frozen
-class Refuse(Generic[Request]):
-    """Answer a request: it may not come here and now."""
-
-    request: Request
-
-
-@attrs.frozen
-class Send(Generic[Socket]):
-    """Send packets on a WebSocket."""
-
-    websocket: Socket
-    packets: bytes
-
-
-@attrs.frozen
-class Drop(Generic[Socket]):
-    """Close a WebSocket that is not this session's, or not any more."""
-
-    websocket: Socket
-
-
-@attrs.frozen
-class Deliver:
-    """Hear what the client says."""
-
-    message: str | bytes
-
-
-@attrs.frozen
-class Ended:
-    """The session has ended: by the client, if `hung_up`. Nothing comes after it."""
-
-    hung_up: bool
 
 
 class _Bad(Exception):

@@ -349,7 +349,7 @@ async def test_a_page_has_to_connect_soon(start: Start, autojump_clock: MockCloc
     async with on_websocket(hub) as page:
         assert await page.raw.closed() == CloseCode.TIMED_OUT
         assert 5 <= trio.current_time() < 6
-    assert hub.statistics().connections == 1
+        assert hub.statistics().joins == {"timed_out": 1}
 
 
 async def test_a_page_is_pinged_before_it_connects(start: Start, autojump_clock: MockClock) -> None:

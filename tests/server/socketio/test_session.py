@@ -7,18 +7,9 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from sse_trio.server.socketio.effects import Accept, Answer, Deliver, Drop, Ended, Refuse, Send
 from sse_trio.server.socketio.engine_packets import EnginePacket, parse_packet_untrusted
-from sse_trio.server.socketio.session import (
-    CHUNK_COST,
-    Accept,
-    Answer,
-    Deliver,
-    Drop,
-    Ended,
-    Refuse,
-    Send,
-    Session,
-)
+from sse_trio.server.socketio.session import CHUNK_COST, Session
 
 LIMIT = 10_000
 

@@ -1,0 +1,59 @@
+"""What a session of Engine.IO wants done."""
+
+from typing import Generic, TypeVar
+
+import attrs
+
+Request = TypeVar("Request")
+Socket = TypeVar("Socket")
+
+
+@attrs.frozen
+class Answer(Generic[Request]):
+    """Answer a GET with these packets."""
+
+    request: Request
+    packets: bytes
+
+
+@attrs.frozen
+class Accept(Generic[Request]):
+    """Answer a POST: its packets were taken."""
+
+    request: Request
+
+
+@attrs.frozen
+class Refuse(Generic[Request]):
+    """Answer a request: it may not come here and now."""
+
+    request: Request
+
+
+@attrs.frozen
+class Send(Generic[Socket]):
+    """Send packets on a WebSocket."""
+
+    websocket: Socket
+    packets: bytes
+
+
+@attrs.frozen
+class Drop(Generic[Socket]):
+    """Close a WebSocket that is not this session's, or not any more."""
+
+    websocket: Socket
+
+
+@attrs.frozen
+class Deliver:
+    """Hear what the client says."""
+
+    message: str | bytes
+
+
+@attrs.frozen
+class Ended:
+    """The session has ended: by the client, if `hung_up`. Nothing comes after it."""
+
+    hung_up: bool
