@@ -11,6 +11,7 @@ import sse_trio
 from sse_trio.core.messages import CloseCode
 
 from ... import support
+from ...hub.fakes import SlowLedger
 from ...support import KEY, Start, post_notify, raw_websocket
 from .clients import handshake, joined, on_websocket
 
@@ -141,6 +142,21 @@ async def test_a_session_may_be_claimed_before_the_join(start: Start) -> None:
     async with on_websocket(hub) as page:
         await page.connect({"session": "s1"})
         assert (await page.join("u1"))["session"] == "s1"
+
+
+async def test_a_page_is_told_of_its_join_when_the_ledger_has_it(
+    start: Start, autojump_clock: MockClock
+) -> None:
+    hub = await begin(start, ledger=SlowLedger())
+    async with on_websocket(hub) as page:
+        await page.connect()
+        began = trio.current_time()
+        # A second join meanwhile is no other one.
+        await page.emit("join", "u1", "s1", id="1")
+        await page.emit("join", "u1", "s1", id="2")
+        assert (await page.heard())[0] == "joined"
+        assert trio.current_time() >= began + 1
+        assert str(await page.hear()).startswith("432[{")
 
 
 async def test_tickets(start: Start) -> None:
