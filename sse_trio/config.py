@@ -323,11 +323,11 @@ class Config:
             Text.LIST,
         ),
     )
-    without_sender: Literal["spare-newest", "spare-nobody"] = choice(
-        "spare-newest",
-        "spare-nobody",
-        about="what a `POST /notify` means that names no sender: `spare-newest`: the session that "
-        "joined last stays; `spare-nobody`: all end, as with `null`",
+    without_sender: Literal["newest-stays", "all-end"] = choice(
+        "newest-stays",
+        "all-end",
+        about="what a `POST /notify` means that names no sender: `newest-stays`: the session that "
+        "joined last stays; `all-end`: all end, as with `null`",
     )
     audit: str | None = attrs.field(
         default=None,

@@ -163,7 +163,7 @@ def test_the_defaults_are_those_of_the_documentation() -> None:
         "socketio_heartbeat": None,
         "socketio_client": None,
         "notify_paths": (),
-        "without_sender": "spare-newest",
+        "without_sender": "newest-stays",
         "audit": None,
     }
 
@@ -401,7 +401,7 @@ def test_a_message_has_room_for_a_ticket() -> None:
         ("socketio_client", "/srv/socket.io.min.js", "/srv/socket.io.min.js"),
         ("notify_paths", "/rest/login", ("/rest/login",)),
         ("notify_paths", ["/a/", "/b"], ("/a/", "/b")),
-        ("without_sender", "spare-nobody", "spare-nobody"),
+        ("without_sender", "all-end", "all-end"),
         ("socketio_join", "join", ("join",)),
         ("socketio_join", ["join", "log in"], ("join", "log in")),
         ("socketio_terminate", "x" * 64, "x" * 64),
@@ -535,7 +535,7 @@ def test_takes(key: str, value: object, taken: object) -> None:
         ("socketio_client", ["", "a\0b", 7, ["a"]], "must be null or the path of a file"),
         ("notify_paths", [["/"], ["a"], ["/a?b"]], "notify_paths must be a path like"),
         ("notify_paths", [7, None, [7]], "must be a string or a list of strings"),
-        ("without_sender", ["", None, 7], 'must be "spare-newest" or "spare-nobody"'),
+        ("without_sender", ["", None, 7], 'must be "newest-stays" or "all-end"'),
         ("socketio_join", [[], ()], "must name at least one event"),
         ("socketio_join", [None, 7, [7]], "must be a string or a list of strings"),
         ("socketio_join", ["connect", ["join", "disconnect"]], "has for itself"),
@@ -684,7 +684,7 @@ TAKEN_AT_ONCE = {
     "socketio_heartbeat": "beat",
     "socketio_client": "client.js",
     "notify_paths": ["/rest/login"],
-    "without_sender": "spare-nobody",
+    "without_sender": "all-end",
 }
 
 

@@ -49,7 +49,7 @@ def read_json_untrusted(
             raise ValueError("the body must be a JSON object")
         wanted = read(members)
         if isinstance(wanted, Notify):
-            if wanted.sender is LAST_JOINED and config.without_sender == "spare-nobody":
+            if wanted.sender is LAST_JOINED and config.without_sender == "all-end":
                 wanted = attrs.evolve(wanted, sender=None)
             wanted.check_limit(config)
         presented = _presented_keys(members, authorization)

@@ -28,6 +28,7 @@ import attrs
 import h11
 
 from ..config import Config
+from .cors import CorsHeaders, may_come_from, readable_by
 from .events import Listen, Say, read_events, with_headers
 from .handshake import Upgrade, read_handshake
 from .headers import RequestHeaders, media_type, unlike_media_type
@@ -100,9 +101,7 @@ class RequestReader:
         if path in self._config.notify_paths:
             path = "/notify"
         self.max_body = self._longest_body(path)
-        if is_engine(path, self._config):
-            cors = cors_headers(_query(request.target), headers, self._config)
-            self._too_large = with_headers(TOO_LARGE, cors)
+        self._too_large = with_headers(TOO_LARGE, self._cors(request, path, headers))
         if problem := _ambiguous(request, headers):
             return problem
         # The target of a CONNECT has no path (RFC 9112, section 3.2.3).
@@ -125,6 +124,15 @@ class RequestReader:
         if isinstance(outcome, Problem) and headers.get(b"expect"):
             return attrs.evolve(outcome, close=True)
         return None
+
+    def _cors(self, request: h11.Request, path: str, headers: RequestHeaders) -> CorsHeaders:
+        """Return the headers with which a page may read a refusal, where pages POST."""
+        if is_engine(path, self._config):
+            return cors_headers(_query(request.target), headers, self._config)
+        origin = headers.get(b"origin")
+        if path == "/events" and may_come_from(origin, self._config):
+            return readable_by(origin)
+        return ()
 
     def _longest_body(self, path: str) -> int:
         match path:

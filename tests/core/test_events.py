@@ -11,7 +11,7 @@ from sse_trio.core.messages import Heartbeat, Join, Terminated
 from sse_trio.core.problems import Problem
 from sse_trio.core.requests import Wanted
 
-from .test_requests import ask
+from .test_requests import Server, ask
 
 CONFIG = Config(authkey="a key of the tests", max_message=1024)
 JOIN = {"type": "join", "room": "u1", "session": "s1"}
@@ -119,7 +119,19 @@ def test_a_message_may_be_as_long_as_on_a_websocket() -> None:
     filler = " " * (1024 - len(json.dumps(JOIN)))
     whole = (json.dumps(JOIN) + filler).encode()
     assert isinstance(asked(post(whole)), Listen)
-    assert detail(asked(post(whole + b" ")))[0] == 413
+    for request in (post(whole + b" ", "Origin: https://app.example"), chunked(whole + b" ")):
+        server = Server(CONFIG)
+        server.receive(request)
+        outcome = server.outcomes[-1]
+        assert detail(outcome)[0] == 413
+        assert isinstance(outcome, Problem)
+        assert (b"Access-Control-Allow-Origin", b"https://app.example") in outcome.headers
+
+
+def chunked(body: bytes) -> bytes:
+    head = b"POST /events HTTP/1.1\r\nHost: test\r\nOrigin: https://app.example\r\n"
+    head += b"Content-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n"
+    return head + b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
 
 
 def test_only_pages_of_the_listed_origins() -> None:

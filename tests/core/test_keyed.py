@@ -70,7 +70,7 @@ def test_a_form_needs_the_key_in_its_header() -> None:
 
 
 def test_what_a_notify_without_a_sender_means_is_configured() -> None:
-    nobody = Config(authkey="a", without_sender="spare-nobody")
+    nobody = Config(authkey="a", without_sender="all-end")
     for config, sender in ((CONFIG, LAST_JOINED), (nobody, None)):
         key = config.authkey[0].encode()
         for members, said in (({}, sender), ({"sender": None}, None), ({"sender": "s"}, "s")):
