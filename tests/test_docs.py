@@ -263,7 +263,7 @@ async def test_the_walk_through_happens_as_it_is_told(nursery: trio.Nursery) -> 
         happened.append(json.loads(messages.encode(await anext(member))))
 
     async def post(members: dict[str, Any]) -> None:
-        answer = await post_notify(hub, **members)
+        answer = await post_notify(hub, key=config.authkey[0], **members)
         assert answer.status == 200
         happened.append(answer.json)
 

@@ -81,6 +81,16 @@ def test_a_hub_that_is_too_busy_is_away(name: str) -> None:
     assert re.search(r"\b408\b.{1,40}\b429\b", text)
 
 
+def test_the_express_page_is_about_the_code_beside_it() -> None:
+    depends = json.loads((EXAMPLES / "express" / "package.json").read_text())["dependencies"]
+    text = page("express")
+    assert re.findall(r"\*\*Express (\d+)\*\*", text) == [depends["express"].partition(".")[0]]
+    # For an application that uses `require`, what the numbered imports are.
+    imported = re.findall(r'^import .* from "(.*)"; // \d$', code("express"), re.MULTILINE)
+    assert re.findall(r'require\("(.*)"\)', text) == imported
+    assert len(imported) == 3
+
+
 # -- held against the description of the API ----------------------------------------------
 
 _DESCRIBED: dict[str, Any] = json.loads(document(Config(authkey="a key of this test's")))
