@@ -867,10 +867,10 @@ const WORDS = {
     "Zeit",
   ],
   en: [
-    "You have been signed out",
-    "Your account was used to sign in again, here or elsewhere.",
+    "You have been logged out",
+    "Your account was used to log in again, here or elsewhere.",
     "Your session has ended.",
-    "Sign in again",
+    "Log in again",
     "Device",
     "Place",
     "Time",

@@ -42,11 +42,11 @@ def run(options: argparse.Namespace) -> int:
 
 def _greet(demo: "Demo") -> None:
     print(f"demo on {running.base_url(demo.hub.config, demo.port)}")
-    print("sign in as")
+    print("log in as")
     for person in demo.people:
-        admin = " (can make new keys, which signs everyone out)" if person.is_admin else ""
+        admin = " (can make new keys, which logs everyone out)" if person.is_admin else ""
         print(f"  {person.user.id:6} with the password: {person.password}{admin}")
     print(
-        "open it in two browsers, or in a private window too, and sign in twice as the same user",
+        "open it in two browsers, or in a private window too, and log in twice as the same user",
         flush=True,
     )

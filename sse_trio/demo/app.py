@@ -36,17 +36,17 @@ MAX_BODY = 4096
 # A page's own automatic request says so, and does not extend a login.
 POLL: Final = b"poll"
 
-NOBODY: Final = "Please sign in."
+NOBODY: Final = "Please log in."
 
 OTHERS: Final = "others"
 
 _ENDED = {
-    Reason.SUPERSEDED: "You have been signed out: your account was used to sign in again, or this "
+    Reason.SUPERSEDED: "You have been logged out: your account was used to log in again, or this "
     "session was ended.",
-    Reason.IDLE: "You have been signed out, because you were away for a while.",
-    Reason.ENDED: "Your session has ended. Please sign in again.",
-    Reason.EXPIRED: "Your session has ended. Please sign in again.",
-    Reason.OTHER_KEYS: "You have been signed out: there are new keys. Please sign in again.",
+    Reason.IDLE: "You have been logged out, because you were away for a while.",
+    Reason.ENDED: "Your session has ended. Please log in again.",
+    Reason.EXPIRED: "Your session has ended. Please log in again.",
+    Reason.OTHER_KEYS: "You have been logged out: there are new keys. Please log in again.",
 }
 
 _TEMPLATES = Jinja2Templates(
@@ -116,7 +116,7 @@ class Pages:
     # -- pages --------------------------------------------------------------------------
 
     async def home(self, request: Request) -> Response:
-        """Show who is signed in."""
+        """Show who is logged in."""
         identity = auth(request.scope).identity
         if isinstance(identity, Anonymous):
             return RedirectResponse("/login", 303)
@@ -267,7 +267,7 @@ async def _refuse(_: Request, error: Exception) -> Response:
         return JSONResponse({"detail": error.detail}, error.status_code, error.headers)
     if isinstance(error, LimitReached):
         return JSONResponse(
-            {"detail": "You are signed in on the largest number of devices allowed."}, 409
+            {"detail": "You are logged in on the largest number of devices allowed."}, 409
         )
     detail = "That cannot be done now. Please try again."
     return JSONResponse({"detail": detail}, 503, {"Retry-After": "2"})

@@ -33,7 +33,7 @@ class Demo:
     port: int
     """The TCP port of the application."""
     people: Collection[Person]
-    """The users who can sign in."""
+    """The users who can log in."""
 
     @property
     def leaving(self) -> trio.Event:
@@ -70,7 +70,7 @@ async def serve(
         port = listeners[0].port
         if not options.is_local():
             logger.warning(
-                "anyone who reaches %s port %s can sign in, and nothing is encrypted",
+                "anyone who reaches %s port %s can log in, and nothing is encrypted",
                 options.host,
                 port,
             )

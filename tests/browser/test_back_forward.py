@@ -165,10 +165,10 @@ def test_a_page_that_is_refused_on_its_return_is_loaded_anew(
     hub.end()
     hub.settings["authkey"] = "another key of the browser's tests"
     hub.start()
-    fresh = marked_up(hub, "", "<p>sign in</p>")
+    fresh = marked_up(hub, "", "<p>log in</p>")
     site.page("/", fresh)
     page.evaluate("() => { setTimeout(() => history.back()) }")
-    page.get_by_text("sign in").wait_for()
+    page.get_by_text("log in").wait_for()
 
 
 def test_a_page_that_was_terminated_says_so_again_when_it_comes_back(

@@ -37,7 +37,7 @@ def test_the_quick_start(
     path = tmp_path / "page.html"
     path.write_text(html)
     page.goto(site.page("/", html) if opened == "from a server" else path.as_uri())
-    expect(page.get_by_text("You are signed in as demo.")).to_be_visible()
+    expect(page.get_by_text("You are logged in as demo.")).to_be_visible()
     page.wait_for_function("document.querySelector('session-guard').guard?.state === 'joined'")
     (command,) = curls(section(PAGE, "Quick start"))
     members = curl_data(command)
@@ -72,7 +72,7 @@ def test_the_page_of_an_application_works_as_it_stands(
         tab.wait_for_function("document.querySelector('session-guard').guard?.state === 'joined'")
     assert hub.members() == 1
     hub.notify(room="u1", sender="s2")
-    page.get_by_role("button", name="Sign in again").click()
+    page.get_by_role("button", name="Log in again").click()
     page.wait_for_url(site.origin + "/login")
     assert {posted.body for posted in site.posted} == {"session=s1&reason=login"}
 

@@ -27,7 +27,7 @@ def hub(start_hub: StartHub) -> HubProcess:
 
 @pytest.fixture
 def login(site: Site) -> str:
-    return site.page("/login", "<!doctype html><title>login</title><h1>Sign in</h1>")
+    return site.page("/login", "<!doctype html><title>login</title><h1>Log in</h1>")
 
 
 def element(hub: HubProcess, attributes: str = "", children: str = "") -> str:
@@ -149,11 +149,11 @@ def test_the_notice_is_a_modal_alert_that_leads_to_the_login(
 ) -> None:
     terminated(page, site, hub, element(hub, 'notice logout="/logout" redirect="/login"'))
     expect(notice(page)).to_be_visible()
-    expect(notice(page)).to_have_accessible_name("You have been signed out")
+    expect(notice(page)).to_have_accessible_name("You have been logged out")
     expect(notice(page)).to_have_accessible_description(
-        "Your account was used to sign in again, here or elsewhere."
+        "Your account was used to log in again, here or elsewhere."
     )
-    action = page.get_by_role("button", name="Sign in again")
+    action = page.get_by_role("button", name="Log in again")
     expect(action).to_be_focused()
     # The page behind it is there to be seen, and for nothing else.
     behind = page.locator("body > button")
@@ -178,9 +178,9 @@ def test_one_click_asks_for_the_login_once(
         page.wait_for_timeout(10)
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
-    page.get_by_role("button", name="Sign in again").press("Enter")
+    page.get_by_role("button", name="Log in again").press("Enter")
     page.wait_for_url(login)
-    expect(page.get_by_role("heading")).to_have_text("Sign in")
+    expect(page.get_by_role("heading")).to_have_text("Log in")
     assert asked.count(login) == 1
 
 
@@ -200,7 +200,7 @@ def test_a_notice_without_a_redirect_loads_the_page_anew(
     expect(notice(page)).to_be_visible()
     page.evaluate("window.before = true")
     site.page("/", "<!doctype html><title>again</title>")
-    page.get_by_role("button").get_by_text("Sign in again").click()
+    page.get_by_role("button").get_by_text("Log in again").click()
     page.wait_for_function("document.title === 'again'")
 
 
@@ -237,10 +237,10 @@ def test_the_notice_takes_the_pages_style(hub: HubProcess, site: Site, page: Pag
     </style>"""
     terminated(page, site, hub, style + element(hub, "notice"))
     expect(notice(page)).to_have_css("background-color", "rgb(1, 2, 3)")
-    expect(page.get_by_role("button", name="Sign in again")).to_have_css(
+    expect(page.get_by_role("button", name="Log in again")).to_have_css(
         "background-color", "rgb(4, 5, 6)"
     )
-    expect(page.get_by_role("heading", name="You have been signed out")).to_have_css(
+    expect(page.get_by_role("heading", name="You have been logged out")).to_have_css(
         "color", "rgb(7, 8, 9)"
     )
 
@@ -257,7 +257,7 @@ def test_a_concealed_page_shows_its_notice_alone(
     hub.notify(room="u1", sender="s2")
     if away:
         page.evaluate("() => { dispatchEvent(new Event('pageshow')) }")
-    action = page.get_by_role("button", name="Sign in again")
+    action = page.get_by_role("button", name="Log in again")
     expect(action).to_be_focused()
     expect(action).to_have_css("visibility", "visible")
     expect(page.get_by_text("secret")).not_to_be_visible()
@@ -384,9 +384,9 @@ def test_refused_after_it_was_joined_the_page_is_loaded_anew(
     page.evaluate("ticket => { window.now = ticket; element.ticket = () => now; }", ticket)
     wait_for(page, "joined")
     page.evaluate("() => { now = null; }")
-    site.page("/", "<!doctype html><title>sign in</title>")
+    site.page("/", "<!doctype html><title>log in</title>")
     page.evaluate("() => { dispatchEvent(new Event('online')) }")
-    page.wait_for_function("document.title === 'sign in'")
+    page.wait_for_function("document.title === 'log in'")
 
 
 def test_a_ticket_is_enough_to_share(start_hub: StartHub, site: Site, page: Page) -> None:
@@ -593,7 +593,7 @@ def test_a_user_who_chose_to_stay_can_leave_later(
     page.on("dialog", answer)
     body = "<script>addEventListener('beforeunload', (event) => event.preventDefault())</script>"
     terminated(page, site, hub, body + element(hub, 'notice redirect="/login"'))
-    action = page.get_by_role("button", name="Sign in again")
+    action = page.get_by_role("button", name="Log in again")
     box = action.bounding_box()
     assert box
     for _ in range(2):
@@ -624,7 +624,7 @@ def test_a_notice_that_is_moved_stays_modal(hub: HubProcess, site: Site, page: P
     expect(notice(page)).to_be_visible()
     page.evaluate("() => { document.body.prepend(element) }")
     page.wait_for_function("!!element.shadowRoot.querySelector('dialog:modal')")
-    expect(page.get_by_role("button", name="Sign in again")).to_be_focused()
+    expect(page.get_by_role("button", name="Log in again")).to_be_focused()
 
 
 def test_the_notice_stays_until_the_page_is_left(
@@ -638,7 +638,7 @@ def test_the_notice_stays_until_the_page_is_left(
           navigator.sendBeacon("/left", dialog.matches(":modal") ? "modal" : "usable");
         })"""
     )
-    page.get_by_role("button", name="Sign in again").click()
+    page.get_by_role("button", name="Log in again").click()
     page.wait_for_url(login)
     while not site.posted:
         page.wait_for_timeout(10)

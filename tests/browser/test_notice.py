@@ -30,7 +30,7 @@ DECLARED = MANIFEST["modules"][0]["declarations"][0]
 TITLES = {
     "ar": "تم تسجيل خروجك",
     "de": "Sie wurden abgemeldet",
-    "en": "You have been signed out",
+    "en": "You have been logged out",
     "es": "Se ha cerrado su sesión",
     "fr": "Votre session a été fermée",
     "it": "La sessione è stata chiusa",

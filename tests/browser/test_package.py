@@ -223,10 +223,10 @@ def test_what_the_page_shows(
       import {{run}} from "/app.js";
       run("{ticket}", document.querySelector("div"));
     </script>"""
-    site.page("/signed-out", "signed out")
+    site.page("/logged-out", "logged out")
     page.goto(site.page("/", html))
     page.wait_for_function("text => document.querySelector('div').innerText === text", arg=shows)
     while not hub.members():
         page.wait_for_timeout(10)
     hub.notify(room="u1", sender="s2")
-    page.wait_for_url("**/signed-out?reason=login")
+    page.wait_for_url("**/logged-out?reason=login")

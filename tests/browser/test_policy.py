@@ -79,7 +79,7 @@ def test_strict_csp_trusted_types_and_cross_origin_isolation(
     dialog = page.get_by_role("alertdialog")
     expect(dialog).to_be_visible()
     # It is styled all the same.
-    expect(page.get_by_role("button", name="Sign in again")).to_have_css(
+    expect(page.get_by_role("button", name="Log in again")).to_have_css(
         "background-color", "rgb(29, 78, 216)"
     )
     assert page.evaluate("violations") == []

@@ -10,7 +10,7 @@ NAMES = ("nr1Users", "nr2Users")
 
 
 def sign_in(page: Page, demo: DemoProcess, user: str = "ada", *, remember: bool = False) -> None:
-    """Sign in, and wait until the page is guarded."""
+    """Log in, and wait until the page is guarded."""
     page.goto(f"{demo.origin}/login")
     fill_in(page, demo, user, remember=remember)
 
@@ -19,7 +19,7 @@ def fill_in(page: Page, demo: DemoProcess, user: str = "ada", *, remember: bool 
     page.get_by_role("textbox", name="User").fill(user)
     page.get_by_label("Password").fill(PASSWORDS[user])
     page.get_by_label("Remember me").set_checked(remember)
-    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("button", name="Log in").click()
     page.wait_for_url(f"{demo.origin}/")
     is_guarded(page)
 

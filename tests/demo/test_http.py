@@ -86,7 +86,7 @@ def test_no_other_site_logs_anybody_in(client: Client, site: str) -> None:
 @pytest.mark.parametrize("path", ["/api/me", "/api/sessions"])
 def test_who_has_not_logged_in_is_told_nothing(client: Client, path: str) -> None:
     answer = client.get(path)
-    assert (answer.status, answer.json) == (401, {"detail": "Please sign in."})
+    assert (answer.status, answer.json) == (401, {"detail": "Please log in."})
 
 
 POSTS = ["/logout", "/api/sessions/end", "/api/keys"]
@@ -334,6 +334,6 @@ def test_who_may_not_log_in_now() -> None:
         answers = pool.submit(trio.run, run).result()
     assert answers == [
         (204, None),
-        (409, {"detail": "You are signed in on the largest number of devices allowed."}),
+        (409, {"detail": "You are logged in on the largest number of devices allowed."}),
         (503, {"detail": "That cannot be done now. Please try again."}),
     ]

@@ -24,7 +24,7 @@ from .pages import (
 from .processes import DemoProcess
 from .shifted import shifted
 
-AGAIN = "Your account was used to sign in again"
+AGAIN = "Your account was used to log in again"
 ELSEWHERE = f"{AGAIN}, with Chrome on"
 ENDED = "Your session has ended."
 
@@ -71,7 +71,7 @@ def test_the_second_login_ends_the_first(
     for tab in (first, second):
         leave(tab)
         tab.wait_for_url(f"{demo.origin}/login")
-        expect(tab.get_by_text("You have been signed out")).to_be_visible()
+        expect(tab.get_by_text("You have been logged out")).to_be_visible()
     assert [(answer.status, answer.header_value("set-cookie")) for answer in posted] == 2 * [
         (204, None)
     ]
@@ -80,7 +80,7 @@ def test_the_second_login_ends_the_first(
     assert cookies(a) == old
     for path in ("/", "/login"):
         second.goto(f"{demo.origin}{path}")
-        expect(second.get_by_role("button", name="Sign in")).to_be_visible()
+        expect(second.get_by_role("button", name="Log in")).to_be_visible()
 
     # The new login works on.
     new.get_by_role("button", name="Ask again").click()
@@ -200,11 +200,11 @@ def test_logout_ends_all_of_the_users_sessions(
     sign_in(bystander, demo, "grace")
 
     with pages[0].expect_response("**/logout") as logout:
-        pages[0].get_by_role("button", name="Sign out everywhere").click()
+        pages[0].get_by_role("button", name="Log out everywhere").click()
     assert logout.value.header_value("clear-site-data") == '"storage"'
     pages[0].wait_for_url(f"{demo.origin}/login")
     # Who has logged out is not told about it.
-    expect(pages[0].get_by_text("signed out")).to_have_count(0)
+    expect(pages[0].get_by_text("logged out")).to_have_count(0)
     assert a.cookies() == []
     for page in others:
         is_ended(page, ENDED)
@@ -307,7 +307,7 @@ def test_a_server_that_is_gone_is_said(new_context: NewContext, start_demo: Star
     sign_in(page, demo)
     assert demo.end() == 0
     expect(page.get_by_role("status")).to_have_text("offline", timeout=20_000)
-    page.get_by_role("button", name="Sign out").click()
+    page.get_by_role("button", name="Log out").click()
     expect(page.get_by_role("alert")).to_have_text("The server cannot be reached.")
 
 

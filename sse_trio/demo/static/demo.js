@@ -76,7 +76,7 @@ function showMe(me) {
     kind: me.remembered ? "remembered, also when the browser is closed" : "until the browser is closed",
     created: when(me.created),
     checked: when(me.checked),
-    asked: me.asked ? "the store was asked" : "by the cookie's own word",
+    asked: me.asked ? "from the hub and the store" : "from the hub alone",
   };
   for (const field of document.querySelectorAll("[data-me]")) field.textContent = shown[field.dataset.me];
 }
@@ -99,7 +99,7 @@ function showSession(session) {
   const about = [
     session.address,
     session.remembered ? "remembered" : "not remembered",
-    `signed in ${when(session.created)}`,
+    `logged in ${when(session.created)}`,
     `last seen ${when(session.seen)}`,
   ];
   row.querySelectorAll("p span").forEach((part, index) => {
@@ -133,7 +133,7 @@ function followRoom() {
     if (reason !== "login" || !detail?.browser) return;
     const words = document.createElement("span");
     words.slot = "message";
-    words.textContent = `Your account was used to sign in again, with ${detail.browser}.`;
+    words.textContent = `Your account was used to log in again, with ${detail.browser}.`;
     guard.append(words);
   });
   find("script[crossorigin]").addEventListener("error", () => status("error"));
