@@ -152,7 +152,7 @@ def test_a_login_that_nobody_uses_ends(new_browser: NewContext, start_demo: Star
     for _ in range(3):
         demo.move(minutes=19)
         page.get_by_role("button", name="Ask again").click()
-        expect(page.locator("[data-me=asked]")).to_have_text("the store was asked")
+        expect(page.locator("[data-me=asked]")).to_have_text("from the hub and the store")
     seen = page.evaluate("fetch('/api/sessions?poll').then((answer) => answer.json())")[0]["seen"]
 
     # What the page asks by itself is none.
