@@ -88,8 +88,12 @@ def test_ids_that_are_numbers(session: dict[str, Any], user: str | None, stays: 
         return types.SimpleNamespace(user=user)
 
     before = dict(session)
-    request = types.SimpleNamespace(environ={})
-    exec(block("python ids"), {"session": session, "request": request, "login_of": login_of})
+    request = types.SimpleNamespace(environ={}, endpoint="static")
+    told = {"session": session, "request": request, "login_of": login_of}
+    exec(block("python ids"), told)
+    assert session == before
+    request.endpoint = "home"
+    exec(block("python ids"), told)
     assert session == (before if stays else {})
 
 
