@@ -130,7 +130,8 @@ class Config:
         converter=to_endpoint,
         metadata=describe(
             "a second address, `127.0.0.1:9000` or `unix:/run/sse-trio/api.sock`; only there, the "
-            "server answers requests with the key, `/metrics`, `/readyz` and `/openapi.json`",
+            "server answers requests with the key, `/metrics`, `/readyz` and `/openapi.json`, and "
+            "serves the operator's page",
             Text.OPTIONAL,
             needs_restart=True,
         ),
