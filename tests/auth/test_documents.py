@@ -166,12 +166,12 @@ def test_the_parts_of_the_cookies_are_the_codes() -> None:
     nr1, nr2 = cookies_of(CLAIMS)
     header = jwt.get_unverified_header(nr1)
     payload = jwt.decode(nr1, options={"verify_signature": False})
-    rows = table(PAGE, "The cookies", "part", "field", "is")
+    rows = table(PAGE, "The cookies", "part", "field", "meaning")
     said = [(row[0], code(row[1])) for row in rows]
     assert sorted(said) == sorted(
         [("header", name) for name in header] + [("payload", name) for name in payload]
     )
-    rows = table(PAGE, "The cookies", "pair", "is")
+    rows = table(PAGE, "The cookies", "pair", "meaning")
     assert [code(row[0]) for row in rows] == [pair.partition("=")[0] for pair in nr2.split("&")]
     text = section(PAGE, "The cookies")
     for constant in (header["alg"], header["typ"], payload["iss"], payload["aud"]):
@@ -189,7 +189,7 @@ def test_the_attributes_of_the_cookies_are_the_codes() -> None:
 
 
 def test_the_methods_are_the_codes() -> None:
-    rows = table(PAGE, "The middleware", "of `auth(scope)`", "is")
+    rows = table(PAGE, "The middleware", "of `auth(scope)`", "meaning")
     said = {name for row in rows for name in re.findall(r"`(\w+)", row[0])}
     internal = {
         "abandon",
