@@ -691,7 +691,7 @@ def test_every_module_is_named_in_the_design() -> None:
 
 
 def test_every_state_is_named_in_the_design() -> None:
-    rows = table(DESIGN, "States of a WebSocket", "state", "is", "left by")
+    rows = table(DESIGN, "States of a WebSocket", "state", "meaning", "ends by")
     assert [(row[0], row[1]) for row in rows] == [
         (state.name.lower(), state.value) for state in State
     ]
