@@ -117,7 +117,7 @@ class RequestLogin:
 
     @property
     def ticket(self) -> str | None:
-        """What the pages of the login join with."""
+        """The proof with which the pages of the session join."""
         self._is_asked = True
         return None if self._who is None else self._who.ticket
 

@@ -35,10 +35,10 @@ class Settings:
     """
 
     while_hub_away: Literal["open", "closed"] = attrs.field(default="closed")
-    """What happens to a request with a login's cookie while the hub is unreachable. "closed": it is
-    answered 503, with ``Retry-After``. "open": users stay logged in, also those whose login has
-    ended; a second cookie then says who the user is, signed with a key that is derived from the
-    authkey."""
+    """What the middleware does with a request that has the cookie, while the hub is unreachable.
+    "closed": it answers 503, with ``Retry-After``. "open": users stay logged in, even if their
+    session has ended. A second cookie then names the user. It is signed with a key that is derived
+    from the authkey."""
     https: bool = True
     """False for a first try over plain http: the cookie is not ``Secure`` then."""
     token_cookie: str | None = None
@@ -49,21 +49,21 @@ class Settings:
     application's own host. By default it is the environment's ``SSE_TRIO_PUBLIC_URL``, or else the
     address that the client has."""
     redirect: str | None = None
-    """Where a page goes when its login has ended, ``/login``: the attribute of its guard."""
+    """The address that a page goes to when its session has ended, such as ``/login``."""
     persistent: bool = False
     """Whether the cookie outlives the browser. It expires with its token."""
     remember: float = attrs.field(default=0.0)
-    """Seconds, 0 to 5, for which the middleware remembers a "yes" of the hub. For that time,
-    requests of an ended login pass."""
+    """Seconds, 0 to 5, for which the middleware remembers that the hub said "active". For that
+    time, requests of an ended session pass."""
     leave_out: tuple[str, ...] = attrs.field(default=("/static/",), converter=_paths)
-    """Paths whose requests have no login: ``/static/`` is every path below it, ``/favicon.ico``
-    that path alone."""
+    """Paths for which the middleware asks nothing; their requests have no user. ``/static/`` means
+    every path below it, ``/favicon.ico`` that path alone."""
 
     logout: tuple[str, ...] = attrs.field(
         default=("/logout", "/logout/", "/accounts/logout/"), converter=_paths
     )
-    """Paths where the application logs out. Their requests are served while the hub is unreachable,
-    too, with no user, so that users can always log out."""
+    """Paths where the application logs out. The middleware serves them even while the hub is
+    unreachable, with no user, so that users can always log out."""
 
     @while_hub_away.validator
     def _check_while_hub_away(self, _: object, value: object) -> None:

@@ -1,6 +1,6 @@
-"""What `sse-trio top` shows: answers of the server, as text for a terminal.
+"""The frames of `sse-trio top`: answers of the server, as text for a terminal.
 
-Nothing here waits or asks. Text that users have chosen is made safe for a terminal first.
+Nothing here waits or sends requests. Each text that users have chosen is made safe for a terminal.
 """
 
 import math
@@ -20,13 +20,13 @@ from . import terminal
 # Seconds that a rate is the mean of.
 WINDOW: Final = 10
 
-# Lines that are neither a decision nor a figure: two of the head, the heads of the tables, and an
-# empty one between these.
+# Lines without a decision or a figure: two of the head, the heads of the tables, and an empty one
+# between the tables.
 _OTHER_LINES: Final = 5
 
 _COLUMNS: Final = ("time", "event", "room", "reason", "session", "by", "about")
 
-# Characters of what users and applications name: a long one must not hide the other columns.
+# Characters of names that users and applications choose: a long name must not hide other columns.
 _WIDEST: Final = {"room": 24, "reason": 16}
 
 
@@ -39,7 +39,7 @@ class Figure:
     """Of a histogram, the mean in milliseconds; None if there is none yet."""
     results: dict[str, float]
     total: float
-    """What a rate is made of."""
+    """The number from which the rate is computed."""
 
 
 @attrs.frozen
@@ -98,13 +98,13 @@ def _row(decision: dict[str, Any]) -> tuple[str, ...]:
 
 
 class Rates:
-    """How often things happen, by the counts of the last seconds."""
+    """Events a second, from the counts of the last seconds."""
 
     def __init__(self) -> None:
         self._seen: deque[Counts] = deque()
 
     def add(self, counts: Counts) -> None:
-        """Take the newest counts; after a restart of the server, begin anew."""
+        """Add the newest counts; after a restart of the server, drop the older ones."""
         if self._seen and counts.uptime < self._seen[-1].uptime:
             self._seen.clear()
         self._seen.append(counts)
@@ -112,7 +112,7 @@ class Rates:
             self._seen.popleft()
 
     def of(self, name: str) -> float | None:
-        """Return events a second; None as long as nobody knows."""
+        """Return events a second; None if there is only one moment."""
         first, last = self._seen[0], self._seen[-1]
         seconds = last.uptime - first.uptime
         if not seconds > 0:
@@ -135,7 +135,7 @@ def render(
     decisions: Iterable[tuple[str, ...]],
     problem: str = "",
 ) -> RenderableType:
-    """Return one frame. `problem` says why the server cannot be asked now."""
+    """Return one frame. `problem` says why the server does not answer."""
     up = f"  up {_duration(counts.uptime)}  {terminal.printable(url)}"
     head = Text.assemble(("sse-trio top", "bold"), up, no_wrap=True, overflow="ellipsis")
     away = f"AWAY: {terminal.printable(problem)}" if problem else ""

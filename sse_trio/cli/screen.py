@@ -1,4 +1,4 @@
-"""The screen of `sse-trio top`: it asks the server for what each frame shows."""
+"""The screen of `sse-trio top`: it asks the server for the data of each frame."""
 
 from collections.abc import Callable
 from typing import Any, Final
@@ -11,17 +11,17 @@ from ..errors import SseTrioError
 from . import frame, rest
 
 Ask = Callable[[str, dict[str, Any]], dict[str, Any]]
-"""Sends members to a path of the server; returns those of the answer. Raises as `rest.post`."""
+"""Sends fields to a path of the server; returns those of the answer. Raises as `rest.post`."""
 
-# Decisions of a frame that no terminal limits.
+# Decisions of a frame, if the output is not a terminal.
 DECISIONS: Final = 20
 
-# A refusal from here on is the server's trouble, and may pass.
+# A status from here on is an error of the server, which may be over at the next attempt.
 _SERVER_ERROR: Final = 500
 
 
 class Screen:
-    """The newest answers of the server at `url`, also while it is away."""
+    """The newest answers of the server at `url`. It keeps them while the server does not answer."""
 
     def __init__(self, url: str, ask: Ask) -> None:
         self._url = url
@@ -34,7 +34,7 @@ class Screen:
         """Ask the server; return a frame, for a terminal of so many lines.
 
         Raises:
-            SseTrioError: it refuses, or has never answered.
+            SseTrioError: the server refuses, or has never answered.
         """
         problem = ""
         try:

@@ -1,4 +1,4 @@
-"""`sse-trio top`: what a server counts and decides, in a terminal."""
+"""`sse-trio top`: a server's counts and decisions, in a terminal."""
 
 import argparse
 import sys
@@ -23,7 +23,7 @@ def _interval(argument: str) -> float:
 
 
 def add_arguments(add: Callable[..., object]) -> None:
-    """Add how often, and which server."""
+    """Add the options for the interval and the server."""
     add(
         "--interval",
         type=_interval,
@@ -36,7 +36,7 @@ def add_arguments(add: Callable[..., object]) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Show it until Ctrl-C, or once."""
+    """Show frames until Ctrl-C, or one frame."""
     try:
         from rich.console import Console
 

@@ -1,7 +1,7 @@
 """``POST /events``: pages that cannot use a WebSocket join by a POST, and its answer is a stream.
 
-The answer is an event stream (HTML, section 9.2) of the same messages. What else such a page has
-to say, it POSTs, with the name that it has given its stream.
+The answer is an event stream (HTML, section 9.2) of the same messages. Such a page POSTs its other
+messages, with the name that it has given its stream.
 """
 
 import functools
@@ -33,7 +33,7 @@ class Listen:
 
 @attrs.frozen
 class Say:
-    """A page that listens says something."""
+    """A page with a stream sends a message."""
 
     stream: str = attrs.field(repr=False)
     message: messages.ClientMessage
@@ -44,10 +44,10 @@ class Say:
 def read_events(
     query: str, headers: RequestHeaders, config: Config
 ) -> Problem | Callable[[bytes], Listen | Say | Problem]:
-    """Check the head of a request; return what reads its body.
+    """Check the head of a request; return a function that reads its body, or a problem.
 
-    To ``text/plain`` a browser sends a POST without asking first (Fetch, section 2.2.2), so that a
-    page needs one request and not two.
+    The body is ``text/plain``, so that a browser sends no preflight (Fetch, section 2.2.2). So a
+    page needs one request instead of two.
     """
     origin = headers.get(b"origin")
     if not may_come_from(origin, config):
@@ -63,7 +63,7 @@ def read_events(
 
 
 def with_headers(problem: Problem, headers: CorsHeaders) -> Problem:
-    """Return the problem with these headers too, so that the page may read it."""
+    """Return the problem with these headers added, so that the page may read it."""
     return attrs.evolve(problem, headers=(*problem.headers, *headers))
 
 

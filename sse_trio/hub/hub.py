@@ -295,7 +295,7 @@ class Hub:
 
         Raises:
             LocalProtocolError: a value is outside the protocol's limits.
-            LedgerError: it cannot be known for the moment.
+            LedgerError: the ledger cannot decide it at the moment.
         """
         login = _login(room, session, epoch, issued)
         await trio.lowlevel.checkpoint()
@@ -397,7 +397,7 @@ class Hub:
     ) -> str | None:
         """Sign a ticket for the login of `session`; None without an authkey.
 
-        The `epoch` of that login, if the caller's own records prove it, is used where this node
+        `epoch` is that login's, if the caller's own records prove it. The hub uses it if this node
         does not know the room at this moment.
 
         A session that the room has not seen, or that has only joined, counts as logged in now, and

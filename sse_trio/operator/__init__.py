@@ -1,7 +1,6 @@
-"""The operator's page: what the internal listener has at ``/``.
+"""The operator's page, which the internal listener serves at ``/``.
 
-There is no build step, and the page uses nothing but the REST API. `docs/operating.md` says what it
-is for.
+There is no build step, and the page uses only the REST API. `docs/operating.md` describes it.
 """
 
 from importlib.resources import files

@@ -1,10 +1,9 @@
 /**
- * The operator's page: what the hub has counted and decided, and the sessions of a user.
+ * The operator's page: the hub's counts and decisions, and the sessions of a user.
  *
- * It asks the hub's REST API and nobody else. The key is in the header of each request and in this
- * tab's storage, and nowhere else. What users can name (rooms, devices, places) becomes text, never
- * markup. An id of a session is a secret, so it is not shown: each session is called by its
- * fingerprint, as in the audit log.
+ * It asks only the hub's REST API. The key is only in the header of each request and in this tab's
+ * storage. Names that users choose (rooms, devices, places) become text, never markup. The id of a
+ * session is a secret. So the page shows a session's fingerprint instead, as the audit log does.
  */
 
 const INTERVAL = 2000; // ms between two polls

@@ -1,4 +1,4 @@
-"""A connection with its member, parked: whatever comes is handled in one synchronous step."""
+"""A parked connection with its member: each piece of data is handled in one synchronous step."""
 
 import abc
 import errno
@@ -12,7 +12,7 @@ from .outbox import Outbox
 from .server import Server
 from .transport import Transport
 
-# Bytes of one read: any page's whole message fits in.
+# Bytes of one read: a whole message of a page fits in.
 READ = 1024
 
 P = TypeVar("P", bound=Outbox)
@@ -20,10 +20,10 @@ P = TypeVar("P", bound=Outbox)
 
 @attrs.define(eq=False, weakref_slot=False)
 class Attended(abc.ABC, Generic[P]):
-    """A connection with its member, as long as it lasts.
+    """A connection with its member.
 
-    It refers to the member, which refers to the peer, which refers to neither: so no cycle keeps
-    them in memory after the end.
+    It refers to the member, and the member refers to the peer. The peer refers to neither, so no
+    cycle keeps them in memory after the end.
     """
 
     transport: Transport
@@ -36,7 +36,7 @@ class Attended(abc.ABC, Generic[P]):
         """Handle the peer's data."""
 
     def ready(self) -> None:
-        """Read, and take what there is."""
+        """Read the data that has arrived, and handle it."""
         self._contain(self._read)
 
     def cut(self) -> None:
@@ -83,12 +83,12 @@ class Attended(abc.ABC, Generic[P]):
         self.cut()
 
     def _end(self) -> None:
-        """End, as the peer has."""
+        """End, because the peer has ended."""
         self._leave(hung_up=True)
         self._close()
 
     def _admit(self, before: object) -> None:
-        """Have a task admit the member, if it waits for that, and did not `before`."""
+        """Start a task that admits the member, if it has begun to wait for that since `before`."""
         if self._member.admission is not before:
             self._server.parking.spawn(self._server.hub.admit, self._member)
 

@@ -1,7 +1,7 @@
-"""Pages that listen: each joins by a POST, and its answer is an event stream.
+"""Event streams: a page joins by a POST, and the answer is the stream.
 
-The stream is parked as a WebSocket is: the hub's messages go straight to the socket. What such a
-page says comes by other requests, on other connections.
+The stream is parked like a WebSocket, and the hub's messages go directly to the socket. The page
+sends its own messages by other requests, on other connections.
 """
 
 import email.utils
@@ -30,35 +30,35 @@ def event(message: messages.ServerMessage) -> bytes:
 
 
 def beat_event(message: messages.ServerMessage) -> bytes:
-    """Encode a heartbeat, with a comment, which scripts of other makes may take for one."""
+    """Encode a heartbeat, with a comment, which other clients may use as a sign of life."""
     return b":\n" + event(message)
 
 
 def close_event(code: int, reason: str) -> bytes:
-    """Encode what a WebSocket's close frame says."""
+    """Encode a close code and a reason, as in a WebSocket's close frame."""
     closing = strict_json.dumps({"code": code, "reason": reason})
     return f"event: close\ndata: {closing}\n\n".encode()
 
 
 class EventStream(Outbox):
-    """The answer to a page that listens."""
+    """The event stream of one page."""
 
     __slots__ = ()
 
     def offer(self, message: Letter) -> bool:
-        """Send or queue a message; False if that cannot be."""
+        """Send or queue a message; False if the stream cannot take it."""
         return self.send(message.encoded(event))
 
     def offer_beat(self, message: Letter) -> bool:
-        """Send or queue a heartbeat; False if that cannot be."""
+        """Send or queue a heartbeat; False if the stream cannot take it."""
         return self.send(message.encoded(beat_event))
 
     def offer_last(self, message: Letter) -> bool:
-        """Send a message before everything that waits, which is then not worth sending."""
+        """Drop all waiting data, and send this message."""
         return self.send_last(message.encoded(event))
 
     def close(self, code: int, reason: str) -> None:
-        """Say that the stream ends, and end it. A second call changes nothing."""
+        """Send the close event, and end the stream. A second call changes nothing."""
         frame = close_event(code, reason)
         self.send(frame) or self.send_last(frame)
         self.finish()
@@ -158,10 +158,9 @@ def start_listening(
 
 
 def _end_when_unacknowledged(sock: socket.socket, seconds: float) -> None:
-    """Have the kernel end the connection whose peer acknowledges nothing for so long (RFC 5482).
+    """Have the kernel end the connection if its peer acknowledges nothing for so long (RFC 5482).
 
-    Such a peer sends no bytes by which the hub could tell that it is there; but each heartbeat is
-    acknowledged by its TCP.
+    The peer of a stream sends no bytes, but its TCP acknowledges each heartbeat.
     """
     if hasattr(socket, "TCP_USER_TIMEOUT") and sock.family != socket.AF_UNIX:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(seconds * 1000))
@@ -191,7 +190,7 @@ class Listener(Attended[EventStream], HasDeadline):
         self._contain(partial(self._hear, message))
 
     def hang_up(self) -> None:
-        """End as if the peer had closed."""
+        """End as if the peer had closed the connection."""
         self._contain(self._end)
 
     def expire(self, now: float) -> None:

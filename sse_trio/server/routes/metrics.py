@@ -1,7 +1,6 @@
-"""What the hub has counted, as Prometheus's metric families.
+"""The hub's counts, as metric families of Prometheus.
 
-They are read off the hub's statistics when somebody asks; nothing is counted twice, and no label
-tells who is logged in.
+Each request reads them from the hub's statistics. No label has the name of a user.
 """
 
 from collections.abc import Iterator
@@ -27,7 +26,7 @@ class Metrics(Collector):
         self._now = statistics
 
     def collect(self) -> Iterator[Metric]:
-        """Yield each, as it was at that moment."""
+        """Yield each family, as it was at that moment."""
         now = self._now
         for name, about, value in (
             ("connections", "WebSockets open, joined or not", now.connections),
@@ -71,7 +70,7 @@ class Metrics(Collector):
 
 
 def _of_cluster(now: Statistics, cluster: ClusterStatistics) -> Iterator[Metric]:
-    """Yield what only a node has that shares its ledger with others."""
+    """Yield the metrics of a node that shares its ledger with others."""
     for name, about, value in (
         ("nodes", "Nodes that are registered, this one too", cluster.nodes),
         ("held", "Members on hold", now.held),
