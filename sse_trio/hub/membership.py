@@ -369,7 +369,9 @@ class Membership:
                 self._schedule_beat(member)
             else:
                 member.next_beat = again
-                if vouches and member.admission is None and not member.peer.offer_beat(beat):
+                # A heartbeat of one that has not joined says nothing about who is active.
+                may_beat = vouches or member.state is State.CONNECTED
+                if may_beat and member.admission is None and not member.peer.offer_beat(beat):
                     self._close_slow(member)
                 elif silent < again:
                     self._schedule_beat(member)

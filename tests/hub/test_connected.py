@@ -52,6 +52,19 @@ def test_it_stays_while_it_is_heard() -> None:
     assert visit.member.state is State.CONNECTED
 
 
+class Lapsed:
+    """The cache of a node whose lease has lapsed."""
+
+    vouches = False
+
+
+def test_it_gets_heartbeats_while_the_hub_cannot_know() -> None:
+    visit = Visit()
+    visit.membership.recognition.cache = Lapsed()  # type: ignore[assignment]
+    visit.pass_time(59)
+    assert len(visit.peer.got("heartbeat")) == 2
+
+
 def test_the_first_message_is_a_join() -> None:
     visit = Visit()
     visit.parts.hearing.take(visit.member, Heartbeat())

@@ -136,7 +136,8 @@ class SocketClient(HasDeadline):
         self.run(self.session.message(line, _to_packet(message)))
 
     def _hear(self, message: str | bytes) -> None:
-        if self.member.state in (State.CLOSING, State.GONE):
+        # One that is superseded is about to be told, and by nothing else than that.
+        if self.member.state in (State.SUPERSEDED, State.CLOSING, State.GONE):
             return
         try:
             said = self._namespaces.receive_untrusted(message)

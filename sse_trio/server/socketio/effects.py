@@ -13,7 +13,7 @@ class Answer(Generic[Request]):
     """Answer a GET with these packets."""
 
     request: Request
-    packets: bytes
+    packets: bytes = attrs.field(repr=False)
 
 
 @attrs.frozen
@@ -35,7 +35,7 @@ class Send(Generic[Socket]):
     """Send packets on a WebSocket."""
 
     websocket: Socket
-    packets: bytes
+    packets: bytes = attrs.field(repr=False)
 
 
 @attrs.frozen
@@ -49,7 +49,7 @@ class Drop(Generic[Socket]):
 class Deliver:
     """Hear what the client says."""
 
-    message: str | bytes
+    message: str | bytes = attrs.field(repr=False)
 
 
 @attrs.frozen

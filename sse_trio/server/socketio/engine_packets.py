@@ -50,7 +50,7 @@ class EnginePacket:
     """A packet; its data is bytes only in a message."""
 
     kind: Kind
-    data: str | bytes = ""
+    data: str | bytes = attrs.field(default="", repr=False)
 
 
 def parse_packet_untrusted(text: str) -> EnginePacket:

@@ -2,6 +2,7 @@
 
 import attrs
 
+from ...core.messages import CloseCode
 from ...core.socketio import Attach
 from ...hub.timers import HasDeadline
 from ..conversation import Conversation
@@ -86,8 +87,9 @@ class SocketLine(Conversation, HasDeadline):
         if websocket.closed:
             self._client.websocket_closed(self)
         elif websocket.closing and self._client.session.websocket is self:
-            # The client sent a message that was too big.
-            self._client.websocket_closed(self)
+            # The client sent a message that was too big, which acknowledges nothing.
+            code = CloseCode.TRY_AGAIN_LATER
+            self._server.hub.membership.close(self._client.member, code, "")
 
     def _leave(self, *, hung_up: bool) -> None:
         self._server.parking.leave(self)

@@ -153,6 +153,9 @@ class Session(Generic[Request, Socket]):
         """Take a POST that has no packets but something else: no client sends it."""
         if self.ended or self.websocket is not None:
             return [Refuse(request)]
+        if self._is_last and self._queue:
+            # What the client has to get before its end is still to come: by its next GET.
+            return [Refuse(request)]
         return [Refuse(request), *self.end()]
 
     # -- what comes by WebSockets --------------------------------------------------------

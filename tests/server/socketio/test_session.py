@@ -240,6 +240,15 @@ def test_what_comes_last_drops_what_waits_but_for_what_is_kept() -> None:
     assert session.post(3, [packet("1")]) == [Accept(3), Answer(2, b"6"), HUNG_UP]
 
 
+def test_a_wrong_post_does_not_take_away_what_comes_last() -> None:
+    session = begin()
+    session.send_last(b"4last\x1e41")
+    assert session.post(1, [packet("2")]) == [Refuse(1)]
+    assert session.refuse(2) == [Refuse(2)]
+    assert session.get(3) == [Answer(3, b"4last\x1e41")]
+    assert session.refuse(4) == [Refuse(4), Ended(hung_up=False)]
+
+
 def test_what_comes_last_goes_over_to_the_websocket() -> None:
     session = begin()
     session.try_websocket("w")
