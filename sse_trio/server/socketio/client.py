@@ -83,6 +83,12 @@ class SocketClient(HasDeadline):
         self._hub.membership.refuse(self.member, CloseCode.TIMED_OUT, "no connect in time")
 
     @property
+    def is_stranger(self) -> bool:
+        """Whether it has not joined, and has no WebSocket."""
+        has_joined = self.member.state not in (State.ARRIVING, State.CONNECTED)
+        return self.session.websocket is None and not has_joined
+
+    @property
     def version(self) -> int:
         """The version of Engine.IO that it speaks."""
         return self._dialect.version

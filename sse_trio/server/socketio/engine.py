@@ -3,6 +3,7 @@
 import hashlib
 import http
 import logging
+import math
 import secrets
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Final
 
 from ... import strict_json
 from ...config import Config
+from ...core.messages import CloseCode
 from ...core.problems import Problem
 from ...core.requests import NOT_FOUND, Wanted
 from ...core.socketio import (
@@ -43,6 +45,9 @@ logger = logging.getLogger("sse_trio")
 MAX_NAMES: Final = 64
 MAX_SHOWN: Final = 64
 
+# Sessions that need no connection, and have not joined, take one place of so many at most.
+STRANGERS: Final = 4
+
 # Seconds after which a client that found the server full may try again.
 _RETRY: Final = (b"Retry-After", b"5")
 
@@ -55,6 +60,8 @@ class Engine:
         self._spawn = spawn
         self.clients: dict[str, SocketClient] = {}
         """By the ids of their sessions."""
+        # The ids of those that began on requests, the eldest first, also of some that have ended.
+        self._on_requests: dict[str, None] = {}
         self._ignored: set[str] = set()
         self._missing: set[str] = set()
         self.reload(hub.config)
@@ -111,9 +118,25 @@ class Engine:
 
     def _begin(self, wanted: Begin, address: str) -> Reply:
         client = self._make(wanted.version, wanted.claims, address)
+        self._limit_strangers(client.sid)
         packets = SEPARATOR.join(self._opening(client, ["websocket"]))
         body = encode_body(packets, wanted.version).encode()
         return Reply(200, TEXT, body, [*wanted.cors])
+
+    def _limit_strangers(self, sid: str) -> None:
+        """End the eldest session that has not joined, if so many have begun on requests after it.
+
+        Such a session needs no connection, and may take its time to join. So one client could take
+        all places.
+        """
+        self._on_requests[sid] = None
+        if len(self._on_requests) > math.ceil(self._hub.config.max_connections / STRANGERS):
+            eldest = next(iter(self._on_requests))
+            del self._on_requests[eldest]
+            client = self.clients.get(eldest)
+            if client is not None and client.is_stranger:
+                why = "too many have come after it, and it has not joined"
+                self._hub.membership.close(client.member, CloseCode.TRY_AGAIN_LATER, why)
 
     def begin_on_websocket(self, wanted: Attach, address: str) -> tuple[SocketClient, bytes]:
         """Begin a session on a WebSocket; return it, and the frames that it begins with."""

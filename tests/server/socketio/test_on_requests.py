@@ -27,7 +27,15 @@ from ...support import (
     request_on,
     reset,
 )
-from .clients import OnRequests, OnWebSocket, handshake, on_requests, on_websocket, target
+from .clients import (
+    OnRequests,
+    OnWebSocket,
+    handshake,
+    joined,
+    on_requests,
+    on_websocket,
+    target,
+)
 
 ORIGIN = "https://app.example"
 
@@ -511,6 +519,24 @@ async def test_handshakes_without_a_second_request(start: Start, autojump_clock:
     assert hub.statistics().connections == hub.statistics().closing
     await trio.sleep(6)
     assert hub.statistics().connections == 0
+
+
+async def test_sessions_without_a_connection_do_not_take_all_places(
+    start: Start, autojump_clock: MockClock
+) -> None:
+    """They are connected, so that they have no deadline, and only one of them joins."""
+    hub = await begin(start, max_connections=12)
+    async with on_requests(hub) as first, on_requests(hub) as second, on_requests(hub) as third:
+        await first.connect()
+        await first.say('42["join","u1","s1"]')
+        await second.connect()
+        await third.connect()
+        async with on_requests(hub), on_requests(hub), joined(hub, "u1", "s2"):
+            # The second one is the eldest that has not joined.
+            assert (await second.packets())[-1] == "1"
+            await third.say('42["join","u1","s3"]')
+            await wait_all_tasks_blocked()
+            assert hub.statistics().members == 3
 
 
 async def test_a_queue_that_nobody_takes_is_bounded(
