@@ -1,5 +1,6 @@
 """One client of Socket.IO: what it says, by requests or on a WebSocket, and what becomes of it."""
 
+import contextlib
 import secrets
 from collections.abc import Callable
 from typing import Any
@@ -124,8 +125,7 @@ class SocketClient(HasDeadline):
     def post(self, request: Request, packets: list[EnginePacket] | None) -> None:
         """Take a POST with its packets; None if it has something else."""
         self.note_heard()
-        longest = self._hub.config.max_message
-        if packets is None or any(len(packet.data) > longest for packet in packets):
+        if packets is None:
             self.run(self.session.refuse(request))
         else:
             self.run(self.session.post(request, packets))
@@ -181,6 +181,9 @@ class SocketClient(HasDeadline):
         except ValueError as error:
             self._hub.membership.refuse(self.member, CloseCode.MALFORMED, str(error))
             return False
+        if isinstance(ticket := self._claims.get("ticket"), str):
+            with contextlib.suppress(RemoteProtocolError):  # its join will be refused
+                known = self._hub.recognition.verify_untrusted(ticket).session
         self._login = known or self._login
         return True
 

@@ -45,7 +45,7 @@ def _open_line(server: Server, transport: Transport, client: SocketClient) -> "S
         limit=config.max_outbox,
         timeout=config.heartbeat_timeout,
         timers=timers,
-        max_message=config.max_message,
+        max_message=config.max_body,
     )
     return SocketLine(transport, server, websocket, client.member, client)
 
@@ -84,6 +84,8 @@ class SocketLine(Conversation, HasDeadline):
         websocket = self._peer
         for message in websocket.receive(data):
             self._client.receive(self, message)
+        if self._client.session.websocket is self and not websocket.closing:
+            self._server.hub.timers.drop(self)  # it is no trial any more
         if websocket.closed:
             self._client.websocket_closed(self)
         elif websocket.closing and self._client.session.websocket is self:

@@ -6,6 +6,7 @@ last one has come. Nothing here is sent in binary.
 """
 
 import enum
+import json
 import re
 from typing import Any, Final
 
@@ -35,6 +36,14 @@ class Kind(enum.Enum):
 _PACKET: Final = re.compile(
     r"([0-6])(?:([0-9]{1,9})-)?(?:(/[^,]*)(?:,|\Z))?([0-9]{1,15})?(.*)", re.DOTALL
 )
+
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+UNREADABLE: Final = object()
+"""The argument of an event whose JSON a browser may write, and the hub does not read.
+
+Such are half a character, or deep nesting. Pages send events that are meant for others.
+"""
 
 _BINARY: Final = (Kind.BINARY_EVENT, Kind.BINARY_ACK)
 
@@ -83,10 +92,31 @@ def parse_untrusted(text: str) -> SocketPacket:
     namespace = (found[3] or "/").partition("?")[0]
     if len(namespace) > MAX_NAMESPACE:
         raise ValueError(f"a namespace must have at most {MAX_NAMESPACE} characters")
-    data = strict_json.loads_untrusted(found[5]) if found[5] else None
+    if _CONTROL.search(namespace):
+        raise ValueError("a namespace must not hold control characters")
+    data = _read_data_untrusted(kind, found[5]) if found[5] else None
     packet = SocketPacket(kind, namespace, data, int(found[4]) if found[4] else None, attachments)
     _check(packet)
     return packet
+
+
+def _read_data_untrusted(kind: Kind, text: str) -> Any:
+    """Read a packet's JSON. Of an event that only browsers take for JSON, its name is read."""
+    try:
+        return strict_json.loads_untrusted(text)
+    except ValueError as error:
+        try:
+            data = json.loads(text, parse_constant=_refuse)
+        except (ValueError, RecursionError):
+            raise error from None
+        is_event = kind in (Kind.EVENT, Kind.BINARY_EVENT) and isinstance(data, list) and data
+        if not is_event or strict_json.has_lone_surrogates(str(data[0])):
+            raise
+        return [data[0], UNREADABLE]
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError("not JSON: a constant that is none")
 
 
 def _check(packet: SocketPacket) -> None:

@@ -346,10 +346,41 @@ async def test_the_first_thing_is_to_connect(start: Start) -> None:
         assert await page.hear() is None
 
 
-async def test_a_message_that_is_too_long(start: Start) -> None:
-    hub = await begin(start, max_message=64)
+@pytest.mark.parametrize(
+    "event",
+    ['["chat","\\ud83d"]', '["chat",' + "[" * 40 + "]" * 40 + "]", '["chat",{"a":1,"a":2}]'],
+)
+async def test_an_event_for_others_may_hold_what_the_hub_does_not_read(
+    start: Start, event: str
+) -> None:
+    hub = await begin(start)
     async with joined(hub, "u1", "s1") as page:
-        await page.say("4" * 65)
+        await page.say(f"42{event}")
+        await page.emit("join", "u1", "s1")
+        assert (await page.heard())[0] == "joined"
+
+
+async def test_a_join_that_cannot_be_read_is_refused(start: Start) -> None:
+    hub = await begin(start)
+    async with on_websocket(hub) as page:
+        await page.connect()
+        await page.say('42["join","\\ud83d"]')
+        assert (await page.hear() or "")[:2] == "44"
+        assert await page.hear() == "41"
+
+
+async def test_the_id_is_the_tickets_session(start: Start) -> None:
+    hub = await begin(start)
+    ticket = (await hub.notify("u1", sender="s1")).ticket
+    async with on_websocket(hub) as page:
+        assert (await page.connect({"ticket": ticket}))["sid"] == "s1"
+
+
+async def test_a_message_that_is_too_long(start: Start) -> None:
+    hub = await begin(start, max_body=1024)
+    async with joined(hub, "u1", "s1") as page:
+        await page.emit("x" * 1015)
+        await page.say("4" * 1025)
         assert await page.raw.closed() == CloseCode.TOO_BIG
         await page.close()
         await page.raw.stream.aclose()

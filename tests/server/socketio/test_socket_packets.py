@@ -68,6 +68,8 @@ def test_another_packet(text: str, packet: SocketPacket) -> None:
 
 
 WRONG = [
+    "0/a\x1e41,",
+    "2" + "[" * 100_000,
     *["", "7", "x", "\N{ARABIC-INDIC DIGIT TWO}[]"],
     *['4"no"', '4{"message":"no"}', "4"],
     *["0[]", '0"a"', "0abc", "1{}", "1[]"],
