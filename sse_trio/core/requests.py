@@ -80,7 +80,8 @@ class RequestReader:
         """Bytes that the body of this request may have."""
         self.missing: str | None = None
         """The path of a POST that nothing takes, where pages of Socket.IO may join."""
-        self._too_large = TOO_LARGE
+        # The refusal of a body that is too long: made only if there is one.
+        self._too_large: Callable[[], Problem] = lambda: TOO_LARGE
         self._body = bytearray()
 
     def feed(self, event: h11.Request | h11.Data | h11.EndOfMessage) -> Wanted | None:
@@ -89,7 +90,7 @@ class RequestReader:
             return self._head(event)
         if isinstance(event, h11.Data):
             self._body += event.data
-            return self._too_large if len(self._body) > self.max_body else None
+            return self._too_large() if len(self._body) > self.max_body else None
         assert self.decide is not None, "h11 gives a Request before an EndOfMessage"
         body = bytes(self._body)
         self._body.clear()
@@ -101,7 +102,7 @@ class RequestReader:
         if path in self._config.notify_paths:
             path = "/notify"
         self.max_body = self._longest_body(path)
-        self._too_large = with_headers(TOO_LARGE, self._cors(request, path, headers))
+        self._too_large = lambda: with_headers(TOO_LARGE, self._cors(request, path, headers))
         if problem := _ambiguous(request, headers):
             return problem
         # The target of a CONNECT has no path (RFC 9112, section 3.2.3).
@@ -147,7 +148,7 @@ class RequestReader:
         """Refuse too long a body, and every ``Expect`` but 100-continue (RFC 9110, 10.1.1)."""
         length = headers.get(b"content-length")
         if length is not None and int(length) > self.max_body:
-            return self._too_large
+            return self._too_large()
         expect = headers.get(b"expect")
         if expect is not None and expect.lower() != b"100-continue":
             return Problem("expectation-failed", "only 100-continue can be expected", close=True)
