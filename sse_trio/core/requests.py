@@ -80,8 +80,8 @@ class RequestReader:
         """Bytes that the body of this request may have."""
         self.missing: str | None = None
         """The path of a POST that nothing takes, where pages of Socket.IO may join."""
-        # The refusal of a body that is too long: made only if there is one.
-        self._too_large: Callable[[], Problem] = lambda: TOO_LARGE
+        # Makes the refusal of a body that is too long. Set when the head has been read.
+        self._too_large: Callable[[], Problem]
         self._body = bytearray()
 
     def feed(self, event: h11.Request | h11.Data | h11.EndOfMessage) -> Wanted | None:
@@ -102,7 +102,9 @@ class RequestReader:
         if path in self._config.notify_paths:
             path = "/notify"
         self.max_body = self._longest_body(path)
-        self._too_large = lambda: with_headers(TOO_LARGE, self._cors(request, path, headers))
+        self._too_large = functools.partial(
+            _too_large, path, _query(request.target), headers, self._config
+        )
         if problem := _ambiguous(request, headers):
             return problem
         # The target of a CONNECT has no path (RFC 9112, section 3.2.3).
@@ -125,15 +127,6 @@ class RequestReader:
         if isinstance(outcome, Problem) and headers.get(b"expect"):
             return attrs.evolve(outcome, close=True)
         return None
-
-    def _cors(self, request: h11.Request, path: str, headers: RequestHeaders) -> CorsHeaders:
-        """Return the headers with which a page may read a refusal, where pages POST."""
-        if is_engine(path, self._config):
-            return cors_headers(_query(request.target), headers, self._config)
-        origin = headers.get(b"origin")
-        if path == "/events" and may_come_from(origin, self._config):
-            return readable_by(origin)
-        return ()
 
     def _longest_body(self, path: str) -> int:
         match path:
@@ -215,6 +208,17 @@ class RequestReader:
         if is_form:
             return functools.partial(read_form_untrusted, self._config, authorization)
         return functools.partial(read_json_untrusted, self._config, read, authorization)
+
+
+def _too_large(path: str, query: str, headers: RequestHeaders, config: Config) -> Problem:
+    """Refuse a body that is too long; where pages POST, so that the page may read it."""
+    cors: CorsHeaders = ()
+    origin = headers.get(b"origin")
+    if is_engine(path, config):
+        cors = cors_headers(query, headers, config)
+    elif path == "/events" and may_come_from(origin, config):
+        cors = readable_by(origin)
+    return with_headers(TOO_LARGE, cors)
 
 
 def _ambiguous(request: h11.Request, headers: RequestHeaders) -> Problem | None:
