@@ -5,8 +5,6 @@ application servers usually send, it is answered in the step that has read it: `
 by its bytes. For any other request there is an `Exchange`, which has a task, with the same result.
 """
 
-import trio
-
 from ..core import problems
 from ..core.handshake import Upgrade
 from ..core.heads import Heads, begins_request, without_empty_lines
@@ -237,20 +235,5 @@ class Connection(HasDeadline):
 
     async def _finish(self, answer: bytes) -> None:
         """Send the answer, and be parked again."""
-        sent = False
-        try:
-            with self._hub.timers.cancel_after(self._hub.config.request_timeout):
-                await self.transport.send_all(answer)
-                sent = True
-            if sent and self._hub.draining.is_set():
-                sent = False
-                self.transport.send_eof()
-                with self._hub.timers.cancel_after(self._hub.membership.linger()):
-                    await self.transport.close_after_peer()
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
-            sent = False  # reset by the peer: there is nobody left to tell
-        finally:
-            if not sent:
-                self.transport.close()
-        if sent:
+        if await self._server.send_in_time(self.transport, answer, self._hub.draining.is_set):
             self._await_next()

@@ -13,6 +13,7 @@ from ..hub.hub import Hub
 from .failures import run_contained
 from .parking import open_parking
 from .socketio.engine import Engine
+from .transport import Transport
 
 
 class Idle(Protocol):
@@ -90,6 +91,31 @@ class Server:
         # An address that the application uses too is never refused, but must not fill the disk.
         if count <= self._wrong_keys.limit:
             self.hub.audit.wrong_key(address)
+
+    async def send_in_time(
+        self, transport: Transport, answer: bytes, is_last: Callable[[], bool]
+    ) -> bool:
+        """Send an answer, or its rest; True if the connection can take another request.
+
+        If not, it is closed: after the last answer in such a way that the peer can still read it
+        (RFC 9112, section 9.6).
+        """
+        timers, can_go_on = self.hub.timers, False
+        try:
+            with timers.cancel_after(self.config.request_timeout):
+                await transport.send_all(answer)
+                can_go_on = True
+            if can_go_on and is_last():
+                can_go_on = False
+                transport.send_eof()
+                with timers.cancel_after(self.hub.membership.linger()):
+                    await transport.close_after_peer()
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            can_go_on = False  # reset by the peer: there is nobody left to tell
+        finally:
+            if not can_go_on:
+                transport.close()
+        return can_go_on
 
     async def give_way(self) -> None:
         """Let all other tasks run, and then those that have waited here for longer.

@@ -5,8 +5,6 @@ One that has to wait is parked, and has no task.
 
 from collections.abc import Callable
 
-import trio
-
 from ...core.cors import CorsHeaders
 from ...core.socketio import Poll, Push, Refusal
 from ..replies import Reply, usual_answer
@@ -119,20 +117,6 @@ class PolledRequest:
             self._server.parking.leave(self)
 
     async def _finish(self, data: bytes, is_last: bool) -> None:
-        """Send the rest of the answer."""
-        hub, sent = self._server.hub, False
-        try:
-            with hub.timers.cancel_after(hub.config.request_timeout):
-                await self.transport.send_all(data)
-                sent = not is_last
-            if is_last:
-                self.transport.send_eof()
-                with hub.timers.cancel_after(hub.membership.linger()):
-                    await self.transport.close_after_peer()
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
-            sent = False  # reset by the peer: there is nobody left to tell
-        finally:
-            if not sent:
-                self.transport.close()
-        if sent:
+        """Send the rest of the answer, and let the next request come."""
+        if await self._server.send_in_time(self.transport, data, lambda: is_last):
             self._resume(self._data)
