@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from ..test_docs import fences
 from .applications import EXAMPLES
 
 EXPRESS = EXAMPLES / "express"
@@ -41,7 +42,9 @@ const server = app.listen(0, "127.0.0.1", async () => {
   const asked = [["/users", {headers: {cookie: "a=b; sse_trio=a-token; c=d"}}],
                  ["/users", {}], ["/login", {method: "POST"}]];
   const answers = [];
-  for (const [path, options] of asked) answers.push(await (await fetch(origin + path, options)).json());
+  for (const [path, options] of asked) {
+    answers.push(await (await fetch(origin + path, options)).json());
+  }
   console.log(JSON.stringify(answers));
   process.exit(0);
 });
@@ -50,11 +53,12 @@ const server = app.listen(0, "127.0.0.1", async () => {
 
 def block(name: str) -> str:
     """Return what stands in the block of this name, as it stands there."""
-    found = re.search(
-        rf"^( *)```js {name}\n(.*?)^\1```$", (EXPRESS / "README.md").read_text(), re.M | re.S
-    )
-    assert found, name
-    return found[2]
+    (found,) = [
+        block.text
+        for block in fences((EXPRESS / "README.md").read_text())
+        if block.info == f"js {name}"
+    ]
+    return found
 
 
 def test_the_blocks_run_with_require_with_passport_and_with_express_4(tmp_path: Path) -> None:

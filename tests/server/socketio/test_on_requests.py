@@ -15,6 +15,7 @@ import sse_trio
 from ...support import (
     BINARY,
     HANDSHAKE,
+    Listening,
     Response,
     Start,
     client_frame,
@@ -55,7 +56,7 @@ def upgrading(client: OnRequests) -> bytes:
 
 @asynccontextmanager
 async def tried(
-    hub: sse_trio.Hub, client: OnRequests, *, is_probed: bool = True
+    hub: Listening, client: OnRequests, *, is_probed: bool = True
 ) -> AsyncIterator[OnWebSocket]:
     """Have a session try a WebSocket."""
     page = OnWebSocket(await raw_websocket(hub, handshake=upgrading(client)))
