@@ -1,6 +1,6 @@
 """What a room remembers of its logins, as values."""
 
-from collections.abc import Container, Iterable
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 import attrs
@@ -57,13 +57,51 @@ class Login:
         return self.named and self.ended is None
 
 
+class StoredLogins(Mapping[str, Login]):
+    """The logins of a room in the text that a ledger has, which `decode` reads whenever it is used.
+
+    Of the rooms that a server finds at its start, it needs few soon. The text takes less memory
+    than the logins, and they need not be made.
+    """
+
+    __slots__ = ("_decode", "_text", "is_held", "was_named")
+
+    def __init__(
+        self,
+        text: str,
+        decode: Callable[[str], dict[str, Login]],
+        *,
+        was_named: bool,
+        is_held: bool,
+    ) -> None:
+        self._text = text
+        self._decode = decode
+        self.was_named = was_named
+        """Whether one of them was named."""
+        self.is_held = is_held
+        """Whether one of them takes a place."""
+
+    def __getitem__(self, session: str) -> Login:
+        return self._decode(self._text)[session]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._decode(self._text))
+
+    def __len__(self) -> int:
+        return len(self._decode(self._text))
+
+    def copy(self) -> dict[str, Login]:
+        """Return the logins."""
+        return self._decode(self._text)
+
+
 @attrs.frozen
 class Record:
     """One room's standing as a value, for the ledger."""
 
     epoch: int
     floor: int
-    logins: dict[str, Login] = attrs.field(repr=False)
+    logins: dict[str, Login] | StoredLogins = attrs.field(repr=False)
     terminations: tuple[Termination, ...] = attrs.field(repr=False)
     touched: float
     notified: float

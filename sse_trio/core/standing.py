@@ -79,7 +79,7 @@ class Standing:
             config,
             record.epoch,
             record.floor,
-            dict(record.logins),
+            record.logins.copy(),
             list(record.terminations),
             record.touched,
             record.notified,

@@ -13,7 +13,7 @@ from collections.abc import Container, Iterator
 from typing import Final
 
 from ..config import Config
-from .logins import Record
+from .logins import Record, StoredLogins
 from .standing import Standing
 from .tokens import LEEWAY
 
@@ -30,15 +30,21 @@ class Kind(enum.Enum):
     HELD = "somebody stands who was named"
 
 
-def _kind(standing: Standing) -> Kind:
+def _kind(room: Standing | Record) -> Kind:
     """Return the kind of a room."""
-    was_named = standing.epoch > 0
-    # The newest ones are the most likely to be active.
-    for login in reversed(standing.logins.values()):
-        if login.named:
-            if login.ended is None:
-                return Kind.HELD
-            was_named = True
+    logins = room.logins
+    was_named = room.epoch > 0
+    if isinstance(logins, StoredLogins):
+        if logins.is_held:
+            return Kind.HELD
+        was_named = was_named or logins.was_named
+    else:
+        # The newest ones are the most likely to be active.
+        for login in reversed(logins.values()):
+            if login.named:
+                if login.ended is None:
+                    return Kind.HELD
+                was_named = True
     return Kind.OVER if was_named else Kind.CLAIMED
 
 
@@ -54,8 +60,9 @@ class Standings:
         self._config = config
         self._alive = alive
         self._is_cache = is_cache
-        # In each group the room that was unused for longest comes first.
-        self._kinds = {kind: OrderedDict[str, Standing]() for kind in Kind}
+        # In each group the room that was unused for longest comes first. A room of the ledger is a
+        # record until it is asked for.
+        self._kinds = {kind: OrderedDict[str, Standing | Record]() for kind in Kind}
 
     def __len__(self) -> int:
         return sum(map(len, self._kinds.values()))
@@ -81,6 +88,8 @@ class Standings:
         """Return the room's standing, if there is one."""
         for rooms in self._kinds.values():
             if standing := rooms.get(room):
+                if isinstance(standing, Record):
+                    standing = rooms[room] = Standing.restore(self._config, standing)
                 standing.config = self._config
                 return standing
         return None
@@ -109,8 +118,7 @@ class Standings:
 
     def restore(self, room: str, record: Record) -> None:
         """Add a room from the ledger. Call this for the oldest first, before any use of a room."""
-        standing = Standing.restore(self._config, record)
-        self._kinds[_kind(standing)][room] = standing
+        self._kinds[_kind(record)][room] = record
 
     def forget(
         self, now: float, *, keep: str | None = None, most: float = math.inf

@@ -11,7 +11,7 @@ from typing import Any
 import attrs
 
 from .. import strict_json
-from ..core.logins import RELEASED, Login, Record, Termination
+from ..core.logins import RELEASED, Login, Record, StoredLogins, Termination
 from ..core.notify import LAST_JOINED, Answer
 from .checks import a_name, a_number, a_whole, an_object, check_key, check_session
 
@@ -48,13 +48,20 @@ def to_record(
     forgotten: int,
     places: int | None,
 ) -> tuple[str, Record]:
-    """Read the columns of SQLite."""
+    """Read the columns of SQLite: the logins are checked, and made only when they are needed."""
     sessions, end = _decode(logins)
     if end != len(logins):
         raise ValueError
+    was_named = is_held = False
+    for session, login in sessions.items():
+        a_name(session)
+        if _check_login(*login):
+            was_named = True
+            is_held = is_held or login[_ENDED] is None
+    stored = StoredLogins(logins, _to_logins, was_named=was_named, is_held=is_held)
     terminations = _to_terminations(ends)
     return a_name(room), _record(
-        epoch, floor, touched, notified, sessions, terminations, forgotten, places
+        epoch, floor, touched, notified, stored, terminations, forgotten, places
     )
 
 
@@ -82,7 +89,7 @@ def record_from_text(text: str) -> Record:
         found["floor"],
         found["touched"],
         found["notified"],
-        found["logins"],
+        {a_name(session): _to_login(*login) for session, login in found["logins"].items()},
         tuple(_to_termination(*parts) for parts in found["terminations"]),
         found["forgotten"],
         found["limit"],
@@ -116,7 +123,7 @@ def _record(
     floor: int,
     touched: float,
     notified: float,
-    sessions: dict[str, list[Any]],
+    logins: dict[str, Login] | StoredLogins,
     terminations: tuple[Termination, ...],
     forgotten: int,
     places: int | None,
@@ -131,7 +138,7 @@ def _record(
     return Record(
         epoch,
         floor,
-        {a_name(session): _to_login(*login) for session, login in sessions.items()},
+        logins,
         terminations,
         a_number(touched),
         a_number(notified),
@@ -144,21 +151,40 @@ def _record(
 _decode = json.JSONDecoder().raw_decode
 
 
-def _to_login(
+# The place of `ended` in what is stored of a login.
+_ENDED = 4
+
+
+def _check_login(
     epoch: int,
     since: float,
     seen: float,
     named: bool,
     ended: int | None,
     about: dict[str, Any] | None = None,
-) -> Login:
+) -> bool:
+    """Check what is stored of a login; return whether it was named."""
     if named is not True and named is not False:
         raise TypeError
     if ended is not None and ended != RELEASED:
         a_whole(ended)
     if about is not None:
         an_object(about)
-    return Login(a_whole(epoch), a_number(since), a_number(seen), named, ended, about)
+    a_whole(epoch)
+    a_number(since)
+    a_number(seen)
+    return named
+
+
+def _to_login(*parts: Any) -> Login:
+    _check_login(*parts)
+    return Login(*parts)
+
+
+def _to_logins(text: str) -> dict[str, Login]:
+    """Read the logins of a room, which have been checked."""
+    sessions, _ = _decode(text)
+    return {session: Login(*login) for session, login in sessions.items()}
 
 
 @functools.lru_cache(_TEXTS)

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sse_trio.config import Config
+from sse_trio.core.logins import StoredLogins
 from sse_trio.core.standing import Standing
 from sse_trio.core.standings import NOTES_A_LIFETIME, Standings
 from sse_trio.core.tokens import LEEWAY
@@ -268,6 +269,45 @@ def test_what_was_restored_is_forgotten_like_the_rest(lifetime: float) -> None:
     rooms.restore("u0", live(room_for(), [("notified", "s1")]).record())
     assert sorted(rooms) == ["u0", "u3", "u4", "u5", "u6"]
     assert set(use(rooms, "u6", 1200)) == (set() if lifetime > 100 else {"u0", "u3", "u4", "u5"})
+
+
+STORIES = st.lists(
+    st.tuples(
+        st.sampled_from(["joined", "notified", "released"]), st.sampled_from(["s1", "s2", "s3"])
+    ),
+    max_size=6,
+)
+
+
+@given(STORIES, st.booleans())
+def test_a_room_whose_logins_are_still_text_is_the_same_room(
+    story: list[tuple[str, str]], is_used: bool
+) -> None:
+    """It is in the same group, forgotten at the same time, and true when it is asked for."""
+    record = live(room_for(), story).record()
+    read = record.logins.copy
+    named = [login for login in record.logins.values() if login.named]
+    text = StoredLogins(
+        "a text",
+        lambda _: dict(record.logins),
+        was_named=bool(named),
+        is_held=any(login.ended is None for login in named),
+    )
+    assert text == record.logins
+    assert (list(text), len(text), text.copy()) == (list(read()), len(read()), read())
+    both = [standings(max_remembered_rooms=1), standings(max_remembered_rooms=1)]
+    for rooms, logins in zip(both, (record.logins, text), strict=True):
+        rooms.restore("u1", attrs.evolve(record, logins=logins))
+        rooms.restore("u2", live(room_for(), [("notified", None)]).record())
+        rooms.restore("u3", live(room_for(), [("joined", "s1")]).record())
+        if is_used:
+            assert rooms.get("u1") is rooms.get("u1")
+    assert [*both[0].forget(0)] == [*both[1].forget(0)]
+    assert sorted(both[0]) == sorted(both[1])
+    assert [*both[0].forget(2 * KEPT + 1000)] == [*both[1].forget(2 * KEPT + 1000)]
+    for rooms in both:
+        rooms.restore("u4", record)
+    assert both[0].get("u4") == both[1].get("u4")
 
 
 def test_a_draft_changes_nothing_until_it_is_put_in_the_rooms_place() -> None:

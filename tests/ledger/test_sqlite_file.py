@@ -27,7 +27,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from sse_trio import LAST_JOINED, LedgerError
-from sse_trio.core.logins import RELEASED, Login, Record, Termination
+from sse_trio.core.logins import RELEASED, Login, Record, StoredLogins, Termination
 from sse_trio.core.notify import REMEMBERED_SECONDS, Answer, Notify
 from sse_trio.ledger.sqlite_file import APPLICATION_ID, LOG_LIMIT, MIGRATIONS, LedgerFile
 
@@ -142,7 +142,13 @@ def test_what_is_written_is_read_again_in_its_order(
             dict(read), key=lambda room: dict(read)[room].touched
         )
         for room, record in written.items():
-            assert exactly([dict(read)[room]]) == exactly([record])
+            found = dict(read)[room]
+            assert exactly([attrs.evolve(found, logins=dict(found.logins))]) == exactly([record])
+            assert found == record
+            assert isinstance(found.logins, StoredLogins)
+            named = [login for login in record.logins.values() if login.named]
+            assert found.logins.was_named == bool(named)
+            assert found.logins.is_held == any(login.ended is None for login in named)
         assert dict(read).keys() == written.keys()
 
 
