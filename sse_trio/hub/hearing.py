@@ -3,14 +3,26 @@
 import secrets
 from collections.abc import Iterable
 
+import attrs
+
 from ..config import Config
 from ..core import messages
 from ..core.messages import CloseCode
+from ..core.tickets import Ticket
 from ..errors import RemoteProtocolError
 from .measuring import Measuring
 from .member import Member, State
 from .membership import Membership
 from .timers import Timers
+
+
+@attrs.frozen
+class Claim:
+    """As which session of which room a page joins, and the ticket that proves it, if it has one."""
+
+    room: str = attrs.field(repr=False)
+    session: str = attrs.field(repr=False)
+    ticket: Ticket | None = attrs.field(default=None, repr=False)
 
 
 class Hearing:
@@ -55,7 +67,7 @@ class Hearing:
     def _handle_message(self, member: Member, message: messages.ClientMessage) -> None:
         match member.state, message:
             case State.ARRIVING | State.CONNECTED, messages.Join():
-                self._join(member, message)
+                self.join(member, self.read_untrusted(message))
             case State.TERMINATED, messages.Terminated():
                 self._membership.acknowledge(member)
             case State.JOINED, messages.Heartbeat():
@@ -67,12 +79,20 @@ class Hearing:
             case _:
                 raise RemoteProtocolError("unexpected message", CloseCode.MALFORMED)
 
-    def _join(self, member: Member, join: messages.Join) -> None:
+    def read_untrusted(self, join: messages.Join) -> Claim:
+        """Return what a join claims; without a session, it is a new one.
+
+        Raises:
+            RemoteProtocolError: its ticket is wrong, or it needs one.
+        """
         if join.ticket is not None:
             ticket = self._recognition.verify_untrusted(join.ticket)
-            self._measuring.join(member, ticket.room, ticket.session, ticket)
-        elif self._config.join == "ticket":
+            return Claim(ticket.room, ticket.session, ticket)
+        if self._config.join == "ticket":
             raise RemoteProtocolError("a ticket is required", CloseCode.BAD_TICKET)
-        else:
-            assert join.room is not None, "parse_untrusted sees to it"
-            self._measuring.join(member, join.room, join.session or secrets.token_urlsafe(16))
+        assert join.room is not None, "who has read it has seen to it"
+        return Claim(join.room, join.session or secrets.token_urlsafe(16))
+
+    def join(self, member: Member, claim: Claim) -> None:
+        """Have a member join that has not joined yet."""
+        self._measuring.join(member, claim.room, claim.session, claim.ticket)

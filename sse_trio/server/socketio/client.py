@@ -1,13 +1,15 @@
 """One client of Socket.IO: what it says, by requests or on a WebSocket, and what becomes of it."""
 
-import contextlib
+import math
 import secrets
 from collections.abc import Callable
 from typing import Any
 
 from ...core import messages
-from ...core.messages import CloseCode
+from ...core.messages import ANSWER_INTERVAL, CloseCode
+from ...core.recent import Recent
 from ...errors import RemoteProtocolError
+from ...hub.hearing import Claim
 from ...hub.hub import Hub
 from ...hub.member import Member, State
 from ...hub.timers import HasDeadline
@@ -34,13 +36,36 @@ from .namespaces import (
 from .peer import Line, Request, SocketPeer
 from .session import Session
 
+# Sessions of which it is known that they were terminated within the last `ANSWER_INTERVAL`.
+_MAX_TERMINATED = 65536
+
+
+class Terminated:
+    """When sessions were last terminated and their pages went, if that was just now."""
+
+    def __init__(self) -> None:
+        self._when: Recent[float] = Recent(lifetime=ANSWER_INTERVAL, size=_MAX_TERMINATED)
+
+    def note(self, room: str, session: str, now: float) -> None:
+        """Note that a page of a session has gone that was terminated."""
+        self._when.put(f"{room}\0{session}", now, now)
+
+    def when(self, claim: Claim, now: float) -> float:
+        """Return when a page of this session has gone; minus infinity, if that was not just now."""
+        when = self._when.get(f"{claim.room}\0{claim.session}", now)
+        return -math.inf if when is None else when
+
 
 class SocketClient(HasDeadline):
-    """A client and its member. Its deadline is that of connecting to the main namespace.
+    """A client and its member.
+
+    Its deadline is that of connecting to the main namespace, and then of the answer to a join that
+    has come too soon: a page that connects again whenever it is terminated shall not do so without
+    a pause.
 
     `sid` is its id; `claims` what the query of its handshake says of its login. `spawn` starts a
     task; `forget` is called when it has ended, and `ignored` with the name of each event that is
-    not configured.
+    not configured. `terminated` is that of all clients.
     """
 
     def __init__(
@@ -53,14 +78,20 @@ class SocketClient(HasDeadline):
         spawn: Callable[..., None],
         forget: Callable[[str], object],
         ignored: Callable[[str], object],
+        terminated: Terminated,
     ) -> None:
         self.sid = sid
         self._hub = hub
         self._dialect = dialect
-        self._claims: dict[str, Any] = dict(claims)
+        # What it has said of its login; None once it has connected.
+        self._claims: dict[str, Any] | None = dict(claims)
+        # As which it joins, or has joined; and when a repetition of that was last answered.
+        self._claim: Claim | None = None
+        self._answered = -math.inf
         self._spawn = spawn
         self._forget = forget
         self._ignored = ignored
+        self._terminated = terminated
         config = hub.config
         self.session: Session[Request, Line] = Session(
             version=dialect.version, limit=config.max_outbox
@@ -80,8 +111,11 @@ class SocketClient(HasDeadline):
         self._hub.timers.schedule(self, self._hub.timers.now() + self._hub.config.join_timeout)
 
     def expire(self, now: float) -> None:
-        """Close it, as it has not connected in time."""
-        self._hub.membership.refuse(self.member, CloseCode.TIMED_OUT, "no connect in time")
+        """Close it, as it has not connected in time; or answer its join, which had to wait."""
+        if self._claims is None:
+            self._spawn(self._answer_late)  # where an exception harms nobody else
+        else:
+            self._hub.membership.refuse(self.member, CloseCode.TIMED_OUT, "no connect in time")
 
     @property
     def is_stranger(self) -> bool:
@@ -113,9 +147,9 @@ class SocketClient(HasDeadline):
         if self._dialect.version == 3:
             # It is the client that pings, by timers that browsers slow down to one in a minute.
             self.member.heard += self._hub.config.heartbeat_interval
-            if self in self._hub.timers and self._identify():
+            if self._claims is not None:
                 # The server has connected it to the main namespace.
-                self._begin()
+                self._connect({})
 
     def get(self, request: Request) -> None:
         """Take a GET."""
@@ -165,72 +199,101 @@ class SocketClient(HasDeadline):
                 self._hub.membership.note_close(self.member)
 
     def _connect(self, auth: dict[str, Any]) -> None:
-        self._claims |= auth
-        if self._identify():
+        """Connect it to the main namespace; if it has said what it joins, it does."""
+        assert self._claims is not None, "it connects once"
+        self._hub.timers.drop(self)
+        claims, self._claims = self._claims | auth, None
+        try:
+            claim = self._identify_untrusted(claims)
+        except RemoteProtocolError as error:
+            self._refuse(error)
+            return
+        if self._dialect.version > 3:  # of the others it is a part of the handshake
             # Where all need tickets, it has to be in each join as whom it comes.
             pid = None if self._hub.config.join == "ticket" else private_id(self._login)
             answer = accepted(MAIN, self._login, pid, version=self._dialect.socket_version)
             self.peer.say(MESSAGE + answer, keep=True)
-            self._begin()
+        if claim is not None:
+            self._join(claim)
 
-    def _identify(self) -> bool:
-        """Take note as which session it wants to join; False if it is refused."""
-        session, pid = self._claims.get("session"), self._claims.get("pid")
+    def _identify_untrusted(self, claims: dict[str, Any]) -> Claim | None:
+        """Take note as which session it comes; return what it joins, if it says that too.
+
+        Raises:
+            RemoteProtocolError: it cannot join so.
+        """
+        session, pid = claims.get("session"), claims.get("pid")
         try:
             known = session_of(pid) if session is None else messages.name(session, "session")
         except ValueError as error:
-            self._hub.membership.refuse(self.member, CloseCode.MALFORMED, str(error))
-            return False
-        if isinstance(ticket := self._claims.get("ticket"), str):
-            with contextlib.suppress(RemoteProtocolError):  # its join will be refused
-                known = self._hub.recognition.verify_untrusted(ticket).session
+            raise RemoteProtocolError(str(error), CloseCode.MALFORMED) from None
         self._login = known or self._login
-        return True
+        if "ticket" not in claims and "room" not in claims:
+            return None
+        claim = self._read_untrusted(read_join_untrusted(claims))
+        self._login = claim.session
+        return claim
 
-    def _begin(self) -> None:
-        """Let it take its time to join; if it has said already what it joins, it does."""
-        self._hub.timers.drop(self)
-        claims, self._claims = self._claims, {}
-        if "ticket" in claims or "room" in claims:
-            self._join(lambda: read_join_untrusted(claims))
+    def _read_untrusted(self, join: messages.Join) -> Claim:
+        if join.room is not None and join.session is None:
+            join = messages.Join(join.room, self._login)
+        return self._hub.hearing.read_untrusted(join)
+
+    def _refuse(self, error: RemoteProtocolError) -> None:
+        self._hub.membership.refuse(self.member, CloseCode(error.close_code), str(error))
 
     def _event(self, said: Happened) -> None:
-        if self._dialect.is_join(said.name):
-            self.peer.acknowledge_join(said.id)
-            self._join(lambda: self._dialect.read_join_untrusted(said.arguments))
-        elif said.name == TERMINATED:
-            if self.member.state is State.TERMINATED:
+        is_terminated = self.member.state is State.TERMINATED
+        if said.name == TERMINATED:
+            if is_terminated:
                 self._hub.membership.acknowledge(self.member)
-        else:
+        elif not self._dialect.is_join(said.name):
             self._ignored(str(said.name))
+        elif not is_terminated:
+            try:
+                claim = self._read_untrusted(self._dialect.read_join_untrusted(said.arguments))
+            except RemoteProtocolError as error:
+                self._refuse(error)
+            else:
+                self.peer.acknowledge_join(said.id)
+                self._join(claim)
 
-    def _join(self, read: Callable[[], messages.Join]) -> None:
-        member, membership = self.member, self._hub.membership
-        try:
-            join = read()
-            if join.room is not None and join.session is None:
-                join = messages.Join(join.room, self._login)
-            if member.state is State.JOINED:
-                self._join_again(join)
-                return
-        except RemoteProtocolError as error:
-            membership.refuse(member, CloseCode(error.close_code), str(error))
+    def _join(self, claim: Claim) -> None:
+        """Answer a join: at once, or when it does not come too soon any more.
+
+        A join like the first is answered as that was, because pages send one whenever they have
+        connected.
+        """
+        now = self._hub.timers.now()
+        if self._claim is None:
+            self._claim = claim
+            due = self._terminated.when(claim, now) + ANSWER_INTERVAL
+        elif (claim.room, claim.session) == (self._claim.room, self._claim.session):
+            due = self._answered + ANSWER_INTERVAL
+        else:
+            self._refuse(RemoteProtocolError("it has joined already", CloseCode.MALFORMED))
             return
-        admission = member.admission
-        self._hub.hearing.take(member, join)
-        if member.admission is not admission:
-            self._spawn(self._hub.admit, member)
+        if self in self._hub.timers:
+            pass  # one that waits is answered for both
+        elif now < due:
+            self._hub.timers.schedule(self, due)
+        else:
+            self._answer_join(self._claim)
 
-    def _join_again(self, join: messages.Join) -> None:
-        """Answer a join like the first: pages send one whenever they have connected."""
-        room, session = join.room, join.session
-        if join.ticket is not None:
-            ticket = self._hub.recognition.verify_untrusted(join.ticket)
-            room, session = ticket.room, ticket.session
-        if (room, session) != (self.member.room, self.member.session):
-            raise RemoteProtocolError("it has joined already", CloseCode.MALFORMED)
-        if self.member.admission is None:
-            self._hub.membership.tell_joined(self.member)
+    async def _answer_late(self) -> None:
+        assert self._claim is not None, "it has joined, and waits for the answer"
+        self._answer_join(self._claim)
+
+    def _answer_join(self, claim: Claim) -> None:
+        member = self.member
+        if member.state is State.JOINED:
+            self._answered = self._hub.timers.now()
+            if member.admission is None:
+                self._hub.membership.tell_joined(member)
+        elif member.state in (State.ARRIVING, State.CONNECTED):
+            self._hub.hearing.join(member, claim)
+            if member.admission is not None:
+                self._spawn(self._hub.admit, member)
 
     # -- it goes -------------------------------------------------------------------------
 
@@ -256,6 +319,9 @@ class SocketClient(HasDeadline):
         self.peer.end = None
         self._hub.timers.drop(self)
         self._forget(self.sid)
+        if self.member.outcome is not None:
+            now = self._hub.timers.now()
+            self._terminated.note(self.member.room, self.member.session, now)
         self._hub.membership.leave(self.member, hung_up=hung_up)
 
 

@@ -27,7 +27,7 @@ from ...core.socketio import (
 )
 from ...hub.hub import Hub
 from ..replies import Reply
-from .client import SocketClient
+from .client import SocketClient, Terminated
 from .dialect import MESSAGE, Dialect, to_frames
 from .engine_packets import (
     SEPARATOR,
@@ -62,6 +62,7 @@ class Engine:
         """By the ids of their sessions."""
         # The ids of those that began on requests, the eldest first, also of some that have ended.
         self._on_requests: dict[str, None] = {}
+        self._terminated = Terminated()
         self._ignored: set[str] = set()
         self._missing: set[str] = set()
         self.reload(hub.config)
@@ -153,6 +154,7 @@ class Engine:
             spawn=self._spawn,
             forget=self.clients.pop,
             ignored=self._note_ignored,
+            terminated=self._terminated,
         )
         client.arrive(address)
         return client

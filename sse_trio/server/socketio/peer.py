@@ -130,7 +130,8 @@ class SocketPeer:
 
     def acknowledge_join(self, id: int | None) -> None:
         """Have the next `Joined` answer an event that has asked for it, if it has."""
-        self._ack = id
+        if id is not None:
+            self._ack = id
 
     def perform(self, effect: object) -> None:
         """Do what the session wants done."""

@@ -1,6 +1,7 @@
 """Pages of Socket.IO on a WebSocket alone: they join, are terminated, and go; on a running hub."""
 
 import json
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from sse_trio.core.messages import CloseCode
 from ... import support
 from ...hub.fakes import SlowLedger
 from ...support import KEY, Start, post_notify, raw_websocket
-from .clients import handshake, joined, on_websocket
+from .clients import OnWebSocket, handshake, joined, on_websocket
 
 
 async def begin(start: Start, **settings: Any) -> sse_trio.Hub:
@@ -182,6 +183,150 @@ async def test_the_same_join_is_answered_again(start: Start) -> None:
         assert hub.statistics().members == 0
 
 
+async def test_a_join_is_answered_again_once_a_second(
+    start: Start, autojump_clock: MockClock
+) -> None:
+    """As a native page is that asks whether its connection lives; none remains unanswered."""
+    hub = await begin(start)
+    async with joined(hub, "u1", "s1") as page:
+        began = trio.current_time()
+        for number in range(100):
+            await page.emit("join", "u1", "s1", id=str(number))
+        answers = []
+        for _ in range(4):
+            answers.append((await page.hear() or "").partition("[")[0])
+            assert trio.current_time() == began if len(answers) < 3 else began + 1
+        assert answers == ["42", "430", "42", "4399"]
+        assert 1 <= trio.current_time() - began < 1.2
+        await page.emit("join", "u1", "s1")
+        await page.emit("join", "u1", "s1", id="1")
+        await page.emit("join", "u1", "s1")
+        assert (await page.heard())[0] == "joined"
+        assert str(await page.hear()).startswith("431[")
+        assert 2 <= trio.current_time() - began < 2.3
+
+
+async def test_a_join_that_is_answered_late_is_not_one_of_another_room(
+    start: Start, autojump_clock: MockClock
+) -> None:
+    hub = await begin(start)
+    async with joined(hub, "u1", "s1") as page:
+        for room in ("u1", "u1", "u2"):
+            await page.emit("join", room, "s1")
+        assert (await page.heard())[0] == "joined"
+        assert (await page.hear() or "")[:2] == "44"
+        assert await page.hear() == "41"
+        assert await page.hear() is None
+
+
+# -- pages that come back at once -----------------------------------------------------------
+
+COMES_BACK: dict[str, Callable[[OnWebSocket], Awaitable[object]]] = {
+    "as it connects": lambda page: page.connect({"room": "u1", "session": "s1"}),
+    "by its event": lambda page: _connect_and_emit(page, "u1", "s1"),
+}
+
+
+async def _connect_and_emit(page: OnWebSocket, *arguments: Any) -> None:
+    await page.connect()
+    await page.emit("join", *arguments)
+
+
+@pytest.mark.parametrize("how", list(COMES_BACK))
+async def test_a_page_that_comes_back_whenever_it_is_terminated_has_to_wait(
+    start: Start, autojump_clock: MockClock, how: str
+) -> None:
+    """Such a page connects again at "io server disconnect", and knows no pause."""
+    hub = await begin(start)
+    async with joined(hub, "u1", "s1") as page:
+        await hub.notify("u1", sender=None)
+        assert (await page.heard())[0] == "terminate"
+        await page.say("1")
+        assert await page.raw.closed() == 1000
+    gone = trio.current_time()
+    for _ in range(3):
+        async with on_websocket(hub) as page:
+            await COMES_BACK[how](page)
+            # It is answered at once that it has connected.
+            assert trio.current_time() - gone < 0.5
+            assert (await page.heard())[0] == "terminate"
+            assert 1 <= trio.current_time() - gone < 1.3
+            assert await page.hear() == "41"
+            await page.say("1")
+            assert await page.hear() is None
+        gone = trio.current_time()
+    # After a while it has not, and neither have others.
+    await trio.sleep(1)
+    began = trio.current_time()
+    async with on_websocket(hub) as page:
+        await COMES_BACK[how](page)
+        assert (await page.heard())[0] == "terminate"
+        async with joined(hub, "u1", "s2"), joined(hub, "u2", "s1"):
+            assert trio.current_time() - began < 0.5
+
+
+async def test_a_pid_that_comes_back_at_once_has_to_wait(
+    start: Start, autojump_clock: MockClock
+) -> None:
+    hub = await begin(start)
+    async with on_websocket(hub) as page:
+        pid = (await page.connect())["pid"]
+        await page.join("u1")
+        await hub.notify("u1", sender=None)
+    began = trio.current_time()
+    async with on_websocket(hub) as page:
+        await page.connect({"pid": pid})
+        await page.emit("join", "u1", id="1")
+        assert (await page.heard())[0] == "terminate"
+        assert 1 <= trio.current_time() - began < 1.3
+
+
+async def test_a_ticket_that_comes_back_at_once_has_to_wait(
+    start: Start, autojump_clock: MockClock
+) -> None:
+    hub = await begin(start, join="ticket")
+    ticket = (await hub.notify("u1", sender="s1")).ticket
+    async with on_websocket(hub) as page:
+        await page.connect()
+        await page.join(ticket)
+        await hub.notify("u1", sender="s2")
+    began = trio.current_time()
+    async with on_websocket(hub) as page:
+        await page.connect()
+        await page.emit("join", ticket)
+        assert (await page.heard())[0] == "terminate"
+        assert 1 <= trio.current_time() - began < 1.3
+
+
+async def test_a_page_that_goes_while_it_waits_joins_nothing(
+    start: Start, autojump_clock: MockClock
+) -> None:
+    hub = await begin(start)
+    async with joined(hub, "u1", "s1"):
+        await hub.notify("u1", sender=None)
+    async with on_websocket(hub) as page:
+        await _connect_and_emit(page, "u1", "s1")
+        await wait_all_tasks_blocked()
+        assert hub.statistics().members == 0
+    await trio.sleep(3)
+    assert hub.statistics().joins == {"joined": 1}
+    assert hub.statistics().connections == 0
+
+
+async def test_a_login_that_is_announced_while_its_page_waits(
+    start: Start, autojump_clock: MockClock
+) -> None:
+    """It is compared with what is so when it joins."""
+    hub = await begin(start)
+    async with joined(hub, "u1", "s1"):
+        await hub.notify("u1", sender=None)
+    async with on_websocket(hub) as page:
+        await _connect_and_emit(page, "u1", "s1")
+        await wait_all_tasks_blocked()
+        await hub.notify("u1", sender="s1")
+        assert (await page.heard())[0] == "joined"
+
+
 REFUSED = [
     ({}, ["join"], 4400),
     ({}, ["join", None], 4400),
@@ -220,12 +365,8 @@ async def test_a_wrong_login_in_the_connect_is_refused(start: Start, auth: dict[
     hub = await begin(start)
     async with on_websocket(hub) as page:
         await page.say(f"40{json.dumps(auth)}")
-        packets = [await page.hear() for _ in range(2)]
-        if "session" not in auth:
-            assert str(packets.pop(0)).startswith("40{")
-            packets.append(await page.hear())
-        assert str(packets[0]).startswith("44{")
-        assert packets[1] == "41"
+        assert str(await page.hear()).startswith("44{")
+        assert await page.hear() == "41"
 
 
 async def test_who_has_ended_is_terminated_at_the_door(start: Start) -> None:
