@@ -51,6 +51,8 @@ STRANGERS: Final = 4
 # Seconds after which a client that found the server full may try again.
 _RETRY: Final = (b"Retry-After", b"5")
 
+_DRAINING: Final = Refusal(BAD_REQUEST.code, "the server is shutting down", "draining", 503)
+
 
 class Engine:
     """The sessions of one server. `spawn` starts a task."""
@@ -78,12 +80,21 @@ class Engine:
             case Poll() | Push():
                 return wanted if wanted.sid in self.clients else UNKNOWN_SESSION.to(wanted.cors)
             case Attach(sid=str() as sid):
-                return wanted if sid in self.clients else UNKNOWN_SESSION
+                return self._why_no_trial(sid) or wanted
             case Begin() | Attach():
                 if refusal := self._not_now(address):
                     cors = wanted.cors if isinstance(wanted, Begin) else ()
                     return refusal.to((*cors, _RETRY))
         return wanted
+
+    def _why_no_trial(self, sid: str) -> Refusal | None:
+        """Return why a session may not try a WebSocket, if so."""
+        client = self.clients.get(sid)
+        if client is None:
+            return UNKNOWN_SESSION
+        if self._hub.draining.is_set():
+            return _DRAINING.to((_RETRY,))
+        return BAD_REQUEST if client.session.is_trying else None
 
     def _not_now(self, address: str) -> Refusal | None:
         """Return why no session can begin now, if so."""
@@ -91,7 +102,7 @@ class Engine:
         if hub.loading:
             return Refusal(code, "the server is still reading its ledger", "loading", 503)
         if hub.draining.is_set():
-            return Refusal(code, "the server is shutting down", "draining", 503)
+            return _DRAINING
         refusal = hub.membership.refusal(address)
         return Refusal(code, refusal[1], "full", 503) if refusal else None
 

@@ -3,7 +3,7 @@
 import attrs
 
 from ...core.messages import CloseCode
-from ...core.socketio import Attach
+from ...core.socketio import BAD_REQUEST, Attach
 from ...hub.timers import HasDeadline
 from ..conversation import Conversation
 from ..server import Server
@@ -29,6 +29,10 @@ def start_line(
         client.begin_on(line)
         server.parking.park(line)
     elif found := server.engine.clients.get(wanted.sid):
+        if found.session.websocket is not None:
+            # It is closed at once. To refuse the handshake would be the simpler way, but the tests
+            # of the protocol want to see it opened (engine.io-protocol, `v4-test-suite`).
+            server.hub.counters.refused_handshakes[BAD_REQUEST.reason] += 1
         line = _open_line(server, transport, found)
         line.try_out()
     else:  # it has ended since its handshake was read

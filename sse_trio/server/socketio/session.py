@@ -64,6 +64,11 @@ class Session(Generic[Request, Socket]):
         self.ended = False
         """Whether it has ended."""
 
+    @property
+    def is_trying(self) -> bool:
+        """Whether the client tries a WebSocket."""
+        return self._trial is not None
+
     # -- what the server has to say ------------------------------------------------------
 
     def send(self, packets: bytes, *, keep: bool = False) -> list[object] | None:

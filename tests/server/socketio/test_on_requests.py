@@ -363,8 +363,6 @@ async def test_an_upgrade(start: Start) -> None:
             for response in (await client.get(), await client.post("3")):
                 assert error(response) == BAD
             assert await page.join("u1", "s1")
-            async with tried(hub, client, is_probed=False) as second:
-                assert await second.hear() is None
             await hub.notify("u1", sender=None)
             assert (await page.heard())[0] == "terminate"
             assert await page.hear() == "41"
@@ -372,6 +370,63 @@ async def test_an_upgrade(start: Start) -> None:
             assert await page.hear() is None
         await wait_all_tasks_blocked()
         assert hub.statistics().connections == 0
+
+
+async def refused(hub: sse_trio.Hub, client: OnRequests) -> Response:
+    """The answer to the handshake of a WebSocket that a session may not try."""
+    async with await connect(hub) as stream:
+        await stream.send_all(upgrading(client))
+        http = h11.Connection(h11.CLIENT)
+        http.send(h11.Request(method="GET", target="/", headers=[("Host", "test")]))
+        http.send(h11.EndOfMessage())
+        return await read_response(stream, http)
+
+
+@pytest.mark.parametrize("is_probed", [False, True])
+async def test_a_session_tries_one_websocket_at_a_time(start: Start, is_probed: bool) -> None:
+    hub = await begin(start)
+    async with on_requests(hub) as client:
+        async with tried(hub, client, is_probed=is_probed) as page:
+            assert error(await refused(hub, client)) == BAD
+            assert hub.statistics().refused_handshakes == {"malformed": 1}
+            if not is_probed:
+                await page.say("2probe")
+                assert await page.hear() == "3probe"
+            await page.close()
+            assert await page.hear() is None
+        await wait_all_tasks_blocked()
+        async with tried(hub, client) as page:
+            await page.say("5")
+            assert await page.connect()
+
+
+async def test_a_session_that_is_on_a_websocket_gets_no_other_one(start: Start) -> None:
+    """It is closed behind its handshake: the protocol's own tests want to see it opened."""
+    hub = await begin(start)
+    async with on_requests(hub) as client, tried(hub, client) as page:
+        await page.say("5")
+        assert await page.connect()
+        async with tried(hub, client, is_probed=False) as second:
+            assert await second.raw.closed() == 1000
+        assert hub.statistics().refused_handshakes == {"malformed": 1}
+        assert await page.join("u1", "s1")
+
+
+async def test_no_websocket_is_tried_while_the_hub_drains(
+    start: Start, autojump_clock: MockClock
+) -> None:
+    """A page whose trial fails stays where it is; so it is told that it may come again."""
+    hub = await begin(start, linger=60, shutdown_grace=70)
+    async with on_requests(hub) as client, await connect(hub) as stream:
+        handshake = upgrading(client)
+        await stream.send_all(handshake[:-2])
+        await wait_all_tasks_blocked()
+        hub.drain()
+        await wait_all_tasks_blocked()
+        await stream.send_all(handshake[-2:])
+        received = b"".join([bytes(data) async for data in stream])
+        assert received.startswith(b"HTTP/1.1 503 ")
+        assert received.endswith(b'{"code":3,"message":"the server is shutting down"}')
 
 
 async def test_an_upgrade_without_upgrade_harms_nobody(start: Start) -> None:
