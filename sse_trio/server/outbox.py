@@ -45,7 +45,7 @@ class Outbox(HasDeadline):
     """
 
     __slots__ = (
-        "_begun", "_flushing", "_limit", "_newest", "_queue", "_shutting", "_socket", "_spawn",
+        "_flushing", "_kept", "_limit", "_newest", "_queue", "_shutting", "_socket", "_spawn",
         "_timeout", "_timers", "aborted", "broken", "waiting",
     )  # fmt: skip
 
@@ -66,7 +66,9 @@ class Outbox(HasDeadline):
         # Made when a frame has to wait, which happens on hardly any connection.
         self._queue: deque[_Waiting] | None = None
         self._newest: _Waiting | None = None
-        self._begun = False
+        # The first so many of them are sent whatever comes: one that is begun, and up to one that
+        # is to be kept.
+        self._kept = 0
         self._flushing: trio.CancelScope | None = None
         self._shutting = False
         self.waiting = 0
@@ -76,12 +78,16 @@ class Outbox(HasDeadline):
         self.aborted = False
         """Whether this side has aborted it."""
 
-    def send(self, frame: bytes) -> bool:
+    def send(self, frame: bytes, *, keep: bool = False) -> bool:
         """Send `frame`, or queue it; False if that cannot be.
 
         It cannot if the connection is `broken`, or if the waiting frames would be over the `limit`.
+        With `keep` it is sent even if others turn out to be the last.
         """
-        return self._send(frame, self._limit)
+        sent = self._send(frame, self._limit)
+        if keep and sent and self._queue:
+            self._kept = len(self._queue)
+        return sent
 
     def send_newest(self, frame: bytes) -> None:
         """Send `frame`, or queue it; it replaces an earlier one of these that still waits.
@@ -93,16 +99,16 @@ class Outbox(HasDeadline):
             self.waiting += len(frame) - len(self._newest.left)
             self._newest.left = frame
         elif self._send(frame, math.inf) and self._queue:
-            begins_request = self._begun and len(self._queue) == 1
-            self._newest = None if begins_request else self._queue[-1]
+            is_begun = len(self._queue) == self._kept
+            self._newest = None if is_begun else self._queue[-1]
 
     def send_last(self, frame: bytes) -> bool:
-        """Send `frame` next, and drop the frames that wait.
+        """Send `frame` next, and drop the frames that wait, but for those that are to be kept.
 
         False only if nothing more can be sent: so little waits then that no limit is needed.
         """
         if self._queue and not self._shutting:
-            while len(self._queue) > self._begun:
+            while len(self._queue) > self._kept:
                 self.waiting -= len(self._queue.pop().left) + FRAME_COST
             self._newest = None
         return self._send(frame, math.inf)
@@ -154,7 +160,7 @@ class Outbox(HasDeadline):
             if sent == len(frame):
                 return True
             # An empty socket has accepted a part of it, so it is begun, even over the limit.
-            self._begun = sent > 0
+            self._kept = int(sent > 0)
         left = frame[sent:]
         if not sent and self.waiting + len(left) + FRAME_COST > limit:
             return False
@@ -202,11 +208,11 @@ class Outbox(HasDeadline):
             self.waiting -= sent
             if sent < len(first.left):
                 first.left = first.left[sent:]
-                self._begun = True
+                self._kept = max(self._kept, 1)
                 return
             self._queue.popleft()
             self.waiting -= FRAME_COST
-            self._begun = False
+            self._kept = max(self._kept - 1, 0)
 
     def _shut(self) -> None:
         try:

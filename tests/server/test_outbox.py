@@ -252,6 +252,52 @@ async def test_the_last_goes_before_what_waits(nursery: trio.Nursery) -> None:
     line.close()
 
 
+@pytest.mark.parametrize("is_begun", [False, True])
+async def test_what_is_to_be_kept_is_sent_before_the_last(
+    nursery: trio.Nursery, is_begun: bool
+) -> None:
+    line = make_line(nursery, limit=2 * BIG)
+    sent = line.begin() if is_begun else line.fill()
+    for frame in (b"before", b"kept"):
+        assert line.outbox.send(frame, keep=frame == b"kept")
+    waiting = line.outbox.waiting
+    assert line.outbox.send(b"not worth it")
+    line.outbox.send_newest(b"neither")
+    assert line.outbox.send_last(b"last")
+    assert line.outbox.waiting == waiting + len(b"last") + FRAME_COST
+    expected = sent + b"beforekept" + b"last"
+    assert await line.read_exactly(len(expected)) == expected
+    # What is kept is kept once: afterwards it is as it was.
+    await wait_all_tasks_blocked()
+    line.fill()
+    assert line.outbox.send(b"not worth it")
+    assert line.outbox.send_last(b"last")
+    assert line.outbox.waiting == len(b"last") + FRAME_COST
+    line.close()
+
+
+async def test_a_frame_that_is_begun_takes_no_keeping_away(nursery: trio.Nursery) -> None:
+    line = make_line(nursery, limit=4 * BIG)
+    sent = line.begin()
+    assert line.outbox.send(b"-" * BIG)
+    assert line.outbox.send(b"kept", keep=True)
+    assert await line.read_exactly(len(sent) + 10) == sent + b"-" * 10
+    await wait_all_tasks_blocked()
+    assert line.outbox.send(b"not worth it")
+    assert line.outbox.send_last(b"last")
+    rest = b"-" * (BIG - 10) + b"keptlast"
+    assert await line.read_exactly(len(rest)) == rest
+    line.close()
+
+
+async def test_to_keep_what_need_not_wait_keeps_nothing(line: Line) -> None:
+    assert line.outbox.send(b"kept", keep=True)
+    assert line.read(100) == b"kept"
+    sent = line.fill()
+    assert line.outbox.send_last(b"last")
+    assert await line.read_exactly(len(sent) + 3) == sent[:-1] + b"last"
+
+
 class Moody(socket.socket):
     """Says that it is writable, and takes no more than `patience` bytes."""
 

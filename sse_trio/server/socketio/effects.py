@@ -32,10 +32,11 @@ class Refuse(Generic[Request]):
 
 @attrs.frozen
 class Send(Generic[Socket]):
-    """Send packets on a WebSocket."""
+    """Send packets on a WebSocket; with `keep`, even if others come last."""
 
     websocket: Socket
     packets: bytes = attrs.field(repr=False)
+    keep: bool = False
 
 
 @attrs.frozen

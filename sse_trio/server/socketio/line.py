@@ -25,7 +25,7 @@ def start_line(
     if wanted.sid is None:
         client, opening = server.engine.begin_on_websocket(wanted, address)
         line = _open_line(server, transport, client)
-        line.websocket.send(opening)
+        line.websocket.send(opening, keep=True)
         client.begin_on(line)
         server.parking.park(line)
     elif found := server.engine.clients.get(wanted.sid):

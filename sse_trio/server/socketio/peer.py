@@ -125,7 +125,7 @@ class SocketPeer:
         if self._is_told:
             return True
         if (line := self._session.websocket) is not None:
-            return line.websocket.send(to_frames(packet.encode()))
+            return line.websocket.send(to_frames(packet.encode()), keep=keep)
         return self._perform(self._session.send(packet.encode(), keep=keep))
 
     def acknowledge_join(self, id: int | None) -> None:
@@ -144,7 +144,7 @@ class SocketPeer:
                 effect.request.answer(BAD_REQUEST.to(effect.request.cors))
             case Send():
                 line: Line = effect.websocket
-                if not line.websocket.send(to_frames(effect.packets)):
+                if not line.websocket.send(to_frames(effect.packets), keep=effect.keep):
                     line.websocket.abort()
             case Drop():
                 effect.websocket.drop()

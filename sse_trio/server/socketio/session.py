@@ -242,11 +242,11 @@ class Session(Generic[Request, Socket]):
     def _flush(self) -> list[object]:
         if not self._queue or (self.websocket is None and self._get is None):
             return []
-        packets = SEPARATOR.encode().join(self._queue)
+        packets, keep = SEPARATOR.encode().join(self._queue), self._kept > 0
         self._queue.clear()
         self._kept = self.waiting = 0
         if self.websocket is not None:
-            return [Send(self.websocket, packets)]
+            return [Send(self.websocket, packets, keep)]
         return self._answer(packets)
 
     def _answer(self, packets: bytes) -> list[object]:

@@ -254,7 +254,17 @@ def test_what_comes_last_goes_over_to_the_websocket() -> None:
     session.try_websocket("w")
     session.message("w", packet("2probe"))
     session.send_last(b"41")
-    assert session.message("w", packet("5")) == [Send("w", b"41")]
+    assert session.message("w", packet("5")) == [Send("w", b"41", keep=True)]
+
+
+def test_what_is_kept_goes_over_to_the_websocket_as_such() -> None:
+    session = begin()
+    session.try_websocket("w")
+    session.message("w", packet("2probe"))
+    session.send(b"4kept", keep=True)
+    session.send(b"4a")
+    assert session.message("w", packet("5")) == [Send("w", b"4kept\x1e4a", keep=True)]
+    assert session.send(b"4b") == [Send("w", b"4b")]
 
 
 def test_version_3_is_not_answered_behind_the_last() -> None:
