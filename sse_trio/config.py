@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import attrs
 
+from . import paths
 from .errors import ConfigError
 from .fields import (
     Endpoint,
@@ -368,6 +369,7 @@ class Config:
                 "socketio_join, socketio_terminate, socketio_joined and socketio_heartbeat must "
                 "be different events"
             )
+        self._check_paths()
         if self.lame_duck >= self.shutdown_grace:
             raise ConfigError(
                 f"lame_duck ({self.lame_duck:g} s) must be shorter than "
@@ -383,6 +385,20 @@ class Config:
 
         if self.internal == Tcp(self.ipaddr, self.port) and self.port:
             raise ConfigError(f"internal ({self.internal}) must differ from ipaddr and port")
+
+    def _check_paths(self) -> None:
+        engine = {*paths.of_socketio(self.socketio_path), *paths.of_scripts(self.socketio_path)}
+        if any(map(paths.is_own, engine)):
+            raise ConfigError(
+                "socketio_path must not be a path that the hub has for something else"
+            )
+        for place, path in enumerate(self.notify_paths):
+            if path != "/notify" and paths.is_own(path):
+                raise ConfigError(
+                    f"notify_paths[{place}] must not be a path that the hub has for something else"
+                )
+            if path in engine:
+                raise ConfigError(f"notify_paths[{place}] must differ from socketio_path")
 
     def dangers(self, port: int) -> Iterator[Danger]:
         """Yield settings that are allowed but dangerous, if the server listens on this port."""

@@ -735,6 +735,33 @@ def test_events_of_socket_io_differ(same: dict[str, Any]) -> None:
         config(**same)
 
 
+@pytest.mark.parametrize("path", ["/ws", "/events/", "/release", "/verify", "/operator"])
+def test_clients_of_socket_io_connect_where_nothing_else_is(path: str) -> None:
+    with pytest.raises(ConfigError, match="socketio_path must not be a path that the hub has"):
+        config(socketio_path=path)
+    assert config(socketio_path=f"{path.rstrip('/')}2")
+
+
+@pytest.mark.parametrize(
+    "path", ["/ws", "/events", "/release", "/verify", "/operator.js", "/readyz", "/client.js"]
+)
+def test_logins_are_announced_where_nothing_else_is(path: str) -> None:
+    with pytest.raises(ConfigError, match=r"notify_paths\[1\] must not be a path that the hub has"):
+        config(notify_paths=["/a", path])
+    # This one means what it has always meant.
+    assert config(notify_paths=["/notify", "/notify/", f"{path}2"])
+
+
+@pytest.mark.parametrize(
+    "path", ["/live", "/live/", "/live/socket.io.js", "/live/socket.io.min.js"]
+)
+@pytest.mark.parametrize("socketio_path", ["/live", "/live/"])
+def test_logins_are_not_announced_where_clients_connect(path: str, socketio_path: str) -> None:
+    with pytest.raises(ConfigError, match=r"notify_paths\[0\] must differ from socketio_path"):
+        config(notify_paths=[path], socketio_path=socketio_path)
+    assert config(notify_paths=["/socket.io", "/live/a"], socketio_path=socketio_path)
+
+
 # -- what is dangerous ------------------------------------------------------------------
 
 

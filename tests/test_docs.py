@@ -21,10 +21,10 @@ import trio
 import sse_trio
 import sse_trio.apps
 import sse_trio.auth
-from sse_trio import cli
+from sse_trio import cli, paths
 from sse_trio.cli import status
 from sse_trio.config import Config
-from sse_trio.core import keyed, messages, notify, problems, questions, requests
+from sse_trio.core import keyed, messages, notify, problems, questions
 from sse_trio.core.messages import CloseCode
 from sse_trio.hub.member import State
 from sse_trio.ledger.cluster.context import Settings
@@ -236,7 +236,7 @@ def test_curl_examples_ask_for_what_there_is(page: Path) -> None:
         url = next(word for word in words if word.startswith("http"))
         path = url.removeprefix("http://127.0.0.1:8080")
         if path not in keyed.READERS:
-            assert path in requests.PAGES
+            assert path in paths.PAGES
             continue
         assert words[words.index("-H") + 1] == "Content-Type: application/json"
         members = curl_data(words)
@@ -465,7 +465,7 @@ async def test_the_members_of_an_answer_are_the_codes(start: Start) -> None:
 
 def test_the_paths_are_the_codes() -> None:
     said = {code(row[0]) for row in table(PROTOCOL, "Pages", "path", "methods", "answer")}
-    assert said == {*requests.PAGES, "/ws", *keyed.READERS, "/verify"}
+    assert said == {*paths.PAGES, "/ws", *keyed.READERS, "/verify"}
 
 
 async def test_the_answers_to_questions_are_as_shown(start: Start) -> None:

@@ -22,6 +22,7 @@ LAYERS = (
         "roster",
         "strict_json",
         "origins",
+        "paths",
         "fields",
         "sources",
         "ledger_url",

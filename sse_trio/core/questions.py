@@ -175,11 +175,6 @@ def read_decisions(members: dict[str, Any]) -> DecisionsQuery:
     return DecisionsQuery(members.get("limit", MAX_DECISIONS))
 
 
-def is_verify(path: str) -> bool:
-    """Whether a path is ``/verify`` or below it: some proxies append the path of the request."""
-    return path == "/verify" or path.startswith("/verify/")
-
-
 def read_verify(cookies: Iterable[bytes], authorizations: Iterable[bytes], cookie: str) -> Verify:
     """Find the token that came with a request: in its cookie; without that, as a Bearer token.
 

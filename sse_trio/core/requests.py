@@ -28,19 +28,15 @@ import attrs
 import h11
 
 from ..config import Config
+from ..paths import OPERATOR, PAGES, is_verify
 from .cors import CorsHeaders, may_come_from, readable_by
 from .events import Listen, Say, read_events, with_headers
 from .handshake import Upgrade, read_handshake
 from .headers import RequestHeaders, media_type, unlike_media_type
 from .keyed import READERS, Keyed, ReadMembers, read_form_untrusted, read_json_untrusted, with_id
 from .problems import TOO_LARGE, Problem, not_allowed
-from .questions import Verify, is_verify, read_verify
+from .questions import Verify, read_verify
 from .socketio import Engine, cors_headers, is_engine, read_engine
-
-PAGES: Final = ("/", "/client.js", "/healthz", "/readyz", "/metrics", "/openapi.json")
-
-OPERATOR: Final = ("/operator", "/operator.js", "/operator.css")
-"""The operator's page and its files. The internal listener has the page at ``/``."""
 
 NOT_FOUND: Final = Problem("not-found", "nothing is at this path")
 

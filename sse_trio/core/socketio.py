@@ -12,7 +12,7 @@ from typing import ClassVar, Final
 import attrs
 import h11
 
-from .. import strict_json
+from .. import paths, strict_json
 from ..config import Config
 from .cors import CorsHeaders, may_come_from, readable_by
 from .handshake import Upgrade, read_handshake
@@ -112,21 +112,16 @@ class Script:
 
 Engine = Begin | Poll | Push | Attach | Preflight | Script | Refusal
 
-# The names by which the original server has its client.
-_SCRIPTS: Final = ("socket.io.js", "socket.io.min.js")
-
 
 def is_engine(path: str, config: Config) -> bool:
-    """Whether a path is that of Socket.IO; clients leave the last slash out, some of them."""
+    """Whether a path is that of Socket.IO."""
     if not config.socketio:
         return False
-    return path in (config.socketio_path, config.socketio_path[:-1]) or _is_script(path, config)
+    return path in paths.of_socketio(config.socketio_path) or _is_script(path, config)
 
 
 def _is_script(path: str, config: Config) -> bool:
-    return config.socketio_client is not None and path in (
-        f"{config.socketio_path}{name}" for name in _SCRIPTS
-    )
+    return config.socketio_client is not None and path in paths.of_scripts(config.socketio_path)
 
 
 def read_engine(

@@ -17,7 +17,6 @@ from sse_trio.core.questions import (
     StatisticsQuery,
     Verify,
     bearer,
-    is_verify,
     read_check,
     read_decisions,
     read_introspection,
@@ -229,14 +228,6 @@ def test_the_token_in_a_cookie(cookies: list[bytes], verify: Verify) -> None:
 )
 def test_the_token_of_a_bearer(authorizations: list[bytes], verify: Verify) -> None:
     assert read_verify([b"other=x"], authorizations, "c") == verify
-
-
-@pytest.mark.parametrize(
-    ("path", "is_one"),
-    [("/verify", True), ("/verify/", True), ("/verify/a", True), ("/verifya", False), ("/", False)],
-)
-def test_where_proxies_ask(path: str, is_one: bool) -> None:
-    assert is_verify(path) is is_one
 
 
 def test_no_repr_tells_of_whom() -> None:

@@ -17,7 +17,8 @@ from sse_trio.core.keyed import Keyed, is_authkey
 from sse_trio.core.notify import LAST_JOINED, Notify, Release
 from sse_trio.core.problems import HEADERS_TOO_LARGE, TOO_LARGE, Problem, from_error
 from sse_trio.core.questions import Check, LoginQuery, Sessions, Verify
-from sse_trio.core.requests import NOT_FOUND, OPERATOR, PAGES, Page, RequestReader, Wanted
+from sse_trio.core.requests import NOT_FOUND, Page, RequestReader, Wanted
+from sse_trio.paths import OPERATOR, PAGES
 
 from .. import strategies
 

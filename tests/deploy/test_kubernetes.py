@@ -7,10 +7,10 @@ import pytest
 import yaml
 
 from sse_trio.config import Config
-from sse_trio.core.requests import PAGES as PATHS
 from sse_trio.core.requests import PRIVATE
 from sse_trio.fields import Tcp
 from sse_trio.ledger.cluster.ledger import CLOSING
+from sse_trio.paths import PAGES as PATHS
 
 from ..support import KEY
 from .files import PACK

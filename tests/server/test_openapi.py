@@ -13,8 +13,8 @@ import trio
 from trio.testing import MockClock
 
 import sse_trio
-from sse_trio import LedgerError, LocalProposal, Swap
-from sse_trio.core import keyed, messages, notify, problems, questions, requests, tokens
+from sse_trio import LedgerError, LocalProposal, Swap, paths
+from sse_trio.core import keyed, messages, notify, problems, questions, tokens
 from sse_trio.fields import Tcp
 from sse_trio.ledger.cluster.context import Settings
 from sse_trio.ledger.cluster.ledger import ClusterLedger
@@ -90,9 +90,9 @@ async def raw(hub: sse_trio.Hub, data: bytes) -> Response:
 
 
 def test_it_describes_what_there_is() -> None:
-    paths = set(description()["paths"])
-    assert paths == {*keyed.READERS, *requests.PAGES, "/verify", "/events"}
-    assert set(description(metrics=False)["paths"]) == paths - {"/metrics"}
+    described = set(description()["paths"])
+    assert described == {*keyed.READERS, *paths.PAGES, "/verify", "/events"}
+    assert set(description(metrics=False)["paths"]) == described - {"/metrics"}
     described = description(token_cookie="login")["components"]
     assert described["securitySchemes"]["cookie"]["name"] == "login"
     assert set(described["responses"]) == set(problems.STATUSES)
@@ -277,7 +277,7 @@ async def test_every_answer_is_described(start: Start, autojump_clock: MockClock
     ask = asker(hub, described)
     await _tour_of_logins(ask)
     await _tour_of_streams(hub, ask)
-    for page in requests.PAGES:
+    for page in paths.PAGES:
         etag = (await ask("GET", page)).headers.get("etag")
         if etag is not None:
             await ask("GET", page, If_None_Match=etag)

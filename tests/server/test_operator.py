@@ -11,11 +11,11 @@ from trio.testing import MockClock
 
 import sse_trio
 from sse_trio.core.questions import MAX_DECISIONS
-from sse_trio.core.requests import OPERATOR
 from sse_trio.fields import Tcp
 from sse_trio.ledger.cluster.context import Settings
 from sse_trio.ledger.cluster.ledger import ClusterLedger
 from sse_trio.ledger.cluster.memory import MemoryDatabase, MemoryEngine
+from sse_trio.paths import OPERATOR
 from sse_trio.roster import fingerprint
 
 from ..support import KEY, Response, Start, joined, post, post_notify, request

@@ -9,9 +9,10 @@ from prometheus_client.registry import CollectorRegistry
 from ...browser import INTEGRITY, SOURCE
 from ...config import Config
 from ...core.headers import Headers
-from ...core.requests import OPERATOR, PRIVATE, Page
+from ...core.requests import PRIVATE, Page
 from ...hub.hub import Hub
 from ...operator import PAGE, SCRIPT, STYLE
+from ...paths import OPERATOR
 from ..replies import JSON, Reply
 from .metrics import Metrics
 from .openapi import document
