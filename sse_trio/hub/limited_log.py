@@ -32,8 +32,15 @@ class LimitedLog:
         self._clock = clock
         self._kinds: dict[str, _Kind] = {}
 
+    def info(self, text: str, *values: object) -> bool:
+        """Log what an operator may want to know; return whether it was written.
+
+        Lines of the same `text` are of one kind, whatever their values.
+        """
+        return self._log(logging.INFO, text, text, values)
+
     def warn(self, text: str, *values: object) -> None:
-        """Log a warning; lines of the same `text` are of one kind, whatever their values."""
+        """Log a warning."""
         self._log(logging.WARNING, text, text, values)
 
     def error(self, text: str, *values: object) -> None:
@@ -59,14 +66,16 @@ class LimitedLog:
         for key in list(self._kinds):
             self._end(key)
 
-    def _log(self, level: int, key: str, text: str, values: tuple[object, ...]) -> None:
+    def _log(self, level: int, key: str, text: str, values: tuple[object, ...]) -> bool:
         now = self._clock()
         if key in self._kinds and now - self._kinds[key].since >= WINDOW:
             self._end(key)
         kind = self._kinds.setdefault(key, _Kind(level, key, now))
         kind.count += 1
-        if kind.count <= OFTEN:
+        is_written = kind.count <= OFTEN
+        if is_written:
             logger.log(level, text, *values)
+        return is_written
 
     def _end(self, key: str) -> None:
         kind = self._kinds.pop(key)

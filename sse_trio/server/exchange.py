@@ -104,7 +104,7 @@ class Exchange:
             if outcome is None:
                 return
             if self._reader.missing is not None:
-                self._server.engine.note_missing(self._reader.missing)
+                self._server.engine.missing.note(self._reader.missing)
             outcome = self._server.engine.judge(outcome, self._address)
             if isinstance(outcome, Attach) or (
                 isinstance(outcome, Upgrade | Listen) and not self._server.is_closed

@@ -34,16 +34,13 @@ from .engine_packets import (
     Kind,
     encode_body,
 )
+from .names import Names
 from .namespaces import MAIN, accepted
 from .peer import TEXT
 
 JAVASCRIPT: Final = "text/javascript; charset=utf-8"
 
 logger = logging.getLogger("sse_trio")
-
-# Names that are told to the log, each once, and characters of each.
-MAX_NAMES: Final = 64
-MAX_SHOWN: Final = 64
 
 # Sessions that need no connection, and have not joined, take one place of so many at most.
 STRANGERS: Final = 4
@@ -65,8 +62,14 @@ class Engine:
         # The ids of those that began on requests, the eldest first, also of some that have ended.
         self._on_requests: dict[str, None] = {}
         self._terminated = Terminated()
-        self._ignored: set[str] = set()
-        self._missing: set[str] = set()
+        self._ignored = Names(
+            hub.limited_log, "a page of Socket.IO sent an event that is not configured: %s"
+        )
+        self.missing = Names(
+            hub.limited_log,
+            "nothing here takes a POST: %s; if it announces logins, name it in notify_paths",
+        )
+        """Paths to which something was POSTed in vain."""
         self.reload(hub.config)
 
     def reload(self, config: Config) -> None:
@@ -164,7 +167,7 @@ class Engine:
             claims,
             spawn=self._spawn,
             forget=self.clients.pop,
-            ignored=self._note_ignored,
+            ignored=self._ignored.note,
             terminated=self._terminated,
         )
         client.arrive(address)
@@ -185,28 +188,6 @@ class Engine:
         if version == 3:
             packets.append(MESSAGE + accepted(MAIN, client.sid, version=4))
         return packets
-
-    def note_missing(self, path: str) -> None:
-        """Tell the log once of each path at which nothing takes what was POSTed."""
-        if shown := self._new(self._missing, path):
-            logger.info(
-                "nothing here takes a POST: %s; if it announces logins, name it in notify_paths",
-                shown,
-            )
-
-    def _note_ignored(self, name: str) -> None:
-        """Tell the log once of each event that pages send, and that is not configured."""
-        if shown := self._new(self._ignored, name):
-            logger.info("a page of Socket.IO sent an event that is not configured: %s", shown)
-
-    @staticmethod
-    def _new(known: set[str], name: str) -> str | None:
-        """Return what can be shown of a name, if it has not been shown yet."""
-        shown = "".join(filter(str.isprintable, name))[:MAX_SHOWN]
-        if shown in known or len(known) == MAX_NAMES:
-            return None
-        known.add(shown)
-        return shown
 
 
 def script(source: bytes, wanted: Script) -> Reply:

@@ -439,13 +439,10 @@ async def test_the_log_tells_once_of_each_event_that_is_not_configured(
     async with joined(hub, "u1", "s1") as page:
         for name in ("logOut", "logOut", "a\nb", "x" * 99, 7):
             await page.emit(name, {"secret": 1})
-        for number in range(99):
-            await page.emit(f"event {number}")
         assert await page.join("u1", "s1")
     told = [line for line in caplog.messages if "not configured" in line]
     assert told[0] == "a page of Socket.IO sent an event that is not configured: logOut"
-    assert [line.rpartition(" ")[2] for line in told[1:4]] == ["ab", "x" * 64, "7"]
-    assert len(told) == 64
+    assert [line.rpartition(" ")[2] for line in told[1:]] == ["ab", "x" * 64, "7"]
 
 
 async def test_the_log_tells_once_of_each_path_that_takes_no_post(
