@@ -17,6 +17,7 @@ from ...core.requests import NOT_FOUND, Wanted
 from ...core.socketio import (
     BAD_REQUEST,
     UNKNOWN_SESSION,
+    UNKNOWN_VERSION,
     Attach,
     Begin,
     Poll,
@@ -129,6 +130,12 @@ class Engine:
             case Begin():
                 return self._begin(wanted, address)
         self._hub.counters.refused_handshakes[wanted.reason] += 1
+        if wanted.code == UNKNOWN_VERSION.code:
+            # Its page says little of why, and its user nothing.
+            self._hub.limited_log.warn(
+                "a client of Socket.IO was refused, because its EIO is neither 3 nor 4: give its "
+                "page a client of the versions 2 to 4"
+            )
         return wanted
 
     def _begin(self, wanted: Begin, address: str) -> Reply:

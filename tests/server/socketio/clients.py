@@ -22,6 +22,13 @@ from ...support import (
 
 PATH = "/socket.io/"
 
+UPGRADE = {
+    "Upgrade": "websocket",
+    "Connection": "Upgrade",
+    "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
+    "Sec-WebSocket-Version": "13",
+}
+
 
 def target(transport: str = "polling", *, version: int = 4, path: str = PATH, **query: str) -> str:
     fields = {"EIO": str(version), "transport": transport, **query}

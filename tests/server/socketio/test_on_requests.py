@@ -11,6 +11,7 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 import sse_trio
+from sse_trio.core.messages import CloseCode
 
 from ...support import (
     BINARY,
@@ -29,6 +30,7 @@ from ...support import (
     reset,
 )
 from .clients import (
+    UPGRADE,
     OnRequests,
     OnWebSocket,
     handshake,
@@ -130,6 +132,23 @@ async def test_a_refusal(
     # Without this the page would see no status at all.
     assert response.headers["access-control-allow-origin"] == ORIGIN
     assert list(hub.statistics().refused_handshakes) == [REASONS[expected[1]]]
+
+
+@pytest.mark.parametrize("query", ["transport=polling&EIO=2", "transport=websocket"])
+async def test_the_log_tells_of_a_client_that_is_too_old(
+    start: Start, caplog: pytest.LogCaptureFixture, query: str
+) -> None:
+    hub = await begin(start)
+    for _ in range(20):
+        await request(hub, "GET", f"/socket.io/?{query}", headers=UPGRADE)
+    told = [line for line in caplog.messages if "Socket.IO" in line]
+    assert len(told) == 10
+    (line,) = set(told)
+    assert line.startswith("a client of Socket.IO was refused, because its EIO is neither 3 nor 4:")
+    caplog.clear()
+    for query in ("", "transport=polling&EIO=4&sid=abc", "transport=polling&EIO=4"):
+        await request(hub, "GET", f"/socket.io/?{query}")
+    assert not [line for line in caplog.messages if "Socket.IO" in line]
 
 
 @pytest.mark.parametrize(("query", "expected"), [("", VERSION), ("&EIO=4&sid=abc", UNKNOWN)])
@@ -494,6 +513,41 @@ async def test_a_trial_has_ten_seconds(
     await wait_all_tasks_blocked()
     assert hub.statistics().connections == 0
     assert open_files() <= before
+
+
+async def test_a_session_that_has_gone_over_has_no_deadline_for_it_any_more(
+    start: Start, autojump_clock: MockClock
+) -> None:
+    """Otherwise its WebSocket would be cut then, if it happens to be closing."""
+    hub = await begin(start, linger=20)
+    async with on_requests(hub) as client, tried(hub, client) as page:
+        began = trio.current_time()
+        await page.say("5")
+        assert await page.connect()
+        await page.join("u1", "s1")
+        await hub.notify("u1", sender=None)
+        await page.heard()
+        assert await page.hear() == "41"
+        await trio.sleep_until(began + 4.5)
+        # It may take its time from now on.
+        await page.say('42["terminated"]')
+        assert await page.raw.closed() == CloseCode.TERMINATED
+        assert await page.raw.event() is None
+        assert 24.5 <= trio.current_time() - began < 26
+
+
+async def test_what_a_session_tried_when_it_ended_has_no_deadline_any_more(
+    start: Start, autojump_clock: MockClock
+) -> None:
+    hub = await begin(start)
+    before = hub.timers.next_due()
+    async with on_requests(hub) as client, tried(hub, client) as page:
+        await client.say("1")
+        assert await page.hear() is None
+        await page.close()
+        assert await page.raw.event() is None
+    await wait_all_tasks_blocked()
+    assert hub.timers.next_due() == before
 
 
 async def test_a_termination_goes_one_way(start: Start) -> None:

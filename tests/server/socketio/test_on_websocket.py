@@ -14,7 +14,7 @@ from sse_trio.core.messages import CloseCode
 from ... import support
 from ...hub.fakes import SlowLedger
 from ...support import KEY, Start, post_notify, raw_websocket
-from .clients import OnWebSocket, handshake, joined, on_websocket
+from .clients import UPGRADE, OnWebSocket, handshake, joined, on_websocket
 
 
 async def begin(start: Start, **settings: Any) -> sse_trio.Hub:
@@ -526,6 +526,19 @@ async def test_a_message_that_is_too_long(start: Start) -> None:
     assert hub.statistics().connections == 0
 
 
+async def test_a_message_that_is_too_long_acknowledges_nothing(start: Start) -> None:
+    hub = await begin(start, max_body=1024)
+    async with joined(hub, "u1", "s1") as page:
+        outcome = await hub.notify("u1", sender=None)
+        assert (await page.heard())[0] == "terminate"
+        assert await page.hear() == "41"
+        await page.say("4" * 1025)
+        assert await page.raw.closed() == CloseCode.TOO_BIG
+        await page.close()
+    assert not await outcome.acknowledged(timeout=5)
+    assert (outcome.terminated, outcome.acked) == (1, 0)
+
+
 # -- time ----------------------------------------------------------------------------------
 
 
@@ -617,14 +630,6 @@ async def test_an_origin_that_is_not_allowed(start: Start) -> None:
     )
     assert (response.status, response.json) == (403, {"code": 4, "message": "Forbidden"})
     assert "access-control-allow-origin" not in response.headers
-
-
-UPGRADE = {
-    "Upgrade": "websocket",
-    "Connection": "Upgrade",
-    "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
-    "Sec-WebSocket-Version": "13",
-}
 
 
 async def test_native_pages_and_those_of_socket_io_are_in_the_same_rooms(start: Start) -> None:
