@@ -110,7 +110,10 @@ class Script:
     known: frozenset[bytes]
 
 
-Engine = Begin | Poll | Push | Attach | Preflight | Script | Refusal
+EngineRequest = Begin | Poll | Push | Preflight | Script | Refusal
+"""What is answered by HTTP, in contrast to a WebSocket."""
+
+Engine = EngineRequest | Attach
 
 
 def is_engine(path: str, config: Config) -> bool:
@@ -134,10 +137,10 @@ def read_engine(
         return Script(headers.etags())
     if not may_come_from(headers.get(b"origin"), config):
         return FORBIDDEN
-    cors = cors_headers(query, headers, config)
+    fields = _fields(query)
+    cors = _cors(fields, headers)
     if request.method == b"OPTIONS":
         return Preflight((*cors, *_allowed(headers)))
-    fields = _fields(query)
     if fields.get("transport") == "websocket":
         return _read_websocket(request, headers, config, fields, cors)
     return _read_polling(request, headers, fields, cors)
@@ -192,9 +195,13 @@ def _claims(fields: dict[str, str]) -> dict[str, str]:
 
 def cors_headers(query: str, headers: RequestHeaders, config: Config) -> CorsHeaders:
     """Return the headers with which a page may read the answer, if it may."""
-    origin = headers.get(b"origin")
-    readable = readable_by(origin) if may_come_from(origin, config) else ()
-    if readable and _fields(query).get("EIO") == "3":
+    may_read = may_come_from(headers.get(b"origin"), config)
+    return _cors(_fields(query), headers) if may_read else ()
+
+
+def _cors(fields: dict[str, str], headers: RequestHeaders) -> CorsHeaders:
+    readable = readable_by(headers.get(b"origin"))
+    if readable and fields.get("EIO") == "3":
         # Clients 2.x send credentials, of which nothing is read here.
         return *readable, (b"Access-Control-Allow-Credentials", b"true")
     return readable

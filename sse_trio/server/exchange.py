@@ -21,7 +21,7 @@ from ..core.notify import Notify, Release
 from ..core.problems import Problem
 from ..core.questions import Check, DecisionsQuery, Sessions, StatisticsQuery, Verify
 from ..core.requests import Asked, Page, Wanted
-from ..core.socketio import Attach, Begin, Poll, Preflight, Push, Refusal, Script
+from ..core.socketio import Attach, EngineRequest, Refusal
 from ..hub.decisions import Accepted
 from . import routes
 from .addresses import client_address
@@ -34,7 +34,7 @@ from .routes.pages import render
 from .routes.reading import read
 from .server import Server
 from .socketio.line import start_line
-from .socketio.polling import poll
+from .socketio.polling import PolledRequest, answer_or_hold
 from .transport import Transport
 
 # One read of a socket: a whole request of almost any application server, and not so much
@@ -111,7 +111,7 @@ class Exchange:
             ):
                 await self._hand_over(outcome)
                 return
-            if isinstance(outcome, Begin | Poll | Push | Preflight | Script | Refusal):
+            if isinstance(outcome, EngineRequest):
                 reply = self._serve_engine(outcome)
                 if reply is None:
                     return
@@ -157,18 +157,15 @@ class Exchange:
         due = timers.now() + self._hub.membership.linger()
         timers.schedule(self._patience, min(self._due, due))
 
-    def _serve_engine(
-        self, wanted: Begin | Poll | Push | Preflight | Script | Refusal
-    ) -> Reply | Refusal | Problem | None:
+    def _serve_engine(self, wanted: EngineRequest) -> Reply | Refusal | Problem | None:
         """Do what a client of Socket.IO asks; None if it is answered after a while."""
-        if not isinstance(wanted, Poll | Push):
-            return self._server.engine.answer(wanted, self._address)
         resume = partial(_resume, self._server, self._heads, self._transport, self._done)
-        request = poll(self._server, self._transport, wanted, resume)
-        if request.reply is None:
-            self._is_over = False
-            request.park(self._left_over(), is_last=self._http.their_state is h11.MUST_CLOSE)
-        return request.reply
+        reply = answer_or_hold(self._server, self._transport, wanted, self._address, resume)
+        if not isinstance(reply, PolledRequest):
+            return reply
+        self._is_over = False
+        reply.park(self._left_over(), is_last=self._http.their_state is h11.MUST_CLOSE)
+        return None
 
     async def _read_in_time(self, seconds: float) -> Wanted | None:
         # Data that arrived in time is read, however late. No request needs more reads than this.

@@ -6,7 +6,8 @@ One that has to wait is parked, and has no task.
 from collections.abc import Callable
 
 from ...core.cors import CorsHeaders
-from ...core.socketio import Poll, Push, Refusal
+from ...core.problems import Problem
+from ...core.socketio import EngineRequest, Poll, Push, Refusal
 from ..replies import Reply, usual_answer
 from ..server import Server
 from ..transport import Transport
@@ -16,17 +17,23 @@ from .engine_packets import EnginePacket, parse_binary_body_untrusted, parse_bod
 READ = 1024
 
 
-def poll(
-    server: Server, transport: Transport, wanted: Poll | Push, resume: Callable[[bytes], None]
-) -> "PolledRequest":
-    """Have a session take a request."""
+def answer_or_hold(
+    server: Server,
+    transport: Transport,
+    wanted: EngineRequest,
+    address: str,
+    resume: Callable[[bytes], None],
+) -> "Reply | Refusal | Problem | PolledRequest":
+    """Do what a client asks; return the answer, or the request if that is still to come."""
+    if not isinstance(wanted, Poll | Push):
+        return server.engine.answer(wanted, address)
     client = server.engine.clients[wanted.sid]
     request = PolledRequest(server, transport, client, wanted.cors, resume)
     if isinstance(wanted, Push):
         client.post(request, _read_untrusted(wanted, client.version))
     else:
         client.get(request)
-    return request
+    return request.reply or request
 
 
 def _read_untrusted(wanted: Push, version: int) -> list[EnginePacket] | None:
