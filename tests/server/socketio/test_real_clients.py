@@ -186,6 +186,27 @@ async def test_the_others_are_terminated_and_stay_away(start: Start, installed: 
     await play(start, installed, scenario)
 
 
+async def test_a_page_that_connects_again_whenever_it_is_terminated_has_to_wait(
+    start: Start, installed: Path
+) -> None:
+    """The hub knows that it has gone before it is there again."""
+
+    async def scenario(hub: sse_trio.Hub, open: Open, version: str) -> None:
+        page = await open()
+        await page.tell(emit=["join", "u1", "s1"])
+        await page.hear("joined")
+        began = trio.current_time()
+        await hub.notify("u1", sender=None)
+        for times in range(3):
+            await page.hear("terminate")
+            assert trio.current_time() - began >= times
+            await page.hear("disconnect")
+            await page.tell(call="connect")
+            await page.tell(emit=["join", "u1", "s1"])
+
+    await play(start, installed, scenario)
+
+
 async def test_a_refusal_is_for_good(start: Start, installed: Path) -> None:
     async def scenario(hub: sse_trio.Hub, open: Open, version: str) -> None:
         page = await open()
