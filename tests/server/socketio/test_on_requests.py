@@ -323,6 +323,19 @@ async def test_what_may_be_posted(start: Start) -> None:
         assert (await page.packets())[0].startswith("40{")
 
 
+async def test_of_two_posts_at_once_each_is_taken_when_it_is_whole(start: Start) -> None:
+    """No client sends them so; a body is read to its end before anything of it is taken."""
+    hub = await begin(start)
+    async with on_requests(hub) as page, await connect(hub) as other:
+        body = b'42["join","u1","s1"]'
+        head = f"POST {target(sid=page.sid)} HTTP/1.1\r\nHost: test\r\nContent-Length: {len(body)}"
+        await other.send_all(head.encode() + b"\r\n\r\n" + body[:9])
+        await wait_all_tasks_blocked()
+        assert await page.connect()
+        await other.send_all(body[9:])
+        assert (await page.packets())[0].startswith('42["joined"')
+
+
 async def test_a_body_that_is_too_long(start: Start) -> None:
     hub = await begin(start, max_body=1000)
     async with on_requests(hub) as page:
