@@ -1,13 +1,11 @@
 """One client of Socket.IO: what it says, by requests or on a WebSocket, and what becomes of it."""
 
-import math
 import secrets
 from collections.abc import Callable
 from typing import Any
 
 from ...core import messages
-from ...core.messages import ANSWER_INTERVAL, CloseCode
-from ...core.recent import Recent
+from ...core.messages import CloseCode
 from ...errors import RemoteProtocolError
 from ...hub.hearing import Claim
 from ...hub.hub import Hub
@@ -23,6 +21,7 @@ from .dialect import (
 )
 from .effects import Deliver, Ended
 from .engine_packets import EnginePacket, Kind, parse_packet_untrusted
+from .joins import Joins, Terminated
 from .namespaces import (
     MAIN,
     Connect,
@@ -36,32 +35,9 @@ from .namespaces import (
 from .peer import Line, Request, SocketPeer
 from .session import Session
 
-# Sessions of which it is known that they were terminated within the last `ANSWER_INTERVAL`.
-_MAX_TERMINATED = 65536
-
-
-class Terminated:
-    """When sessions were last terminated and their pages went, if that was just now."""
-
-    def __init__(self) -> None:
-        self._when: Recent[float] = Recent(lifetime=ANSWER_INTERVAL, size=_MAX_TERMINATED)
-
-    def note(self, room: str, session: str, now: float) -> None:
-        """Note that a page of a session has gone that was terminated."""
-        self._when.put(f"{room}\0{session}", now, now)
-
-    def when(self, claim: Claim, now: float) -> float:
-        """Return when a page of this session has gone; minus infinity, if that was not just now."""
-        when = self._when.get(f"{claim.room}\0{claim.session}", now)
-        return -math.inf if when is None else when
-
 
 class SocketClient(HasDeadline):
-    """A client and its member.
-
-    Its deadline is that of connecting to the main namespace, and then of the answer to a join that
-    has come too soon: a page that connects again whenever it is terminated shall not do so without
-    a pause.
+    """A client and its member. Its deadline is that of connecting to the main namespace.
 
     `sid` is its id; `claims` what the query of its handshake says of its login. `spawn` starts a
     task; `forget` is called when it has ended, and `ignored` with the name of each event that is
@@ -85,9 +61,6 @@ class SocketClient(HasDeadline):
         self._dialect = dialect
         # What it has said of its login; None once it has connected.
         self._claims: dict[str, Any] | None = dict(claims)
-        # As which it joins, or has joined; and when a repetition of that was last answered.
-        self._claim: Claim | None = None
-        self._answered = -math.inf
         self._spawn = spawn
         self._forget = forget
         self._ignored = ignored
@@ -103,19 +76,18 @@ class SocketClient(HasDeadline):
         self._login = sid if dialect.version == 3 else secrets.token_urlsafe(16)
         self.member: Member
         """Set by `arrive`."""
+        self._joins: Joins
 
     def arrive(self, address: str) -> None:
         """Register as a member; it may be refused at once."""
         self.member = self._hub.membership.arrive(self.peer, address)
         self._hub.membership.stay(self.member)
+        self._joins = Joins(self._hub, self.member, self._terminated, self._spawn)
         self._hub.timers.schedule(self, self._hub.timers.now() + self._hub.config.join_timeout)
 
     def expire(self, now: float) -> None:
-        """Close it, as it has not connected in time; or answer its join, which had to wait."""
-        if self._claims is None:
-            self._spawn(self._answer_late)  # where an exception harms nobody else
-        else:
-            self._hub.membership.refuse(self.member, CloseCode.TIMED_OUT, "no connect in time")
+        """Close it, as it has not connected in time."""
+        self._hub.membership.refuse(self.member, CloseCode.TIMED_OUT, "no connect in time")
 
     @property
     def is_stranger(self) -> bool:
@@ -214,7 +186,7 @@ class SocketClient(HasDeadline):
             answer = accepted(MAIN, self._login, pid, version=self._dialect.socket_version)
             self.peer.say(MESSAGE + answer, keep=True)
         if claim is not None:
-            self._join(claim)
+            self._joins.take(claim)
 
     def _identify_untrusted(self, claims: dict[str, Any]) -> Claim | None:
         """Take note as which session it comes; return what it joins, if it says that too.
@@ -252,48 +224,10 @@ class SocketClient(HasDeadline):
         elif not is_terminated:
             try:
                 claim = self._read_untrusted(self._dialect.read_join_untrusted(said.arguments))
+                self.peer.acknowledge_join(said.id)
+                self._joins.take(claim)
             except RemoteProtocolError as error:
                 self._refuse(error)
-            else:
-                self.peer.acknowledge_join(said.id)
-                self._join(claim)
-
-    def _join(self, claim: Claim) -> None:
-        """Answer a join: at once, or when it does not come too soon any more.
-
-        A join like the first is answered as that was, because pages send one whenever they have
-        connected.
-        """
-        now = self._hub.timers.now()
-        if self._claim is None:
-            self._claim = claim
-            due = self._terminated.when(claim, now) + ANSWER_INTERVAL
-        elif (claim.room, claim.session) == (self._claim.room, self._claim.session):
-            due = self._answered + ANSWER_INTERVAL
-        else:
-            self._refuse(RemoteProtocolError("it has joined already", CloseCode.MALFORMED))
-            return
-        if self in self._hub.timers:
-            pass  # one that waits is answered for both
-        elif now < due:
-            self._hub.timers.schedule(self, due)
-        else:
-            self._answer_join(self._claim)
-
-    async def _answer_late(self) -> None:
-        assert self._claim is not None, "it has joined, and waits for the answer"
-        self._answer_join(self._claim)
-
-    def _answer_join(self, claim: Claim) -> None:
-        member = self.member
-        if member.state is State.JOINED:
-            self._answered = self._hub.timers.now()
-            if member.admission is None:
-                self._hub.membership.tell_joined(member)
-        elif member.state in (State.ARRIVING, State.CONNECTED):
-            self._hub.hearing.join(member, claim)
-            if member.admission is not None:
-                self._spawn(self._hub.admit, member)
 
     # -- it goes -------------------------------------------------------------------------
 
@@ -319,9 +253,7 @@ class SocketClient(HasDeadline):
         self.peer.end = None
         self._hub.timers.drop(self)
         self._forget(self.sid)
-        if self.member.outcome is not None:
-            now = self._hub.timers.now()
-            self._terminated.note(self.member.room, self.member.session, now)
+        self._joins.end()
         self._hub.membership.leave(self.member, hung_up=hung_up)
 
 

@@ -28,13 +28,14 @@ from ...core.socketio import (
 )
 from ...hub.hub import Hub
 from ..replies import Reply
-from .client import SocketClient, Terminated
+from .client import SocketClient
 from .dialect import MESSAGE, Dialect, to_frames
 from .engine_packets import (
     SEPARATOR,
     Kind,
     encode_body,
 )
+from .joins import Terminated
 from .names import Names
 from .namespaces import MAIN, accepted
 from .peer import TEXT
