@@ -4,6 +4,8 @@ from collections import deque
 
 from sse_trio import Config
 from sse_trio.core.messages import CloseCode, Heartbeat, Join
+from sse_trio.core.tickets import Ticket
+from sse_trio.hub.hearing import Claim
 from sse_trio.hub.member import Member, State
 
 from .fakes import FakePeer, Parts
@@ -108,3 +110,8 @@ def test_who_is_not_admitted_is_known_before_anything_is_made() -> None:
     assert membership.refusal("c") == (CloseCode.TRY_AGAIN_LATER, "the server is full")
     deque(membership.close_all_websockets(), maxlen=0)
     assert membership.refusal("c") == (CloseCode.GOING_AWAY, "the server is shutting down")
+
+
+def test_no_repr_of_a_claim_tells_whose_it_is() -> None:
+    claim = Claim("secret", "secret", Ticket("secret", "secret", 1))
+    assert repr(claim) == "Claim()"
