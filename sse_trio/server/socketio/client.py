@@ -1,7 +1,7 @@
 """One client of Socket.IO: what it says, by requests or on a WebSocket, and what becomes of it."""
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Any
 
 from ...core import messages
@@ -44,6 +44,9 @@ class SocketClient(HasDeadline):
     not configured. `terminated` is that of all clients.
     """
 
+    known: Container[str] = frozenset({MAIN})
+    """The namespaces that there are."""
+
     def __init__(
         self,
         hub: Hub,
@@ -71,7 +74,7 @@ class SocketClient(HasDeadline):
         )
         self.peer = SocketPeer(self.session, dialect, spawn)
         self.peer.end = self.end
-        self._namespaces = Namespaces({MAIN}, version=dialect.socket_version)
+        self._namespaces = Namespaces(self.known, version=dialect.socket_version)
         # As which it joins, if it does not say so: in version 3 pages know no other id of theirs.
         self._login = sid if dialect.version == 3 else secrets.token_urlsafe(16)
         self.member: Member
@@ -100,6 +103,22 @@ class SocketClient(HasDeadline):
         """The version of Engine.IO that it speaks."""
         return self._dialect.version
 
+    @property
+    def grace(self) -> float:
+        """Seconds that it may be silent for beyond `heartbeat_timeout`.
+
+        In version 3 it is the client that pings, by timers that browsers slow down to one in a
+        minute.
+        """
+        return self._hub.config.heartbeat_interval if self.version == 3 else 0.0
+
+    @property
+    def greeting(self) -> list[str]:
+        """The packets behind that of the handshake: in version 3 the server connects unasked."""
+        if self.version > 3:
+            return []
+        return [MESSAGE + accepted(MAIN, self.sid, version=self._dialect.socket_version)]
+
     # -- it says something ---------------------------------------------------------------
 
     def run(self, effects: list[object]) -> None:
@@ -107,7 +126,7 @@ class SocketClient(HasDeadline):
         for effect in effects:
             match effect:
                 case Deliver():
-                    self._hear(effect.message)
+                    self.hear(effect.message)
                 case Ended():
                     self._leave(hung_up=effect.hung_up)
                 case _:
@@ -115,13 +134,10 @@ class SocketClient(HasDeadline):
 
     def note_heard(self) -> None:
         """Take note of a sign of life."""
-        self.member.heard = self._hub.timers.now()
-        if self._dialect.version == 3:
-            # It is the client that pings, by timers that browsers slow down to one in a minute.
-            self.member.heard += self._hub.config.heartbeat_interval
-            if self._claims is not None:
-                # The server has connected it to the main namespace.
-                self._connect({})
+        self.member.heard = self._hub.timers.now() + self.grace
+        if self.version == 3 and self._claims is not None:
+            # The server has connected it to the main namespace.
+            self._connect({})
 
     def get(self, request: Request) -> None:
         """Take a GET."""
@@ -147,7 +163,8 @@ class SocketClient(HasDeadline):
             self.note_heard()
         self.run(self.session.message(line, _to_packet(message)))
 
-    def _hear(self, message: str | bytes) -> None:
+    def hear(self, message: str | bytes) -> None:
+        """Take a message of Engine.IO."""
         # One that is superseded is about to be told, and by nothing else than that.
         if self.member.state in (State.SUPERSEDED, State.CLOSING, State.GONE):
             return
@@ -158,13 +175,19 @@ class SocketClient(HasDeadline):
             self._hub.membership.close(self.member, CloseCode.PROTOCOL_ERROR, str(error))
             return
         match said:
-            case Connect():
-                self._connect(said.auth)
             case Unknown():
                 why = refused(
                     said.namespace, "Invalid namespace", version=self._dialect.socket_version
                 )
                 self.peer.say(MESSAGE + why)
+            case Connect() | Happened() | Leave():
+                self.take(said)
+
+    def take(self, said: Connect | Happened | Leave) -> None:
+        """Do what it says in a namespace that there is."""
+        match said:
+            case Connect():
+                self._connect(said.auth)
             case Happened():
                 self._event(said)
             case Leave():

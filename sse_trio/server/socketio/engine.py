@@ -29,7 +29,7 @@ from ...core.socketio import (
 from ...hub.hub import Hub
 from ..replies import Reply
 from .client import SocketClient
-from .dialect import MESSAGE, Dialect, to_frames
+from .dialect import Dialect, to_frames
 from .engine_packets import (
     SEPARATOR,
     Kind,
@@ -37,7 +37,6 @@ from .engine_packets import (
 )
 from .joins import Terminated
 from .names import Names
-from .namespaces import MAIN, accepted
 from .peer import TEXT
 
 JAVASCRIPT: Final = "text/javascript; charset=utf-8"
@@ -54,15 +53,22 @@ _DRAINING: Final = Refusal(BAD_REQUEST.code, "the server is shutting down", "dra
 
 
 class Engine:
-    """The sessions of one server. `spawn` starts a task."""
+    """The sessions of one server. `spawn` starts a task; each session is of a `client`."""
 
-    def __init__(self, hub: Hub, spawn: Callable[..., None]) -> None:
+    def __init__(
+        self,
+        hub: Hub,
+        spawn: Callable[..., None],
+        *,
+        client: type[SocketClient] = SocketClient,
+    ) -> None:
         self._hub = hub
+        self._client = client
         self._spawn = spawn
         self.clients: dict[str, SocketClient] = {}
         """By the ids of their sessions."""
-        # The ids of those that began on requests, the eldest first, also of some that have ended.
-        self._on_requests: dict[str, None] = {}
+        self.on_requests: dict[str, None] = {}
+        """The ids of those that began on requests, the eldest first."""
         self._terminated = Terminated()
         self._ignored = Names(
             hub.limited_log, "a page of Socket.IO sent an event that is not configured: %s"
@@ -147,17 +153,17 @@ class Engine:
         return Reply(200, TEXT, body, [*wanted.cors])
 
     def _limit_strangers(self, sid: str) -> None:
-        """End the eldest session that has not joined, if so many have begun on requests after it.
+        """End the eldest session if it has not joined, and so many others began on requests.
 
         Such a session needs no connection, and may take its time to join. So one client could take
         all places.
         """
-        self._on_requests[sid] = None
-        if len(self._on_requests) > math.ceil(self._hub.config.max_connections / STRANGERS):
-            eldest = next(iter(self._on_requests))
-            del self._on_requests[eldest]
-            client = self.clients.get(eldest)
-            if client is not None and client.is_stranger:
+        self.on_requests[sid] = None
+        if len(self.on_requests) > math.ceil(self._hub.config.max_connections / STRANGERS):
+            eldest = next(iter(self.on_requests))
+            del self.on_requests[eldest]
+            client = self.clients[eldest]
+            if client.is_stranger:
                 why = "too many have come after it, and it has not joined"
                 self._hub.membership.close(client.member, CloseCode.TRY_AGAIN_LATER, why)
 
@@ -168,34 +174,35 @@ class Engine:
 
     def _make(self, version: int, claims: dict[str, str], address: str) -> SocketClient:
         sid = secrets.token_urlsafe(16)
-        client = self.clients[sid] = SocketClient(
+        client = self.clients[sid] = self._client(
             self._hub,
             self._dialects[version],
             sid,
             claims,
             spawn=self._spawn,
-            forget=self.clients.pop,
+            forget=self._forget,
             ignored=self._ignored.note,
             terminated=self._terminated,
         )
         client.arrive(address)
         return client
 
+    def _forget(self, sid: str) -> None:
+        del self.clients[sid]
+        self.on_requests.pop(sid, None)
+
     def _opening(self, client: SocketClient, upgrades: list[str]) -> list[str]:
         """Write the packets that a session begins with; all times are milliseconds."""
-        config, version = self._hub.config, client.version
-        patience = config.heartbeat_timeout - (config.heartbeat_interval if version > 3 else 0)
+        config = self._hub.config
+        patience = config.heartbeat_timeout - config.heartbeat_interval + client.grace
         opening = {
             "sid": client.sid,
             "upgrades": upgrades,
-            "pingInterval": int(config.heartbeat_interval * 1000),
-            "pingTimeout": int(patience * 1000),
+            "pingInterval": round(config.heartbeat_interval * 1000),
+            "pingTimeout": round(patience * 1000),
             "maxPayload": config.max_body,
         }
-        packets = [Kind.OPEN.value + strict_json.dumps(opening)]
-        if version == 3:
-            packets.append(MESSAGE + accepted(MAIN, client.sid, version=4))
-        return packets
+        return [Kind.OPEN.value + strict_json.dumps(opening), *client.greeting]
 
 
 def script(source: bytes, wanted: Script) -> Reply:

@@ -2,13 +2,13 @@
 
 import json
 import urllib.parse
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import attrs
 import trio
-from wsproto.events import CloseConnection, TextMessage
+from wsproto.events import BytesMessage, CloseConnection, TextMessage
 
 from ...support import (
     HANDSHAKE,
@@ -59,6 +59,12 @@ class OnWebSocket:
             return None
         assert isinstance(event, TextMessage), event
         return str(event.data)
+
+    async def hear_bytes(self) -> bytes:
+        """The next message, which is binary."""
+        event = await self.raw.event()
+        assert isinstance(event, BytesMessage), event
+        return bytes(event.data)
 
     async def heard(self) -> list[Any]:
         """The next event: its name and arguments."""
@@ -142,10 +148,10 @@ class OnRequests:
         """What the next GET is answered with."""
         response = await self.get()
         assert response.status == 200, response
-        return response.body.decode().split("\x1e")
+        return split(response.body, self.version)
 
     async def say(self, *packets: str) -> None:
-        response = await self.post("\x1e".join(packets))
+        response = await self.post(join(packets, self.version))
         assert (response.status, response.body) == (200, b"ok"), response
 
     async def connect(self, auth: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -165,6 +171,25 @@ class OnRequests:
 
 
 NO_BODY: dict[str, str] = {}
+
+
+def join(packets: Iterable[str], version: int) -> str:
+    """Make a body of packets; in version 3 they are ASCII here."""
+    if version == 3:
+        return "".join(f"{len(packet)}:{packet}" for packet in packets)
+    return "\x1e".join(packets)
+
+
+def split(body: bytes, version: int) -> list[str]:
+    """Read the packets of a body."""
+    if version > 3:
+        return body.decode().split("\x1e")
+    packets, text = [], body.decode("ascii")
+    while text:
+        length, _, text = text.partition(":")
+        packets.append(text[: int(length)])
+        text = text[int(length) :]
+    return packets
 
 
 @asynccontextmanager

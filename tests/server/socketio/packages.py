@@ -8,7 +8,7 @@ import pytest
 
 HERE = Path(__file__).parent / "npm"
 
-VERSIONS = ["2.5.0", "3.1.3", "4.3.2", "4.5.4", "4.8.4"]
+VERSIONS = ["1.7.4", "2.5.0", "3.1.3", "4.3.2", "4.5.4", "4.8.4"]
 
 
 def install(project: Path) -> Path:

@@ -14,12 +14,10 @@ import sse_trio
 from sse_trio.core.messages import CloseCode
 
 from ...support import (
-    BINARY,
     HANDSHAKE,
     Listening,
     Response,
     Start,
-    client_frame,
     connect,
     open_files,
     post_notify,
@@ -461,14 +459,6 @@ async def test_no_websocket_is_tried_while_the_hub_drains(
         assert received.endswith(b'{"code":3,"message":"the server is shutting down"}')
 
 
-async def test_an_upgrade_without_upgrade_harms_nobody(start: Start) -> None:
-    hub = await begin(start)
-    async with on_requests(hub) as client:
-        response = await request(hub, "GET", target("websocket", sid=client.sid))
-        assert error(response) == BAD
-        assert await client.connect()
-
-
 @pytest.mark.parametrize("said", ["4x", "5", "1", "2", "2probing"])
 async def test_a_websocket_without_a_probe_is_closed(start: Start, said: str) -> None:
     hub = await begin(start)
@@ -477,29 +467,6 @@ async def test_a_websocket_without_a_probe_is_closed(start: Start, said: str) ->
             await page.say(said)
             assert await page.hear() is None
         assert await client.connect()
-
-
-@pytest.mark.parametrize("is_probed", [False, True])
-@pytest.mark.parametrize(
-    "frame",
-    [b"\xff\xff", client_frame(0x3, b"x"), client_frame(BINARY, b"x"), None],
-)
-async def test_bad_frames_and_resets_before_the_upgrade_harm_nobody(
-    start: Start, frame: bytes | None, is_probed: bool
-) -> None:
-    hub = await begin(start)
-    async with on_requests(hub) as client:
-        async with tried(hub, client, is_probed=is_probed) as page:
-            if frame is None:
-                await reset(page.raw.stream)
-            else:
-                await page.raw.stream.send_all(frame)
-                assert await page.hear() is None
-        await wait_all_tasks_blocked()
-        assert await client.connect()
-        async with tried(hub, client) as page:
-            await page.say("5")
-            assert await page.join("u1")
 
 
 @pytest.mark.parametrize("is_probed", [False, True])
@@ -627,19 +594,6 @@ async def test_a_page_that_is_not_polled_any_more(start: Start, autojump_clock: 
         await hub.notify("u1", sender=None)
         await trio.sleep(11)
         assert error(await page.get()) == UNKNOWN
-    assert hub.statistics().connections == 0
-
-
-async def test_handshakes_without_a_second_request(start: Start, autojump_clock: MockClock) -> None:
-    """They cost their maker one request, and no open connection."""
-    hub = await begin(start)
-    async with await connect(hub) as stream:
-        for _ in range(500):
-            assert (await request_on(stream, "GET", target())).status == 200
-    assert hub.statistics().connections == 500
-    await trio.sleep(6)
-    assert hub.statistics().connections == hub.statistics().closing
-    await trio.sleep(6)
     assert hub.statistics().connections == 0
 
 

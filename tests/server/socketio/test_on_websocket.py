@@ -33,6 +33,12 @@ async def test_the_handshake(start: Start) -> None:
         }
 
 
+async def test_the_times_of_the_handshake_are_the_nearest_milliseconds(start: Start) -> None:
+    hub = await begin(start, heartbeat_interval=0.57, heartbeat_timeout=1.14)
+    async with on_websocket(hub) as client:
+        assert (client.opening["pingInterval"], client.opening["pingTimeout"]) == (570, 570)
+
+
 @pytest.mark.parametrize("path", ["/socket.io", "/socket.io/"])
 async def test_the_path_may_have_a_slash_at_its_end(start: Start, path: str) -> None:
     async with on_websocket(await begin(start), path=path):

@@ -10,32 +10,11 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 import sse_trio
 
 from ...support import BINARY, Start, client_frame, raw_websocket, request
-from .clients import OnRequests, OnWebSocket, handshake, on_requests, on_websocket, target
+from .clients import OnWebSocket, handshake, on_requests, on_websocket, split, target
 
 
 async def begin(start: Start, **settings: Any) -> sse_trio.Hub:
     return await start(socketio=True, **settings)
-
-
-def split(body: bytes) -> list[str]:
-    """Read a body whose packets have their lengths before them; they are ASCII here."""
-    packets, text = [], body.decode("ascii")
-    while text:
-        length, _, text = text.partition(":")
-        packets.append(text[: int(length)])
-        text = text[int(length) :]
-    return packets
-
-
-async def packets(page: OnRequests) -> list[str]:
-    response = await page.get()
-    assert response.status == 200
-    return split(response.body)
-
-
-async def say(page: OnRequests, *said: str) -> None:
-    response = await page.post("".join(f"{len(packet)}:{packet}" for packet in said))
-    assert (response.status, response.body) == (200, b"ok")
 
 
 async def connected(page: OnWebSocket) -> None:
@@ -44,7 +23,7 @@ async def connected(page: OnWebSocket) -> None:
 
 async def test_the_handshake_connects(start: Start) -> None:
     response = await request(await begin(start), "GET", target(version=3))
-    opening, connect = split(response.body)
+    opening, connect = split(response.body, 3)
     assert json.loads(opening[1:]) | {"sid": ""} == {
         "sid": "",
         "upgrades": ["websocket"],
@@ -58,12 +37,12 @@ async def test_the_handshake_connects(start: Start) -> None:
 async def test_a_page_joins_and_is_terminated(start: Start) -> None:
     hub = await begin(start)
     async with on_requests(hub, version=3) as page:
-        await say(page, '42["join","u1"]')
-        (joined,) = await packets(page)
+        await page.say('42["join","u1"]')
+        (joined,) = await page.packets()
         # Its page knows no other id of its own.
         assert json.loads(joined[2:])[1]["session"] == page.sid
         await hub.notify("u1", sender=None)
-        terminate, last = await packets(page)
+        terminate, last = await page.packets()
         assert json.loads(terminate[2:])[0] == "terminate"
         assert last == "41"
 
@@ -82,12 +61,12 @@ async def test_characters_that_count_twice(start: Start) -> None:
 async def test_the_client_pings(start: Start, autojump_clock: MockClock) -> None:
     hub = await begin(start)
     async with on_requests(hub, version=3) as page:
-        await say(page, '42["join","u1"]')
-        await packets(page)
+        await page.say('42["join","u1"]')
+        await page.packets()
         for _ in range(4):
             await trio.sleep(20)
-            await say(page, "2")
-            assert await packets(page) == ["3"]
+            await page.say("2")
+            assert await page.packets() == ["3"]
         assert hub.statistics().members == 1
         response = await page.post("1:3")
         assert response.status == 400
@@ -116,8 +95,8 @@ async def test_a_session_that_only_begins(start: Start, autojump_clock: MockCloc
     """On requests it has come when it makes a second one."""
     hub = await begin(start, request_timeout=60)
     async with on_requests(hub, version=3), on_requests(hub, version=3) as other:
-        await say(other, "2")
-        assert await packets(other) == ["3"]
+        await other.say("2")
+        assert await other.packets() == ["3"]
         await trio.sleep(12)
         assert hub.statistics().connections == 1
 
@@ -129,7 +108,7 @@ async def test_an_upgrade(start: Start) -> None:
         async with page.raw.stream:
             await page.say("2probe")
             assert await page.hear() == "3probe"
-            assert await packets(client) == ["6"]
+            assert await client.packets() == ["6"]
             await page.say("5")
             assert (await page.join("u1"))["session"] == client.sid
 
@@ -139,15 +118,15 @@ async def test_a_login_in_the_query(start: Start, claims: dict[str, str]) -> Non
     hub = await begin(start)
     async with on_requests(hub, version=3, **claims) as page:
         if "room" not in claims:
-            await say(page, '42["join","u1"]')
-        (joined,) = await packets(page)
+            await page.say('42["join","u1"]')
+        (joined,) = await page.packets()
         assert json.loads(joined[2:])[1]["session"] == "s1"
 
 
 async def test_a_wrong_login_in_the_query(start: Start) -> None:
     hub = await begin(start)
     async with on_requests(hub, version=3, session="a\0b") as page:
-        assert await packets(page) == ['44"session must not hold control characters"', "41"]
+        assert await page.packets() == ['44"session must not hold control characters"', "41"]
 
 
 async def test_a_refusal_is_an_error_and_a_disconnect(start: Start) -> None:
@@ -169,8 +148,8 @@ async def test_binary_is_counted_and_dropped(start: Start) -> None:
         body += b"\x01\x04\xff\x04\x01\x02\x03"
         response = await page.post(body, **{"Content-Type": "application/octet-stream"})
         assert response.status == 200
-        await say(page, event, "b4AQID", '42["join","u1"]')
-        assert len(await packets(page)) == 1
+        await page.say(event, "b4AQID", '42["join","u1"]')
+        assert len(await page.packets()) == 1
     async with on_websocket(hub, version=3) as other:
         await connected(other)
         await other.say(event)

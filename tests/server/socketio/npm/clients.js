@@ -32,6 +32,11 @@ function run({ id, open: opening, emit, ask, call }) {
   if (emit) socket.emit(...emit)
   if (ask) socket.emit(...ask, (answer) => tell(id, "answer", answer))
   if (call === "transport") tell(id, "transport", socket.io.engine.transport.name)
+  // Each of its timers and events looks at the first of these before it connects again.
+  else if (call === "resting") {
+    const { skipReconnect, readyState, _readyState } = socket.io
+    tell(id, "resting", skipReconnect && (readyState ?? _readyState) === "closed")
+  }
   else if (call === "binary") socket.emit("picture", Buffer.from("picture"))
   else if (call) socket[call]()
 }
