@@ -1,26 +1,31 @@
 """What it costs to say whose request it is: by the cookie's own word, and with the store.
 
 One request after the other, in one task, as the middleware asks: from the headers to the
-verdict. Peers are what such a request cannot do without, and the simplest signed cookie: PyJWT's
+verdict. By the cookie's own word twice: with one login's cookies all the time, and with one more
+login's than the authority remembers, each in its turn, so that it remembers none of them when it
+comes. Peers are what such a request cannot do without, and the simplest signed cookie: PyJWT's
 own verification of nr1; Starlette's session cookie by itsdangerous, which has no store, no
 CSRF token and no revocation.
 """
 
 import base64
+import itertools
 import json
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+import attrs
 import itsdangerous
 import jwt
 import trio
 
 import sse_trio
 from sse_trio.auth import Authenticated, Authority, LoggedIn, Settings, User
-from sse_trio.auth.cookies import LOGIN
+from sse_trio.auth.cookies import LOGIN, Claims, write
+from sse_trio.core.tickets import REMEMBERED_TOKENS
 from sse_trio.core.tokens import ALGORITHM, ISSUER
 from sse_trio.hub.hub import Hub
 
@@ -37,6 +42,9 @@ ALWAYS = Settings(cache_time_minutes=0)
 
 Work = Callable[[int], Awaitable[None]]
 """Does it so many times."""
+
+Request = list[tuple[bytes, bytes]]
+"""The headers."""
 
 
 def measure(*, rounds: int, calls: int) -> Answer:
@@ -55,13 +63,14 @@ async def _run(rounds: int, calls: int, directory: Path) -> dict[str, list[float
         hit = await _authority(nursery, memory, Settings())
         asks_memory = await _authority(nursery, sse_trio.MemoryLedger(), ALWAYS)
         asks_file = await _authority(nursery, file, ALWAYS)
-        login = await hit.login(ADA)
+        news = await _authority(nursery, sse_trio.MemoryLedger(), Settings())
         contenders: dict[str, Work] = {
-            "PyJWT verifies nr1, nothing else": _pyjwt(hit, login),
+            "PyJWT verifies nr1, nothing else": _pyjwt(hit, await hit.login(User("8", "Bob"))),
             "Starlette's session cookie (itsdangerous)": _itsdangerous(),
-            "sse_trio, cache hit": _verdict(hit, login),
-            "sse_trio asks memory": _verdict(asks_memory, await asks_memory.login(ADA)),
-            "sse_trio asks SQLite": _verdict(asks_file, await asks_file.login(ADA)),
+            "sse_trio, cache hit": _verdicts(hit, _same(await hit.login(ADA))),
+            "sse_trio, cache hit, new cookies": _verdicts(news, _new(news, await news.login(ADA))),
+            "sse_trio asks memory": _verdicts(asks_memory, _same(await asks_memory.login(ADA))),
+            "sse_trio asks SQLite": _verdicts(asks_file, _same(await asks_file.login(ADA))),
         }
         times: dict[str, list[float]] = {name: [] for name in contenders}
         for work in contenders.values():
@@ -82,20 +91,37 @@ async def _authority(
     return await Authority.open(hub, settings)
 
 
-def _verdict(authority: Authority, login: LoggedIn) -> Work:
-    pairs = [cookie.partition(";")[0] for cookie in login.cookies]
-    headers = [
+def _request(cookies: list[str], claims: Claims) -> Request:
+    pairs = [cookie.partition(";")[0] for cookie in cookies]
+    return [
         (b"host", b"app.example.com"),
         (b"user-agent", b"Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"),
         (b"accept", b"application/json"),
         (b"accept-language", b"en"),
         (b"accept-encoding", b"gzip, deflate, br"),
         (b"cookie", "; ".join(["theme=dark", *pairs]).encode()),
-        (b"x-csrf-token", login.claims.csrf.encode()),
+        (b"x-csrf-token", claims.csrf.encode()),
     ]
 
+
+def _same(login: LoggedIn) -> Iterator[Request]:
+    return itertools.repeat(_request(login.cookies, login.claims))
+
+
+def _new(authority: Authority, login: LoggedIn) -> Iterator[Request]:
+    keys = authority.store.keys
+    assert keys is not None
+    checked = login.claims.checked
+    requests = []
+    for number in range(REMEMBERED_TOKENS + 1):
+        claims = attrs.evolve(login.claims, checked=checked + number / 1000)
+        requests.append(_request(write(claims, authority.settings, keys), claims))
+    return itertools.cycle(requests)
+
+
+def _verdicts(authority: Authority, requests: Iterator[Request]) -> Work:
     async def work(calls: int) -> None:
-        for _ in range(calls):
+        for headers in itertools.islice(requests, calls):
             found = await authority.authenticate("POST", headers)
             if not isinstance(found, Authenticated):
                 raise TypeError(f"not authenticated: {found}")
@@ -113,7 +139,7 @@ def _pyjwt(authority: Authority, login: LoggedIn) -> Work:
             claims = jwt.decode(
                 token, key, algorithms=[ALGORITHM], audience=LOGIN.audience, issuer=ISSUER
             )
-            if claims["sub"] != "7":
+            if claims["sub"] != login.claims.user.id:
                 raise ValueError("it is not the user's")
 
     return work

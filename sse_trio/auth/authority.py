@@ -22,6 +22,7 @@ from ..ledger import SharedLedger
 from . import cookies
 from .browsers import Browser, Step
 from .cookies import Claims, User
+from .keys import Keys
 from .records import Records, Rooms
 from .settings import Kind, Settings
 from .shared import SharedSessions
@@ -81,6 +82,9 @@ class Authority:
         """The sessions, and the keys that sign."""
         self._rooms = rooms
         self._records = Records(rooms, store, settings, room, wall)
+        # The keys that the remembered cookies were read with.
+        self._keys: Keys | None = None
+        self._read: cookies.ReadPair
 
     @classmethod
     async def open(
@@ -251,27 +255,31 @@ class Authority:
         now, keyring = self._records.wall(), self._records.keyring
         if not keyring.is_current:
             await keyring.update()
-        claims = recognise(method, headers, settings=self.settings, keys=keyring.keys)
+        claims = self._recognise(method, headers)
         if isinstance(claims, Anonymous):
             if claims.reason is not Reason.OTHER_KEYS or not await keyring.look_again():
                 return claims
-            claims = recognise(method, headers, settings=self.settings, keys=keyring.keys)
+            claims = self._recognise(method, headers)
         if isinstance(claims, Anonymous):
             return claims
-        browser = self._browser(claims.session)
-        renewals = browser.renewals
-        verdict = await self._judge(claims, browser, now, activity=activity)
-        if isinstance(verdict, Anonymous):
-            return attrs.evolve(verdict, browser=browser)
-        return attrs.evolve(verdict, browser=browser, renewals=renewals)
+        return await self._judge(claims, now, activity=activity)
+
+    def _recognise(self, method: str, headers: Headers) -> Claims | Anonymous:
+        keys = self._records.keyring.keys
+        if keys is not self._keys:
+            # What other keys have verified is forgotten with them.
+            self._keys, self._read = keys, cookies.remembering(self.settings, keys)
+        return recognise(method, headers, settings=self.settings, read=self._read)
 
     async def _judge(
-        self, claims: Claims, browser: Browser, now: float, *, activity: bool
+        self, claims: Claims, now: float, *, activity: bool
     ) -> Authenticated | Anonymous:
+        browser = self._browser(claims.session)
+        renewals = browser.renewals
         if self._records.is_shared:
             await self._rooms.read(self.room(claims.user))
         stands = self._records.stands(claims)
-        verdict = judge(claims, stands=stands, settings=self.settings, now=now)
+        verdict = judge(claims, browser, renewals, stands=stands, settings=self.settings, now=now)
         if verdict is not ASK_STORE:
             return verdict
         query = await browser.ask(
@@ -283,6 +291,8 @@ class Authority:
         # Other changes may have come meanwhile, and memory has them.
         verdict = judge(
             claims,
+            browser,
+            renewals,
             stands=await self._records.settled(claims, query.known),
             store=query.known,
             settings=self.settings,
@@ -294,7 +304,7 @@ class Authority:
         known = query.known
         assert known is not None
         if known.room != self.room(claims.user):
-            return Anonymous(Reason.ENDED)
+            return Anonymous(Reason.ENDED, browser)
         # The room knows it from now on. It has not ended: that was asked since the last await.
         self._rooms.recall(known.room, known.id, epoch=known.epoch, issued=known.created)
         if not activity:

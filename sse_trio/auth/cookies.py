@@ -10,14 +10,16 @@ request proves that it comes from the application's own pages by sending the tok
 
 import base64
 import contextlib
+import functools
 import hashlib
-from collections.abc import Iterable
-from urllib.parse import parse_qsl, quote, urlencode
+from collections.abc import Callable, Iterable
+from urllib.parse import quote, unquote, urlencode
 
 import attrs
 
 from ..core.cookies import cookie_values
 from ..core.messages import name
+from ..core.tickets import REMEMBERED_TOKENS
 from ..core.tokens import TokenKind, epoch, number, written
 from ..errors import LocalProtocolError
 from .keys import Keys
@@ -139,12 +141,32 @@ def _attributes(settings: Settings, cookie: str) -> str:
 def find(headers: Iterable[bytes], settings: Settings) -> tuple[list[str], list[str]]:
     """Return the different values of each cookie in the ``Cookie`` headers, in their order."""
     lines = list(headers)
+    first, second = names(settings)
+    return _different(cookie_values(lines, first)), _different(cookie_values(lines, second))
+
+
+def _different(values: list[bytes | None]) -> list[str]:
     # The same value twice, for example from a parent domain too, is not ambiguous.
-    first, second = [
-        list(dict.fromkeys((v or b"").decode("latin-1") for v in cookie_values(lines, cookie)))
-        for cookie in names(settings)
-    ]
-    return first, second
+    return [value.decode("latin-1") for value in dict.fromkeys(each or b"" for each in values)]
+
+
+ReadPair = Callable[[str, str], Claims]
+"""`read_untrusted` with some settings and keys."""
+
+
+def remembering(settings: Settings, keys: Keys) -> ReadPair:
+    """Return what reads pairs of cookies, and remembers those that it has read last.
+
+    A browser sends the same pair with each request until it is renewed. What the pair says never
+    changes, so this is all that is remembered: whether its login is active, and how old it is, is
+    judged for each request. Pairs that cannot be read are not remembered.
+
+    A pair is looked up by its hash, with a random key of the process. It is compared with a
+    remembered one only if all 64 bits of the hashes are equal. So the time tells nothing about how
+    much of a guess is right.
+    """
+    read = functools.partial(read_untrusted, settings=settings, keys=keys)
+    return functools.lru_cache(REMEMBERED_TOKENS)(read)
 
 
 def read_untrusted(nr1: str, nr2: str, settings: Settings, keys: Keys) -> Claims:
@@ -160,16 +182,16 @@ def read_untrusted(nr1: str, nr2: str, settings: Settings, keys: Keys) -> Claims
     # The server has signed exactly these bytes, so other spellings need no check.
     if token["nr2"] != _digest(nr2):
         raise ValueError("the cookies belong to different logins")
-    readable = dict(parse_qsl(nr2, strict_parsing=True))
+    csrf, _, user_name = [unquote(pair.partition("=")[2]) for pair in nr2.split("&")]
     return Claims(
-        user=User(token["sub"], readable["unm"]),
+        user=User(token["sub"], user_name),
         session=name(token["sid"], "session"),
         kind=Kind(token["kind"]),
         app_type=str(token["app"]),
         epoch=epoch(token["epoch"]),
         issued=number(token["iat"]),
         checked=number(token["chk"]),
-        csrf=readable["crf"],
+        csrf=csrf,
         kid=kid,
     )
 

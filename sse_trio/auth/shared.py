@@ -192,7 +192,9 @@ class SharedSessions:
             while not (rows := await self.tables.keys()):
                 key = Key.new(self._wall())
                 await self.tables.rotate(key.kid, key.secret, newest=None, most=MAX_KEYS)
-            self.keys = self._in_use(rows)
+            keys = self._in_use(rows)
+            # What is remembered for the same keys stays.
+            self.keys = self.keys if keys == self.keys else keys
             self._read = begun
 
     async def look_again(self) -> None:

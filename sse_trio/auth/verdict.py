@@ -25,7 +25,7 @@ import attrs
 from ..core.tokens import LEEWAY, UnknownKey
 from . import cookies
 from .browsers import Browser
-from .cookies import Claims, User
+from .cookies import Claims, ReadPair, User
 from .keys import Keys
 from .settings import Kind, Settings
 
@@ -140,11 +140,11 @@ class Session:
 
 
 def recognise(
-    method: str, headers: Headers, *, settings: Settings, keys: Keys
+    method: str, headers: Headers, *, settings: Settings, read: ReadPair
 ) -> Claims | Anonymous:
     """Read the cookies and the CSRF header of a request; `headers` have lower-case names."""
     headers = list(headers)
-    claims = _read_cookies(headers, settings=settings, keys=keys)
+    claims = _read_cookies(headers, settings=settings, read=read)
     if isinstance(claims, Anonymous):
         return claims
     tokens = [value for key, value in headers if key in CSRF_HEADERS]
@@ -171,16 +171,15 @@ def _is_navigation(method: str, headers: Headers) -> bool:
     return method in SAFE_METHODS and not (is_foreign and is_embedded)
 
 
-def _read_cookies(headers: Headers, *, settings: Settings, keys: Keys) -> Claims | Anonymous:
+def _read_cookies(headers: Headers, *, settings: Settings, read: ReadPair) -> Claims | Anonymous:
     """Read the login of a browser, even if another site has made it send the request."""
-    found = cookies.find((value for key, value in headers if key == b"cookie"), settings)
-    counts = [len(values) for values in found]
-    if max(counts) > 1:
+    first, second = cookies.find([value for key, value in headers if key == b"cookie"], settings)
+    if len(first) > 1 or len(second) > 1:
         return Anonymous(Reason.DUPLICATE_COOKIES)
-    if min(counts) == 0:
-        return Anonymous(Reason.NO_COOKIES if max(counts) == 0 else Reason.ONE_COOKIE)
+    if not first or not second:
+        return Anonymous(Reason.ONE_COOKIE if first or second else Reason.NO_COOKIES)
     try:
-        claims = cookies.read_untrusted(found[0][0], found[1][0], settings, keys)
+        claims = read(first[0], second[0])
     except UnknownKey:
         return Anonymous(Reason.OTHER_KEYS)
     except (ValueError, KeyError):
@@ -192,6 +191,8 @@ def _read_cookies(headers: Headers, *, settings: Settings, keys: Keys) -> Claims
 
 def judge(
     claims: Claims,
+    browser: Browser,
+    renewals: int = 0,
     *,
     stands: bool | None,
     store: Session | None | Literal[Ask.STORE] = ASK_STORE,
@@ -201,24 +202,25 @@ def judge(
     """Decide, or say that the store must be asked first.
 
     `stands` is the room's answer: whether the login is active, or None if the room does not know
-    it. `store` is the store's answer: the session, or None if there is none.
+    it. `store` is the store's answer: the session, or None if there is none. `renewals` is as
+    `Authenticated` has it.
     """
     if stands is False:
-        return Anonymous(Reason.SUPERSEDED)
+        return Anonymous(Reason.SUPERSEDED, browser)
     # This also concerns old cookies of an active login: by now they are another client's copies.
     if lapse := _lapse(claims.kind, claims.issued, claims.checked, settings, now):
-        return Anonymous(lapse)
+        return Anonymous(lapse, browser)
     # Signed when the clock was ahead, before it was set back: the cache time would be too long.
     is_ahead = claims.checked > now + LEEWAY
     if store is ASK_STORE:
         age = now - claims.checked
         if stands and settings.cache_time and age < settings.cache_time and not is_ahead:
-            return Authenticated(claims, checked=False)
+            return Authenticated(claims, False, browser, renewals)
         return ASK_STORE
     if store is None or (store.user, store.epoch) != (claims.user, claims.epoch):
-        return Anonymous(Reason.ENDED)
+        return Anonymous(Reason.ENDED, browser)
     checked = now if is_ahead else max(now, claims.checked)
-    return Authenticated(attrs.evolve(claims, checked=checked), checked=True)
+    return Authenticated(attrs.evolve(claims, checked=checked), True, browser, renewals)
 
 
 def _lapse(

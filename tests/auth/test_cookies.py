@@ -248,6 +248,7 @@ def test_claims_that_we_would_not_sign(wrong: dict[str, object]) -> None:
         ([b"__Host-nr1Users=x; __Host-nr1Users=z"], (["x", "z"], [])),
         ([b"__host-nr1users=x; nr1Users=y; x__Host-nr1Users=z"], ([], [])),
         ([b"__Host-nr1Users; __Host-nr2Users="], ([""], [""])),
+        ([b"__Host-nr1Users; __Host-nr1Users="], ([""], [])),
         ([b"__Host-nr1Users=a=b=c"], (["a=b=c"], [])),
         ([b"\xa0__Host-nr1Users=x; \x85__Host-nr2Users=y\xa0; \t__Host-nr2Users=z\t"], ([], ["z"])),
         ([b"\xff=\xfe;;; ; __Host-nr1Users=\xff"], (["ÿ"], [])),

@@ -1,5 +1,6 @@
 """The verdict on a request: the four conditions, and what each of them does to it."""
 
+from functools import partial
 from typing import Any
 
 import attrs
@@ -8,7 +9,8 @@ from hypothesis import given, reject
 from hypothesis import strategies as st
 
 from sse_trio.auth import verdict
-from sse_trio.auth.cookies import Claims, User
+from sse_trio.auth.browsers import Browser
+from sse_trio.auth.cookies import Claims, User, read_untrusted
 from sse_trio.auth.keys import Key, Keys
 from sse_trio.auth.settings import Kind, PersistentSettings, SessionSettings, Settings
 from sse_trio.auth.verdict import ASK_STORE, Anonymous, Authenticated, Reason, Session, judge
@@ -41,7 +43,8 @@ def recognise(
     settings: Settings = SETTINGS,
     keys: Keys = KEYS,
 ) -> Claims | Anonymous:
-    return verdict.recognise(method, headers, settings=settings, keys=keys)
+    read = partial(read_untrusted, settings=settings, keys=keys)
+    return verdict.recognise(method, headers, settings=settings, read=read)
 
 
 def cookie(some: Claims, **more: Any) -> tuple[bytes, bytes]:
@@ -183,7 +186,7 @@ def test_nothing_is_an_error_and_only_all_of_it_authenticates(
 
 
 def ask(some: Claims = CLAIMS, **arguments: Any) -> Any:
-    return judge(some, **{"stands": True, "settings": SETTINGS, "now": NOW, **arguments})
+    return judge(some, Browser(), **{"stands": True, "settings": SETTINGS, "now": NOW, **arguments})
 
 
 def test_within_the_cache_time_the_cookies_word_is_taken() -> None:

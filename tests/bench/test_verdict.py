@@ -14,7 +14,7 @@ from ..test_docs import ROOT
 def test_it_measures_everybody() -> None:
     answer = verdict.measure(rounds=2, calls=2)
     values = answer.series["a verdict"].values
-    assert len(values) == 5
+    assert len(values) == 6
     for taken in values.values():
         assert len(taken) == 2
         assert min(taken) > 0
