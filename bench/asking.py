@@ -25,6 +25,7 @@ from .scale import Scale
 from .servers import INSTALLED, Contender, Server, hub
 
 UVICORN = "Starlette, Uvicorn"
+BARE = "sse_trio, GET /healthz"
 
 CALLERS = (1, 64)
 
@@ -60,7 +61,7 @@ def _contenders() -> tuple[Contender, ...]:
     return (
         hub(),
         attrs.evolve(
-            hub("sse_trio, GET /healthz"),
+            hub(BARE),
             dialect=_asked(forwarded("/healthz", "id=0"), verdict="alive"),
         ),
         Contender(

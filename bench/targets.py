@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import attrs
 
-from .asking import UVICORN
+from .asking import BARE, UVICORN
 from .figures import ratio
 from .results import Results
 from .table import OURS
@@ -83,6 +83,13 @@ TARGETS = (
                 "one connection, p50",
                 1.5,
                 UVICORN,
+            ),
+            Target(
+                f"{question}: one connection's p50 ÷ the hub's GET /healthz",
+                question,
+                "one connection, p50",
+                1.25,
+                BARE,
             ),
         )
     ),

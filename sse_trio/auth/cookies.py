@@ -147,7 +147,7 @@ def find(headers: Iterable[bytes], settings: Settings) -> tuple[list[str], list[
 
 def _different(values: list[bytes | None]) -> list[str]:
     # The same value twice, for example from a parent domain too, is not ambiguous.
-    return [value.decode("latin-1") for value in dict.fromkeys(each or b"" for each in values)]
+    return list({(value or b"").decode("latin-1"): None for value in values})
 
 
 ReadPair = Callable[[str, str], Claims]

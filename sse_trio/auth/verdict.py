@@ -213,8 +213,8 @@ def judge(
     # Signed when the clock was ahead, before it was set back: the cache time would be too long.
     is_ahead = claims.checked > now + LEEWAY
     if store is ASK_STORE:
-        age = now - claims.checked
-        if stands and settings.cache_time and age < settings.cache_time and not is_ahead:
+        cache_time = settings.cache_time
+        if stands and cache_time and now - claims.checked < cache_time and not is_ahead:
             return Authenticated(claims, False, browser, renewals)
         return ASK_STORE
     if store is None or (store.user, store.epoch) != (claims.user, claims.epoch):

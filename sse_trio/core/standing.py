@@ -246,7 +246,7 @@ class Standing:
     def see(self, session: str, now: float) -> None:
         """Note that a session, if it is known, was seen at `now`."""
         if login := self.logins.get(session):
-            self.logins[session] = attrs.evolve(login, seen=now)
+            self.logins[session] = login.seen_at(now)
 
     def advance(
         self,

@@ -220,9 +220,11 @@ class Recognition:
         its room much older than they are.
         """
         if standing := self._standings.get(room):
-            now = self._wall()
-            standing.see(session, now)
-            self._note_use(room, standing, now)
+            self._see(room, standing, session, self._wall())
+
+    def _see(self, room: str, standing: Standing, session: str, now: float) -> None:
+        standing.see(session, now)
+        self._note_use(room, standing, now)
 
     def _note_use(self, room: str, standing: Standing, now: float) -> None:
         if now - standing.noted > self._lifetime / NOTES_A_LIFETIME:
@@ -292,20 +294,24 @@ class Recognition:
         return ([], 0) if standing is None else (standing.names(), standing.floor)
 
     def judge_untrusted(self, query: LoginQuery) -> Verdict:
-        """Return whether the session of a token is active, or the one that is named.
+        """Return whether the session of a token is active, or the one that is named."""
+        if query.token is not None:
+            return self.judge_token_untrusted(query.token, renew=query.renew)
+        assert query.room is not None, "a query has a token, or both names"
+        assert query.session is not None
+        names = query.room, query.session
+        return self.check(*names, query.epoch, seen=query.seen, renew=query.renew)
 
-        That of a token counts as seen. For a token that is not valid, the verdict is "not known".
+    def judge_token_untrusted(self, token: str, *, renew: bool = False) -> Verdict:
+        """Return whether the session of a token is active; if so, it counts as seen.
+
+        For a token that is not valid, the verdict is "not known".
         """
-        if query.token is None:
-            assert query.room is not None, "a query has a token, or both names"
-            assert query.session is not None
-            names = query.room, query.session
-            return self.check(*names, query.epoch, seen=query.seen, renew=query.renew)
         try:
-            login = self._tokens.verify_untrusted(query.token, now=self._wall())
+            login = self._tokens.verify_untrusted(token, now=self._wall())
         except RemoteProtocolError:
             return UNKNOWN
-        return self.check(login.room, login.session, login, seen=True, renew=query.renew)
+        return self.check(login.room, login.session, login, seen=True, renew=renew)
 
     def room_of(self, query: LoginQuery) -> str | None:
         """Return the room that a query is about; None if its token is not valid."""
@@ -339,7 +345,7 @@ class Recognition:
         verdict = verdict_of(room, session, standing.check(session, proof, now=now), expires)
         renew = verdict.active and renew and self._tickets.can_sign
         if renew or (verdict.active and seen):
-            self.see(room, session)
+            self._see(room, standing, session, now)
         if renew:
             # The new ticket is valid for a lifetime, and the room must know the session as long.
             self._standings.touch(room, now)

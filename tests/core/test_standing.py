@@ -1799,3 +1799,8 @@ def test_a_room_knows_exactly_the_login_that_it_has() -> None:
     assert room.knows("s1", login)
     assert not room.knows("s1", attrs.evolve(login, epoch=2))
     assert not room.knows("s2", login)
+
+
+def test_to_be_seen_changes_nothing_else_of_a_login() -> None:
+    login = Login(7, 1.0, 2.0, named=False, ended=8, about={"device": "Firefox"})
+    assert attrs.astuple(login.seen_at(5.0)) == attrs.astuple(attrs.evolve(login, seen=5.0))

@@ -1,5 +1,6 @@
 """The answers to ``/check``, which applications ask, and to ``/verify``, which proxies ask."""
 
+import re
 import urllib.parse
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
@@ -13,6 +14,8 @@ from ..replies import JSON, Reply
 
 # Logins that one step judges. To verify a token takes 0.1 ms, and to renew it as long again.
 CHECKS_AT_ONCE: Final = 8
+
+_UNRESERVED: Final = re.compile("[A-Za-z0-9_.~-]+")
 
 # A 401 must have a challenge (RFC 9110, section 11.6.1).
 _CHALLENGE = (b"WWW-Authenticate", b"Bearer")
@@ -47,7 +50,7 @@ def verify(hub: Hub, asked: Verify) -> Reply | Problem:
     """Say whether the request that a proxy holds may pass."""
     if asked.token is None:
         return _refused(asked.problem)
-    verdict = _judge(hub, LoginQuery(token=asked.token))
+    verdict = _counted(hub, hub.recognition.judge_token_untrusted(asked.token))
     if not verdict.active:
         return _refused(verdict.reason if verdict.known else "unknown")
     text = (
@@ -68,12 +71,17 @@ def _refused(reason: str | None) -> Problem:
 
 
 def _quoted(text: str | None) -> bytes:
-    """Percent-encode any text, for a header."""
+    """Percent-encode any text, for a header; most names need no encoding (RFC 3986, section 2.3)."""
+    if text and _UNRESERVED.fullmatch(text):
+        return text.encode("ascii")
     return urllib.parse.quote(text or "", safe="").encode("ascii")
 
 
 def _judge(hub: Hub, query: LoginQuery) -> Verdict:
-    verdict = hub.recognition.judge_untrusted(query)
+    return _counted(hub, hub.recognition.judge_untrusted(query))
+
+
+def _counted(hub: Hub, verdict: Verdict) -> Verdict:
     result = "active" if verdict.active else "ended" if verdict.known else "unknown"
     hub.counters.checks[result] += 1
     return verdict
