@@ -20,6 +20,7 @@ from ..config import Config
 from .handshake import Upgrade, handshake_accept
 from .questions import Verify, read_verify
 from .requests import RequestReader, Wanted
+from .socketio import Attach, Begin, Poll, Push
 
 # Heads that are remembered. If a client sends many different heads, h11 only judges those of others
 # again.
@@ -63,6 +64,13 @@ _NOT_FOR_VERIFY: Final = re.compile(
 # The headers that matter to it. There must be one Host (RFC 9112, section 3.2).
 _FOR_VERIFY: Final = re.compile(rb"\r\n(?i:(host|cookie|authorization)):([ -~]*)")
 
+# The query of a usual request of Socket.IO has what all clients have there, and nothing else. `t`
+# only keeps caches from answering; `sid` is the id of the session.
+_ENGINE_QUERY: Final = (
+    rb"/?\?EIO=[34]&transport=(?:polling|websocket))(?:&t=[-.0-9A-Z_a-z]+)?"
+    rb"(?:&sid=([-0-9A-Z_a-z]+))?(?= HTTP/1\.1\r\n)"
+)
+
 _ANY_LENGTH: Final = b"Content-Length: 0\r\n"
 _ANY_KEY: Final = b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
 
@@ -105,6 +113,7 @@ class Heads:
     def _take(self, config: Config) -> None:
         self._config = config
         self._engine = config.socketio_path[:-1].encode()
+        self._engine_line = re.compile(rb"((?:GET|POST) " + re.escape(self._engine) + _ENGINE_QUERY)
 
     def reader(self) -> RequestReader:
         """Return what reads a request that is not usual."""
@@ -126,13 +135,35 @@ class Heads:
         if data.count(b"\n", 0, end) > self._config.max_header_lines + 2:
             return None
         line_end = data.find(b"\r\n")
-        # The ids of its sessions are in the path: hardly two of its heads are alike.
         if self._config.socketio and data.find(self._engine, 0, line_end) >= 0:
-            return None
+            return self._read_engine(data, end)
         # Wherever it is in the path: its cookies must not get into a remembered head.
         if data.find(_MENTION, 0, line_end) >= 0:
             verify = self._read_verify(data) if len(data) == end else None
             return (verify, None) if verify else None
+        return self._read_usual(data, end)
+
+    def _read_engine(self, data: bytes, end: int) -> tuple[Wanted, str | None] | int | None:
+        """Read a usual request of Socket.IO: the id of its session gets into no remembered head."""
+        line = self._engine_line.match(data)
+        if line is None:
+            return None
+        alike, sid = line[1] + (b"&sid=0" if line[2] else b""), line[2]
+        longer = line.end() - len(alike)
+        reading = self._read_usual(alike + data[line.end() :], end - longer, fewest=0)
+        if isinstance(reading, int):
+            return reading + longer
+        match reading:
+            case Begin(), _:
+                return reading
+            case Poll() | Push() | Attach() as wanted, forwarded_for:
+                return attrs.evolve(wanted, sid=sid.decode()) if sid else wanted, forwarded_for
+        return None
+
+    def _read_usual(
+        self, data: bytes, end: int, *, fewest: int = 1
+    ) -> tuple[Wanted, str | None] | int | None:
+        """Read a request with a length or with a key, or with neither if `fewest` is 0."""
         # The lines between the varying headers, each followed by four values, of which one at most
         # is set.
         parts = _VARYING.split(data[:end])
@@ -140,7 +171,8 @@ class Heads:
         lengths = [length for length in parts[1::5] if length]
         keys = [key for key in parts[2::5] if key]
         # An Idempotency-Key changes what the request asks for, so it is left to h11.
-        if len(lengths) + len(keys) != 1 or any(named is not None for named in parts[4::5]):
+        has_id = any(named is not None for named in parts[4::5])
+        if has_id or not fewest <= len(lengths) + len(keys) <= 1:
             return None
         hops = [hop for hop in parts[3::5] if hop]
         forwarded_for = b",".join(hops).decode("ascii") if hops else None
@@ -151,13 +183,18 @@ class Heads:
             if judged is None or not end <= len(data) <= whole <= end + judged.max_body:
                 return None
             return whole if len(data) < whole else (judged.decide(data[end:]), forwarded_for)
-        judged = self._known(rest, _ANY_KEY)
+        judged = self._known(rest, _ANY_KEY if keys else b"")
         if judged is None or len(data) > end:
             return None
-        upgrade = judged.decide(b"")
-        if not isinstance(upgrade, Upgrade):
+        wanted = judged.decide(b"")
+        if keys and isinstance(wanted, Upgrade):
+            wanted = Upgrade(handshake_accept(keys[0]), wanted.subprotocol)
+        elif keys and isinstance(wanted, Attach):
+            upgrade = Upgrade(handshake_accept(keys[0]), wanted.upgrade.subprotocol)
+            wanted = attrs.evolve(wanted, upgrade=upgrade)
+        elif keys:
             return None
-        return Upgrade(handshake_accept(keys[0]), upgrade.subprotocol), forwarded_for
+        return wanted, forwarded_for
 
     def _read_verify(self, head: bytes) -> Verify | None:
         """Read a usual request for a verdict, which has no body."""
@@ -187,7 +224,7 @@ class Heads:
         assert isinstance(request, h11.Request), "all its lines are there"
         reader = self.reader()
         # Not if the connection is to be closed after it, or to change its protocol.
-        ends = varying is _ANY_LENGTH and http.their_state is not h11.DONE
+        ends = varying is not _ANY_KEY and http.their_state is not h11.DONE
         if ends or reader.feed(request):
             return None
         assert reader.decide is not None, "the head has been read"

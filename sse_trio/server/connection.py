@@ -11,6 +11,8 @@ from ..core.heads import Heads, begins_request, without_empty_lines
 from ..core.notify import Notify, Release
 from ..core.problems import Problem
 from ..core.questions import Check, Sessions, Verify
+from ..core.requests import Wanted
+from ..core.socketio import Attach, Begin, Poll, Push, Refusal
 from ..hub.decisions import Accepted
 from ..hub.timers import HasDeadline
 from . import routes
@@ -20,8 +22,10 @@ from .exchange import READ, Exchange
 from .replies import Reply, usual_answer
 from .routes.announcements import announce, announced
 from .routes.checks import CHECKS_AT_ONCE
-from .routes.reading import Question, unread
+from .routes.reading import unread
 from .server import Server
+from .socketio.line import start_line
+from .socketio.polling import poll
 from .transport import Transport
 
 
@@ -160,40 +164,72 @@ class Connection(HasDeadline):
         if reading is not None and not self._server.is_closed:
             wanted, forwarded_for = reading
             address = client_address(self.transport.host, forwarded_for, config)
-            match wanted:
-                case Upgrade():
-                    self._upgrade(wanted, address)
-                    return
-                case Check() if len(wanted.queries) > CHECKS_AT_ONCE:
-                    pass
-                case Check() | Sessions() | Verify() if unread(self._hub, wanted):
-                    pass
-                case Verify():
-                    self._answer(wanted, data, address)
-                    return
-                case Notify() | Release() | Check() | Sessions() if not self._server.is_guessing(
-                    address
-                ):
-                    self._server.count_right_key(address)
-                    self._answer(wanted, data, address)
-                    return
+            if self._can_answer(wanted, address):
+                self._answer(wanted, data, address)
+                return
         self._hand_to_task(data)
 
-    def _upgrade(self, upgrade: Upgrade, address: str) -> None:
+    def _can_answer(self, wanted: Wanted, address: str) -> bool:
+        """Whether a request can be answered in this step; if not, a task reads it again."""
+        match wanted:
+            case Upgrade():
+                return True
+            case Begin() | Poll() | Push() | Attach():
+                return self._server.engine.judge(wanted, address) is wanted
+            case Check() if len(wanted.queries) > CHECKS_AT_ONCE:
+                return False
+            case Check() | Sessions() | Verify() if unread(self._hub, wanted):
+                return False
+            case Notify() | Release() | Check() | Sessions():
+                if self._server.is_guessing(address):
+                    return False
+                self._server.count_right_key(address)
+                return True
+        return isinstance(wanted, Verify)
+
+    def _upgrade(self, wanted: Upgrade | Attach, address: str) -> None:
+        upgrade = wanted.upgrade if isinstance(wanted, Attach) else wanted
         fields = b"".join(b"%b: %b\r\n" % field for field in upgrade.headers)
         if self._send(b"HTTP/1.1 101 Switching Protocols\r\n" + fields + b"\r\n"):
             self.cut()  # it does not read the answers to its earlier requests
+            return
+        self._leave()
+        if isinstance(wanted, Attach):
+            start_line(self._server, self.transport, address, wanted, b"")
         else:
-            self._leave()
             start_conversation(self._server, self.transport, address, b"", holds=upgrade.holds)
 
-    def _answer(self, wanted: Notify | Release | Question, data: bytes, address: str) -> None:
+    def _poll(self, wanted: Poll | Push) -> None:
+        request = poll(self._server, self.transport, wanted, self._go_on)
+        if request.reply is None:
+            self._leave()
+            request.park(b"", is_last=False)
+        else:
+            self._reply(request.reply)
+
+    def _go_on(self, data: bytes) -> None:
+        """Take the next request, when the last one was answered after a while."""
+        data = without_empty_lines(data)
+        if begins_request(data):
+            self._exchange(data)
+        else:
+            self._await_next(data)
+
+    def _answer(self, wanted: Wanted, data: bytes, address: str) -> None:
         """Answer in this step, if there is nothing to wait for; otherwise start a task for it."""
+        if isinstance(wanted, Upgrade | Attach):
+            self._upgrade(wanted, address)
+            return
         try:
-            if isinstance(wanted, Notify | Release):
-                self._announce(wanted, data, address)
-            else:
-                self._reply(routes.answer(self._hub, wanted))
+            match wanted:
+                case Notify() | Release():
+                    self._announce(wanted, data, address)
+                case Poll() | Push():
+                    self._poll(wanted)
+                case Begin():
+                    self._reply(self._server.engine.answer(wanted, address))
+                case Check() | Sessions() | Verify():
+                    self._reply(routes.answer(self._hub, wanted))
         except Exception as error:  # noqa: BLE001
             self._hub.limited_log.failed("a request failed", error)
             self._leave()
@@ -209,7 +245,7 @@ class Connection(HasDeadline):
         else:
             self._reply(announced(self._hub, accepted.finished))
 
-    def _reply(self, answer: Reply | Problem) -> None:
+    def _reply(self, answer: Reply | Problem | Refusal) -> None:
         if rest := self._send(usual_answer(answer)):
             self._leave()
             self._server.parking.spawn(self._finish, rest)

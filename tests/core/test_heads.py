@@ -15,6 +15,7 @@ from sse_trio.core.notify import Notify, Release
 from sse_trio.core.problems import Problem
 from sse_trio.core.questions import Check, LoginQuery, Verify
 from sse_trio.core.requests import RequestReader, Wanted
+from sse_trio.core.socketio import Attach, Begin, Poll, Push
 
 KEY = "a-key-of-the-tests"
 CONFIG = Config(authkey=KEY, max_body=200, max_headers=600, max_header_lines=16)
@@ -46,13 +47,13 @@ def verify(*fields: bytes, target: bytes = b"/verify", method: bytes = b"GET") -
 COOKIE = b"Cookie: __Host-sse_trio="
 
 
-def by_h11(data: bytes) -> tuple[Wanted, str | None, bytes, bool] | None:
+def by_h11(data: bytes, config: Config = CONFIG) -> tuple[Wanted, str | None, bytes, bool] | None:
     """Return the outcome, for whom it is, what is left, and whether the connection is kept.
 
     None if there is no outcome yet.
     """
-    http = h11.Connection(h11.SERVER, max_incomplete_event_size=CONFIG.max_headers)
-    reader = RequestReader(CONFIG)
+    http = h11.Connection(h11.SERVER, max_incomplete_event_size=config.max_headers)
+    reader = RequestReader(config)
     http.receive_data(data)
     hops: list[bytes] = []
     while True:
@@ -63,7 +64,7 @@ def by_h11(data: bytes) -> tuple[Wanted, str | None, bytes, bool] | None:
             hops = [value for name, value in event.headers if name == b"x-forwarded-for"]
         if outcome := reader.feed(event):
             state = http.their_state
-            upgrades = isinstance(outcome, Upgrade)
+            upgrades = isinstance(outcome, Upgrade | Attach)
             is_kept = state is not h11.MUST_CLOSE if upgrades else state is h11.DONE
             forwarded_for = b",".join(hops).decode("latin-1") if hops else None
             return outcome, forwarded_for, http.trailing_data[0], is_kept
@@ -457,3 +458,136 @@ def test_the_readers_that_come_have_the_other_limits() -> None:
     heads.reload(Config(max_body=64, max_headers=300))
     assert heads.reader().max_body == 64
     assert heads.read(post(b"X-Padding: " + b"x" * 300)) is None
+
+
+# -- requests of Socket.IO ------------------------------------------------------------------
+
+SOCKETIO = Config(
+    authkey=KEY, socketio=True, max_body=64, max_headers=300, origins=("https://a.example",)
+)
+
+POLLING = b"/socket.io/?EIO=4&transport=polling"
+WEBSOCKET = b"/socket.io/?EIO=4&transport=websocket"
+
+
+def poll(*fields: bytes, target: bytes = POLLING) -> bytes:
+    return b"\r\n".join([b"GET %b HTTP/1.1" % target, b"Host: hub", *fields, b"", b""])
+
+
+def push(*fields: bytes, target: bytes = POLLING, body: bytes = b"40") -> bytes:
+    length = b"Content-Length: %d" % len(body)
+    return b"\r\n".join([b"POST %b HTTP/1.1" % target, b"Host: hub", length, *fields, b"", body])
+
+
+def attach(*fields: bytes, target: bytes = WEBSOCKET) -> bytes:
+    return handshake(*fields).replace(b"/ws", target, 1)
+
+
+def test_what_clients_of_socketio_ask_is_usual() -> None:
+    heads = Heads(SOCKETIO)
+    assert outcome(heads, poll(target=POLLING + b"&t=P1a.0")) == Begin(4, {})
+    assert outcome(heads, poll(target=POLLING + b"&t=P1b&sid=S-_1")) == Poll("S-_1")
+    assert outcome(heads, push(target=POLLING + b"&sid=S")) == Push("S", b"40", False)
+    accept = Upgrade(b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", None)
+    assert outcome(heads, attach(target=WEBSOCKET + b"&sid=S")) == Attach(accept, 4, "S", {})
+    assert outcome(heads, attach()) == Attach(accept, 4, None, {})
+
+
+def test_h11_judges_it_once_whatever_the_session() -> None:
+    heads = Heads(SOCKETIO)
+    with patch("h11.Connection", wraps=h11.Connection) as judge:
+        for number in range(5):
+            target = POLLING + b"&t=%d&sid=secret%d" % (number, number)
+            assert outcome(heads, poll(target=target)) == Poll(f"secret{number}")
+        assert judge.call_count == 1
+    assert "secret" not in repr(vars(heads))
+
+
+def test_a_post_of_socketio_that_is_not_whole_is_waited_for() -> None:
+    data = push(target=POLLING + b"&t=P1&sid=a-long-id", body=b"4" * 64)
+    heads = Heads(SOCKETIO)
+    for missing in (1, 63, 64):
+        assert heads.read(data[:-missing]) == len(data)
+    assert heads.read(data + b"G") is None
+
+
+UNUSUAL_ENGINE = {
+    "another order": poll(target=b"/socket.io/?transport=polling&EIO=4"),
+    "a ticket": poll(target=POLLING + b"&ticket=T"),
+    "two ids": poll(target=POLLING + b"&sid=S&sid=T"),
+    "a coded id": poll(target=POLLING + b"&sid=S%41"),
+    "another version": poll(target=b"/socket.io/?EIO=5&transport=polling"),
+    "another method": poll(target=POLLING + b"&sid=S").replace(b"GET", b"HEAD"),
+    "another path": poll(target=b"/events" + POLLING),
+    "a POST that begins": push(),
+    "another origin": poll(b"Origin: https://b.example"),
+    "another origin's WebSocket": attach(b"Origin: https://b.example"),
+    "the last request": poll(b"Connection: close"),
+    "a key that has no use": poll(b"Sec-WebSocket-Key: " + NONCE),
+    "no key": attach().replace(b"Sec-WebSocket-Key: " + NONCE + b"\r\n", b""),
+    "no WebSocket": poll(target=WEBSOCKET),
+    "too long a body": push(target=POLLING + b"&sid=S", body=b"4" * 65),
+    "something behind it": poll() + b"G",
+}
+
+
+@pytest.mark.parametrize("data", UNUSUAL_ENGINE.values(), ids=UNUSUAL_ENGINE)
+def test_what_is_not_usual_of_socketio_is_left_to_h11(data: bytes) -> None:
+    heads = Heads(SOCKETIO)
+    assert heads.read(data) is None
+    assert heads.read(data) is None
+
+
+def test_without_socketio_it_is_nothing() -> None:
+    found = outcome(Heads(CONFIG), push(target=POLLING + b"&sid=S"))
+    assert isinstance(found, Problem)
+    assert found.kind == "not-found"
+
+
+engine_targets = st.builds(
+    b"".join,
+    st.tuples(
+        st.sampled_from([b"/socket.io/", b"/socket.io", b"/socket.io/x", b"/x/socket.io/"]),
+        st.sampled_from([b"?EIO=4", b"?EIO=3", b"?EIO=", b"?", b""]),
+        st.sampled_from([b"&transport=polling", b"&transport=websocket", b"&transport=x", b""]),
+        st.sampled_from([b"", b"", b"&t=1", b"&t=", b"&t=1&t=2"]),
+        st.sampled_from([b"", b"&sid=S", b"&sid=T-_9", b"&sid=", b"&sid=%53", b"&sid=S&sid=T"]),
+        st.sampled_from([b"", b"", b"", b"&room=r", b"#x"]),
+    ),
+)
+engine_fields = st.lists(
+    st.sampled_from(
+        [
+            b"Origin: https://a.example",
+            b"Origin: https://b.example",
+            b"Content-Type: application/octet-stream",
+            b"Connection: keep-alive",
+            b"Connection: close",
+            b"Cookie: io=S",
+            b"X-Forwarded-For: 192.0.2.1",
+            b"Transfer-Encoding: chunked",
+        ]
+    ),
+    max_size=3,
+)
+
+
+@settings(max_examples=500)
+@given(
+    st.lists(
+        st.builds(
+            lambda make, target, fields: make(*fields, target=target),
+            st.sampled_from([poll, push, attach]),
+            engine_targets,
+            engine_fields,
+        ),
+        min_size=1,
+        max_size=6,
+    )
+)
+def test_what_it_says_to_clients_of_socketio_is_what_h11_says(requests: list[bytes]) -> None:
+    heads = Heads(SOCKETIO)
+    for data in requests:
+        reading = heads.read(data)
+        if isinstance(reading, tuple):
+            assert by_h11(data, SOCKETIO) == (*reading, b"", True)

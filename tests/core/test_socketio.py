@@ -193,23 +193,12 @@ def test_any_query_is_answered(query: str) -> None:
     assert read(ascii_only) is not None
 
 
-def test_its_heads_are_not_remembered() -> None:
-    """Ids of sessions are secrets, and hardly two heads are alike."""
-    config = Config(authkey="key", socketio=True)
-
-    def judged(path: str, config: Config) -> object:
-        head = f"POST {path} HTTP/1.1\r\nHost: test\r\nContent-Length: 2\r\n\r\n4a"
-        return Heads(config).read(head.encode())
-
-    for path in ("/socket.io/?EIO=4&transport=polling&sid=S", "/socket.io?transport=polling&sid=S"):
-        assert judged(path, config) is None
-        assert judged(path, Config(authkey="key")) is not None
-    heads = Heads(config)
+def test_another_path_is_known_after_a_reload() -> None:
+    heads = Heads(Config(authkey="key", socketio=True))
     heads.reload(Config(authkey="key", socketio=True, socketio_path="/live"))
-    head = (
-        b"POST /live?transport=polling&sid=S HTTP/1.1\r\nHost: test\r\nContent-Length: 2\r\n\r\n4a"
-    )
-    assert heads.read(head) is None
+    head = b"GET /live?EIO=4&transport=polling&sid=S HTTP/1.1\r\nHost: test\r\n\r\n"
+    assert heads.read(head) == (Poll("S"), None)
+    assert heads.read(head.replace(b"live", b"live/more")) is None
 
 
 def test_where_nothing_takes_a_post() -> None:
