@@ -6,6 +6,10 @@
  * is given ($R room, $S session, $E epoch, $T how many are to be told, $N a number that is never
  * the same, $L the end of a line).
  *
+ * A member has a WebSocket from the beginning; or, if there is a `poll`, it begins by requests, as
+ * clients of Engine.IO do: a GET is answered as soon as there is something to tell, a POST takes
+ * what the member says. If there is a `probe`, it then goes over to a WebSocket.
+ *
  * How it stays honest:
  *  - a time of arrival is the kernel's (SO_TIMESTAMPNS): when the bytes reached the socket, not
  *    when this program came round to reading them;
@@ -39,7 +43,7 @@
 #define SOURCES 16    /* addresses that we connect from: 28,000 ports each */
 #define QUIET (SECOND / 20)   /* what arrives this long after the last event was not due */
 
-enum state { GONE, CONNECTING, UPGRADING, GREETING, OPENING, JOINING, JOINED, LEAVING };
+enum state { GONE, CONNECTING, UPGRADING, PROBING, PROBED, GREETING, OPENING, JOINING, JOINED, LEAVING };
 enum opcode { TEXT_FRAME = 1, CLOSE_FRAME = 8, PING_FRAME = 9, PONG_FRAME = 10 };
 
 #define NO_ROOM UINT32_MAX /* of a question: what is asked by the same callers, and told to nobody */
@@ -56,12 +60,22 @@ struct room {
     bool busy;             /* until it is answered, and everybody is told */
 };
 
-struct member {
+/* What a member has while it has no WebSocket: a connection that is kept, for one request at a time. */
+struct requests {
     int fd;
+    bool connected, posted, paused; /* paused: the last GET before the WebSocket is answered */
+    uint32_t have;
+    char id[64]; /* of its session at the server */
+    char buffer[BUFFER + 1];
+};
+
+struct member {
+    int fd; /* of its WebSocket */
+    struct requests *requests;
     enum state state;
     uint32_t room, session, key;
     uint32_t due; /* the epoch of the terminate that it must get; 0 for none */
-    bool told, stalled;
+    bool told, ended, stalled; /* ended: what comes last has come */
     uint32_t beats, flooded;
     int64_t intended, at; /* of its join, or of its terminate */
     uint32_t have;
@@ -76,13 +90,15 @@ struct caller {
     char *buffer; /* it grows: an answer may name ten thousand sessions */
 };
 
-/* What epoll hands back: the index, and above it whether it is a caller's. */
+/* What epoll hands back: the index, and above it whether it is a caller's, or of a member's requests. */
 #define CALLER (UINT64_C(1) << 32)
+#define REQUESTS (UINT64_C(1) << 33)
 
 static struct {
     char path[TEXT], greeting[TEXT], greeting_reply[TEXT], opened[TEXT], join[TEXT], joined[TEXT],
-        terminate[TEXT], beat[TEXT], beat_reply[TEXT], notify[TEXT], answer[TEXT],
-        question[TEXT], status[TEXT], verdict[TEXT];
+        terminate[TEXT], last[TEXT], beat[TEXT], beat_reply[TEXT], notify[TEXT], answer[TEXT],
+        question[TEXT], status[TEXT], verdict[TEXT], poll[TEXT], taken[TEXT], probe[TEXT],
+        probed[TEXT], nothing[TEXT], gone_over[TEXT];
 } say;
 
 static struct {
@@ -207,9 +223,17 @@ static void close_socket(int *fd, bool reset) {
 
 /* -- members ---------------------------------------------------------------------------- */
 
+static void end_requests(struct member *m, bool reset) {
+    if (!m->requests) return;
+    close_socket(&m->requests->fd, reset);
+    free(m->requests);
+    m->requests = NULL;
+}
+
 static void end(struct member *m, bool reset) {
     if (m->state > GONE && m->state < JOINED) arriving--;
     close_socket(&m->fd, reset);
+    end_requests(m, reset);
     m->state = GONE;
 }
 
@@ -237,22 +261,36 @@ static void send_frame(struct member *m, enum opcode opcode, const void *payload
         lose(m, "it does not take what we send");
 }
 
+static int dial(uint64_t whom, bool small) {
+    int fd = open_socket(small);
+    if (connect(fd, (struct sockaddr *)&server, sizeof server) && errno != EINPROGRESS) die("connect");
+    watch(EPOLL_CTL_ADD, fd, EPOLLOUT, whom);
+    return fd;
+}
+
+static int dial_error(int fd) {
+    int error = 0;
+    socklen_t size = sizeof error;
+    getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size);
+    return error;
+}
+
 static void start(struct member *m) {
     m->state = CONNECTING;
     m->have = 0;
-    m->told = false;
+    m->told = m->ended = false;
     m->due = m->beats = m->flooded = 0;
-    m->fd = open_socket(m->stalled);
     arriving++;
-    if (connect(m->fd, (struct sockaddr *)&server, sizeof server) && errno != EINPROGRESS)
-        die("connect");
-    watch(EPOLL_CTL_ADD, m->fd, EPOLLOUT, m - members);
+    if (!say.poll[0]) {
+        m->fd = dial(m - members, m->stalled);
+        return;
+    }
+    if (!(m->requests = calloc(1, sizeof *m->requests))) die("memory");
+    m->requests->fd = dial(REQUESTS | (m - members), false);
 }
 
 static void shake_hands(struct member *m) {
-    int error = 0;
-    socklen_t size = sizeof error;
-    getsockopt(m->fd, SOL_SOCKET, SO_ERROR, &error, &size);
+    int error = dial_error(m->fd);
     if (error && retry) { /* the server is not back yet */
         end(m, false);
         start(m);
@@ -262,19 +300,52 @@ static void shake_hands(struct member *m) {
     m->key = m->session % key_count;
     char head[TEXT];
     int length = snprintf(head, sizeof head,
-        "GET %s HTTP/1.1\r\nHost: sessions.example.com\r\nUpgrade: websocket\r\n"
+        "GET %s%s HTTP/1.1\r\nHost: sessions.example.com\r\nUpgrade: websocket\r\n"
         "Connection: Upgrade\r\nOrigin: https://app.example.com\r\nSec-WebSocket-Key: %s\r\n"
         "Sec-WebSocket-Version: 13\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:140.0)\r\n"
-        "Cookie: theme=dark; id=%" PRIu32 "\r\n\r\n", say.path, keys[m->key].key, m->session);
+        "Cookie: theme=dark; id=%" PRIu32 "\r\n\r\n", say.path,
+        m->requests ? m->requests->id : "", keys[m->key].key, m->session);
     if (send(m->fd, head, length, MSG_NOSIGNAL) != length) return lose(m, "in the handshake");
     m->state = UPGRADING;
     watch(EPOLL_CTL_MOD, m->fd, EPOLLIN, m - members);
 }
 
+static char said[TEXT]; /* by the member whose GET is being read: it is posted afterwards */
+
+static void speak(struct member *m, const char *text) {
+    size_t before = strlen(said);
+    if (!m->requests) send_frame(m, TEXT_FRAME, text, strlen(text));
+    else snprintf(said + before, sizeof said - before, before ? "\x1e%s" : "%s", text);
+}
+
+static void request(struct member *m, const char *body) {
+    struct requests *r = m->requests;
+    char head[2 * TEXT], content[128] = "";
+    r->posted = body[0];
+    r->have = 0;
+    if (r->posted)
+        sprintf(content, "Content-Type: text/plain;charset=UTF-8\r\nContent-Length: %zu\r\n", strlen(body));
+    int length = snprintf(head, sizeof head,
+        "%s %s&t=%08" PRIx32 "%s HTTP/1.1\r\nHost: sessions.example.com\r\nConnection: keep-alive\r\nAccept: */*\r\n"
+        "Accept-Encoding: gzip, deflate, br\r\nOrigin: https://app.example.com\r\n"
+        "User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:140.0)\r\n%s\r\n%s",
+        r->posted ? "POST" : "GET", say.poll, next_question++, r->id, content, body);
+    if (send(r->fd, head, length, MSG_NOSIGNAL) != length) lose(m, "it does not take a request");
+}
+
 static void ask_to_join(struct member *m) {
     char text[TEXT];
     m->state = JOINING;
-    send_frame(m, TEXT_FRAME, text, fill(text, say.join, &rooms[m->room], m->session, 0, 0));
+    fill(text, say.join, &rooms[m->room], m->session, 0, 0);
+    speak(m, text);
+}
+
+/* Go on with the WebSocket alone, once it is known to work, and nothing is asked any more. */
+static void go_over(struct member *m) {
+    if (m->state != PROBED || !m->requests->paused) return;
+    end_requests(m, false);
+    speak(m, say.gone_over);
+    if (m->state != GONE) ask_to_join(m);
 }
 
 /* Take the answer to the handshake off the buffer; false if it is not whole yet. */
@@ -292,7 +363,10 @@ static bool upgrade(struct member *m) {
         return false;
     }
     memmove(head, head + length, m->have -= length);
-    if (say.greeting[0]) m->state = GREETING;
+    if (m->requests) {
+        m->state = PROBING;
+        send_frame(m, TEXT_FRAME, say.probe, strlen(say.probe));
+    } else if (say.greeting[0]) m->state = GREETING;
     else ask_to_join(m);
     return m->state != GONE;
 }
@@ -310,7 +384,16 @@ static void say_goodbye(struct member *m) {
 
 static void hear_beat(struct member *m) {
     m->beats++;
-    if (say.beat_reply[0]) send_frame(m, TEXT_FRAME, say.beat_reply, strlen(say.beat_reply));
+    if (say.beat_reply[0]) speak(m, say.beat_reply);
+}
+
+static void count_told(struct member *m) {
+    struct room *room = &rooms[m->room];
+    if (m->stalled) return;
+    room->notify->told++;
+    if (m->at > room->notify->event) room->notify->event = m->at;
+    settle_room(room);
+    if (part) say_goodbye(m);
 }
 
 static void hear_event(struct member *m, const char *text, size_t length, int64_t at) {
@@ -324,11 +407,10 @@ static void hear_event(struct member *m, const char *text, size_t length, int64_
         }
         m->told = true;
         m->at = at;
-        if (m->stalled) return;
-        room->notify->told++;
-        if (at > room->notify->event) room->notify->event = at;
-        settle_room(room);
-        if (part) say_goodbye(m);
+        if (!say.last[0]) count_told(m);
+    } else if (m->told && !m->ended && say.last[0] && length == strlen(say.last) && starts(text, length, say.last)) {
+        m->ended = true;
+        count_told(m);
     } else if (starts(text, length, say.beat))
         hear_beat(m);
     else
@@ -340,6 +422,7 @@ static void hear_text(struct member *m, const char *text, size_t length, int64_t
     char due[TEXT];
     const char *wanted = due;
     switch (m->state) {
+    case PROBING: wanted = say.probed; break;
     case GREETING: wanted = say.greeting; break;
     case OPENING: wanted = say.opened; break;
     case JOINING: fill(due, say.joined, &rooms[m->room], m->session, 0, 0); break;
@@ -352,9 +435,18 @@ static void hear_text(struct member *m, const char *text, size_t length, int64_t
         fault(&faults.wrong, "s%" PRIu32 " was to get %s, and got: %.*s", m->session, wanted,
               (int)length, text);
         end(m, true);
+    } else if (m->state == PROBING) {
+        m->state = PROBED;
+        go_over(m);
     } else if (m->state == GREETING) {
         m->state = OPENING;
-        send_frame(m, TEXT_FRAME, say.greeting_reply, strlen(say.greeting_reply));
+        if (m->requests)
+            sprintf(m->requests->id, "&sid=%.*s", (int)strnlen(text + strlen(wanted), 40), text + strlen(wanted));
+        if (m->requests) *strchrnul(m->requests->id, '"') = 0;
+        speak(m, say.greeting_reply);
+    } else if (m->state == OPENING && m->requests && say.probe[0]) {
+        m->state = CONNECTING;
+        m->fd = dial(m - members, false);
     } else if (m->state == OPENING)
         ask_to_join(m);
     else {
@@ -403,6 +495,44 @@ static void hear(struct member *m) {
     while (m->state != GONE && (size = hear_frame(m, m->buffer + done, m->have - done, at)))
         done += size;
     memmove(m->buffer, m->buffer + done, m->have -= done);
+}
+
+/* Read the answer to a request, and make the next one. */
+static void hear_requests(struct member *m) {
+    struct requests *r = m->requests;
+    int64_t at;
+    if (!r->connected) {
+        int error = dial_error(r->fd);
+        if (error) return lose(m, strerror(error));
+        r->connected = true;
+        m->state = GREETING;
+        watch(EPOLL_CTL_MOD, r->fd, EPOLLIN, REQUESTS | (m - members));
+        return request(m, "");
+    }
+    ssize_t got = receive(r->fd, r->buffer + r->have, BUFFER - r->have, &at);
+    if (got < 0 && errno == EAGAIN) return;
+    if (got <= 0) return lose(m, got ? strerror(errno) : "end of stream");
+    r->buffer[r->have += got] = 0;
+    char *body = strstr(r->buffer, "\r\n\r\n"), *length = strcasestr(r->buffer, "\r\ncontent-length:");
+    if (!body || !length || strlen(body += 4) < strtoul(length + 17, NULL, 10)) {
+        if (r->have == BUFFER) lose(m, "the answer to a request is too long");
+        return;
+    }
+    if (!starts(r->buffer, r->have, "HTTP/1.1 200 ") || (r->posted && strcmp(body, say.taken))) {
+        fault(&faults.wrong, "s%" PRIu32 " was answered: %.12s ... %.200s", m->session, r->buffer, body);
+        return end(m, true);
+    }
+    if (r->posted) return request(m, "");
+    if ((m->state == PROBING || m->state == PROBED) && !strcmp(body, say.nothing)) {
+        r->paused = true;
+        return go_over(m);
+    }
+    said[0] = 0;
+    for (char *packet = body, *next; packet && m->state != GONE; packet = next) {
+        if ((next = strchr(packet, '\x1e'))) *next++ = 0;
+        hear_text(m, packet, strlen(packet), at);
+    }
+    if (m->state != GONE) request(m, said);
 }
 
 /* -- callers ---------------------------------------------------------------------------- */
@@ -526,7 +656,9 @@ static void pump(int64_t until) {
     for (int i = 0; i < count; i++) {
         uint64_t whom = events[i].data.u64;
         if (whom & CALLER) hear_answer(&callers[(uint32_t)whom]);
-        else if (members[whom].state != GONE) hear(&members[whom]);
+        else if (whom & REQUESTS) {
+            if (members[(uint32_t)whom].requests) hear_requests(&members[(uint32_t)whom]);
+        } else if (members[whom].state != GONE) hear(&members[whom]);
     }
 }
 
@@ -935,7 +1067,9 @@ static void do_set(const char *line) {
         {"opened", say.opened}, {"join", say.join}, {"joined", say.joined},
         {"terminate", say.terminate}, {"beat", say.beat}, {"beat_reply", say.beat_reply},
         {"notify", say.notify}, {"answer", say.answer}, {"question", say.question},
-        {"status", say.status}, {"verdict", say.verdict}};
+        {"status", say.status}, {"verdict", say.verdict}, {"last", say.last},
+        {"poll", say.poll}, {"taken", say.taken}, {"probe", say.probe}, {"probed", say.probed},
+        {"nothing", say.nothing}, {"gone_over", say.gone_over}};
     const char *name = strchr(line, ' ') + 1, *value = strchr(name, ' ') + 1;
     if (starts(name, strlen(name), "key ")) {
         sscanf(value, "%31s %31s", keys[key_count].key, keys[key_count].accept);

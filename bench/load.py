@@ -59,6 +59,8 @@ class Dialect:
     join: str = '{"type":"join","room":"$R","session":"$S"}'
     joined: str = '{"type":"joined","room":"$R","session":"$S"'
     terminate: str = TERMINATION
+    last: str = ""
+    """What comes behind it, if anything does."""
     beat: str = '{"type":"heartbeat","time":'
     beat_reply: str = ""
     notify: str = NOTIFY
@@ -69,13 +71,25 @@ class Dialect:
     """How the answer to a question begins."""
     verdict: str = ""
     """And its body."""
+    poll: str = ""
+    """The path of the requests with which a member begins, if it does; its id comes behind."""
+    taken: str = "ok"
+    """The answer to a POST."""
+    probe: str = ""
+    """What is sent to try a WebSocket; without it, a member that has begun by requests stays so."""
+    probed: str = "3probe"
+    """Its answer."""
+    nothing: str = "6"
+    """The answer to the GET that is open meanwhile."""
+    gone_over: str = "5"
+    """What is sent then: from now on the WebSocket is used alone."""
 
 
 PLAIN = Dialect()
 
 SOCKET_IO = Dialect(
     path="/socket.io/?EIO=4&transport=websocket",
-    greeting='0{"sid":',
+    greeting='0{"sid":"',
     greeting_reply="40",
     opened='40{"sid":',
     join='42["join",{"type":"join","room":"$R","session":"$S"}]',
@@ -85,6 +99,12 @@ SOCKET_IO = Dialect(
     beat_reply="3",
 )
 """Engine.IO 4 over WebSocket, Socket.IO 5: their own framing and heartbeats."""
+
+POLLING = attrs.evolve(SOCKET_IO, poll="/socket.io/?EIO=4&transport=polling")
+"""The same by requests alone."""
+
+DEFAULT = attrs.evolve(POLLING, probe="2probe")
+"""As clients do if they are told nothing: by requests, and then over to a WebSocket."""
 
 
 def cache() -> Path:

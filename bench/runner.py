@@ -12,7 +12,20 @@ from typing import Protocol
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from . import check, cluster, fanout, heartbeat, join, ledger, memory, mixed, notify, stall, verify
+from . import (
+    check,
+    cluster,
+    fanout,
+    heartbeat,
+    join,
+    ledger,
+    memory,
+    mixed,
+    notify,
+    socketio,
+    stall,
+    verify,
+)
 from .figures import Sample
 from .load import Void
 from .results import Answer
@@ -35,7 +48,20 @@ class Question(Protocol):
 
 REPETITIONS = 5
 
-MODULES = (fanout, notify, join, memory, heartbeat, stall, mixed, ledger, check, verify, cluster)
+MODULES = (
+    fanout,
+    notify,
+    join,
+    memory,
+    heartbeat,
+    stall,
+    mixed,
+    ledger,
+    check,
+    verify,
+    cluster,
+    socketio,
+)
 
 QUESTIONS: dict[str, Question] = {module.__name__.rpartition(".")[2]: module for module in MODULES}
 
@@ -45,6 +71,7 @@ OF_ITS_OWN: dict[str, tuple[Contender, ...]] = {
     "check": check.CONTENDERS,
     "verify": verify.CONTENDERS,
     "cluster": cluster.CONTENDERS,
+    "socketio": socketio.CONTENDERS,
 }
 """The contenders of a question that is not for the usual ones."""
 

@@ -22,6 +22,8 @@ class Scale:
 
     fan_outs: tuple[tuple[int, int], ...]
     """Members of the room, and how many such rooms. The second largest comes twice."""
+    pages: tuple[tuple[int, int], ...]
+    """The same, of clients of Socket.IO."""
     rooms: int
     """Of two members each."""
     steps: int
@@ -55,6 +57,7 @@ def full() -> Scale:
     *fan_outs, largest = ((n, usual.get(n, 1)) for n in sorted({*usual, most}) if n <= most)
     return Scale(
         fan_outs=(*fan_outs, largest, fan_outs[-1]),
+        pages=((1000, 3),),
         rooms=min(10_000, (open_files() - OTHERS) // 2),
         steps=20,
         joins=min(6000, most),
@@ -72,6 +75,7 @@ def full() -> Scale:
 
 QUICK = Scale(
     fan_outs=((1, 10), (100, 3), (1000, 1), (100, 3)),
+    pages=((300, 2),),
     rooms=300,
     steps=5,
     joins=600,
@@ -88,6 +92,7 @@ QUICK = Scale(
 
 TINY = Scale(
     fan_outs=((3, 2),),
+    pages=((3, 2),),
     rooms=8,
     steps=2,
     joins=8,

@@ -184,10 +184,16 @@ def free_port() -> int:
             return port
 
 
-def hub(name: str = "sse_trio", ledger: str = "memory:") -> Contender:
+def hub(
+    name: str = "sse_trio",
+    ledger: str = "memory:",
+    dialect: Dialect = PLAIN,
+    *,
+    socketio: bool = False,
+) -> Contender:
     """Return the hub: as it is installed, with nothing but its limits out of the way.
 
-    `ledger` is a configuration's; a ``{directory}`` in it is the run's own.
+    `ledger` and `socketio` are a configuration's; a ``{directory}`` in a ledger is the run's own.
     """
 
     def command(port: int, _: int, directory: Path, heartbeat: float) -> list[str]:
@@ -199,12 +205,13 @@ def hub(name: str = "sse_trio", ledger: str = "memory:") -> Contender:
             "heartbeat_timeout": 4 * (heartbeat or NEVER),
             "linger": NEVER,
             "max_connections_per_room": 1_000_000,
+            "socketio": socketio,
         }
         (directory / "config.json").write_text(json.dumps(config))
         return [sys.executable, "-m", "sse_trio", "serve", "--config",
                 str(directory / "config.json")]  # fmt: skip
 
-    return Contender(name, command, ready="/readyz")
+    return Contender(name, command, dialect, ready="/readyz")
 
 
 def bare_loop() -> Contender:

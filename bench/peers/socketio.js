@@ -10,7 +10,6 @@ const [port, heartbeat, redis] = process.argv.slice(2).map(Number);
 const NEVER = 3600;
 const http = createServer();
 const io = new Server(http, {
-  transports: ["websocket"],
   perMessageDeflate: false,
   serveClient: false,
   pingInterval: (heartbeat || NEVER) * 1000,
