@@ -25,7 +25,7 @@ from .routes.checks import CHECKS_AT_ONCE
 from .routes.reading import unread
 from .server import Server
 from .socketio.line import start_line
-from .socketio.polling import poll
+from .socketio.polling import PolledRequest, answer_or_hold
 from .transport import Transport
 
 
@@ -130,7 +130,7 @@ class Connection(HasDeadline):
     ) -> None:
         self._data, self._needed = b"", 0
         exchange = Exchange(
-            self._server, self._heads, self.transport, self._await_next, bytes(data), answer
+            self._server, self._heads, self.transport, self._go_on, bytes(data), answer
         )
         timeout = self._server.config.request_timeout
         self._server.parking.spawn(exchange.run, timeout if seconds is None else seconds)
@@ -199,16 +199,16 @@ class Connection(HasDeadline):
         else:
             start_conversation(self._server, self.transport, address, b"", holds=upgrade.holds)
 
-    def _poll(self, wanted: Poll | Push) -> None:
-        request = poll(self._server, self.transport, wanted, self._go_on)
-        if request.reply is None:
+    def _serve_engine(self, wanted: Begin | Poll | Push, address: str) -> None:
+        reply = answer_or_hold(self._server, self.transport, wanted, address, self._go_on)
+        if isinstance(reply, PolledRequest):
             self._leave()
-            request.park(b"", is_last=False)
+            reply.park(b"", is_last=False)
         else:
-            self._reply(request.reply)
+            self._reply(reply)
 
     def _go_on(self, data: bytes) -> None:
-        """Take the next request, when the last one was answered after a while."""
+        """Take the next request, or wait for it; `data` has arrived."""
         data = without_empty_lines(data)
         if begins_request(data):
             self._exchange(data)
@@ -224,10 +224,8 @@ class Connection(HasDeadline):
             match wanted:
                 case Notify() | Release():
                     self._announce(wanted, data, address)
-                case Poll() | Push():
-                    self._poll(wanted)
-                case Begin():
-                    self._reply(self._server.engine.answer(wanted, address))
+                case Begin() | Poll() | Push():
+                    self._serve_engine(wanted, address)
                 case Check() | Sessions() | Verify():
                     self._reply(routes.answer(self._hub, wanted))
         except Exception as error:  # noqa: BLE001

@@ -6,7 +6,6 @@ exception that a client causes leaves `Exchange.run`.
 
 import http
 from collections.abc import Callable
-from functools import partial
 from typing import Final
 
 import h11
@@ -48,7 +47,8 @@ EVENTS: Final = 8
 class Exchange:
     """The request that `data` begins, and any that follow at once, until all are answered.
 
-    Then `done` is called with the data that is left over. If `answer` is given, it is the answer
+    Then `done` is called with the data that is left over; it may begin another request, if the last
+    one was answered after a while. If `answer` is given, it is the answer
     to the first request, which is read and not carried out.
     """
 
@@ -159,8 +159,7 @@ class Exchange:
 
     def _serve_engine(self, wanted: EngineRequest) -> Reply | Refusal | Problem | None:
         """Do what a client of Socket.IO asks; None if it is answered after a while."""
-        resume = partial(_resume, self._server, self._heads, self._transport, self._done)
-        reply = answer_or_hold(self._server, self._transport, wanted, self._address, resume)
+        reply = answer_or_hold(self._server, self._transport, wanted, self._address, self._done)
         if not isinstance(reply, PolledRequest):
             return reply
         self._is_over = False
@@ -356,19 +355,3 @@ class Exchange:
                 status_code=101, reason=b"Switching Protocols", headers=upgrade.headers
             )
         )
-
-
-def _resume(
-    server: Server,
-    heads: Heads,
-    transport: Transport,
-    done: Callable[[bytes], None],
-    data: bytes,
-) -> None:
-    """Go on with a connection whose request was answered after a while."""
-    data = without_empty_lines(data)
-    if begins_request(data):
-        exchange = Exchange(server, heads, transport, done, data)
-        server.parking.spawn(exchange.run, server.config.request_timeout)
-    else:
-        done(data)

@@ -214,12 +214,15 @@ async def test_a_refusal_of_a_join_is_one_answer(start: Start) -> None:
         assert last == "41"
 
 
-async def test_a_connection_takes_the_next_request(start: Start) -> None:
+@pytest.mark.parametrize("is_apart", [False, True])
+async def test_a_connection_takes_the_next_request(start: Start, *, is_apart: bool) -> None:
     """After a GET that was held too, and if the next request has come meanwhile."""
     hub = await begin(start)
     async with on_requests(hub) as page:
         head = f"GET {target(sid=page.sid)} HTTP/1.1\r\nHost: test\r\n\r\n".encode()
         await page.getting.send_all(head)
+        if is_apart:
+            await wait_all_tasks_blocked()
         await page.getting.send_all(b"GET /healthz HTTP/1.1\r\nHost: test\r\n\r\n")
         await wait_all_tasks_blocked()
         await page.say("40")
