@@ -16,6 +16,9 @@ from .servers import Contender, hub, node_peer, running
 
 ABOUT = "Pages of Socket.IO: joins a second, a fan-out, and an idle member's memory"
 
+IDLE = 3000
+"""Members, at the most: a server of Socket.IO takes half a minute to let ten thousand in."""
+
 # The hub has no types in its events. What comes last tells the client not to come back.
 _HUBS = attrs.evolve(
     DEFAULT,
@@ -34,7 +37,7 @@ def measure(contender: Contender, scale: Scale) -> Sample:
     """Measure once."""
     with running(contender) as server:
         sample = Sample([join.rate(*join.come_in(server, scale))])
-    scale = attrs.evolve(scale, fan_outs=scale.pages)
+    scale = attrs.evolve(scale, fan_outs=scale.pages, idle=min(scale.idle, IDLE))
     by_requests = attrs.evolve(contender.dialect, probe=POLLING.probe)
     for transport, dialect in (("WebSocket", contender.dialect), ("polling", by_requests)):
         whom = attrs.evolve(contender, dialect=dialect)

@@ -93,6 +93,23 @@ TARGETS = (
             ),
         )
     ),
+    Target(
+        "default clients of Socket.IO: joins a second ÷ socket.io",
+        "socketio",
+        "joins",
+        1,
+        "socket.io",
+        at_least=True,
+    ),
+    *(
+        Target(f"Socket.IO, {transport}: {what} ÷ socket.io", "socketio", reading, 1, "socket.io")
+        for transport in ("WebSocket", "polling")
+        for what, reading in (
+            ("time to first, N = 1,000", f"{transport}: first, N=1000"),
+            ("time to last, N = 1,000", f"{transport}: last, N=1000"),
+            ("KiB an idle member", f"{transport}: an idle member"),
+        )
+    ),
     Target("a notify beside other heads ÷ alone", "verify", "a notify, beside / alone", 1.1),
     Target("growth: time a member, largest N ÷ N = 10,000", "fanout", "growth, .* / 10000", NOISE),
     Target("growth: one notify, many rooms ÷ few", "notify", "one notify, .* rooms / .*", NOISE),

@@ -10,8 +10,8 @@ import attrs
 import pytest
 
 from bench import load, servers
-from bench.load import PLAIN, Dialect, Load, NoCompiler, Void
-from bench.servers import Contender
+from bench.load import PLAIN, POLLING, Dialect, Load, NoCompiler, Void
+from bench.servers import HUB, Contender
 from sse_trio.core.messages import Joined, Terminate, encode
 
 pytestmark = pytest.mark.usefixtures("gcc")
@@ -66,6 +66,20 @@ def test_what_is_wrong_voids(fault: str, why: str) -> None:
 def test_a_connection_may_beat_before_the_join_where_that_is_answered() -> None:
     answered = attrs.evolve(PLAIN, beat_reply="3")
     assert len(fan_out("early", answered)["arrived"]) == MEMBERS
+
+
+def test_what_comes_last_has_to_come() -> None:
+    with pytest.raises(Void, match=r"3 missing; first: of r0 0 members were told, and 3 were due"):
+        fan_out("none", attrs.evolve(PLAIN, last="41"))
+
+
+def test_a_request_that_is_refused_voids() -> None:
+    # This hub has nothing for clients of Socket.IO.
+    with (
+        servers.running(attrs.evolve(HUB, dialect=POLLING)) as server,
+        pytest.raises(Void, match=r"1 missing, 1 wrong; first: s0 was answered: HTTP/1.1 404 .*"),
+    ):
+        server.load.do("join", rooms=1, size=1)
 
 
 QUESTION = 'POST /notify HTTP/1.1$LContent-Length: 24$L$L{"room":"r","sender":""}'

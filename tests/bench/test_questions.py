@@ -3,6 +3,7 @@
 import math
 import os
 
+import attrs
 import pytest
 
 from bench import (
@@ -17,6 +18,7 @@ from bench import (
     mixed,
     notify,
     servers,
+    socketio,
     stall,
     verify,
 )
@@ -63,6 +65,30 @@ def test_who_is_asked_beside_the_hub_answers(contender: Contender) -> None:
     assert 0 < readings["64 connections, p50"] <= readings["64 connections, p99"]
     # A notify beside it is the hub's alone.
     assert len(readings) == 6
+
+
+@pytest.mark.parametrize("contender", socketio.CONTENDERS, ids=lambda each: each.name)
+def test_pages_of_socketio_are_measured(contender: Contender) -> None:
+    if absent := install.absent([contender]):
+        pytest.skip(str(absent))
+    sample = socketio.measure(contender, TINY)
+    values = {reading.name: reading.value for reading in sample.readings}
+    assert values["joins"] > 0
+    for transport in ("WebSocket", "polling"):
+        first, last = (values[f"{transport}: {which}, N=3"] for which in ("first", "last"))
+        assert 0 < first <= last
+        assert math.isfinite(values[f"{transport}: an idle member"])
+        assert sample.spectra[f"{transport}: arrivals, N=3"].get_total_count() == 6
+
+
+def test_a_page_on_polling_answers_heartbeats_and_is_told_afterwards() -> None:
+    contender = socketio.CONTENDERS[0]
+    by_requests = attrs.evolve(contender.dialect, probe="")
+    with servers.running(attrs.evolve(contender, dialect=by_requests), heartbeat=0.05) as server:
+        first = server.load.do("join", rooms=1, size=3)["first"]
+        while not server.load.do("idle", seconds=0.05)["fewest"]:
+            pass
+        assert len(server.load.do("fanout", room=first)["arrived"]) == 2
 
 
 def test_the_generator_has_a_cpu_of_its_own() -> None:
