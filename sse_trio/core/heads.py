@@ -2,8 +2,9 @@
 
 An application server sends the same head again and again, and so do browsers of one make, but for
 a few headers that vary by their nature. So a head is divided into these headers and the rest.
-The form of the varying headers is checked here. The rest is looked up among the heads that h11 has
-judged before. To have h11 judge each head anew took two thirds of a notify's 300 us.
+The form of the varying headers is checked here, and that of the id of a session of Socket.IO, which
+is in the query. The rest is looked up among the heads that h11 has judged before. To have h11 judge
+each head anew took two thirds of a notify's 300 us.
 
 h11 remains the only judge: of what is new, and of everything that is in any way unusual.
 """

@@ -48,8 +48,8 @@ class Exchange:
     """The request that `data` begins, and any that follow at once, until all are answered.
 
     Then `done` is called with the data that is left over; it may begin another request, if the last
-    one was answered after a while. If `answer` is given, it is the answer
-    to the first request, which is read and not carried out.
+    one was answered after a while. If `answer` is given, it is the answer to the first request,
+    which is read and not carried out.
     """
 
     def __init__(
@@ -105,7 +105,7 @@ class Exchange:
                 return
             if self._reader.missing is not None:
                 self._server.engine.missing.note(self._reader.missing)
-            outcome = self._server.engine.judge(outcome, self._address)
+            outcome = self._first_answer or self._server.engine.judge(outcome, self._address)
             if isinstance(outcome, Attach) or (
                 isinstance(outcome, Upgrade | Listen) and not self._server.is_closed
             ):
@@ -117,7 +117,7 @@ class Exchange:
                     return
                 is_next = await self._respond(reply)
             else:
-                is_next = await self._answer(self._first_answer or outcome)
+                is_next = await self._answer(outcome)
             if not is_next:
                 await self._close_gently()
                 return
