@@ -71,8 +71,8 @@ def loads_untrusted(document: bytes | str, *, max_values: int | None = MAX_VALUE
 
 def dumps(value: object) -> str:
     """Encode `value` compactly; the result is ready for UTF-8."""
-    # The encoder does the same for strings; for all else it makes another one, and takes three times
-    # as long or more.
+    # The encoder does the same for strings. For all else it makes another encoder, and takes three
+    # times as long or more.
     if type(value) is str:
         return encode_basestring(value)
     if type(value) is int or (type(value) is float and math.isfinite(value)):

@@ -71,7 +71,7 @@ def _refused(reason: str | None) -> Problem:
 
 
 def _quoted(text: str | None) -> bytes:
-    """Percent-encode any text, for a header; most names need no encoding (RFC 3986, section 2.3)."""
+    """Percent-encode any text, for a header; most names need none (RFC 3986, section 2.3)."""
     if text and _UNRESERVED.fullmatch(text):
         return text.encode("ascii")
     return urllib.parse.quote(text or "", safe="").encode("ascii")
