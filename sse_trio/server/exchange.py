@@ -159,7 +159,11 @@ class Exchange:
 
     def _serve_engine(self, wanted: EngineRequest) -> Reply | Refusal | Problem | None:
         """Do what a client of Socket.IO asks; None if it is answered after a while."""
-        reply = answer_or_hold(self._server, self._transport, wanted, self._address, self._done)
+        try:
+            reply = answer_or_hold(self._server, self._transport, wanted, self._address, self._done)
+        except Exception as error:  # noqa: BLE001
+            self._hub.limited_log.failed("a request failed", error)
+            return problems.BROKEN
         if not isinstance(reply, PolledRequest):
             return reply
         self._is_over = False
