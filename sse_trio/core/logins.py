@@ -89,13 +89,13 @@ class StoredLogins(Mapping[str, Login]):
         """Whether one of them takes a place."""
 
     def __getitem__(self, session: str) -> Login:
-        return self._decode(self._text)[session]
+        return self.copy()[session]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._decode(self._text))
+        return iter(self.copy())
 
     def __len__(self) -> int:
-        return len(self._decode(self._text))
+        return len(self.copy())
 
     def copy(self) -> dict[str, Login]:
         """Return the logins."""

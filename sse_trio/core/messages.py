@@ -24,7 +24,8 @@ MAX_NAME = 256
 # Seconds between two answers to a member that asks whether its connection lives, at least.
 ANSWER_INTERVAL = 1.0
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+"""A control character, which no name may hold."""
 
 
 def understands_hold(subprotocol: str | None) -> bool:
@@ -249,7 +250,7 @@ def name(value: object, what: str) -> str:
         raise ValueError(f"{what} must be a string or a whole number")
     if not 1 <= len(value) <= MAX_NAME:
         raise ValueError(f"{what} must have 1 to {MAX_NAME} characters")
-    if _CONTROL.search(value):
+    if CONTROL.search(value):
         raise ValueError(f"{what} must not hold control characters")
     if strict_json.has_lone_surrogates(value):
         raise ValueError(f"{what} must not hold lone surrogates")

@@ -13,6 +13,7 @@ from typing import Any, Final
 import attrs
 
 from ... import strict_json
+from ...core.messages import CONTROL
 from ...fields import RESERVED_EVENTS
 
 MAX_ATTACHMENTS: Final = 10
@@ -36,8 +37,6 @@ class Kind(enum.Enum):
 _PACKET: Final = re.compile(
     r"([0-6])(?:([0-9]{1,9})-)?(?:(/[^,]*)(?:,|\Z))?([0-9]{1,15})?(.*)", re.DOTALL
 )
-
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 UNREADABLE: Final = object()
 """The argument of an event whose JSON a browser may write, and the hub does not read.
@@ -92,7 +91,7 @@ def parse_untrusted(text: str) -> SocketPacket:
     namespace = (found[3] or "/").partition("?")[0]
     if len(namespace) > MAX_NAMESPACE:
         raise ValueError(f"a namespace must have at most {MAX_NAMESPACE} characters")
-    if _CONTROL.search(namespace):
+    if CONTROL.search(namespace):
         raise ValueError("a namespace must not hold control characters")
     data = _read_data_untrusted(kind, found[5]) if found[5] else None
     packet = SocketPacket(kind, namespace, data, int(found[4]) if found[4] else None, attachments)
