@@ -47,12 +47,17 @@ class Parking:
         self._parked: dict[int, Parked] = {}
         self._waiting: dict[int, trio.CancelScope] = {}
         self._left = trio.Event()
+        self._is_over = False
 
     def park(self, parked: Parked) -> None:
         """Have it called whenever there is something to read, until it leaves.
 
-        It is cut at once if the kernel has no room for it (`fs.epoll.max_user_watches`).
+        It is cut at once if the kernel has no room for it (`fs.epoll.max_user_watches`), and after
+        the end of the parking: a task may still have one when that is cancelled.
         """
+        if self._is_over:
+            parked.cut()
+            return
         number = parked.transport.socket.fileno()
         try:
             self._watch(number)
@@ -102,8 +107,11 @@ class Parking:
             self._cut()
 
     def _cut(self) -> None:
-        for parked in list(self._parked.values()):
-            parked.cut()
+        self._is_over = True
+        for number in list(self._parked):
+            # The end of an earlier one may have ended this one.
+            if parked := self._parked.get(number):
+                parked.cut()
 
     async def emptied(self) -> None:
         """Wait until no connection is left."""

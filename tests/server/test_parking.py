@@ -32,6 +32,7 @@ class Guest:
     heard: list[bytes] = attrs.Factory(list)
     was_cut: bool = False
     then: Callable[[], object] = lambda: None
+    when_cut: Callable[[], object] = lambda: None
 
     def ready(self) -> None:
         data = self.transport.socket.recv(100)
@@ -43,6 +44,7 @@ class Guest:
     def cut(self) -> None:
         self.was_cut = True
         self.leave()
+        self.when_cut()
 
     def leave(self) -> None:
         self.parking.leave(self)
@@ -143,6 +145,33 @@ async def test_whoever_is_left_is_cut(place: Place) -> None:
     await wait_all_tasks_blocked()
     assert [guest.was_cut for guest in guests] == [True, False, True]
     await place.parking.emptied()
+
+
+async def test_whoever_comes_after_the_end_is_cut(place: Place) -> None:
+    """A task that was about to be cancelled too may still have something to park."""
+    await wait_all_tasks_blocked()
+    place.running.cancel()
+    await wait_all_tasks_blocked()
+    assert place.park().was_cut
+
+
+async def test_whoever_comes_during_the_end_is_cut(place: Place) -> None:
+    """One that ends may answer another request, whose connection then waits for its next one."""
+    guests = [place.park() for _ in range(2)]
+    guests[0].when_cut = place.park
+    await wait_all_tasks_blocked()
+    place.running.cancel()
+    await wait_all_tasks_blocked()
+    assert [guest.was_cut for guest in place.guests] == [True] * 3
+
+
+async def test_whoever_is_ended_by_one_that_is_cut_is_not_cut_again(place: Place) -> None:
+    one, two = place.park(), place.park()
+    one.when_cut = two.leave
+    await wait_all_tasks_blocked()
+    place.running.cancel()
+    await wait_all_tasks_blocked()
+    assert (one.was_cut, two.was_cut) == (True, False)
 
 
 async def test_it_is_empty_when_the_last_has_left(place: Place, nursery: trio.Nursery) -> None:
