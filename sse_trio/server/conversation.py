@@ -67,7 +67,7 @@ class Conversation(Attended[WebSocket]):
                 else:
                     self._handle_some(rest[:READ])
                     rest = rest[READ:]
-                if self._member.state is State.GONE:
+                if self.transport.is_closed:
                     return
         except BaseException:
             self.cut()

@@ -24,6 +24,11 @@ class Transport:
     host: str
     """The peer's address, by the socket: a proxy's, if there is one. Or `LOCAL`."""
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether this side has closed it."""
+        return self.socket.fileno() < 0
+
     async def receive(self, most: int) -> bytes:
         """Wait for bytes, at most so many; no bytes mean the end."""
         # A schedule point too, so that a client that always sends more does not delay others.
@@ -82,7 +87,7 @@ class Transport:
 
     def close(self) -> None:
         """Close; the kernel still sends its data if the peer accepts it."""
-        if self.socket.fileno() >= 0:
+        if not self.is_closed:
             trio.lowlevel.notify_closing(self.socket)
             self.socket.close()
 

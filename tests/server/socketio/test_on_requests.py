@@ -9,6 +9,7 @@ import h11
 import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
+from wsproto.events import Ping
 
 import sse_trio
 from sse_trio.core.messages import CloseCode
@@ -65,6 +66,14 @@ async def tried(
             await page.say("2probe")
             assert await page.hear() == "3probe"
         yield page
+
+
+async def hold_get(page: OnRequests) -> None:
+    """Have a GET of the page held."""
+    await page.getting.send_all(
+        f"GET {target(sid=page.sid)} HTTP/1.1\r\nHost: test\r\n\r\n".encode()
+    )
+    await wait_all_tasks_blocked()
 
 
 # -- requests ------------------------------------------------------------------------------
@@ -269,10 +278,7 @@ async def test_two_gets_at_once(start: Start) -> None:
 async def test_a_held_get_whose_connection_ends_ends_the_session(start: Start, how: str) -> None:
     hub = await begin(start)
     async with on_requests(hub) as page:
-        await page.getting.send_all(
-            f"GET {target(sid=page.sid)} HTTP/1.1\r\nHost: test\r\n\r\n".encode()
-        )
-        await wait_all_tasks_blocked()
+        await hold_get(page)
         await (page.getting.aclose() if how == "closed" else reset(page.getting))
         response = await request_on(page.posting, "GET", target(sid=page.sid))
         assert error(response) == UNKNOWN
@@ -281,10 +287,7 @@ async def test_a_held_get_whose_connection_ends_ends_the_session(start: Start, h
 async def test_a_held_get_keeps_so_much_of_what_comes_behind_it(start: Start) -> None:
     hub = await begin(start, max_headers=2000)
     async with on_requests(hub) as page:
-        await page.getting.send_all(
-            f"GET {target(sid=page.sid)} HTTP/1.1\r\nHost: test\r\n\r\n".encode()
-        )
-        await wait_all_tasks_blocked()
+        await hold_get(page)
         await page.getting.send_all(bytes(3000))
         with pytest.raises((AssertionError, trio.BrokenResourceError)):
             assert await page.getting.receive_some(1)
@@ -531,6 +534,25 @@ async def test_what_a_session_tried_when_it_ended_has_no_deadline_any_more(
         assert await page.raw.event() is None
     await wait_all_tasks_blocked()
     assert hub.timers.next_due() == before
+
+
+async def test_a_websocket_that_says_much_while_its_session_ends_is_closed_in_time(
+    start: Start, autojump_clock: MockClock
+) -> None:
+    """The answer to its close is read, although the session has no member any more."""
+    hub = await begin(start)
+    async with on_requests(hub) as client, tried(hub, client, is_probed=False) as page:
+        await hold_get(client)
+        # More frames than one step reads.
+        await page.raw.stream.send_all(
+            b"".join(page.raw.connection.send(Ping()) for _ in range(32))
+        )
+        await client.getting.aclose()
+        began = trio.current_time()
+        assert await page.raw.closed() == 1000
+        await page.close()
+        assert await page.raw.event() is None
+        assert trio.current_time() - began < hub.config.linger
 
 
 async def test_a_termination_goes_one_way(start: Start) -> None:
