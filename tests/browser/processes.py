@@ -206,6 +206,12 @@ def run_server(command: list[str], port: int) -> Iterator[None]:
             process.terminate()
 
 
+def shut(end: socket.socket) -> None:
+    """End a connection, unless it has ended."""
+    with contextlib.suppress(OSError):
+        end.shutdown(socket.SHUT_RDWR)
+
+
 @attrs.define(eq=False)
 class Cable:
     """A TCP proxy. `unplug` leaves what is connected open, and silent for ever."""
@@ -224,22 +230,23 @@ class Cable:
         """Do to a WebSocket what is done to them, and pass on what comes from `near`."""
         with contextlib.suppress(OSError):
             first = near.recv(65536)
-            if not first.startswith(b"GET /ws ") or self.websockets == "pass":
+            fate = self.websockets  # a test may change it at any moment
+            if not first.startswith(b"GET /ws ") or fate == "pass":
                 far.sendall(first)
                 self.carry(near, far)
-            elif self.websockets == "refused":
-                near.shutdown(socket.SHUT_RDWR)
-            elif self.websockets == "silence":
+            elif fate == "refused":
+                shut(near)
+            elif fate == "silence":
                 self.dead |= {near, far}
                 self.carry(near, far)
-            elif self.websockets == "open":
+            elif fate == "open":
                 far.sendall(first)
                 self.dead.add(near)
                 self.carry(near, far)
             else:
-                assert isinstance(self.websockets, float)
+                assert isinstance(fate, float)
                 far.sendall(first)
-                timer = threading.Timer(self.websockets, near.shutdown, [socket.SHUT_RDWR])
+                timer = threading.Timer(fate, shut, [near])
                 timer.start()
                 self.carry(near, far)
                 timer.cancel()
@@ -280,8 +287,7 @@ def run_cable(port: int) -> Iterator[Cable]:
             accepting.join()
             for pair in cable.pairs:
                 for end in pair:
-                    with contextlib.suppress(OSError):
-                        end.shutdown(socket.SHUT_RDWR)
+                    shut(end)
             for thread in threads:
                 thread.join()
             for pair in cable.pairs:
