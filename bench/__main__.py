@@ -53,15 +53,16 @@ QUICK_ONES = ("sse_trio", "C loop", "websockets+uvloop", "socket.io")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit status."""
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     # Without markup: what peers and the system say may hold brackets.
     console = Console(width=None if sys.stdout.isatty() else 120, markup=False)
     return int(options.run(console, options))
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m bench", description="Benchmarks of sse_trio.")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    made = argparse.ArgumentParser(prog="python -m bench", description="Benchmarks of sse_trio.")
+    commands = made.add_subparsers(required=True, metavar="COMMAND")
     about = {name: question.ABOUT for name, question in runner.QUESTIONS.items()}
     for name, text in (about | {"verdict": verdict.ABOUT}).items():
         # argparse takes a % for the beginning of a name.
@@ -96,7 +97,7 @@ def _parser() -> argparse.ArgumentParser:
     command.set_defaults(run=_document)
     command.add_argument("results", type=Path)
     command.add_argument("--directory", type=Path, default=Path("docs"), help="(%(default)s)")
-    return parser
+    return made
 
 
 def _add_options(command: argparse.ArgumentParser, *, alone: bool = False) -> None:
@@ -109,7 +110,7 @@ def _add_options(command: argparse.ArgumentParser, *, alone: bool = False) -> No
         command.add_argument(
             "--only",
             type=contenders,
-            default=list(CONTENDERS),
+            default=[name for name, contender in CONTENDERS.items() if contender.is_usual],
             help=f"some contenders, with commas between: {', '.join(CONTENDERS)}",
         )
     command.add_argument("--quick", action="store_true", help="small numbers")

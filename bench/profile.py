@@ -15,12 +15,15 @@ from pathlib import Path
 
 import attrs
 
-from . import ledger, runner
+from . import ledger, runner, socketio
 from .scale import Scale
 from .servers import HUB
 
 RATE = 500
 """Samples a second."""
+
+# Of the ledgers, the file: the others have the one in memory.
+_HUBS = {"ledger": ledger.CONTENDERS[-1], "socketio": socketio.CONTENDERS[0]}
 
 
 class NoProfiler(Exception):
@@ -88,9 +91,7 @@ def profile(question: str, scale: Scale, output: Path) -> None:
     """
     profiler = Profiler(find(Path(sys.executable).parent), output)
     try:
-        # Of the ledgers, the file: the others have the one in memory.
-        hub = ledger.CONTENDERS[-1] if question == "ledger" else HUB
-        contender = attrs.evolve(hub, watch=profiler.watch)
+        contender = attrs.evolve(_HUBS.get(question, HUB), watch=profiler.watch)
         runner.QUESTIONS[question].measure(contender, scale)
     finally:
         profiler.draw()

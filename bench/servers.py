@@ -56,6 +56,8 @@ class Contender:
     """Whether it may be faster than the load generator: then its figures are lower bounds."""
     once: bool = False
     """Whether it is so slow that one repetition has to do."""
+    is_usual: bool = True
+    """Whether it is measured where nobody is named."""
     probe: tuple[str, ...] = ()
     """A command that fails where the peer is not installed."""
     ready: str | None = None
@@ -260,6 +262,8 @@ CONTENDERS = {
     contender.name: contender
     for contender in (
         HUB,
+        # The same members, beside what pages of Socket.IO need.
+        attrs.evolve(hub("sse_trio+socketio", socketio=True), is_usual=False),
         bare_loop(),
         python_peer("websockets", "websockets, httptools", "with_websockets", two_ports=True),
         python_peer(

@@ -40,7 +40,10 @@ def test_it_is_answered(question: Question) -> None:
         assert reading.unit
 
 
-@pytest.mark.parametrize("contender", [HUB, bare_loop()], ids=lambda each: each.name)
+WITH_SOCKETIO = servers.CONTENDERS["sse_trio+socketio"]
+
+
+@pytest.mark.parametrize("contender", [HUB, WITH_SOCKETIO, bare_loop()], ids=lambda each: each.name)
 def test_a_fan_out_to_three_members(contender: Contender) -> None:
     sample = fanout.measure(contender, TINY)
     values = {reading.name: reading.value for reading in sample.readings}

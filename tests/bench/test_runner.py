@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from bench import install, results, runner
-from bench.__main__ import SAME, main
+from bench.__main__ import SAME, main, parser
 from bench.figures import Reading, Sample
 from bench.load import Void
 from bench.scale import TINY, Scale
@@ -238,6 +238,15 @@ def test_a_contender_that_is_named_twice_is_measured_once(question: Fake) -> Non
     question.voids = 0
     assert main(["fake", "--quick", "--only", "C loop,sse_trio,C loop", "--repetitions", "1"]) == 0
     assert question.asked == ["C loop", "sse_trio"]
+
+
+@pytest.mark.usefixtures("gcc", "alone")
+def test_a_contender_that_is_not_usual_is_measured_if_it_is_named(question: Fake) -> None:
+    name = "sse_trio+socketio"
+    assert name not in parser().parse_args(["fake"]).only
+    question.voids = 0
+    assert main(["fake", "--quick", "--only", name, "--repetitions", "1"]) == 0
+    assert question.asked == [name]
 
 
 @pytest.mark.parametrize("names", ["", "sse_trio,", "nobody"])
