@@ -86,6 +86,7 @@ class SocketClient(HasDeadline):
         self.member = self._hub.membership.arrive(self.peer, address)
         self._hub.membership.stay(self.member)
         self._joins = Joins(self._hub, self.member, self._terminated, self._spawn)
+        self.peer.note_terminated = self._joins.note_terminated
         self._hub.timers.schedule(self, self._hub.timers.now() + self._hub.config.join_timeout)
 
     def expire(self, now: float) -> None:
@@ -273,7 +274,7 @@ class SocketClient(HasDeadline):
 
     def _leave(self, *, hung_up: bool) -> None:
         # No cycle keeps them in memory.
-        self.peer.end = None
+        self.peer.end = self.peer.note_terminated = None
         self._hub.timers.drop(self)
         self._forget(self.sid)
         self._joins.end()

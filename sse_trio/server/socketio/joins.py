@@ -16,22 +16,22 @@ from ...hub.hub import Hub
 from ...hub.member import Member, State
 from ...hub.timers import HasDeadline
 
-# Sessions whose pages have gone within the last `ANSWER_INTERVAL`, of which that is remembered.
+# Sessions that were terminated within the last `ANSWER_INTERVAL`, of which that is remembered.
 _MAX_TERMINATED: Final = 65536
 
 
 class Terminated:
-    """When pages of sessions have gone that were terminated, if that was just now."""
+    """When sessions were terminated, if that was just now."""
 
     def __init__(self) -> None:
         self._when: Recent[float] = Recent(lifetime=ANSWER_INTERVAL, size=_MAX_TERMINATED)
 
     def note(self, room: str, session: str, now: float) -> None:
-        """Note that such a page of a session has gone."""
+        """Note that a page of a session was sent its termination."""
         self._when.put(f"{room}\0{session}", now, now)
 
     def when(self, claim: Claim, now: float) -> float:
-        """Return when one of this session has; minus infinity, if that was not just now."""
+        """Return when one of this session was; minus infinity, if that was not just now."""
         when = self._when.get(f"{claim.room}\0{claim.session}", now)
         return -math.inf if when is None else when
 
@@ -80,12 +80,15 @@ class Joins(HasDeadline):
         """Answer the one that has waited."""
         self._spawn(self._answer_late)  # where an exception harms nobody else
 
+    def note_terminated(self) -> None:
+        """Take note that the client is sent its termination."""
+        # Not when it has gone: where it is slow, it can have joined anew before that is known.
+        now = self._hub.timers.now()
+        self._terminated.note(self._member.room, self._member.session, now)
+
     def end(self) -> None:
-        """Forget what waits; if the client was terminated, note that it has gone."""
+        """Forget what waits."""
         self._hub.timers.drop(self)
-        if self._member.outcome is not None:
-            now = self._hub.timers.now()
-            self._terminated.note(self._member.room, self._member.session, now)
 
     async def _answer_late(self) -> None:
         assert self._claim is not None, "it was taken"

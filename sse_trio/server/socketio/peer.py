@@ -56,7 +56,7 @@ class Line(Protocol):
 class SocketPeer:
     """The hub's `Peer` for one session. `spawn` starts a task."""
 
-    __slots__ = ("_ack", "_dialect", "_is_told", "_session", "_spawn", "end")
+    __slots__ = ("_ack", "_dialect", "_is_told", "_session", "_spawn", "end", "note_terminated")
 
     def __init__(
         self, session: Session[Request, Line], dialect: Dialect, spawn: Callable[..., None]
@@ -70,6 +70,8 @@ class SocketPeer:
         self._is_told = False
         self.end: Callable[[], object] | None = None
         """Ends the session; None if that is done."""
+        self.note_terminated: Callable[[], object] | None = None
+        """Called when the termination is sent; None once the session has ended."""
 
     # -- as the hub has it ---------------------------------------------------------------
 
@@ -94,6 +96,8 @@ class SocketPeer:
     def offer_last(self, message: Letter) -> bool:
         """Send a message before everything that waits, which is dropped."""
         self._is_told = True
+        if self.note_terminated is not None:
+            self.note_terminated()
         if (line := self._session.websocket) is not None:
             return line.websocket.send_last(message.encoded(self._dialect.frames))
         return self._perform(self._session.send_last(message.encoded(self._dialect.packets)))

@@ -271,6 +271,23 @@ async def test_a_page_that_comes_back_whenever_it_is_terminated_has_to_wait(
             assert trio.current_time() - began < 0.5
 
 
+@pytest.mark.parametrize("how", list(COMES_BACK))
+async def test_a_page_that_comes_back_before_it_has_gone_has_to_wait(
+    start: Start, autojump_clock: MockClock, how: str
+) -> None:
+    """On a busy machine the end of its old connection is read after its new join."""
+    hub = await begin(start)
+    async with joined(hub, "u1", "s1") as page:
+        await hub.notify("u1", sender=None)
+        terminated = trio.current_time()
+        assert (await page.heard())[0] == "terminate"
+        for times in (1, 2):
+            async with on_websocket(hub) as again:
+                await COMES_BACK[how](again)
+                assert (await again.heard())[0] == "terminate"
+                assert times <= trio.current_time() - terminated < times + 0.5
+
+
 async def test_a_pid_that_comes_back_at_once_has_to_wait(
     start: Start, autojump_clock: MockClock
 ) -> None:

@@ -199,7 +199,7 @@ async def test_the_others_are_terminated_and_stay_away(start: Start, installed: 
 async def test_a_page_that_connects_again_whenever_it_is_terminated_has_to_wait(
     start: Start, installed: Path
 ) -> None:
-    """The hub knows that it has gone before it is there again."""
+    """Once a second, whether the hub knows of its end before it is there again or not."""
 
     async def scenario(hub: sse_trio.Hub, open: Open, version: str) -> None:
         page = await open()
