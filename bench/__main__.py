@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from . import compare, install, machine, profile, results, runner, table, verdict
+from . import compare, growth, install, machine, profile, results, runner, table, verdict
 from .load import Void
 from .scale import QUICK, Scale, full
 from .servers import CONTENDERS
@@ -75,6 +75,12 @@ def parser() -> argparse.ArgumentParser:
     _add_options(command)
     command.set_defaults(output=Path("results.json"))
     command.add_argument("--resume", action="store_true", help="keep the answers in the file")
+    command = commands.add_parser("growth", help=growth.ABOUT, description=growth.ABOUT)
+    command.set_defaults(run=_grow)
+    for name, number in (("logins", 10_000_000), ("users", 1_000_000), ("weeks", 13)):
+        command.add_argument(
+            f"--{name}", type=positive_number, default=number, help="(%(default)s)"
+        )
     command = commands.add_parser("quick", help="every question, small, in two minutes")
     command.set_defaults(run=_quick, questions=QUICK_ORDER, repetitions=1)
     command.add_argument("--output", type=Path, help="a JSON file for the results")
@@ -225,6 +231,25 @@ def _take_up(found: results.Results, before: results.Results) -> None:
     found.answers |= before.answers
     parts = [before.machine.get("resumed after"), before.machine["took"]]
     found.machine["resumed after"] = ", ".join(filter(None, parts))
+
+
+def _grow(console: Console, options: argparse.Namespace) -> int:
+    columns = ("week", "logins", "rooms", "memory, MiB", "file, MiB", "one notify, ms")
+    console.print("  ".join(f"{name:>14}" for name in columns))
+
+    def show(week: growth.Week) -> None:
+        figures = (
+            f"{week.number}",
+            f"{week.logins:,}",
+            f"{week.rooms:,}",
+            f"{week.resident / 2**20:,.0f}",
+            f"{week.file / 2**20:,.0f}",
+            f"{week.notify * 1000:.2f}",
+        )
+        console.print("  ".join(f"{figure:>14}" for figure in figures))
+
+    growth.measure(logins=options.logins, users=options.users, weeks=options.weeks, report=show)
+    return 0
 
 
 def _compiler(console: Console) -> bool:

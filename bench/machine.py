@@ -41,6 +41,12 @@ def keep_apart(pid: int, *, generator: bool) -> None:
         os.sched_setaffinity(pid, {last} if generator else others)
 
 
+def resident(pid: int) -> int:
+    """Return the bytes that a process has in memory."""
+    pages = Path(f"/proc/{pid}/statm").read_text().split()[1]
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
+
 def _interpreter() -> str:
     """Return which Python it is, and when built with what: one version can be fast or slow."""
     return f"{platform.python_implementation()} {' '.join(sys.version.split())}"

@@ -130,8 +130,7 @@ class Server:
 
     def resident(self) -> int:
         """Return the bytes that it has in memory."""
-        pages = Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]
-        return int(pages) * os.sysconf("SC_PAGE_SIZE")
+        return machine.resident(self.process.pid)
 
     def settle(self) -> None:
         """Wait until it has nothing more to do: under 10% of a core, twice.
