@@ -237,22 +237,28 @@ def client_text(message: dict[str, Any]) -> bytes:
 
 
 def open_files() -> set[str]:
-    """Return the file descriptors of this process.
+    """Return what is open in this process: the descriptors, and of sockets the addresses.
 
     What another test has left to the garbage collector may be closed at any time. So a test asks
     that none has been added, by ``open_files() <= before``.
     """
-    return {path.name for path in Path("/dev/fd").iterdir()}
+    sockets = {number: f"{sock.getsockname()}" for number, sock in open_sockets()}
+    return {f"{number} {sockets.get(number, '')}" for number in _descriptors()}
 
 
 def open_sockets() -> Iterator[tuple[int, socket.socket]]:
     """Yield the descriptors of this process's sockets, each with a socket that shares it."""
-    for number in map(int, open_files()):
-        with contextlib.suppress(OSError):  # the one that they were listed with is closed
+    for number in _descriptors():
+        with contextlib.suppress(OSError):  # another thread may have closed it
             if not stat.S_ISSOCK(os.fstat(number).st_mode):
                 continue
             with socket.fromfd(number, socket.AF_INET, socket.SOCK_STREAM) as sock:
                 yield number, sock
+
+
+def _descriptors() -> list[int]:
+    # All but the one that they are listed with, which is closed by then.
+    return [int(path.name) for path in list(Path("/dev/fd").iterdir()) if path.exists()]
 
 
 async def reset(stream: trio.SocketStream) -> None:
