@@ -128,12 +128,15 @@ def test_a_tab_that_leads_and_falls_silent_is_replaced(
         wait_for(tab, "terminated")
 
 
+AWAKE = "Date.now = ((now) => () => now() + 8 * 3600_000)(Date.now)"
+
+
 def test_a_tab_that_sleeps_alone_asks_the_one_that_leads(
     hub: HubProcess, site: Site, context: BrowserContext
 ) -> None:
     leader, follower = open_tabs(context, site.page("/", guarded(hub, SHARED)), 2)
-    follower.evaluate("Date.now = ((now) => () => now() + 8 * 3600_000)(Date.now)")
-    follower.evaluate("() => { dispatchEvent(new Event('focus')) }")
+    # In one step: what is heard in between would be heard after the sleep.
+    follower.evaluate(f"() => {{ {AWAKE}; dispatchEvent(new Event('focus')) }}")
     wait_for(follower, "joined")
     assert kinds(follower) == ["joined", "offline", "joined"]
     assert holds(leader)
@@ -179,8 +182,8 @@ def test_tabs_do_not_ask_an_older_hub_that_has_refused_the_question(
     leader, follower = open_tabs(context, url, 2)
     look_until(follower, "log.filter(([type]) => type === 'joined').length === 2")
     for tab in (leader, follower):
-        tab.evaluate("Date.now = ((now) => () => now() + 60_000)(Date.now)")
-        tab.evaluate("() => { dispatchEvent(new Event('focus')) }")
+        later = "Date.now = ((now) => () => now() + 60_000)(Date.now)"
+        tab.evaluate(f"() => {{ {later}; dispatchEvent(new Event('focus')) }}")
     follower.wait_for_timeout(1_000)  # twice what an answer may take
     assert messages == ["join", "heartbeat", "join"]
     assert [kinds(tab) for tab in (leader, follower)] == [["joined", "offline", "joined"]] * 2
@@ -232,9 +235,6 @@ def test_tabs_do_not_take_the_lead_from_one_another(
         wait_for(tab, "joined")
     assert sum(tab.evaluate("window.asked ?? 0") for tab in followers) <= 3
     assert hub.members() == 1
-
-
-AWAKE = "Date.now = ((now) => () => now() + 8 * 3600_000)(Date.now)"
 
 
 @pytest.mark.parametrize(
