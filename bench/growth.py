@@ -58,11 +58,16 @@ class Week:
 
 
 @attrs.define
+class _Clock:
+    now: float = attrs.field(factory=time.time)
+    """Unix seconds."""
+
+
+@attrs.define
 class _Simulation:
     hub: Hub
+    clock: _Clock
     users: int
-    now: list[float]
-    """Of the hub's clock, in Unix seconds."""
 
     async def log_in(self) -> None:
         """Announce the login of a random user."""
@@ -77,7 +82,7 @@ class _Simulation:
             nonlocal begun
             while begun < logins:
                 begun += 1
-                self.now[0] += 86400 / logins
+                self.clock.now += 86400 / logins
                 await self.log_in()
 
         async with trio.open_nursery() as callers:
@@ -104,22 +109,20 @@ def measure(*, logins: int, users: int, weeks: int, report: Callable[[Week], obj
 async def _run(
     directory: Path, logins: int, users: int, weeks: int, report: Callable[[Week], object]
 ) -> None:
-    now = [time.time()]
+    clock = _Clock()
+    a_day = logins // (weeks * DAYS)
     config = sse_trio.Config(authkey=secrets.token_urlsafe(32))
     async with (
         sse_trio.SqliteLedger.open(directory / "bench.db") as ledger,
         trio.open_nursery() as nursery,
     ):
-        hub = Hub(config, ledger, nursery.start_soon, wall=lambda: now[0])
-        simulation = _Simulation(hub, users, now)
-        done = 0
+        hub = Hub(config, ledger, nursery.start_soon, wall=lambda: clock.now)
+        simulation = _Simulation(hub, clock, users)
         for number in range(1, weeks + 1):
             for _ in range(DAYS):
-                count = logins // (weeks * DAYS)
-                await simulation.live_a_day(count)
-                done += count
+                await simulation.live_a_day(a_day)
             alone = await simulation.notify_alone()
-            done += ALONE
+            done = number * (DAYS * a_day + ALONE)
             gc.collect()
             files = _size(directory)
             rooms = hub.statistics().remembered_rooms
