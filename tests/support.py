@@ -242,8 +242,8 @@ def open_files() -> set[str]:
     What another test has left to the garbage collector may be closed at any time. So a test asks
     that none has been added, by ``open_files() <= before``.
     """
-    sockets = {number: f"{sock.getsockname()}" for number, sock in open_sockets()}
-    return {f"{number} {sockets.get(number, '')}" for number in _descriptors()}
+    addresses = {number: sock.getsockname() for number, sock in open_sockets()}
+    return {f"{number} {addresses.get(number, '')}" for number in _descriptors()}
 
 
 def open_sockets() -> Iterator[tuple[int, socket.socket]]:

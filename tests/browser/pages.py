@@ -9,6 +9,9 @@ from playwright.sync_api import BrowserContext, Page, WebSocketRoute
 
 from .processes import DEADLINE, HubProcess
 
+SLEEP = 8 * 3600
+"""Seconds that a machine sleeps."""
+
 EVENTS = ("joined", "heartbeat", "offline", "error", "terminated")
 
 _HEAD = '<!doctype html><html lang="en"><title>a page</title><link rel="icon" href="data:,">'
@@ -61,6 +64,11 @@ def stop_the_clock(page: Page) -> None:
     """Let the pages' time go by only where a test says so."""
     page.clock.install(time=datetime(2030, 1, 1, tzinfo=UTC))
     page.clock.pause_at(datetime(2030, 1, 1, 0, 0, 1, tzinfo=UTC))
+
+
+def clock_ahead(seconds: int) -> str:
+    """Return a script: from now on, the page's time of day is so much later, or earlier."""
+    return f"Date.now = ((now) => () => now() + {1000 * seconds})(Date.now)"
 
 
 def wait_for_members(page: Page, hub: HubProcess, number: int) -> None:

@@ -7,7 +7,17 @@ import pytest
 from playwright.sync_api import Page
 
 from .conftest import StartHub, both_engines
-from .pages import guarded, kinds, play_older_hub, said, state, stop_the_clock, wait_for
+from .pages import (
+    SLEEP,
+    clock_ahead,
+    guarded,
+    kinds,
+    play_older_hub,
+    said,
+    state,
+    stop_the_clock,
+    wait_for,
+)
 from .processes import Cable, HubProcess, Site, run_cable
 
 pytestmark = both_engines
@@ -95,7 +105,7 @@ def test_what_wakes_the_page_makes_it_look_at_the_clock(
     assert state(page) == "joined"
     cable.unplug()
     hub.notify(room="u1", sender="s2")
-    page.evaluate("Date.now = ((now) => () => now() + 8 * 3600_000)(Date.now)")
+    page.evaluate(clock_ahead(SLEEP))
     assert state(page) == "joined"
     look(page, event)
     assert state(page) == "offline"
@@ -192,7 +202,7 @@ def test_an_older_hub_that_refuses_the_question_is_not_asked_again(
 def test_a_sleep_is_noticed_within_five_seconds(hub: HubProcess, site: Site, page: Page) -> None:
     """Where nothing wakes the page: its timers have stood still, and the time of day has not."""
     join(page, hub, site)
-    page.evaluate("Date.now = ((now) => () => now() + 8 * 3600_000)(Date.now)")
+    page.evaluate(clock_ahead(SLEEP))
     page.clock.run_for(5_000)
     assert kinds(page)[:2] == ["joined", "offline"]
 
@@ -201,7 +211,7 @@ def test_a_clock_that_is_set_back_does_not_keep_a_dead_connection_alive(
     hub: HubProcess, site: Site, page: Page
 ) -> None:
     join(page, hub, site)
-    page.evaluate("Date.now = ((now) => () => now() - 8 * 3600_000)(Date.now)")
+    page.evaluate(clock_ahead(-SLEEP))
     page.clock.run_for(49_000)
     assert state(page) == "joined"
     page.clock.run_for(1_000)

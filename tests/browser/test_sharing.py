@@ -8,7 +8,17 @@ from playwright.sync_api import BrowserContext, Page
 from sse_trio.browser import SOURCE
 
 from .conftest import StartHub
-from .pages import guarded, kinds, play_older_hub, said, state, wait_for, wait_for_members
+from .pages import (
+    SLEEP,
+    clock_ahead,
+    guarded,
+    kinds,
+    play_older_hub,
+    said,
+    state,
+    wait_for,
+    wait_for_members,
+)
 from .processes import HubProcess, Site, run_cable
 
 SHARED = 'room: "u1", session: "s1", share: true'
@@ -128,7 +138,7 @@ def test_a_tab_that_leads_and_falls_silent_is_replaced(
         wait_for(tab, "terminated")
 
 
-AWAKE = "Date.now = ((now) => () => now() + 8 * 3600_000)(Date.now)"
+AWAKE = clock_ahead(SLEEP)
 
 
 def test_a_tab_that_sleeps_alone_asks_the_one_that_leads(
@@ -182,8 +192,7 @@ def test_tabs_do_not_ask_an_older_hub_that_has_refused_the_question(
     leader, follower = open_tabs(context, url, 2)
     look_until(follower, "log.filter(([type]) => type === 'joined').length === 2")
     for tab in (leader, follower):
-        later = "Date.now = ((now) => () => now() + 60_000)(Date.now)"
-        tab.evaluate(f"() => {{ {later}; dispatchEvent(new Event('focus')) }}")
+        tab.evaluate(f"() => {{ {clock_ahead(60)}; dispatchEvent(new Event('focus')) }}")
     follower.wait_for_timeout(1_000)  # twice what an answer may take
     assert messages == ["join", "heartbeat", "join"]
     assert [kinds(tab) for tab in (leader, follower)] == [["joined", "offline", "joined"]] * 2

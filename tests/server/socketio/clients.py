@@ -8,6 +8,7 @@ from typing import Any
 
 import attrs
 import trio
+from trio.testing import wait_all_tasks_blocked
 from wsproto.events import BytesMessage, CloseConnection, TextMessage
 
 from ...support import (
@@ -137,6 +138,12 @@ class OnRequests:
     async def get(self) -> Response:
         here = target(version=self.version, sid=self.sid)
         return await request_on(self.getting, "GET", here, headers=NO_BODY)
+
+    async def hold_get(self) -> None:
+        """Send a GET that is not answered at once, and do not wait for its answer."""
+        here = target(version=self.version, sid=self.sid)
+        await self.getting.send_all(f"GET {here} HTTP/1.1\r\nHost: test\r\n\r\n".encode())
+        await wait_all_tasks_blocked()
 
     async def post(self, body: str | bytes, **headers: str) -> Response:
         here = target(version=self.version, sid=self.sid)

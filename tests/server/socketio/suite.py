@@ -287,8 +287,7 @@ class MessageChecks:
         """Version 3 is the same, but its suite has nothing of it."""
         async with on_requests(echo, version=self.version) as page:
             here = target(version=self.version, sid=page.sid)
-            await page.getting.send_all(f"GET {here} HTTP/1.1\r\nHost: test\r\n\r\n".encode())
-            await wait_all_tasks_blocked()
+            await page.hold_get()
             await page.getting.aclose()
             assert (await request_on(page.posting, "GET", here)).status == 400
 

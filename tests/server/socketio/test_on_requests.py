@@ -68,14 +68,6 @@ async def tried(
         yield page
 
 
-async def hold_get(page: OnRequests) -> None:
-    """Have a GET of the page held."""
-    await page.getting.send_all(
-        f"GET {target(sid=page.sid)} HTTP/1.1\r\nHost: test\r\n\r\n".encode()
-    )
-    await wait_all_tasks_blocked()
-
-
 # -- requests ------------------------------------------------------------------------------
 
 
@@ -278,7 +270,7 @@ async def test_two_gets_at_once(start: Start) -> None:
 async def test_a_held_get_whose_connection_ends_ends_the_session(start: Start, how: str) -> None:
     hub = await begin(start)
     async with on_requests(hub) as page:
-        await hold_get(page)
+        await page.hold_get()
         await (page.getting.aclose() if how == "closed" else reset(page.getting))
         response = await request_on(page.posting, "GET", target(sid=page.sid))
         assert error(response) == UNKNOWN
@@ -287,7 +279,7 @@ async def test_a_held_get_whose_connection_ends_ends_the_session(start: Start, h
 async def test_a_held_get_keeps_so_much_of_what_comes_behind_it(start: Start) -> None:
     hub = await begin(start, max_headers=2000)
     async with on_requests(hub) as page:
-        await hold_get(page)
+        await page.hold_get()
         await page.getting.send_all(bytes(3000))
         with pytest.raises((AssertionError, trio.BrokenResourceError)):
             assert await page.getting.receive_some(1)
@@ -542,7 +534,7 @@ async def test_a_websocket_that_says_much_while_its_session_ends_is_closed_in_ti
     """The answer to its close is read, although the session has no member any more."""
     hub = await begin(start)
     async with on_requests(hub) as client, tried(hub, client, is_probed=False) as page:
-        await hold_get(client)
+        await client.hold_get()
         # More frames than one step reads.
         await page.raw.stream.send_all(
             b"".join(page.raw.connection.send(Ping()) for _ in range(32))
