@@ -11,6 +11,19 @@ from .tokens import LEEWAY
 # In place of an epoch: a release has ended the session, and not a notify.
 RELEASED: Final = -1
 
+# How often at most, in a `ticket_lifetime`, the hub writes to the ledger only that a room is used.
+# So after a restart, the room may have been used later than its record says, by such a part.
+NOTES_A_LIFETIME: Final = 30
+
+
+def memory_of(ticket_lifetime: float) -> float:
+    """Return for how many seconds an unused room, and an ended session, is remembered.
+
+    A ticket may still be valid then, on a clock that is behind, even if it was signed at a use of
+    the room that was not written to the ledger.
+    """
+    return ticket_lifetime + ticket_lifetime / NOTES_A_LIFETIME + LEEWAY
+
 
 @attrs.frozen
 class Termination:
@@ -45,6 +58,8 @@ class Login:
     """The epoch of the notify that ended it, or `RELEASED`."""
     about: dict[str, Any] | None = attrs.field(default=None, repr=False)
     """The application's description of the login for a person."""
+    until: float | None = attrs.field(default=None, eq=False)
+    """When it ended; None if it is active."""
 
     @property
     def is_claim(self) -> bool:
@@ -61,7 +76,7 @@ class Login:
 
         Each check of a token needs it, and `attrs.evolve` takes three times as long.
         """
-        return Login(self.epoch, self.since, now, self.named, self.ended, self.about)
+        return Login(self.epoch, self.since, now, self.named, self.ended, self.about, self.until)
 
 
 class StoredLogins(Mapping[str, Login]):

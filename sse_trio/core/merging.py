@@ -118,7 +118,8 @@ def _login(session: str, old: Standing, new: Standing) -> Login:
     login = max(known, key=_precedence)
     login = attrs.evolve(login, seen=max(one.seen for one in known))
     if login.ended is None and any(_bars(side, session, login) for side in (old, new)):
-        return attrs.evolve(login, ended=min(login.epoch + 1, new.epoch))
+        ended = min(login.epoch + 1, new.epoch)
+        return attrs.evolve(login, ended=ended, until=max(old.touched, new.touched))
     return login
 
 
@@ -170,7 +171,7 @@ def _limit(standing: Standing) -> None:
     # As at a notify: a session that has only joined is older than every named one.
     remaining.sort(key=lambda item: (item[1].named, item[1].epoch))
     for session, login in remaining[: -standing.places]:
-        standing.logins[session] = attrs.evolve(login, ended=standing.epoch)
+        standing.logins[session] = attrs.evolve(login, ended=standing.epoch, until=standing.touched)
     held = [login.epoch for _, login in remaining[-standing.places :] if login.named]
     if len(held) == standing.places:
         standing.floor = max(standing.floor, *held[:1])

@@ -9,6 +9,7 @@ one room.
 """
 
 from collections.abc import Collection, Container, Hashable, Mapping
+from itertools import compress
 from types import MappingProxyType
 from typing import Final, Generic, TypeVar
 
@@ -68,14 +69,13 @@ class Rooms(Generic[M]):
 
     def evict(self, room: str, staying: Container[str]) -> list[M]:
         """Take out of `room`, and return, exactly the members of sessions not in `staying`."""
-        others: list[M] = []
-        kept: dict[M, str] = {}
-        # One pass, because the data of 10,000 members is not in the processor's cache.
-        for member, session in self._rooms.pop(room, {}).items():
-            if session in staying:
-                kept[member] = session
-            else:
-                others.append(member)
+        members = self._rooms.pop(room, {})
+        # Of ten thousand members, no line of Python is run for each.
+        is_staying = map(staying.__contains__, members.values())
+        kept = {member: members[member] for member in compress(members, is_staying)}
+        for member in kept:
+            del members[member]
+        others = list(members)
         if kept:
             self._rooms[room] = kept
         self.population -= len(others)

@@ -18,9 +18,9 @@ has lost its memory, and takes that epoch.
 
 What a room remembers is limited, and no limit ends a session: a named, active session is never
 forgotten. Of the ended sessions, and of those that only joined, the oldest of each kind are
-forgotten. A forgotten session with a ticket does not become active again: the room keeps the
-highest epoch of the ended sessions that it has forgotten, and an unknown login of that epoch, or of
-an older one, has ended too.
+forgotten; of the ended, also those whose tickets have all expired. A forgotten session with a
+ticket does not become active again: the room keeps the highest epoch of the ended sessions that it
+has forgotten, and an unknown login of that epoch, or of an older one, has ended too.
 """
 
 from collections.abc import Collection, Container
@@ -38,6 +38,7 @@ from .logins import (
     Record,
     Termination,
     epoch_of,
+    memory_of,
     newest_first,
     session_infos,
 )
@@ -379,7 +380,9 @@ class Standing:
 
     def _end(self, session: str, login: Login, by: int) -> None:
         """Note what has ended a session. The sessions that ended last are forgotten last."""
-        ended = Login(login.epoch, login.since, login.seen, login.named, by, login.about)
+        ended = Login(
+            login.epoch, login.since, login.seen, login.named, by, login.about, self.touched
+        )
         self._remember(session, ended)
 
     def _remember(self, session: str, login: Login) -> None:
@@ -387,9 +390,22 @@ class Standing:
         self.logins[session] = login
 
     def _forget_ended(self) -> None:
+        self._forget_expired()
         # Two kinds, so that sessions that only joined cannot make the room forget logins.
         self._forget(ended=True, named=False)
         self._forget(ended=True, named=True)
+
+    def _forget_expired(self) -> None:
+        """Forget the sessions that ended so long ago that none of their tickets is valid."""
+        expired: list[str] = []
+        for session, login in self.logins.items():
+            if login.until is None:
+                continue
+            if self.touched - login.until <= memory_of(self.config.ticket_lifetime):
+                break  # Those that ended later come behind it.
+            expired.append(session)
+        for session in expired:
+            self._forget_one(session)
 
     def _forget(self, *, ended: bool, named: bool) -> None:
         """Forget the oldest sessions of one kind, if there are more than may be remembered."""
@@ -402,10 +418,13 @@ class Standing:
             if login.named is named and (login.ended is not None) is ended
         ]
         for session in kind[:-limit]:
-            login = self.logins.pop(session)
-            # A session that has only joined proves no epoch, and must not end one that proves it.
-            if ended and named:
-                self.forgotten = max(self.forgotten, login.epoch)
+            self._forget_one(session)
+
+    def _forget_one(self, session: str) -> None:
+        login = self.logins.pop(session)
+        # A session that has only joined proves no epoch, and must not end one that proves it.
+        if login.named and login.ended is not None:
+            self.forgotten = max(self.forgotten, login.epoch)
 
     def _absent(self, present: Container[str]) -> list[str]:
         """Return the sessions that were not seen for so long that their places are free."""

@@ -10,16 +10,10 @@ import itertools
 import math
 from collections import OrderedDict
 from collections.abc import Container, Iterator
-from typing import Final
 
 from ..config import Config
-from .logins import Record, StoredLogins
+from .logins import Record, StoredLogins, memory_of
 from .standing import Standing
-from .tokens import LEEWAY
-
-# How often at most, in a `ticket_lifetime`, the hub writes to the ledger only that a room is used.
-# So after a restart, the room may have been used later than its record says, by such a part.
-NOTES_A_LIFETIME: Final = 30
 
 
 class Kind(enum.Enum):
@@ -74,16 +68,6 @@ class Standings:
         """Use another configuration; each room does when it is next asked for."""
         self._config = config
 
-    @property
-    def _kept(self) -> float:
-        """Seconds for which an unused room is kept.
-
-        A ticket may still be valid then, on a clock that is behind, even if it was signed at a use
-        of the room that was not written to the ledger.
-        """
-        lifetime = self._config.ticket_lifetime
-        return lifetime + lifetime / NOTES_A_LIFETIME + LEEWAY
-
     def get(self, room: str) -> Standing | None:
         """Return the room's standing, if there is one."""
         for rooms in self._kinds.values():
@@ -128,13 +112,14 @@ class Standings:
         A room that has members stays; if it was too old, it counts as used. Goes no further than
         `keep`, stops when it is not asked for more, and checks at most `most` rooms of each kind.
         """
+        kept = memory_of(self._config.ticket_lifetime)
         for kind, rooms in self._kinds.items():
             is_limited = self._is_cache or kind is not Kind.HELD
             bound = self._config.max_remembered_rooms if is_limited else math.inf
             looks = min(len(rooms), most)
             while looks > 0 and (first := next(iter(rooms.items()), None)):
                 room, oldest = first
-                expired = now - oldest.touched > self._kept
+                expired = now - oldest.touched > kept
                 enough = not expired and len(rooms) <= bound
                 if room == keep or enough:
                     break

@@ -6,7 +6,7 @@ no member here may claim to have joined: the members are put on hold, until thei
 again.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import islice
 
@@ -89,8 +89,10 @@ class Cluster:
         ]
         for room in changed.difference(needed):
             self._cache.drop(room)
+        for room in changes.rooms.keys() & needed:
+            self._cache.learn(room, changes.rooms[room])
         for rooms in _slices(needed):
-            for ending in await self._catch_up(rooms):
+            for ending in await self._catch_up(rooms, known=changes.rooms):
                 room, epoch = ending.outcome.room, ending.outcome.epoch
                 # A release does not change the epoch.
                 by = [entry for entry in changes.entries if entry.rooms.get(room, -1) >= epoch]
@@ -98,11 +100,17 @@ class Cluster:
                 told[entry.writer, entry.seq, room] = ending.outcome
         return told
 
-    async def _catch_up(self, rooms: Collection[str]) -> list[Ending]:
-        """Read rooms, and terminate members that are no longer active; until that succeeds."""
+    async def _catch_up(
+        self, rooms: Collection[str], *, known: Container[str] = ()
+    ) -> list[Ending]:
+        """Read rooms, and terminate members that are no longer active; until that succeeds.
+
+        Those that are `known` are not read: the cache has them.
+        """
+        unread = [room for room in rooms if room not in known]
         while True:
             try:
-                await self._cache.read(rooms)
+                await self._cache.read(unread)
             except LedgerError:
                 await trio.sleep(RETRY)
             else:
@@ -113,7 +121,6 @@ class Cluster:
                 follower.decided(room, ())
         for ending in endings:
             await in_slices(ending.telling)
-            ending.outcome.told.set()
         return endings
 
     # -- what cannot be known -----------------------------------------------------------

@@ -340,9 +340,8 @@ class Decisions:
             accepted.on_decision(outcome.epoch)
         # A short fan-out is over before anything awaits. A long one goes on in the hub's nursery,
         # even if the caller is cancelled.
-        if next(ending.telling, None) is None:
+        if outcome.told.is_set():
             self._counters.fan_outs.count(self._clock() - started)
-            outcome.told.set()
         else:
             self._spawn(self._finish_fan_out, ending, started)
         wanted = draft.wanted
@@ -387,7 +386,6 @@ class Decisions:
         finally:
             # A hard stop ends the members anyway; the caller may be in another nursery.
             ending.telling.close()
-            ending.outcome.told.set()
 
     async def _take_turn(self, room: str) -> None:
         """Wait until no other notify of the room waits for the ledger, in the order they came."""

@@ -65,7 +65,7 @@ class Measuring:
         return draft(wanted, self._recognition.draft(room), present, self._config)
 
     def carry_out(self, draft: Draft) -> Ending:
-        """End the members that a decided draft ends; the caller sends the terminations."""
+        """End the members that a decided draft ends; the caller sends the other terminations."""
         room = draft.wanted.room
         ticket, token = self._recognition.prove(draft.standing, room, draft.sender)
         outcome = Outcome(
@@ -79,7 +79,9 @@ class Measuring:
         )
         if self._is_late(room, draft.standing):
             self._end_by_what_is_known(room)
-            return Ending(outcome, [], self._membership.tell([], outcome, draft.termination))
+            telling = self._membership.tell([], outcome, draft.termination)
+            next(telling, None)
+            return Ending(outcome, [], telling)
         ending = self._membership.end(draft.staying, draft.termination, outcome)
         self._note_measured(room, draft.standing)
         return ending
@@ -285,7 +287,6 @@ class Measuring:
         """End the members that other nodes' decisions have ended since."""
         for ending in self.catch_up(room):
             deque(ending.telling, maxlen=0)
-            ending.outcome.told.set()
 
     def _is_late(self, room: str, standing: Standing) -> bool:
         """Whether others have changed the room since the decision that this node learns of."""

@@ -152,6 +152,7 @@ class Outcome:
 
     def note_all_sent(self) -> None:
         """Note that it will not be sent to more members."""
+        self.told.set()
         self._unfinished -= 1
         self._wake_if_finished()
 
@@ -203,7 +204,7 @@ class Member:
 
 @attrs.frozen
 class Ending:
-    """A decided notify, or another end of sessions: its outcome, and the fan-out, to be run."""
+    """A decided notify, or another end of sessions: its outcome, and the rest of the fan-out."""
 
     outcome: Outcome
     members: list[Member]

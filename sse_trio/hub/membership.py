@@ -233,11 +233,17 @@ class Membership:
     # -- what members are told ----------------------------------------------------------
 
     def end(self, staying: Container[str], termination: Termination, outcome: Outcome) -> Ending:
-        """Take all members out of the room, except those of sessions in `staying`."""
+        """Take all members out of the room, except those of sessions in `staying`.
+
+        The first ones are sent the termination at once. It need not wait until all others are
+        marked, which takes a millisecond for ten thousand.
+        """
         members = self.rooms.evict(outcome.room, staying)
-        for member in members:
-            member.state = State.SUPERSEDED
-        return Ending(outcome, members, self.tell(members, outcome, termination))
+        telling = self.tell(members, outcome, termination)
+        _supersede(members[: self._slice])
+        next(telling, None)
+        _supersede(members[self._slice :])
+        return Ending(outcome, members, telling)
 
     def tell(
         self, members: list[Member], outcome: Outcome, termination: Termination
@@ -413,3 +419,8 @@ class Membership:
             if member.state in (*_STRANGERS, State.JOINED):
                 self.close(member, CloseCode.GOING_AWAY, "the server is shutting down")
             yield 1
+
+
+def _supersede(members: Iterable[Member]) -> None:
+    for member in members:
+        member.state = State.SUPERSEDED

@@ -13,11 +13,11 @@ from functools import partial
 import attrs
 
 from ..config import Config
-from ..core.logins import Record
+from ..core.logins import NOTES_A_LIFETIME, Record
 from ..core.notify import Answer
 from ..core.questions import LoginQuery
 from ..core.standing import Standing
-from ..core.standings import NOTES_A_LIFETIME, Standings
+from ..core.standings import Standings
 from ..core.tickets import TOKEN, Ticket, Tickets, claims_of
 from ..core.verdict import UNKNOWN, Verdict, verdict_of
 from ..errors import RemoteProtocolError

@@ -57,7 +57,7 @@ def to_record(
         a_name(session)
         if _check_login(*login):
             was_named = True
-            is_held = is_held or login[_ENDED] is None
+            is_held = is_held or len(login) <= _ENDED or login[_ENDED] is None
     stored = StoredLogins(logins, _to_logins, was_named=was_named, is_held=is_held)
     terminations = _to_terminations(ends)
     return a_name(room), _record(
@@ -108,10 +108,16 @@ def to_key(*columns: Any) -> tuple[Any, ...]:
     return columns
 
 
-def _from_logins(record: Record) -> dict[str, tuple[Any, ...]]:
-    return {
-        session: attrs.astuple(login, recurse=False) for session, login in record.logins.items()
-    }
+def _from_logins(record: Record) -> dict[str, list[Any]]:
+    return {session: _from_login(login) for session, login in record.logins.items()}
+
+
+def _from_login(login: Login) -> list[Any]:
+    """Return the parts of a login, without those at the end that are None."""
+    parts = list(attrs.astuple(login, recurse=False))
+    while parts[-1] is None:
+        parts.pop()
+    return parts
 
 
 def _from_terminations(record: Record) -> list[tuple[Any, ...]]:
@@ -160,8 +166,9 @@ def _check_login(
     since: float,
     seen: float,
     named: bool,
-    ended: int | None,
+    ended: int | None = None,
     about: dict[str, Any] | None = None,
+    until: float | None = None,
 ) -> bool:
     """Check what is stored of a login; return whether it was named."""
     if named is not True and named is not False:
@@ -170,6 +177,8 @@ def _check_login(
         a_whole(ended)
     if about is not None:
         an_object(about)
+    if until is not None:
+        a_number(until)
     a_whole(epoch)
     a_number(since)
     a_number(seen)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from sse_trio.config import Config
-from sse_trio.core.logins import RELEASED, Decision, Login, Record, Termination
+from sse_trio.core.logins import RELEASED, Decision, Login, Record, Termination, memory_of
 from sse_trio.core.standing import MAX_TERMINATIONS, Standing
 from sse_trio.core.standings import Standings
 from sse_trio.core.tickets import Ticket
@@ -150,7 +150,8 @@ def words(number: int) -> Termination:
 class Model:
     """One room as lists of sessions, the oldest first: who merely joined, and who was named.
 
-    Of either kind, it remembers so many that have ended; and so many that merely joined.
+    Of either kind, it remembers so many that have ended, as long as a ticket of theirs may be
+    valid; and so many that merely joined.
     """
 
     def __init__(self, places: int, *, refuses: bool = False, remembered: int = 64) -> None:
@@ -165,6 +166,9 @@ class Model:
         """By which notify; None: released. Those that ended last are the last."""
         self.ended_logins: set[str] = set()
         """Those of them that were named."""
+        self.until: dict[str, float] = {}
+        """When they ended."""
+        self.now = 0.0
         self.count = 0
         self.number: dict[str, int] = {}
         """By which notify a session was named last."""
@@ -199,6 +203,7 @@ class Model:
         about: dict[str, Any] | None = None,
     ) -> list[float] | None:
         """Accept a notify, or return the ages of those who are in its way."""
+        self.now = now
         for session in [one for one in self.named if one in absent]:
             self.release(session)
         others = [session for session in self.named if session not in (sender, *end)]
@@ -239,8 +244,13 @@ class Model:
             (self.joined if session in self.joined else self.named).remove(session)
             self.ended.pop(session, None)
             self.ended[session] = self.count if by == -1 else by
+            self.until[session] = self.now
 
     def forget(self) -> None:
+        for session in list(self.ended):
+            if self.now - self.until[session] > memory_of(LIFETIME):
+                del self.ended[session]
+                self.about.pop(session, None)
         for named in (True, False):
             kind = [one for one in self.ended if (one in self.ended_logins) is named]
             for session in kind[: -self.remembered]:
@@ -308,7 +318,7 @@ def test_after_each_step_exactly_the_newest_sessions_stand(
     model = Model(places, refuses=at_limit == "refuse-new", remembered=limit)
     for (what, session), wished in history:
         standing.touched += 1
-        now = standing.touched
+        now = model.now = standing.touched
         before = standing_ones(standing)
         if what == "joined":
             assert join(standing, session) == model.told(session)
@@ -785,7 +795,7 @@ def test_an_absent_session_loses_its_place_at_the_next_notify(
     present: set[str] = set()
     for (what, session), gap in history:
         standing.touched += gap
-        now = standing.touched
+        now = model.now = standing.touched
         if what == "joined":
             if join(standing, session) is None:
                 present.add(session)
@@ -1097,6 +1107,7 @@ LIVES: SearchStrategy[Step] = st.one_of(
     st.tuples(st.just("notified"), st.tuples(names, st.lists(names, max_size=2))),
     st.tuples(st.just("notified"), st.tuples(names, st.just([]))),
     st.tuples(st.just("proven"), st.integers(0, 99)),
+    st.tuples(st.just("passed"), st.sampled_from([30, 60, 200])),
 )
 
 
@@ -1112,11 +1123,15 @@ def happen(room: Standing, step: Step, tickets: list[Ticket]) -> Ticket | None:
             ticket = tickets[number % len(tickets)]
             join(room, ticket.session, ticket)
         case "notified", (sender, end):
-            if refused(room, sender, end=[one for one in end if one != sender]) is None:
+            end = [one for one in end if one != sender]
+            everybody = [f"s{number}" for number in range(10)]
+            if refused(room, sender, end=end, present=everybody) is None:
                 return Ticket("u1", sender, room.epoch, room.touched)
         case "signed", session:
             room.mark_named(session)
             return Ticket("u1", session, room.logins[session].epoch, room.touched)
+        case "passed", seconds:
+            room.touched += seconds
     return None
 
 
@@ -1131,11 +1146,12 @@ def test_no_bound_of_memory_ends_anybody_or_revives_anybody(
 ) -> None:
     """Down to the smallest that may be configured, against a room that forgets nothing."""
     small, large = [
-        room_for(places, at_limit, max_remembered_sessions=limit)
-        for limit in (places + spare, 60_000)
+        room_for(places, at_limit, max_remembered_sessions=limit, ticket_lifetime=lifetime)
+        for limit, lifetime in ((places + spare, LIFETIME), (60_000, 1_000_000))
     ]
     tickets: list[Ticket] = []
     for step in lives:
+        tickets = [one for one in tickets if small.touched - one.issued <= LIFETIME + LEEWAY]
         known = large.logins.get(step[1]) if step[0] == "signed" else None
         if known and known.ended is not None:
             continue  # an application asks for no ticket of a login that it has ended
@@ -1223,6 +1239,32 @@ def test_to_forget_whom_a_ticket_proves_is_not_to_revive_it(released: bool) -> N
     assert prove(standing, "s2", 2, issued=signed) == ended
     # An older one, which the room knows, stands all the same.
     assert prove(standing, "s1", 1) is None
+
+
+@pytest.mark.parametrize(
+    "how", ["notified", "ended", "released", "released by epoch", "only joined"]
+)
+def test_an_ended_session_is_forgotten_when_its_last_ticket_has_expired(how: str) -> None:
+    lifetime = 120
+    standing = room_for(2, ticket_lifetime=lifetime)
+    named = how != "only joined"
+    notify(standing, "s1") if named else join(standing, "s1")
+    epoch = standing.epoch
+    # The login may be older than every valid ticket: what counts is when it ended.
+    standing.touched += 10 * lifetime
+    if how.startswith("released"):
+        standing.release("s1", epoch=epoch if how == "released by epoch" else None)
+    elif how == "ended":
+        notify(standing, "s2", end=["s1"])
+    else:
+        notify(standing, None)
+    standing.touched += memory_of(lifetime)
+    notify(standing, "s3")
+    assert join(standing, "s1") is not None
+    standing.touched += 0.5
+    notify(standing, "s4")
+    assert "s1" not in standing.logins
+    assert standing.forgotten == (epoch if named else -1)
 
 
 def test_strangers_that_are_ended_and_forgotten_end_no_login_that_the_room_does_not_know() -> None:

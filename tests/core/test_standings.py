@@ -6,15 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sse_trio.config import Config
-from sse_trio.core.logins import StoredLogins
+from sse_trio.core.logins import StoredLogins, memory_of
 from sse_trio.core.standing import Standing
-from sse_trio.core.standings import NOTES_A_LIFETIME, Standings
+from sse_trio.core.standings import Standings
 from sse_trio.core.tokens import LEEWAY
 
 from .test_standing import LIFETIME, live, room_for, standings, touch
 
 # Seconds for which a room is remembered that is not used.
-KEPT = LIFETIME + LIFETIME / NOTES_A_LIFETIME + LEEWAY
+KEPT = memory_of(LIFETIME)
 
 
 def named(rooms: Standings, room: str, now: float, *, over: bool = False) -> None:

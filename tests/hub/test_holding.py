@@ -77,16 +77,18 @@ def test_whoever_does_not_is_closed_at_that_moment() -> None:
 
 
 def test_who_has_not_joined_or_has_ended_is_not_told() -> None:
-    world = World(2)
+    world = World(3)
     world.arrive(holds=True)
     ending = world.decide(Notify(room="u1", sender="s0"))
+    # The second is terminated at once, and the third with the next slice.
+    assert world.got("terminate") == [0, 1, 0, 0]
     assert sum(world.holding.hold()) == 3
-    assert world.got("hold") == [1, 0, 0]
+    assert world.got("hold") == [1, 0, 0, 0]
     sum(ending.telling)
-    assert world.got("terminate") == [0, 1, 0]
+    assert world.got("terminate") == [0, 1, 1, 0]
     # Its time to join goes on.
     world.wait(6)
-    assert world.closes()[2] == [4408]
+    assert world.closes()[3] == [4408]
 
 
 def test_who_is_on_hold_gets_no_heartbeats_and_is_not_dropped_for_silence() -> None:

@@ -9,9 +9,8 @@ import trio
 from trio.testing import MockClock
 
 import sse_trio
-from sse_trio.core.logins import Record
+from sse_trio.core.logins import NOTES_A_LIFETIME, Record
 from sse_trio.core.notify import Answer
-from sse_trio.core.standings import NOTES_A_LIFETIME
 from sse_trio.core.tokens import LEEWAY
 from sse_trio.core.verdict import UNKNOWN
 from sse_trio.hub.hub import Hub

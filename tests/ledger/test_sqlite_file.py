@@ -99,6 +99,7 @@ logins = st.builds(
     st.booleans(),
     st.none() | st.just(RELEASED) | epochs,
     st.none() | json_objects,
+    st.none() | seconds,
 )
 records = st.builds(
     lambda counts, *rest: Record(max(counts), min(counts), *rest),
@@ -267,13 +268,13 @@ def test_the_log_of_a_large_commit_is_cut_when_it_is_done_with(path: Path) -> No
     log = path.with_name("ledger.db-wal")
     many = {f"s{number}": login(number) for number in range(300)}
     with opened(path) as file:
-        large = {f"u{number}": attrs.evolve(record(), logins=many) for number in range(1400)}
+        large = {f"u{number}": attrs.evolve(record(), logins=many) for number in range(2000)}
         file.commit(large, [])
         assert log.stat().st_size > 2 * LOG_LIMIT
         for epoch in (1, 2):
             file.commit({"u1": record(epoch)}, [])
         assert log.stat().st_size <= LOG_LIMIT
-        assert len(file.load()[0]) == 1400
+        assert len(file.load()[0]) == len(large)
 
 
 @contextlib.contextmanager
@@ -605,7 +606,7 @@ def test_damaged_text_that_sqlite_complains_of_is_damage(path: Path) -> None:
 def set_login(**parts: str) -> str:
     """Write another value into a part of the second room's login, as JSON or SQL spells it."""
     [(part, value)] = parts.items()
-    place = ["epoch", "since", "seen", "named", "ended", "about"].index(part)
+    place = [field.name for field in attrs.fields(Login)].index(part)
     return (
         f"UPDATE standings SET logins = json_set(logins, '$.s1[{place}]', {value}) "
         "WHERE room = 'u2'"
@@ -646,7 +647,8 @@ def set_login(**parts: str) -> str:
         *(set_login(about=value) for value in ("5", "'text'", "json('[]')", "json('true')")),
         set_login(about="json('{\"x\": 1e999}')"),
         set_login(about='json(\'{"x": "\\ud800"}\')'),
-        "UPDATE standings SET logins = json_set(logins, '$.s1[6]', 1) WHERE room = 'u2'",
+        *(set_login(until=value) for value in ("'text'", "-2", "json('true')", "json('1e999')")),
+        "UPDATE standings SET logins = json_set(logins, '$.s1[7]', 1) WHERE room = 'u2'",
         "UPDATE standings SET terminations = '[[1, 5, null]]' WHERE room = 'u2'",
         "UPDATE standings SET terminations = '[[1, \"login\", 5]]' WHERE room = 'u2'",
         "UPDATE standings SET terminations = '[[-1, \"login\", null]]' WHERE room = 'u2'",
@@ -656,7 +658,11 @@ def set_login(**parts: str) -> str:
     ],
 )
 def test_a_room_that_is_damaged_is_told_by_its_number(path: Path, script: str) -> None:
-    rooms = {f"u{number}": record(touched=float(number)) for number in (1, 2, 3)}
+    every_part = attrs.evolve(login(), about={"device": "phone"}, until=3.5)
+    rooms = {
+        f"u{number}": attrs.evolve(record(touched=float(number)), logins={"s1": every_part})
+        for number in (1, 2, 3)
+    }
     with opened(path) as file:
         file.commit(rooms, [])
     with database(path) as db:

@@ -246,8 +246,10 @@ class HostileEngine:
         do = partial(self._sea.commit, batch)
         return await self._call(do, self.lag_there, self.lag_back)
 
-    async def poll(self, position: Mapping[str, int], told: Collection[tuple[str, int]]) -> Poll:
-        return await self._call(partial(self._database.poll, dict(position), list(told)))
+    async def poll(
+        self, node: str, position: Mapping[str, int], told: Collection[tuple[str, int]]
+    ) -> Poll:
+        return await self._call(partial(self._database.poll, node, dict(position), list(told)))
 
     async def anchored(self, position: Mapping[str, int]) -> bool:
         return await self._call(partial(self._database.anchored, dict(position)))

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 import attrs
 import trio
 
-from ..proposals import Counts
+from ..proposals import Counts, Versioned
 from .engine import Entry
 
 # Seconds until the hub gets again what it has not applied.
@@ -18,7 +18,7 @@ AllCounts = Mapping[tuple[str, int, str], Counts]
 
 @attrs.frozen(eq=False)
 class Changes:
-    """Changes that the hub has to apply: it reads the rooms, and terminates members.
+    """Changes that the hub has to apply: it reads the other rooms, and terminates members.
 
     After a resync it is not known which rooms have changed. Then drop every cached room, put every
     member on hold, and read its room again before it gets `Joined`. That may take long, so call
@@ -28,6 +28,8 @@ class Changes:
     entries: Sequence[Entry] = ()
     """Those of others. Of the node itself only rooms that it has not carried out already: because
     the sweep has forgotten them, or `Swap.won` has failed."""
+    rooms: Mapping[str, Versioned | None] = attrs.field(factory=dict, repr=False)
+    """Rooms of the entries that were read with them, None for one that was deleted."""
     resync: bool = False
     lost: bool = False
     """Whether the engine has lost commits: recent changes must be proposed again."""

@@ -121,6 +121,9 @@ class Poll:
     """Of the batches that were asked about."""
     identity: Identity
     wall: float
+    rooms: Mapping[str, Versioned | None] = attrs.field(factory=dict, repr=False)
+    """The rooms that the others' entries name, in the same snapshot; None for one that there is not
+    any more. If they are more than `MAX_ROOMS`, it is empty: the node reads those that it needs."""
 
 
 @attrs.frozen
@@ -134,6 +137,7 @@ class Registered:
 
 
 MAX_ENTRIES = 10_000
+MAX_ROOMS = 16
 
 
 class EngineError(Exception):
@@ -169,8 +173,10 @@ class Engine(Protocol):
         """
         ...
 
-    async def poll(self, position: Mapping[str, int], told: Collection[tuple[str, int]]) -> Poll:
-        """Read the log beyond `position` (by writer; 0 for one that is not in it).
+    async def poll(
+        self, node: str, position: Mapping[str, int], told: Collection[tuple[str, int]]
+    ) -> Poll:
+        """Read the log for a node, beyond `position` (by writer; 0 for one that is not in it).
 
         `told` are batches, by writer and number, whose counts of terminations are asked for.
         """

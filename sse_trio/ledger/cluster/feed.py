@@ -142,7 +142,7 @@ class Feed:
         reaches = self._reaches.followed()
         followed = list(dict.fromkeys((reach.writer, reach.seq) for reach in reaches))
         asked = self._clock()
-        poll = await self._engine.poll(self._given, followed)
+        poll = await self._engine.poll(self._me, self._given, followed)
         now = self._clock()
         self._wall.take(poll.wall, asked)
         if poll.identity != self.identity:
@@ -240,7 +240,7 @@ class Feed:
             logger.warning("entries of the log are missing: all rooms are read again")
             self._offer_resync(lost=False)
         elif news:
-            self._offer.make(Changes(news, applied=self._note_applied))
+            self._offer.make(Changes(news, poll.rooms, applied=self._note_applied))
         else:
             self._advance()
 

@@ -16,6 +16,7 @@ from ..proposals import Lost, Repeated, Result, Version, Versioned, Won
 from ..sessions import KeyRow, SessionRow, Wanted
 from .engine import (
     MAX_ENTRIES,
+    MAX_ROOMS,
     Batch,
     Committed,
     Entry,
@@ -185,19 +186,24 @@ class MemoryDatabase:
             return self._answers[write.answer.id]
         return Lost(self._rooms.get(write.room))
 
-    def poll(self, position: Mapping[str, int], told: Collection[tuple[str, int]]) -> Poll:
+    def poll(
+        self, node: str, position: Mapping[str, int], told: Collection[tuple[str, int]]
+    ) -> Poll:
         """See `Engine.poll`."""
         news = sorted(key for key in self._log if key[1] > position.get(key[0], 0))
+        entries = [self._log[key].entry for key in news[:MAX_ENTRIES]]
+        rooms = [room for entry in entries if entry.writer != node for room in entry.rooms]
         counts = (
             each for (writer, seq, _, _), (_, each) in sorted(self._told.items())
             if (writer, seq) in told
         )  # fmt: skip
         return Poll(
-            [self._log[key].entry for key in news[:MAX_ENTRIES]],
+            entries,
             [self._nodes[name] for name in sorted(self._nodes)],
             list(counts),
             self.identity,
             self.clock(),
+            {room: self._rooms.get(room) for room in rooms} if len(rooms) <= MAX_ROOMS else {},
         )
 
     def anchored(self, position: Mapping[str, int]) -> bool:
@@ -275,10 +281,12 @@ class MemoryEngine:
         await trio.lowlevel.checkpoint()
         return self.database.commit(batch)
 
-    async def poll(self, position: Mapping[str, int], told: Collection[tuple[str, int]]) -> Poll:
+    async def poll(
+        self, node: str, position: Mapping[str, int], told: Collection[tuple[str, int]]
+    ) -> Poll:
         """See `Engine.poll`."""
         await trio.lowlevel.checkpoint()
-        return self.database.poll(position, told)
+        return self.database.poll(node, position, told)
 
     async def anchored(self, position: Mapping[str, int]) -> bool:
         """See `Engine.anchored`."""

@@ -18,6 +18,7 @@ from ... import strict_json
 from ...errors import LedgerError
 from ..cluster.engine import (
     MAX_ENTRIES,
+    MAX_ROOMS,
     Batch,
     Committed,
     EngineError,
@@ -50,8 +51,8 @@ _REGISTER: LiteralString = """
     )
 """
 _POLL: LiteralString = """
-    SELECT json_build_array(entries, nodes, told, wall, identity)
-        FROM sse_trio.poll($1, $2, $3)
+    SELECT json_build_array(entries, nodes, told, wall, identity, names, these)
+        FROM sse_trio.poll($1, $2, $3, $4, $5)
 """
 _READ: LiteralString = "SELECT json_build_array(these, identity) FROM sse_trio.read($1)"
 _REPORT: LiteralString = "SELECT FROM sse_trio.report($1, $2, $3)"
@@ -133,12 +134,16 @@ class PostgresEngine:
             await self._writer.post(_HINT, batch.writer, patience=self._settings.patience)
         return done
 
-    async def poll(self, position: Mapping[str, int], told: Collection[tuple[str, int]]) -> Poll:
+    async def poll(
+        self, node: str, position: Mapping[str, int], told: Collection[tuple[str, int]]
+    ) -> Poll:
         """See `Engine.poll`."""
         known = json.dumps(dict(position))
-        entries, nodes, counts, wall, which = await self._ask(
-            self._feed, _POLL, known, json.dumps(list(told)), MAX_ENTRIES
+        entries, nodes, counts, wall, which, names, found = await self._ask(
+            self._feed, _POLL, known, json.dumps(list(told)), MAX_ENTRIES, node, MAX_ROOMS
         )
+        with checked():
+            rooms = {**dict.fromkeys(names or ()), **_rooms(found)}
         return Poll(
             [
                 Entry(writer, seq, dict(zip(rooms, epochs, strict=True)))
@@ -148,6 +153,7 @@ class PostgresEngine:
             [Told(*parts) for parts in counts or ()],
             identity(which),
             wall,
+            rooms,
         )
 
     async def anchored(self, position: Mapping[str, int]) -> bool:
@@ -169,7 +175,7 @@ class PostgresEngine:
         """See `Engine.read`."""
         found, which = await self._ask(self._reader, _READ, strict_json.dumps(list(rooms)))
         with checked():
-            return {room: versioned(found[room]) for room in found or ()}, identity(which)
+            return _rooms(found), identity(which)
 
     async def expel(self, node: str, beat: int) -> bool:
         """See `Engine.expel`."""
@@ -229,3 +235,8 @@ class PostgresEngine:
     async def _ask(self, line: Line, statement: LiteralString, *parameters: Any) -> Any:
         """Return the result of a statement, None if there is none."""
         return await line.call(statement, *parameters, patience=self._settings.patience)
+
+
+def _rooms(found: Mapping[str, list[Any]] | None) -> Mapping[str, Versioned]:
+    """Read rooms; raises one of `DAMAGE`."""
+    return {room: versioned(parts) for room, parts in (found or {}).items()}

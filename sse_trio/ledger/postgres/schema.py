@@ -15,7 +15,7 @@ from .connection import Connection
 logger = logging.getLogger("sse_trio")
 
 # Each brings a database from the version of its index to the next.
-MIGRATIONS: Sequence[str] = ("schema.sql", "sessions.sql")
+MIGRATIONS: Sequence[str] = ("schema.sql", "sessions.sql", "poll.sql")
 
 OLDEST_SERVER = 14
 

@@ -136,6 +136,26 @@ async def test_a_join_of_a_login_that_is_cached_asks_the_engine_nothing(
     assert [batch for batch in engine.of("commit") if batch.writes] == written
 
 
+async def test_a_few_rooms_that_others_have_changed_come_with_the_log(
+    autojump_clock: MockClock, world: World
+) -> None:
+    engine = Faulty(world.database)
+    a, b = await world.start(), await world.start_over(engine)
+    tab = b.come(room="u1", session="old")
+    await trio.sleep(1)
+    reads = len(engine.of("read"))
+    await a.hub.notify("u1", sender="new")
+    assert tab.is_terminated
+    assert b.come(room="u1", session="new").is_joined
+    assert len(engine.of("read")) == reads
+    # Those in which nobody is here are not kept.
+    await a.hub.notify("u2", sender="new")
+    late = b.come(room="u2", session="new")
+    await trio.sleep(1)
+    assert late.is_joined
+    assert len(engine.of("read")) == reads + 1
+
+
 async def test_one_node_alone_reads_nothing_to_answer_a_notify(
     autojump_clock: MockClock, world: World
 ) -> None:

@@ -78,8 +78,10 @@ class Faulty(MemoryEngine):
     async def commit(self, batch: Batch) -> Committed:
         return await self._call("commit", batch, super().commit(batch))
 
-    async def poll(self, position: Mapping[str, int], told: Collection[tuple[str, int]]) -> Poll:
-        call = super().poll(position, told)
+    async def poll(
+        self, node: str, position: Mapping[str, int], told: Collection[tuple[str, int]]
+    ) -> Poll:
+        call = super().poll(node, position, told)
         return await self._call("poll", (dict(position), list(told)), call)
 
     async def anchored(self, position: Mapping[str, int]) -> bool:

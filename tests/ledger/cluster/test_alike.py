@@ -53,7 +53,7 @@ steps: SearchStrategy[tuple[Any, ...]] = (
     | st.tuples(st.just("commit"), nodes, batches, st.booleans())
     | st.tuples(st.just("commit"), nodes, batches, st.booleans())
     | st.tuples(st.just("again"), nodes)
-    | st.tuples(st.just("poll"), positions, st.lists(st.tuples(nodes, st.integers(1, 2))))
+    | st.tuples(st.just("poll"), nodes, positions, st.lists(st.tuples(nodes, st.integers(1, 2))))
     | st.tuples(st.just("anchored"), positions)
     | st.tuples(st.just("report"), nodes, positions, told)
     | st.tuples(st.just("expel"), nodes, st.integers(0, 2))
@@ -173,6 +173,6 @@ def test_they_are_alike(postgres: Server, taken: list[tuple[Any, ...]]) -> None:
                 rows, _ = await both.real.find_sessions(OfRoom(room))
                 same_rows, _ = await both.model.find_sessions(OfRoom(room))
                 assert set(rows) == set(same_rows)
-            await both.take("poll", {}, [(node, seq) for node in NODES for seq in (1, 2)])
+            await both.take("poll", "a", {}, [(node, seq) for node in NODES for seq in (1, 2)])
 
     trio.run(compare)

@@ -8,7 +8,15 @@ import pytest
 
 from sse_trio.core.logins import Login, Record, Termination
 from sse_trio.core.notify import Answer
-from sse_trio.ledger.cluster.engine import Batch, Committed, Engine, Expelled, Told, Write
+from sse_trio.ledger.cluster.engine import (
+    MAX_ROOMS,
+    Batch,
+    Committed,
+    Engine,
+    Expelled,
+    Told,
+    Write,
+)
 from sse_trio.ledger.proposals import Lost, Repeated, Result, Version, Versioned, Won
 from sse_trio.ledger.sessions import (
     OfRoom,
@@ -61,7 +69,7 @@ class Member:
         return found.get(room)
 
     async def log(self) -> list[tuple[str, int]]:
-        poll = await self.engine.poll({}, [])
+        poll = await self.engine.poll("a", {}, [])
         return [(entry.writer, entry.seq) for entry in poll.entries]
 
 
@@ -184,7 +192,7 @@ async def test_names_are_taken_as_they_are(cluster: Cluster, name: str) -> None:
     (result,) = await a.write(Write(name, None, named, asked))
     assert await a.read(name) == Versioned(won(result), named)
     assert await a.write(Write("u2", None, record(), asked)) == [Repeated(asked, name, 1)]
-    poll = await a.engine.poll({}, [])
+    poll = await a.engine.poll("a", {}, [])
     assert [dict(entry.rooms) for entry in poll.entries] == [{name: 1}, {}]
 
 
@@ -250,7 +258,7 @@ async def test_the_same_batch_again_gives_its_results(cluster: Cluster) -> None:
     assert [type(result) for result in first] == [Won, Lost, Won, Repeated, Won]
     again = await a.again(*writes, renews=True)
     assert again.results == first
-    assert [node.beat for node in (await a.engine.poll({}, [])).nodes] == [1, 0]
+    assert [node.beat for node in (await a.engine.poll("a", {}, [])).nodes] == [1, 0]
     assert (await a.log()).count(("a", 1)) == 1
     # What others have written since does not change who won; the others are told what is now.
     newest = won((await b.write(Write("u2", old[1], record(7))))[0])
@@ -263,7 +271,7 @@ async def test_a_batch_of_nothing_is_an_entry_too(cluster: Cluster) -> None:
     a = await join(cluster, "a")
     committed = await a.commit(renews=True)
     assert committed.results == []
-    poll = await a.engine.poll({}, [])
+    poll = await a.engine.poll("a", {}, [])
     assert [(e.writer, e.seq, dict(e.rooms)) for e in poll.entries] == [("a", 1, {})]
     assert [node.beat for node in poll.nodes] == [1]
 
@@ -325,7 +333,7 @@ async def test_a_node_that_has_left_writes_nothing_any_more(cluster: Cluster) ->
         await a.engine.report("a", {}, [])
     await a.engine.deregister("a")
     await a.engine.set_draining("a")
-    assert [node.name for node in (await b.engine.poll({}, [])).nodes] == ["b"]
+    assert [node.name for node in (await b.engine.poll("a", {}, [])).nodes] == ["b"]
 
 
 async def test_the_name_of_a_node_is_used_once(cluster: Cluster) -> None:
@@ -343,7 +351,7 @@ async def test_a_node_is_seen_as_it_is(cluster: Cluster) -> None:
     await b.engine.set_draining("b")
     await b.engine.report("b", {"a": 3, "gone": 2**53}, [])
     await b.commit(renews=True)
-    first, second = (await a.engine.poll({}, [])).nodes
+    first, second = (await a.engine.poll("a", {}, [])).nodes
     assert (first.name, first.beat, dict(first.applied), first.draining) == ("a", 0, {}, False)
     assert (second.name, second.beat, second.draining) == ("b", 1, True)
     assert dict(second.applied) == {"a": 3, "gone": 2**53}
@@ -358,12 +366,40 @@ async def test_a_node_reads_beyond_its_position_for_each_writer(cluster: Cluster
     first = await a.make("u1", 3)
     await b.make("u2", 4)
     await a.write(Write("u1", first, None), Write("u3", None, record(5)))
-    entries = (await a.engine.poll({"a": 1}, [])).entries
+    entries = (await a.engine.poll("a", {"a": 1}, [])).entries
     assert [(e.writer, e.seq, dict(e.rooms)) for e in entries] == [
         ("a", 2, {"u1": -1, "u3": 5}),
         ("b", 1, {"u2": 4}),
     ]
-    assert (await a.engine.poll({"a": 2, "b": 1, "c": 9}, [])).entries == []
+    assert (await a.engine.poll("a", {"a": 2, "b": 1, "c": 9}, [])).entries == []
+
+
+async def test_a_reading_brings_the_rooms_that_others_have_changed_as_they_are(
+    cluster: Cluster,
+) -> None:
+    a, b = await join(cluster, "a"), await join(cluster, "b")
+    first = await b.make("u1", 3)
+    gone = await b.make("u2")
+    assert (await a.engine.poll("a", {"b": 2}, [])).rooms == {}
+    await a.make("own")
+    await b.write(Write("u2", gone, None), Write("u1", first, record(4)), Write("x", None, None))
+    poll = await a.engine.poll("a", {"b": 1}, [])
+    assert [entry.writer for entry in poll.entries] == ["a", "b", "b"]
+    changed = Versioned(Version(first.count + 1, "b", 3), record(4))
+    assert poll.rooms == {"u1": changed, "u2": None, "x": None}
+    assert (await b.engine.poll("b", {}, [])).rooms.keys() == {"own"}
+
+
+async def test_of_many_rooms_a_reading_brings_none(cluster: Cluster) -> None:
+    a, b = await join(cluster, "a"), await join(cluster, "b")
+    for number in range(MAX_ROOMS):
+        await b.make(f"u{number}")
+    assert len((await a.engine.poll("a", {}, [])).rooms) == MAX_ROOMS
+    await b.make("one more")
+    poll = await a.engine.poll("a", {}, [])
+    assert len(poll.entries) == MAX_ROOMS + 1
+    assert poll.rooms == {}
+    assert (await a.engine.poll("a", {"b": 1}, [])).rooms.keys() >= {"one more"}
 
 
 async def test_who_registers_begins_behind_the_last_entries(cluster: Cluster) -> None:
@@ -372,7 +408,7 @@ async def test_who_registers_begins_behind_the_last_entries(cluster: Cluster) ->
     await a.make("u2")
     registered = await (await cluster.engine()).register("b", address="", software="")
     assert dict(registered.position) == {"a": 2}
-    assert registered.identity == (await a.engine.poll({}, [])).identity
+    assert registered.identity == (await a.engine.poll("a", {}, [])).identity
 
 
 async def test_of_a_writer_that_is_registered_the_last_entry_stays(cluster: Cluster) -> None:
@@ -424,23 +460,23 @@ async def test_counts_are_told_to_who_asks(cluster: Cluster) -> None:
     )
     settled = attrs.evolve(told, acked=3, settled=True)
     await b.engine.report("b", {"a": 2}, [settled])
-    assert (await a.engine.poll({}, [("a", 1)])).told == [
+    assert (await a.engine.poll("a", {}, [("a", 1)])).told == [
         settled,
         attrs.evolve(told, node="c"),
         attrs.evolve(told, room="u2"),
     ]
-    assert (await a.engine.poll({}, [("a", 2)])).told == [attrs.evolve(told, seq=2)]
-    assert (await a.engine.poll({}, [])).told == []
+    assert (await a.engine.poll("a", {}, [("a", 2)])).told == [attrs.evolve(told, seq=2)]
+    assert (await a.engine.poll("a", {}, [])).told == []
     both = [("b", 1), ("a", 2), ("b", 1)]
-    assert [(each.writer, each.seq) for each in (await a.engine.poll({}, both)).told] == [
+    assert [(each.writer, each.seq) for each in (await a.engine.poll("a", {}, both)).told] == [
         ("a", 2),
         ("b", 1),
     ]
     wall = (await a.commit()).wall
     await a.engine.trim(wall - 3600)
-    assert len((await a.engine.poll({}, [("a", 1), ("a", 2)])).told) == 4
+    assert len((await a.engine.poll("a", {}, [("a", 1), ("a", 2)])).told) == 4
     await a.engine.trim(wall + 3600)
-    assert (await a.engine.poll({}, [("a", 1), ("a", 2)])).told == []
+    assert (await a.engine.poll("a", {}, [("a", 1), ("a", 2)])).told == []
 
 
 # -- rooms that nobody has touched ------------------------------------------------------

@@ -49,7 +49,7 @@ async def test_a_failover_may_lose_what_was_committed() -> None:
     await joined(database, "b")
     lost = database.fail_over(before)
     assert [transaction.entry for transaction in lost] == [Entry("a", 2, {"u2": 3})]
-    poll = await a.poll({}, [])
+    poll = await a.poll("a", {}, [])
     assert (poll.identity.timeline, [node.name for node in poll.nodes]) == (3, ["a"])
     assert poll.entries == [Entry("a", 1, {"u1": 3})]
     assert not await a.anchored({"a": 2})

@@ -137,7 +137,7 @@ async def test_who_reads_the_log_sees_each_writer_without_a_gap(cluster: Cluster
 
     async def read() -> None:
         while sum(seen.values()) < 45:
-            for entry in (await reader.engine.poll(seen, [])).entries:
+            for entry in (await reader.engine.poll("a", seen, [])).entries:
                 assert entry.seq == seen.get(entry.writer, 0) + 1
                 seen[entry.writer] = entry.seq
                 # What an entry tells of is there by then.

@@ -50,7 +50,7 @@ class Proxy:
 
     async def serve(self, client: trio.SocketStream) -> None:
         async with client, await trio.open_tcp_stream("127.0.0.1", self.target) as server:
-            with contextlib.suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+            try:
                 async with trio.open_nursery() as nursery:
                     is_lost = trio.Event()
                     nursery.start_soon(self._ask, client, server, is_lost, nursery.cancel_scope)
@@ -62,6 +62,8 @@ class Proxy:
                         async with self._sending:
                             await client.send_all(data)
                     nursery.cancel_scope.cancel()
+            except* (trio.BrokenResourceError, trio.ClosedResourceError):
+                pass  # either side may end its connection at any time
 
     async def _ask(
         self,

@@ -196,7 +196,7 @@ async def test_connections_that_are_lost_are_made_again(cluster: PostgresCluster
     await a.make("u1")
     calls: list[Callable[[], Any]] = [
         lambda: a.engine.commit(Batch("a", 2, [])),
-        lambda: a.engine.poll({}, []),
+        lambda: a.engine.poll("a", {}, []),
         lambda: a.engine.read(["u1"]),
     ]
     for call in calls:
@@ -214,18 +214,18 @@ async def test_a_server_that_has_crashed_is_found_again_with_all_but_the_counts(
 ) -> None:
     a = await join(cluster, "a")
     version = await a.make("u1")
-    before = await a.engine.poll({}, [("a", 1)])
+    before = await a.engine.poll("a", {}, [("a", 1)])
     await a.engine.report("a", {"a": 1}, [Told("a", 1, "u1", "a", 1, 1, True)])
     cluster.server.stop(signal.SIGQUIT)
     try:
         for _ in range(2):
             with pytest.raises(EngineError):
-                await a.engine.poll({}, [("a", 1)])
+                await a.engine.poll("a", {}, [("a", 1)])
             with pytest.raises(EngineError):
                 await a.again()
     finally:
         cluster.server.start()
-    after = await a.engine.poll({}, [("a", 1)])
+    after = await a.engine.poll("a", {}, [("a", 1)])
     assert (after.identity, after.entries, after.told) == (before.identity, before.entries, [])
     (result,) = (await a.again(Write("u1", None, record()))).results
     assert result == Won(version)
@@ -267,7 +267,7 @@ async def test_a_pooler_takes_no_options_and_gives_no_hints(cluster: PostgresClu
         url = cluster.server.url(DATABASE, port=proxy.port)
         async with PostgresEngine.open(Settings(url), feed_url=cluster.url) as engine:
             await engine.register("a", address="", software="")
-            await engine.poll({}, [])
+            await engine.poll("a", {}, [])
             b = await join(cluster, "b")
             await b.make("u1")
             with trio.fail_after(DEADLINE):
@@ -281,24 +281,24 @@ async def test_a_pooler_takes_no_options_and_gives_no_hints(cluster: PostgresClu
 
 async def test_what_others_write_is_hinted_at(cluster: PostgresCluster) -> None:
     a, b = await join(cluster, "a"), await join(cluster, "b")
-    await a.engine.poll({}, [])
+    await a.engine.poll("a", {}, [])
     with trio.fail_after(DEADLINE):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(a.engine.hinted)
             await trio.testing.wait_all_tasks_blocked()
             # What comes while somebody else uses the connection counts too.
-            await a.engine.poll({}, [])
+            await a.engine.poll("a", {}, [])
             await b.make("u1")
         await b.make("u2")
         for _ in range(3):
-            await a.engine.poll({}, [])
+            await a.engine.poll("a", {}, [])
         await a.engine.hinted()
 
 
 async def test_a_report_is_hinted_at_to_who_waits_for_it(cluster: PostgresCluster) -> None:
     a, b, c = [await join(cluster, name) for name in "abc"]
     for member in (a, c):
-        await member.engine.poll({}, [])
+        await member.engine.poll("a", {}, [])
     with trio.fail_after(DEADLINE):
         await b.engine.report("b", {"a": 1}, [])
         await a.engine.hinted()
@@ -318,13 +318,13 @@ async def test_who_waits_for_hints_learns_that_the_connection_is_lost(
     cluster: PostgresCluster,
 ) -> None:
     a = await join(cluster, "a")
-    await a.engine.poll({}, [])
+    await a.engine.poll("a", {}, [])
     with trio.fail_after(DEADLINE):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(a.engine.hinted)
             await trio.testing.wait_all_tasks_blocked()
             count(cluster.server, f"SELECT count(pg_terminate_backend(pid)) {_BACKENDS}")
-        await a.engine.poll({}, [])
+        await a.engine.poll("a", {}, [])
 
 
 # -- what is read -----------------------------------------------------------------------

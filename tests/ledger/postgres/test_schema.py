@@ -109,7 +109,7 @@ async def test_who_may_not_make_a_schema_is_told_so_and_may_use_one(
         registered = await engine.register("a", address="", software="")
         assert registered.position == {}
         await engine.trim(0)
-        await engine.poll({}, [("a", 1)])
+        await engine.poll("a", {}, [("a", 1)])
 
 
 async def test_a_database_that_cannot_hold_every_name_is_refused(postgres: Server) -> None:
