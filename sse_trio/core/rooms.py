@@ -8,8 +8,7 @@ Every call is O(1) in the number of members and rooms, except those that must lo
 one room.
 """
 
-from collections.abc import Collection, Container, Hashable, Mapping
-from itertools import compress
+from collections.abc import Collection, Container, Hashable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Final, Generic, TypeVar
 
@@ -67,16 +66,18 @@ class Rooms(Generic[M]):
         """Return a view of each member's session, in the same order."""
         return self._rooms.get(room, _NOBODY).values()
 
-    def evict(self, room: str, staying: Container[str]) -> list[M]:
-        """Take out of `room`, and return, exactly the members of sessions not in `staying`."""
-        members = self._rooms.pop(room, {})
-        # Of ten thousand members, no line of Python is run for each.
-        is_staying = map(staying.__contains__, members.values())
-        kept = {member: members[member] for member in compress(members, is_staying)}
-        for member in kept:
-            del members[member]
-        others = list(members)
+    def evict(self, room: str, staying: Container[str]) -> Iterator[M]:
+        """Take out of `room`, and yield, exactly the members of sessions not in `staying`.
+
+        Go to its end in the step that begins it: until then, the room has no members.
+        """
+        kept: dict[M, str] = {}
+        # One pass, because the data of 10,000 members is not in the processor's cache.
+        for member, session in self._rooms.pop(room, {}).items():
+            if session in staying:
+                kept[member] = session
+            else:
+                self.population -= 1
+                yield member
         if kept:
             self._rooms[room] = kept
-        self.population -= len(others)
-        return others

@@ -10,6 +10,7 @@ closed. Members that one notify terminates share one deadline for their acknowle
 
 import math
 from collections.abc import Callable, Container, Generator, Iterable
+from itertools import islice
 
 import attrs
 
@@ -235,14 +236,20 @@ class Membership:
     def end(self, staying: Container[str], termination: Termination, outcome: Outcome) -> Ending:
         """Take all members out of the room, except those of sessions in `staying`.
 
-        The first ones are sent the termination at once. It need not wait until all others are
-        marked, which takes a millisecond for ten thousand.
+        The first ones are sent the termination before the others are looked at: that takes two
+        milliseconds for ten thousand.
         """
-        members = self.rooms.evict(outcome.room, staying)
+        evicted = self.rooms.evict(outcome.room, staying)
+        members = _superseded(islice(evicted, self._slice))
         telling = self.tell(members, outcome, termination)
-        _supersede(members[: self._slice])
-        next(telling, None)
-        _supersede(members[self._slice :])
+        try:
+            next(telling, None)
+        finally:
+            members += _superseded(evicted)
+        # The room did not know some of them.
+        outcome.note_ended(member.session for member in members)
+        if len(members) <= self._slice:
+            next(telling, None)
         return Ending(outcome, members, telling)
 
     def tell(
@@ -255,15 +262,12 @@ class Membership:
             )
         )
         due = self._timers.now() + self.linger()
+        start = 0
         try:
-            for start in range(0, len(members), self._slice):
-                if start:
-                    yield self._slice
-                self._tell_some(members[start : start + self._slice], outcome, message, due)
-                if not start:
-                    # The room did not know some of them. The first terminations need not wait for
-                    # this.
-                    outcome.note_ended(member.session for member in members)
+            while some := members[start : start + self._slice]:
+                self._tell_some(some, outcome, message, due)
+                start += self._slice
+                yield len(some)
         finally:
             outcome.note_all_sent()
 
@@ -421,6 +425,9 @@ class Membership:
             yield 1
 
 
-def _supersede(members: Iterable[Member]) -> None:
-    for member in members:
+def _superseded(members: Iterable[Member]) -> list[Member]:
+    """Mark members as out of their room."""
+    found = list(members)
+    for member in found:
         member.state = State.SUPERSEDED
+    return found

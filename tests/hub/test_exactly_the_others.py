@@ -5,7 +5,7 @@ whoever has been superseded is ended again at the door, however often it comes b
 """
 
 import json
-from collections.abc import Callable, Container, Generator
+from collections.abc import Callable, Container, Generator, Iterator
 from typing import Any
 from unittest.mock import patch
 
@@ -532,14 +532,13 @@ def wrong_room(registry: Rooms[Any], room: str, spared: Container[str]) -> list[
     return [member for session, member in places if session not in spared]
 
 
-def evict_by(mutation: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
+def evict_by(mutation: Callable[..., list[Any]]) -> Callable[..., Iterator[Any]]:
     """Take out of the rooms whom a mutation names."""
 
-    def evict(registry: Rooms[Any], room: str, spared: Container[str]) -> list[Any]:
-        evicted = mutation(registry, room, spared)
-        for member in evicted:
+    def evict(registry: Rooms[Any], room: str, spared: Container[str]) -> Iterator[Any]:
+        for member in mutation(registry, room, spared):
             registry.leave(member.room, member)
-        return evicted
+            yield member
 
     return evict
 
