@@ -27,10 +27,12 @@ class Target:
     beside: str | None = None
     """The peer."""
     at_least: bool = False
+    whose: str = OURS
+    """The contender whose figure it is."""
 
     def value(self, results: Results) -> float | None:
         """Return what was measured; None if it was not."""
-        ours = self._values(results, OURS)
+        ours = self._values(results, self.whose)
         if ours and self.beside:
             return ratio(ours, self._values(results, self.beside))
         return statistics.median(ours) if ours else None
@@ -49,8 +51,12 @@ class Target:
 
 TARGETS = (
     Target("time to last, N = 10,000 ÷ C loop", "fanout", "last, N=10000", 1.1, "C loop"),
+    Target("time to first, N = 10,000, ms", "fanout", "first, N=10000", 1.5),
     Target(
-        "one notify ÷ websockets+uvloop", "notify", "one notify, median", 1, "websockets+uvloop"
+        "one notify ÷ websockets+uvloop", "notify", "one notify, median", 1.25, "websockets+uvloop"
+    ),
+    Target(
+        "capacity of notifies ÷ socket.io", "notify", "capacity", 1.3, "socket.io", at_least=True
     ),
     Target(
         "notifies a second at p99 < 10 ms ÷ socket.io",
@@ -60,11 +66,34 @@ TARGETS = (
         "socket.io",
         at_least=True,
     ),
+    Target(
+        "notifies a second at p99 < 10 ms, SQLite ÷ memory",
+        "ledger",
+        "rate at p99 < 10 ms",
+        0.5,
+        OURS,
+        at_least=True,
+        whose="sse_trio, sqlite",
+    ),
     Target("joins a second ÷ socket.io", "join", "joins", 1.5, "socket.io", at_least=True),
     Target("KiB an idle member", "memory", "an idle member", 2),
     Target("p99 with stalled members ÷ without", "stall", "with / without", 1.2),
-    Target("heartbeats, 10,000 members, % of a core", "heartbeat", "10000 members", 4),
+    Target("heartbeats, 10,000 members ÷ C loop", "heartbeat", "10000 members", 1.4, "C loop"),
     Target("other rooms' p99 beside fan-outs, ms", "mixed", "notify p99 beside fan-outs", 3),
+    *(
+        Target(
+            f"verdict, {cookies} ÷ Starlette's itsdangerous cookie",
+            "verdict",
+            "a verdict",
+            bound,
+            "Starlette's session cookie (itsdangerous)",
+            whose=whose,
+        )
+        for cookies, bound, whose in (
+            ("cookies seen before", 1.5, "sse_trio, cache hit"),
+            ("new cookies", 6, "sse_trio, cache hit, new cookies"),
+        )
+    ),
     *(
         target
         for question in ("check", "verify")

@@ -1,9 +1,9 @@
 """What a node does because of others: it follows them, and holds its members if it cannot.
 
-Decisions of other nodes come with the log. The node reads their rooms, terminates members that are
-no longer active, and only then reports this. If the lease ends, or entries of the log were missed,
-no member here may claim to have joined: the members are put on hold, until their rooms are read
-again.
+Decisions of other nodes come with the log, and so do their rooms, if they are few; otherwise the
+node reads those that it needs. It terminates members that are no longer active, and only then
+reports this. If the lease ends, or entries of the log were missed, no member here may claim to have
+joined: the members are put on hold, until their rooms are read again.
 """
 
 from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence

@@ -30,7 +30,9 @@ def from_record(room: str, record: Record) -> tuple[Any, ...]:
         record.floor,
         record.touched,
         record.notified,
-        strict_json.dumps(_from_logins(record)),
+        strict_json.dumps(
+            {session: _from_login(login) for session, login in record.logins.items()}
+        ),
         strict_json.dumps(_from_terminations(record)),
         record.forgotten,
         record.limit,
@@ -73,7 +75,16 @@ def record_to_text(record: Record) -> str:
             "floor": record.floor,
             "touched": record.touched,
             "notified": record.notified,
-            "logins": _from_logins(record),
+            "logins": {
+                session: attrs.astuple(login, recurse=False)[:_UNTIL]
+                for session, login in record.logins.items()
+            },
+            # Apart from them: an older node, which may run beside this one, reads six parts.
+            "until": {
+                session: login.until
+                for session, login in record.logins.items()
+                if login.until is not None
+            },
             "terminations": _from_terminations(record),
             "forgotten": record.forgotten,
             "limit": record.limit,
@@ -84,12 +95,16 @@ def record_to_text(record: Record) -> str:
 def record_from_text(text: str) -> Record:
     """Read a record; members that a newer version has added are ignored."""
     found = json.loads(text)
+    until = found.get("until", {})
     return _record(
         found["epoch"],
         found["floor"],
         found["touched"],
         found["notified"],
-        {a_name(session): _to_login(*login) for session, login in found["logins"].items()},
+        {
+            a_name(session): _to_login(parts, until.get(session))
+            for session, parts in found["logins"].items()
+        },
         tuple(_to_termination(*parts) for parts in found["terminations"]),
         found["forgotten"],
         found["limit"],
@@ -106,10 +121,6 @@ def to_key(*columns: Any) -> tuple[Any, ...]:
     """Check the columns of a key, as `checks.KEY` names them."""
     check_key(*columns)
     return columns
-
-
-def _from_logins(record: Record) -> dict[str, list[Any]]:
-    return {session: _from_login(login) for session, login in record.logins.items()}
 
 
 def _from_login(login: Login) -> list[Any]:
@@ -157,8 +168,8 @@ def _record(
 _decode = json.JSONDecoder().raw_decode
 
 
-# The place of `ended` in what is stored of a login.
-_ENDED = 4
+# The places of `ended` and `until` in what is stored of a login.
+_ENDED, _UNTIL = 4, 6
 
 
 def _check_login(
@@ -185,9 +196,10 @@ def _check_login(
     return named
 
 
-def _to_login(*parts: Any) -> Login:
-    _check_login(*parts)
-    return Login(*parts)
+def _to_login(parts: list[Any], until: float | None) -> Login:
+    whole = [*parts, *[None] * (_UNTIL - len(parts)), until]
+    _check_login(*whole)
+    return Login(*whole)
 
 
 def _to_logins(text: str) -> dict[str, Login]:

@@ -90,6 +90,8 @@ MIGRATIONS = (
     "ALTER TABLE standings ADD COLUMN forgotten INTEGER NOT NULL DEFAULT -1",
     # From here on a login's JSON has a sixth part, `about`, and an answer's a member `ended`.
     "ALTER TABLE standings ADD COLUMN places INTEGER",  # NULL: as many as configured
+    # From here on a login's JSON has a seventh part, `until`, and none at its end that is null.
+    "",
 )
 
 _REMEDY = "restore a copy, or move it away with its -wal and -shm and begin with none"

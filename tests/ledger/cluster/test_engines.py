@@ -34,7 +34,10 @@ from .engines import Cluster
 
 def record(epoch: int = 1, touched: float = 5.0) -> Record:
     termination = Termination(epoch, "login", {"on": "Firefox"})
-    logins = {"s1": Login(epoch, 1.25, 2.5, about={"device": "Firefox \0"})}
+    logins = {
+        "s0": Login(epoch - 1, 1.25, 2.5, ended=epoch, until=3.5),
+        "s1": Login(epoch, 1.25, 2.5, about={"device": "Firefox \0"}),
+    }
     return Record(epoch, epoch, logins, (termination,), touched, 4.0)
 
 
@@ -83,6 +86,17 @@ async def join(cluster: Cluster, name: str) -> Member:
     engine = await cluster.engine()
     await engine.register(name, address="10.0.0.1:8080", software="1.0")
     return Member(engine, name)
+
+
+async def test_when_a_session_ended_is_kept(cluster: Cluster) -> None:
+    a = await join(cluster, "a")
+    await a.make("u1")
+    found = await a.read("u1")
+    assert found is not None
+    assert {session: login.until for session, login in found.record.logins.items()} == {
+        "s0": 3.5,
+        "s1": None,
+    }
 
 
 # -- compare and swap -------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """A ledger is copied from SQLite to PostgreSQL and back, whole or not at all."""
 
+import contextlib
 import re
 import secrets
 import sqlite3
@@ -53,7 +54,7 @@ def write(path: Path, rooms: Mapping[str, Record], given: Collection[Answer] = (
 def contents(ledger: str) -> dict[str, list[tuple[Any, ...]]]:
     """Everything that is stored there, as it is stored."""
     if ledger.startswith("sqlite:"):
-        with sqlite3.connect(ledger.removeprefix("sqlite:///")) as db:
+        with contextlib.closing(sqlite3.connect(ledger.removeprefix("sqlite:///"))) as db, db:
             return {
                 table: db.execute(f"SELECT * FROM {table} ORDER BY 1").fetchall()
                 for table in ("standings", "answers", "sessions", "keys")
@@ -121,7 +122,7 @@ def test_more_than_a_batch_of_each(database: str, tmp_path: Path) -> None:
 def test_sessions_and_keys_are_copied_too(database: str, tmp_path: Path) -> None:
     first, last = write(tmp_path / "first", {"u1": record()}), at(tmp_path / "last")
     row = ("s1", "7", "Ada é", "Users", "u1", "session", "web", 1, 2.5, 3.5, "k1", "Firefox", "")
-    with sqlite3.connect(tmp_path / "first") as db:
+    with contextlib.closing(sqlite3.connect(tmp_path / "first")) as db, db:
         marks = ", ".join("?" * len(row))
         db.execute(f"INSERT INTO sessions ({SESSION}) VALUES ({marks})", row)
         db.execute("INSERT INTO keys VALUES ('k1', ?, 1.5)", (bytes(range(32)),))
@@ -176,7 +177,7 @@ def test_a_target_that_is_not_empty(database: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("table", ["sessions", "keys"])
 def test_a_file_with_other_things_is_not_empty(tmp_path: Path, table: str) -> None:
     first, last = write(tmp_path / "first", {}), write(tmp_path / "last", {})
-    with sqlite3.connect(tmp_path / "last") as db:
+    with contextlib.closing(sqlite3.connect(tmp_path / "last")) as db, db:
         columns = [row[1] for row in db.execute(f"PRAGMA table_info({table})")]
         places = ", ".join("?" * len(columns))
         db.execute(f"INSERT INTO {table} VALUES ({places})", [1] * len(columns))
@@ -276,7 +277,7 @@ def test_a_source_that_is_none(database: str, tmp_path: Path) -> None:
 def damage(ledger: str) -> str:
     """Make the last room one that no server can have written; return where that is told."""
     if ledger.startswith("sqlite:"):
-        with sqlite3.connect(ledger.removeprefix("sqlite:///")) as db:
+        with contextlib.closing(sqlite3.connect(ledger.removeprefix("sqlite:///"))) as db, db:
             last = "(SELECT max(room) FROM standings)"
             db.execute(f"UPDATE standings SET epoch = -1 WHERE room = {last}")
         return f"row {MANY} of standings"

@@ -342,6 +342,10 @@ async def test_a_record_that_no_node_has_written_is_not_believed_nor_shown(
         await a.read("u1")
     with pytest.raises(EngineError, match=r"^the database is damaged \(\w+\)$"):
         await a.write(Write("u1", None, record()))
+    # Nobody else is kept from reading the log by it.
+    poll = await a.engine.poll("another node", {}, [])
+    assert [dict(entry.rooms) for entry in poll.entries] == [{"u1": 1}, {}]
+    assert poll.rooms == {}
 
 
 async def test_members_of_a_newer_record_are_ignored(cluster: PostgresCluster) -> None:
