@@ -104,7 +104,7 @@ def test_a_target_is_reached_at_its_bound_and_not_beyond(target: Target) -> None
     # Twice the peer's is what has to be halved, or not.
     for factor in (0.99, 1.01):
         value = target.bound * factor
-        values = {"sse_trio": [value, 2 * value, value]}
+        values = {target.whose: [value, 2 * value, value]}
         if target.beside:
             values[target.beside] = [1.0, 2.0, 1.0]
         found = made(target.question, reading, **values)
