@@ -1846,3 +1846,18 @@ def test_a_room_knows_exactly_the_login_that_it_has() -> None:
 def test_to_be_seen_changes_nothing_else_of_a_login() -> None:
     login = Login(7, 1.0, 2.0, named=False, ended=8, about={"device": "Firefox"})
     assert attrs.astuple(login.seen_at(5.0)) == attrs.astuple(attrs.evolve(login, seen=5.0))
+
+
+def test_sessions_are_listed_by_their_epochs_however_late_they_came() -> None:
+    standing = room_for(2)
+    assert prove(standing, "new", 8) is None
+    assert prove(standing, "old", 5) is None
+    assert standing.names() == ["new", "old"]
+
+
+def test_reprs_name_no_session_and_nothing_that_is_said_of_one() -> None:
+    login = Login(1, 1.0, 1.0, about={"device": "SECRET"})
+    termination = Termination(1, "login", {"on": "SECRET"})
+    record = Record(1, 1, {"SECRET": login}, (termination,), 1.0, 1.0)
+    shown = repr([login, record, Decision(termination, ("SECRET",))])
+    assert "SECRET" not in shown
