@@ -3,7 +3,8 @@
 The hub and its SQLite file are real; only the hub's clock is set forward, from login to login. Each
 login names a new session. Users are unequal: half of the logins are those of an eighth of the
 users, and many users come once in months. A room is forgotten when its last ticket is not valid any
-more. So what is remembered grows until the first rooms are forgotten, and should not from then on.
+more, and so is an ended session of a room in use. So the rooms grow until the first of them are
+forgotten, and what each remembers grows as long again; nothing should grow from then on.
 """
 
 import gc

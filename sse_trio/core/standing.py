@@ -397,15 +397,10 @@ class Standing:
 
     def _forget_expired(self) -> None:
         """Forget the sessions that ended so long ago that none of their tickets is valid."""
-        expired: list[str] = []
-        for session, login in self.logins.items():
-            if login.until is None:
-                continue
-            if self.touched - login.until <= memory_of(self.config.ticket_lifetime):
-                break  # Those that ended later come behind it.
-            expired.append(session)
-        for session in expired:
-            self._forget_one(session)
+        kept = memory_of(self.config.ticket_lifetime)
+        for session, login in list(self.logins.items()):
+            if login.until is not None and self.touched - login.until > kept:
+                self._forget_one(session)
 
     def _forget(self, *, ended: bool, named: bool) -> None:
         """Forget the oldest sessions of one kind, if there are more than may be remembered."""
@@ -421,9 +416,10 @@ class Standing:
             self._forget_one(session)
 
     def _forget_one(self, session: str) -> None:
+        """Forget a session that has ended, or has only joined."""
         login = self.logins.pop(session)
         # A session that has only joined proves no epoch, and must not end one that proves it.
-        if login.named and login.ended is not None:
+        if login.named:
             self.forgotten = max(self.forgotten, login.epoch)
 
     def _absent(self, present: Container[str]) -> list[str]:

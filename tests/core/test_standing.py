@@ -169,6 +169,7 @@ class Model:
         self.until: dict[str, float] = {}
         """When they ended."""
         self.now = 0.0
+        """Set by whoever lets time pass."""
         self.count = 0
         self.number: dict[str, int] = {}
         """By which notify a session was named last."""
@@ -182,10 +183,10 @@ class Model:
     def queue(self) -> list[str]:
         return self.joined + self.named
 
-    def join(self, session: str, now: float) -> None:
+    def join(self, session: str) -> None:
         if session in self.ended:
             return
-        self.sign[session] = now
+        self.sign[session] = self.now
         if session not in self.queue():
             self.joined.append(session)
             self.order.append(session)
@@ -194,7 +195,6 @@ class Model:
     def notify(
         self,
         sender: str | None,
-        now: float,
         *,
         end: Sequence[str] = (),
         absent: Container[str] = (),
@@ -203,14 +203,13 @@ class Model:
         about: dict[str, Any] | None = None,
     ) -> list[float] | None:
         """Accept a notify, or return the ages of those who are in its way."""
-        self.now = now
         for session in [one for one in self.named if one in absent]:
             self.release(session)
         others = [session for session in self.named if session not in (sender, *end)]
         places = limit or self.configured
         refuses = self.refuses if refuses is None else refuses
         if refuses and sender is not None and len(others) >= places:
-            return sorted(now - self.since[session] for session in others)
+            return sorted(self.now - self.since[session] for session in others)
         self.count += 1
         if sender is not None:
             self.places = places
@@ -229,7 +228,7 @@ class Model:
         self.named.append(sender)
         self.order.append(sender)
         self.number[sender] = self.count
-        self.since[sender] = self.sign[sender] = now
+        self.since[sender] = self.sign[sender] = self.now
         self.end(self.queue()[: -self.places])
         self.forget()
         if len(self.named) == self.places:
@@ -318,11 +317,11 @@ def test_after_each_step_exactly_the_newest_sessions_stand(
     model = Model(places, refuses=at_limit == "refuse-new", remembered=limit)
     for (what, session), wished in history:
         standing.touched += 1
-        now = model.now = standing.touched
+        model.now = standing.touched
         before = standing_ones(standing)
         if what == "joined":
             assert join(standing, session) == model.told(session)
-            model.join(session, now)
+            model.join(session)
         elif what == "released":
             decision = standing.release(session)
             model.release(session)
@@ -339,7 +338,7 @@ def test_after_each_step_exactly_the_newest_sessions_stand(
                 assert decision.ended == tuple(sorted(before - standing_ones(standing)))
             told = dict(wished)
             refuses = told.pop("at_limit", at_limit) == "refuse-new"
-            in_the_way = model.notify(session, now, refuses=refuses, **told)
+            in_the_way = model.notify(session, refuses=refuses, **told)
             assert old == (in_the_way and tuple(in_the_way))
         check(standing, model)
 
@@ -799,7 +798,7 @@ def test_an_absent_session_loses_its_place_at_the_next_notify(
         if what == "joined":
             if join(standing, session) is None:
                 present.add(session)
-            model.join(session, now)
+            model.join(session)
         elif what == "left":
             if session in present:
                 present.remove(session)
@@ -815,7 +814,7 @@ def test_an_absent_session_loses_its_place_at_the_next_notify(
                 if one not in present and now - sign > LIFETIME
             }
             old = refused(standing, session, present=present)
-            in_the_way = model.notify(session, now, absent=absent)
+            in_the_way = model.notify(session, absent=absent)
             assert old == (in_the_way and tuple(in_the_way))
         # Whoever has ended is put out of the room, without another sign of life.
         present &= standing_ones(standing)

@@ -18,7 +18,9 @@ AllCounts = Mapping[tuple[str, int, str], Counts]
 
 @attrs.frozen(eq=False)
 class Changes:
-    """Changes that the hub has to apply: it reads the other rooms, and terminates members.
+    """Changes that the hub has to apply: it reads their rooms, and terminates members.
+
+    Rooms that came with the changes need not be read.
 
     After a resync it is not known which rooms have changed. Then drop every cached room, put every
     member on hold, and read its room again before it gets `Joined`. That may take long, so call

@@ -143,10 +143,10 @@ class PostgresEngine:
         entries, nodes, counts, wall, which, names, found = await self._ask(
             self._feed, _POLL, known, json.dumps(list(told)), MAX_ENTRIES, node, MAX_ROOMS
         )
-        rooms: dict[str, Versioned | None] = {}
+        changed: dict[str, Versioned | None] = {}
         # A room that is damaged is reported by the node that needs it.
         with contextlib.suppress(*DAMAGE):
-            rooms = {**dict.fromkeys(names or ()), **_rooms(found)}
+            changed = {**dict.fromkeys(names or ()), **_rooms(found)}
         return Poll(
             [
                 Entry(writer, seq, dict(zip(rooms, epochs, strict=True)))
@@ -156,7 +156,7 @@ class PostgresEngine:
             [Told(*parts) for parts in counts or ()],
             identity(which),
             wall,
-            rooms,
+            changed,
         )
 
     async def anchored(self, position: Mapping[str, int]) -> bool:

@@ -72,7 +72,7 @@ class Member:
         return found.get(room)
 
     async def log(self) -> list[tuple[str, int]]:
-        poll = await self.engine.poll("a", {}, [])
+        poll = await self.engine.poll(self.name, {}, [])
         return [(entry.writer, entry.seq) for entry in poll.entries]
 
 

@@ -298,7 +298,7 @@ async def test_what_others_write_is_hinted_at(cluster: PostgresCluster) -> None:
 async def test_a_report_is_hinted_at_to_who_waits_for_it(cluster: PostgresCluster) -> None:
     a, b, c = [await join(cluster, name) for name in "abc"]
     for member in (a, c):
-        await member.engine.poll("a", {}, [])
+        await member.engine.poll(member.name, {}, [])
     with trio.fail_after(DEADLINE):
         await b.engine.report("b", {"a": 1}, [])
         await a.engine.hinted()

@@ -84,7 +84,7 @@ async def test_only_the_direct_connection_listens(pooled: Pooled) -> None:
         ]
         for name, engine in (("a", a), ("b", b)):
             await engine.register(name, address="", software="")
-            await engine.poll("a", {}, [])
+            await engine.poll(name, {}, [])
         # There is one for everybody, so whoever got it would get the others' notifications.
         with psycopg.connect(pooled.pooler) as connection:
             listening = connection.execute("SELECT pg_listening_channels()").fetchall()
