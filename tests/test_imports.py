@@ -21,6 +21,7 @@ LAYERS = (
         "histogram",
         "roster",
         "strict_json",
+        "values",
         "origins",
         "paths",
         "fields",
@@ -44,7 +45,15 @@ CLIENT_MAY = {"sse_trio.core.messages", "sse_trio.errors"}
 # Nor do these bring Trio, or the server, into an application.
 APPS_MAY = {
     f"sse_trio.{name}"
-    for name in ("core.cookies", "core.messages", "errors", "fields", "roster", "strict_json")
+    for name in (
+        "core.cookies",
+        "core.messages",
+        "errors",
+        "fields",
+        "roster",
+        "strict_json",
+        "values",
+    )  # fmt: skip
 }
 
 # What knows how bytes travel.

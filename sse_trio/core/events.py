@@ -12,13 +12,14 @@ from collections.abc import Callable
 import attrs
 
 from ..config import Config
+from ..values import frozen
 from . import messages
 from .cors import CorsHeaders, may_come_from, readable_by
 from .headers import RequestHeaders, unlike_media_type
 from .problems import ORIGIN_REFUSED, Problem
 
 
-@attrs.frozen
+@frozen
 class Listen:
     """A page joins, and its answer is the stream."""
 
@@ -31,7 +32,7 @@ class Listen:
     """Headers of the answer."""
 
 
-@attrs.frozen
+@frozen
 class Say:
     """A page with a stream sends a message."""
 

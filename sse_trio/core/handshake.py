@@ -5,10 +5,10 @@ import binascii
 import hashlib
 from typing import Final
 
-import attrs
 import h11
 
 from ..config import Config
+from ..values import frozen
 from .cors import may_come_from
 from .headers import Headers, RequestHeaders
 from .messages import SUBPROTOCOLS, understands_hold
@@ -20,7 +20,7 @@ _UPGRADE: Final = ((b"Upgrade", b"websocket"), (b"Connection", b"Upgrade"))
 _WEBSOCKET_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 
-@attrs.frozen
+@frozen
 class Upgrade:
     """A WebSocket handshake; `accept` and `subprotocol` are for the answer."""
 

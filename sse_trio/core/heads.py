@@ -18,6 +18,7 @@ import attrs
 import h11
 
 from ..config import Config
+from ..values import frozen
 from .handshake import Upgrade, handshake_accept
 from .questions import Verify, read_verify
 from .requests import RequestReader, Wanted
@@ -90,7 +91,7 @@ def begins_request(data: bytes | bytearray) -> bool:
     return data not in (b"", b"\r")
 
 
-@attrs.frozen
+@frozen
 class _Judged:
     """The meaning of a remembered head: `decide` reads the body, of at most `max_body` bytes."""
 

@@ -6,6 +6,7 @@ from typing import Any, Final
 import attrs
 
 from ..roster import SessionInfo
+from ..values import frozen
 from .tokens import LEEWAY
 
 # In place of an epoch: a release has ended the session, and not a notify.
@@ -25,7 +26,7 @@ def memory_of(ticket_lifetime: float) -> float:
     return ticket_lifetime + ticket_lifetime / NOTES_A_LIFETIME + LEEWAY
 
 
-@attrs.frozen
+@frozen
 class Termination:
     """The message to a superseded session: the notify that ended it."""
 
@@ -34,7 +35,7 @@ class Termination:
     detail: dict[str, Any] | None = attrs.field(default=None, repr=False)
 
 
-@attrs.frozen
+@frozen
 class Decision:
     """The result of a notify or a release."""
 
@@ -44,7 +45,7 @@ class Decision:
     """The sessions that the room knew, and that it has ended; sorted."""
 
 
-@attrs.frozen
+@frozen
 class Login:
     """What a room knows of a session. Times are Unix seconds."""
 
@@ -117,7 +118,7 @@ class StoredLogins(Mapping[str, Login]):
         return self._decode(self._text)
 
 
-@attrs.frozen
+@frozen
 class Record:
     """One room's standing as a value, for the ledger."""
 

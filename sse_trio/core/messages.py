@@ -14,6 +14,7 @@ import attrs
 
 from .. import strict_json
 from ..errors import RemoteProtocolError
+from ..values import frozen
 
 # The newest first. A client offers all that it knows; the server takes the newest that it knows.
 _HOLDS = "sse-trio.v1.1"
@@ -80,7 +81,7 @@ def _of(*types: type) -> dict[str, Any]:
     return {"types": types}
 
 
-@attrs.frozen
+@frozen
 class Join:
     """Client: the first message. Either a ticket, or a room and perhaps a session."""
 
@@ -89,14 +90,14 @@ class Join:
     ticket: str | None = attrs.field(default=None, repr=False)
 
 
-@attrs.frozen
+@frozen
 class Terminated:
     """Client: the acknowledgement of a termination."""
 
     epoch: int
 
 
-@attrs.frozen
+@frozen
 class Heartbeat:
     """Either side: a sign of life. A client's asks for the server's, which carries its clock.
 
@@ -106,7 +107,7 @@ class Heartbeat:
     time: int | None = attrs.field(default=None, metadata=_of(int, NoneType))
 
 
-@attrs.frozen
+@frozen
 class Joined:
     """Server: admitted. `heartbeat` is the seconds between heartbeats."""
 
@@ -116,7 +117,7 @@ class Joined:
     heartbeat: float = attrs.field(metadata=_of(int, float))
 
 
-@attrs.frozen
+@frozen
 class Terminate:
     """Server: log out now. Never names the session that stays."""
 
@@ -127,7 +128,7 @@ class Terminate:
     reconnect: bool = attrs.field(default=False, metadata=_of(bool))
 
 
-@attrs.frozen
+@frozen
 class Hold:
     """Server: it cannot know for the moment. Claim nothing, and stay connected.
 
@@ -135,7 +136,7 @@ class Hold:
     """
 
 
-@attrs.frozen
+@frozen
 class Error:
     """Server: why the connection is about to be closed with `code`."""
 

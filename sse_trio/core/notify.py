@@ -12,6 +12,7 @@ import attrs
 
 from .. import strict_json
 from ..config import Config
+from ..values import frozen
 from .messages import name
 from .tokens import MAX_EPOCH
 
@@ -145,7 +146,7 @@ def _check_wait(_: object, __: object, value: object) -> None:
         raise ValueError(f"wait must be from 0 to {MAX_WAIT} seconds")
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class Notify:
     """`sender` has logged in to `room`: all other sessions there end.
 
@@ -208,7 +209,7 @@ class Notify:
             raise ValueError("end must not name the sender")
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class Release:
     """`session` of `room` has logged out, or has expired: it ends, and no other.
 

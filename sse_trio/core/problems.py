@@ -8,6 +8,7 @@ import h11
 
 from .. import strict_json
 from ..errors import Conflict, LimitReached, LoginEnded
+from ..values import frozen
 
 STATUSES: Final = {
     "malformed": 400,
@@ -40,7 +41,7 @@ PREFIX: Final = "urn:sse-trio:problem:"
 """What the `type` of every problem begins with; the kind follows."""
 
 
-@attrs.frozen
+@frozen
 class Problem:
     """An error as ``application/problem+json`` (RFC 9457)."""
 

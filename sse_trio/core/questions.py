@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import attrs
 
+from ..values import frozen
 from .cookies import cookie_values
 from .messages import name
 from .notify import check_epoch
@@ -39,7 +40,7 @@ def _check_flag(_: object, flag: "attrs.Attribute[bool]", value: Any) -> None:
         raise ValueError(f"{flag.name} must be true or false")
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class LoginQuery:
     """The question whether one login is active: by its token, or by its room and session.
 
@@ -65,7 +66,7 @@ class LoginQuery:
             raise ValueError("token is missing, or room and session are")
 
 
-@attrs.frozen
+@frozen
 class Check:
     """Questions that are asked together, and the form of the answer."""
 
@@ -75,14 +76,14 @@ class Check:
     """Whether question and answer have the form of RFC 7662."""
 
 
-@attrs.frozen
+@frozen
 class Sessions:
     """The active sessions of a room."""
 
     room: str = attrs.field(repr=False)
 
 
-@attrs.frozen
+@frozen
 class StatisticsQuery:
     """What the hub has counted."""
 
@@ -92,7 +93,7 @@ def _check_limit(_: object, __: object, value: Any) -> None:
         raise ValueError(f"limit must be a whole number from 1 to {MAX_DECISIONS}")
 
 
-@attrs.frozen
+@frozen
 class DecisionsQuery:
     """What the hub has decided last, in at most `limit` records.
 
@@ -103,7 +104,7 @@ class DecisionsQuery:
     limit: int = attrs.field(default=MAX_DECISIONS, validator=_check_limit)
 
 
-@attrs.frozen
+@frozen
 class Verify:
     """Whether a request may pass, by its token."""
 

@@ -29,6 +29,7 @@ import h11
 
 from ..config import Config
 from ..paths import OPERATOR, PAGES, is_verify
+from ..values import frozen
 from .cors import CorsHeaders, may_come_from, readable_by
 from .events import Listen, Say, read_events, with_headers
 from .handshake import Upgrade, read_handshake
@@ -44,7 +45,7 @@ PRIVATE: Final = frozenset({*READERS, "/metrics", "/readyz", "/openapi.json"})
 """The paths that only the internal listener has, if there is one."""
 
 
-@attrs.frozen
+@frozen
 class Page:
     """A GET or HEAD of one of `PAGES` or `OPERATOR`, and the versions that the client has of it."""
 

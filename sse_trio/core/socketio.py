@@ -14,6 +14,7 @@ import h11
 
 from .. import paths, strict_json
 from ..config import Config
+from ..values import frozen
 from .cors import CorsHeaders, may_come_from, readable_by
 from .handshake import Upgrade, read_handshake
 from .headers import RequestHeaders, media_type
@@ -25,7 +26,7 @@ _CLAIMS: Final = ("ticket", "room", "session")
 _VERSIONS: Final = {"3": 3, "4": 4}
 
 
-@attrs.frozen
+@frozen
 class Refusal:
     """Why a request is refused: a `code` and a message that clients know.
 
@@ -58,7 +59,7 @@ FORBIDDEN: Final = Refusal(4, "Forbidden", "origin", 403)
 UNKNOWN_VERSION: Final = Refusal(5, "Unsupported protocol version", "version")
 
 
-@attrs.frozen
+@frozen
 class Begin:
     """Begin a session on requests; `version` is that of Engine.IO."""
 
@@ -68,7 +69,7 @@ class Begin:
     cors: CorsHeaders = ()
 
 
-@attrs.frozen
+@frozen
 class Poll:
     """Answer with what there is to say, as soon as there is something."""
 
@@ -76,7 +77,7 @@ class Poll:
     cors: CorsHeaders = ()
 
 
-@attrs.frozen
+@frozen
 class Push:
     """Take the packets of a body."""
 
@@ -86,7 +87,7 @@ class Push:
     cors: CorsHeaders = ()
 
 
-@attrs.frozen
+@frozen
 class Attach:
     """A WebSocket, for the session `sid`, or for a new one if that is None."""
 
@@ -96,14 +97,14 @@ class Attach:
     claims: dict[str, str] = attrs.field(repr=False)
 
 
-@attrs.frozen
+@frozen
 class Preflight:
     """A browser asks whether a page may make a request (Fetch, section 3.3)."""
 
     headers: CorsHeaders
 
 
-@attrs.frozen
+@frozen
 class Script:
     """The client's file, and the versions that a browser has of it."""
 

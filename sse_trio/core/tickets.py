@@ -16,16 +16,18 @@ from typing import Any
 
 import attrs
 
+from .. import strict_json
 from ..errors import RemoteProtocolError
+from ..values import frozen
 from .messages import CloseCode, name
-from .tokens import LEEWAY, TokenKind, epoch, number, written
+from .tokens import LEEWAY, TokenKind, epoch, number
 
 # About 1 KiB each, and 6 KiB with the longest names. Without a key a client cannot fill it: forged
 # ones are not remembered.
 REMEMBERED_TOKENS = 4096
 
 
-@attrs.frozen
+@frozen
 class ProofKind(TokenKind):
     """What is common to all proofs of a login for one purpose."""
 
@@ -39,7 +41,7 @@ TICKET = ProofKind("sse-trio-ticket+jwt", "sse-trio/join", _CLAIMS, "ticket")
 TOKEN = ProofKind("sse-trio-token+jwt", "sse-trio/check", _CLAIMS, "token")
 
 
-@attrs.frozen
+@frozen
 class Ticket:
     """What a ticket proves, or a token."""
 
@@ -62,6 +64,7 @@ class Tickets:
         self._kind = kind
         keys = {_derive(key, "kid").hex()[:16]: _derive(key, kind.purpose) for key in authkeys}
         self._keys = keys
+        self._signing = next(iter(keys.items()), None)
         self._lifetime = lifetime
 
         # It has no reference to `self`: otherwise a cycle would keep the old keys and tokens after
@@ -76,7 +79,7 @@ class Tickets:
     @property
     def can_sign(self) -> bool:
         """Whether there is a key to sign with."""
-        return bool(self._keys)
+        return self._signing is not None
 
     def mint(self, ticket: Ticket, *, now: float, jti: str) -> str | None:
         """Sign `ticket` at `now` (Unix seconds); None where there is no key to sign with."""
@@ -84,9 +87,9 @@ class Tickets:
 
     def sign(self, claims: str) -> str | None:
         """Sign `claims_of` a ticket; None where there is no key to sign with."""
-        if not self._keys:
+        if self._signing is None:
             return None
-        kid, key = next(iter(self._keys.items()))
+        kid, key = self._signing
         return self._kind.sign(claims, kid=kid, key=key)
 
     def verify_untrusted(self, token: str, *, now: float) -> Ticket:
@@ -115,15 +118,11 @@ class Tickets:
 
 def claims_of(ticket: Ticket, *, now: float, lifetime: float, jti: str) -> str:
     """Write the claims of a proof of `ticket`, for any kind."""
-    return written(
-        {
-            "room": ticket.room,
-            "session": ticket.session,
-            "epoch": ticket.epoch,
-            "iat": now,
-            "exp": now + lifetime,
-            "jti": jti,
-        }
+    room, session = strict_json.dumps(ticket.room), strict_json.dumps(ticket.session)
+    # By hand, in half the time: this is in every notify.
+    return (
+        f',"room":{room},"session":{session},"epoch":{ticket.epoch:d},'
+        f'"iat":{now!r},"exp":{now + lifetime!r},"jti":"{jti}"'
     )
 
 

@@ -6,6 +6,7 @@ judge times, which are arguments in the core.
 """
 
 import base64
+import binascii
 import functools
 import hashlib
 import hmac
@@ -14,10 +15,10 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-import attrs
 import jwt
 
 from .. import strict_json
+from ..values import frozen
 
 ALGORITHM = "HS256"
 ISSUER = "sse-trio"
@@ -25,6 +26,8 @@ ISSUER = "sse-trio"
 # The largest number that every JSON parser reads exactly (RFC 8259, section 6), and a ledger can
 # hold.
 MAX_EPOCH = 2**53
+
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
 
 # Seconds by which two machines' clocks may differ.
 LEEWAY = 30
@@ -34,7 +37,7 @@ class UnknownKey(ValueError):
     """A token names a key that is not in use any more, or never was."""
 
 
-@attrs.frozen
+@frozen
 class TokenKind:
     """What is common to all tokens for one purpose."""
 
@@ -50,7 +53,7 @@ class TokenKind:
         PyJWT reads tokens.
         """
         payload = f'{{"iss":"{ISSUER}","aud":"{self.audience}"{claims}}}'
-        signed = _header(self.type, kid) + b"." + _base64url(payload.encode())
+        signed = _header(self.type, kid) + _base64url(payload.encode())
         return (signed + b"." + _signature(key, signed)).decode("ascii")
 
     def read_untrusted(self, token: str, keys: Mapping[str, bytes]) -> tuple[str, dict[str, Any]]:
@@ -127,16 +130,25 @@ def number(value: object) -> float:
 
 @functools.lru_cache(64)
 def _header(typ: str, kid: str) -> bytes:
-    return _base64url(strict_json.dumps({"alg": ALGORITHM, "kid": kid, "typ": typ}).encode())
+    header = strict_json.dumps({"alg": ALGORITHM, "kid": kid, "typ": typ})
+    return _base64url(header.encode()) + b"."
 
 
 def _signature(key: bytes, signed: bytes) -> bytes:
-    return _base64url(hmac.digest(key, signed, hashlib.sha256))
+    mac = _mac(key).copy()
+    mac.update(signed)
+    return _base64url(mac.digest())
+
+
+@functools.lru_cache(64)
+def _mac(key: bytes) -> hmac.HMAC:
+    """Begin an HMAC of this key: a copy of it takes two thirds of the time of a new one."""
+    return hmac.new(key, digestmod=hashlib.sha256)
 
 
 def _base64url(data: bytes) -> bytes:
-    """Encode as JWS does (RFC 7515, section 2)."""
-    return base64.urlsafe_b64encode(data).rstrip(b"=")
+    """Encode as JWS does (RFC 7515, section 2): the module `base64` takes twice as long."""
+    return binascii.b2a_base64(data, newline=False).translate(_URL_SAFE, b"=")
 
 
 def _peek_untrusted(token: str) -> dict[str, Any]:

@@ -31,6 +31,7 @@ import attrs
 from ..core.notify import LAST_JOINED, Notify, Release
 from ..core.questions import MAX_DECISIONS
 from ..roster import fingerprint
+from ..values import frozen
 from .member import Outcome
 
 logger = logging.getLogger("sse_trio.audit")
@@ -133,7 +134,7 @@ def open_sink(where: str | None) -> Iterator[Sink | None]:
             file.close()
 
 
-@attrs.frozen
+@frozen
 class LoginByTicket:
     """A login that a room knows by a ticket, and not by a notify; and what it has ended."""
 

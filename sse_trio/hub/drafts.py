@@ -12,6 +12,7 @@ from ..config import Config
 from ..core.logins import Decision, Termination
 from ..core.notify import LAST_JOINED, Notify, Release
 from ..core.standing import Standing
+from ..values import frozen
 
 
 class _AllBut:
@@ -24,7 +25,7 @@ class _AllBut:
         return session not in self._sessions
 
 
-@attrs.frozen
+@frozen
 class Draft:
     """A notify or a release, and the standing that it would make."""
 

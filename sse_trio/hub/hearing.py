@@ -10,13 +10,14 @@ from ..core import messages
 from ..core.messages import CloseCode
 from ..core.tickets import Ticket
 from ..errors import RemoteProtocolError
+from ..values import frozen
 from .measuring import Measuring
 from .member import Member, State
 from .membership import Membership
 from .timers import Timers
 
 
-@attrs.frozen
+@frozen
 class Claim:
     """As which session of which room a page joins, and the ticket that proves it, if it has one."""
 

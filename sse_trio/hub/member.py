@@ -11,6 +11,7 @@ import trio
 from ..core.tickets import Ticket
 from ..ledger import Commit, Proposal
 from ..ledger.proposals import DONE, NOWHERE, Elsewhere
+from ..values import frozen
 from .letters import Letter
 
 CancelAfter = Callable[[float], AbstractContextManager[object]]
@@ -167,7 +168,7 @@ class Outcome:
             self._all_finished.set()
 
 
-@attrs.frozen(eq=False)
+@frozen(eq=False)
 class Unmeasured:
     """A join whose room has to be read, or written, before its verdict is known."""
 
@@ -202,7 +203,7 @@ class Member:
         return None
 
 
-@attrs.frozen
+@frozen
 class Ending:
     """A decided notify, or another end of sessions: its outcome, and the rest of the fan-out."""
 

@@ -12,8 +12,6 @@ import math
 from collections.abc import Callable, Container, Generator, Iterable
 from itertools import islice
 
-import attrs
-
 from ..config import Config
 from ..core import messages
 from ..core.heartbeats import first_delay
@@ -21,6 +19,7 @@ from ..core.logins import Termination
 from ..core.messages import CloseCode
 from ..core.rooms import Rooms
 from ..ledger import Ledger
+from ..values import frozen
 from .letters import Letter
 from .member import Ending, Member, Outcome, Peer, State
 from .places import Places
@@ -32,7 +31,7 @@ from .timers import SLICE, HasDeadline, Timers
 _STRANGERS = (State.ARRIVING, State.CONNECTED)
 
 
-@attrs.frozen(eq=False)
+@frozen(eq=False)
 class ToldTogether:
     """Members that were sent a termination at the same time."""
 

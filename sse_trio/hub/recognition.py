@@ -25,6 +25,7 @@ from ..ledger import Ledger, Proposal, SharedLedger, Swap
 from ..ledger.proposals import Version
 from ..ledger.sessions import SessionChanges, SessionRow
 from ..roster import Roster
+from ..values import frozen
 from .cache import Cache
 from .member import Outcome
 
@@ -32,7 +33,7 @@ Decided = Callable[[Standing], Outcome | None]
 """Called with a room's new standing, in the step that has learned of the decision."""
 
 
-@attrs.frozen
+@frozen
 class View:
     """One room at one moment."""
 
@@ -49,7 +50,7 @@ class View:
     """Unix seconds of that moment. A login from after it counts as of an epoch before, too."""
 
 
-@attrs.frozen
+@frozen
 class _Needed:
     """The rooms that have members, or a record that is not written yet.
 

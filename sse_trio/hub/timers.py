@@ -13,11 +13,11 @@ import contextlib
 import math
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator
 
-import attrs
 import trio
 
 from ..config import Config
 from ..core.heartbeats import Wheel
+from ..values import frozen
 
 # A loop over many items lets other tasks run after this many: other rooms wait for a millisecond of
 # sends, not for a hundred. Each time costs the fan-out two or three milliseconds.
@@ -37,7 +37,7 @@ class HasDeadline(abc.ABC):
         """Do what was due by `now`, or nothing if it is done already; neither wait nor raise."""
 
 
-@attrs.frozen(eq=False)
+@frozen(eq=False)
 class TimedWait(HasDeadline):
     """A wait with a deadline: it cancels its scope."""
 

@@ -8,10 +8,9 @@ import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
-import attrs
-
 from ..errors import LedgerError
 from ..ledger_url import path_of
+from ..values import frozen
 from .checks import KEY, SESSION
 from .postgres import needing_psycopg
 from .rows import (
@@ -114,7 +113,7 @@ def opened(ledger: str, *, is_target: bool) -> Iterator[Store]:
             yield store
 
 
-@attrs.frozen
+@frozen
 class _Kind:
     """How SQLite has the rows of one kind. The first column is the key."""
 

@@ -15,10 +15,11 @@ import trio
 from ..core.logins import Record
 from ..core.notify import Answer
 from ..core.standing import Standing
+from ..values import frozen
 from .sessions import SessionChanges
 
 
-@attrs.frozen
+@frozen
 class Version:
     """Which writing of a room it is, where nodes share an engine."""
 
@@ -31,7 +32,7 @@ class Version:
     """In which of its batches. With `writer`, it tells two writings of one `count` apart."""
 
 
-@attrs.frozen
+@frozen
 class Versioned:
     """A room's record as the engine has it."""
 
@@ -39,7 +40,7 @@ class Versioned:
     record: Record
 
 
-@attrs.frozen
+@frozen
 class Won:
     """The change has been decided; `version` is what the room has from now on."""
 
@@ -47,14 +48,14 @@ class Won:
     """None if one process decides, which has no rival; and for a room that was deleted."""
 
 
-@attrs.frozen
+@frozen
 class Lost:
     """The room was not as expected; `current` is its present record, None if there is none."""
 
     current: Versioned | None
 
 
-@attrs.frozen
+@frozen
 class Repeated:
     """The answer's `id` is taken: this is its outcome, by a batch of `writer`."""
 
@@ -88,7 +89,7 @@ class Counts(Protocol):
         ...
 
 
-@attrs.frozen(eq=False)
+@frozen(eq=False)
 class Swap:
     """A change that is proposed: `standing` in the place of what was read as `expected`."""
 

@@ -12,9 +12,10 @@ import attrs
 from ..core.logins import epoch_of
 from ..core.standing import Standing
 from ..core.tokens import LEEWAY
+from ..values import frozen
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class SessionRow:
     """A session, in the order of `checks.SESSION`. Times are Unix seconds."""
 
@@ -33,7 +34,7 @@ class SessionRow:
     address: str = attrs.field(repr=False)
 
 
-@attrs.frozen
+@frozen
 class KeyRow:
     """A key that signs logins, in the order of `checks.KEY`."""
 
@@ -43,7 +44,7 @@ class KeyRow:
     """Unix seconds, by the engine's clock."""
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class SessionChanges:
     """What a swap does to the rows of its room, in the same transaction."""
 
@@ -91,21 +92,21 @@ class SessionChanges:
         return row.id not in self.kept and epoch < self.ended_below
 
 
-@attrs.frozen
+@frozen
 class Session:
     """Asks for one session, by its id."""
 
     id: str = attrs.field(repr=False)
 
 
-@attrs.frozen
+@frozen
 class OfRoom:
     """Asks for the sessions of a room."""
 
     room: str = attrs.field(repr=False)
 
 
-@attrs.frozen
+@frozen
 class OfUser:
     """Asks for the sessions of a user, of one provider."""
 
@@ -113,7 +114,7 @@ class OfUser:
     user: str = attrs.field(repr=False)
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class Older:
     """Asks for some sessions of a kind that were last seen, or created, before then."""
 
@@ -126,7 +127,7 @@ class Older:
     most: int
 
 
-@attrs.frozen
+@frozen
 class SignedByOthers:
     """Asks for some sessions whose cookies no existing key has signed."""
 

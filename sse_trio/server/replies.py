@@ -10,11 +10,12 @@ import attrs
 from ..core.headers import Headers
 from ..core.problems import Problem
 from ..core.socketio import Refusal
+from ..values import frozen
 
 JSON = "application/json"
 
 
-@attrs.frozen
+@frozen
 class Reply:
     """An answer that says no error."""
 

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 import attrs
 import trio
 
+from ...values import frozen
 from ..proposals import Counts, Versioned
 from .engine import Entry
 
@@ -16,7 +17,7 @@ AllCounts = Mapping[tuple[str, int, str], Counts]
 """By writer and number of an entry, and by room."""
 
 
-@attrs.frozen(eq=False)
+@frozen(eq=False)
 class Changes:
     """Changes that the hub has to apply: it reads their rooms, and terminates members.
 

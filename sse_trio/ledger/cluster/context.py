@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
-import attrs
 import trio
 
+from ...values import frozen
 from .changes import Offer
 from .engine import Engine
 from .keeper import Keeper
@@ -15,7 +15,7 @@ from .statistics import Statistics
 from .wall import Wall
 
 
-@attrs.frozen(kw_only=True)
+@frozen(kw_only=True)
 class Settings:
     """The settings of a node of a cluster. Times are seconds."""
 

@@ -17,11 +17,12 @@ import attrs
 
 from ...core.logins import Record
 from ...core.notify import Answer
+from ...values import frozen
 from ..proposals import Result, Version, Versioned
 from ..sessions import KeyRow, SessionChanges, SessionRow, Wanted
 
 
-@attrs.frozen
+@frozen
 class Identity:
     """Which engine it was: a failover changes the timeline."""
 
@@ -29,7 +30,7 @@ class Identity:
     timeline: int
 
 
-@attrs.frozen
+@frozen
 class Write:
     """One room's compare-and-swap. At most one a room in a batch."""
 
@@ -46,7 +47,7 @@ class Write:
     one is made, unless there is one of that id."""
 
 
-@attrs.frozen
+@frozen
 class Batch:
     """One transaction of a node."""
 
@@ -58,7 +59,7 @@ class Batch:
     """Whether the node's beat is counted up with it."""
 
 
-@attrs.frozen
+@frozen
 class Committed:
     """The result of a batch. It is durable, on the standby too if the engine waits for one."""
 
@@ -72,7 +73,7 @@ class Committed:
     that registers later reads it at its start."""
 
 
-@attrs.frozen
+@frozen
 class Entry:
     """An entry of the log: the rooms that a batch has changed, each with its epoch from then on."""
 
@@ -82,7 +83,7 @@ class Entry:
     """The epoch of a room that was forgotten is -1."""
 
 
-@attrs.frozen
+@frozen
 class Node:
     """A node as it is registered."""
 
@@ -95,7 +96,7 @@ class Node:
     software: str
 
 
-@attrs.frozen
+@frozen
 class Told:
     """What a node has done about one room of an entry: its counts of terminations."""
 
@@ -109,7 +110,7 @@ class Told:
     """Whether the counts are final."""
 
 
-@attrs.frozen
+@frozen
 class Poll:
     """What a node learns in one reading of the log."""
 
@@ -126,7 +127,7 @@ class Poll:
     any more. If they are more than `MAX_ROOMS`, it is empty: the node reads those that it needs."""
 
 
-@attrs.frozen
+@frozen
 class Registered:
     """The state with which a node begins."""
 

@@ -12,6 +12,7 @@ from itertools import islice
 import attrs
 import trio
 
+from ...values import frozen
 from ..proposals import Lost, Repeated, Result, Version, Versioned, Won
 from ..sessions import KeyRow, SessionRow, Wanted
 from .engine import (
@@ -31,7 +32,7 @@ from .engine import (
 from .memory_tables import MemoryTables
 
 
-@attrs.frozen
+@frozen
 class Transaction:
     """A batch as it was committed."""
 
@@ -42,7 +43,7 @@ class Transaction:
     at: float
 
 
-@attrs.frozen
+@frozen
 class Snapshot:
     """The whole of a database, at one moment."""
 

@@ -11,9 +11,9 @@ wait are woken, and even if none waits.
 import logging
 from collections.abc import Collection
 
-import attrs
 import trio
 
+from ...values import frozen
 from ..proposals import Counts, Swap, Won
 from .context import Context
 from .engine import Batch, Committed, EngineError, Identity, Write
@@ -31,7 +31,7 @@ RETRY = 0.1
 MAX_RETRY = 1.0
 
 
-@attrs.frozen
+@frozen
 class _Draft:
     """A batch, and the proposals that it is made of."""
 

@@ -1,8 +1,7 @@
 """The registered nodes, for an operator: read from the database, so that no node has to answer."""
 
-import attrs
-
 from ...errors import LedgerError
+from ...values import frozen
 from .direct import connected
 from .schema import present_version
 
@@ -30,7 +29,7 @@ _REGISTERED = """
 """
 
 
-@attrs.frozen
+@frozen
 class RegisteredNode:
     """A node as the database knows it. Ages are seconds by the database's clock."""
 

@@ -13,12 +13,13 @@ from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
 
 from ...errors import LedgerError
+from ...values import frozen
 
 # Seconds of the lease for which the usual times are made.
 LEASE = 6.0
 
 
-@attrs.frozen
+@frozen
 class Settings:
     """Times are in seconds: usually those for a lease of `LEASE` or longer."""
 

@@ -8,9 +8,8 @@ import secrets
 from collections.abc import Callable, Iterator
 from typing import Any, LiteralString
 
-import attrs
-
 from ...errors import LedgerError
+from ...values import frozen
 from ..copying import BATCH, Contents, converted
 from ..rows import (
     from_answer,
@@ -50,7 +49,7 @@ _IS_EMPTY = """
 """
 
 
-@attrs.frozen
+@frozen
 class _Kind:
     """How the database has the rows of one kind."""
 
@@ -60,7 +59,7 @@ class _Kind:
     from_row: Callable[["_Origin", Any], tuple[Any, ...]]
 
 
-@attrs.frozen
+@frozen
 class _Origin:
     """The batch number in copied rows."""
 

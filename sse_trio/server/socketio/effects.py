@@ -4,11 +4,13 @@ from typing import Generic, TypeVar
 
 import attrs
 
+from ...values import frozen
+
 Request = TypeVar("Request")
 Socket = TypeVar("Socket")
 
 
-@attrs.frozen
+@frozen
 class Answer(Generic[Request]):
     """Answer a GET with these packets."""
 
@@ -16,21 +18,21 @@ class Answer(Generic[Request]):
     packets: bytes = attrs.field(repr=False)
 
 
-@attrs.frozen
+@frozen
 class Accept(Generic[Request]):
     """Answer a POST: its packets were taken."""
 
     request: Request
 
 
-@attrs.frozen
+@frozen
 class Refuse(Generic[Request]):
     """Answer a request: it may not come here and now."""
 
     request: Request
 
 
-@attrs.frozen
+@frozen
 class Send(Generic[Socket]):
     """Send packets on a WebSocket; with `keep`, even if others come last."""
 
@@ -39,21 +41,21 @@ class Send(Generic[Socket]):
     keep: bool = False
 
 
-@attrs.frozen
+@frozen
 class Drop(Generic[Socket]):
     """Close a WebSocket that is not this session's, or not any more."""
 
     websocket: Socket
 
 
-@attrs.frozen
+@frozen
 class Deliver:
     """Hear what the client says."""
 
     message: str | bytes = attrs.field(repr=False)
 
 
-@attrs.frozen
+@frozen
 class Ended:
     """The session has ended: by the client, if `hung_up`. Nothing comes after it."""
 

@@ -14,6 +14,8 @@ from typing import Final
 
 import attrs
 
+from ...values import frozen
+
 MAX_PACKETS: Final = 64
 """In one body. A client has a few at most: an event, an answer to a ping."""
 
@@ -45,7 +47,7 @@ class Kind(enum.Enum):
 _KINDS: Final = {kind.value: kind for kind in Kind}
 
 
-@attrs.frozen
+@frozen
 class EnginePacket:
     """A packet; its data is bytes only in a message."""
 

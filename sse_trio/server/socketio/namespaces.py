@@ -9,12 +9,13 @@ from typing import Any
 
 import attrs
 
+from ...values import frozen
 from .socket_packets import Decoder, Kind, SocketPacket, encode
 
 MAIN = "/"
 
 
-@attrs.frozen
+@frozen
 class Connect:
     """The client asks for a namespace that there is; it has it from now on."""
 
@@ -22,14 +23,14 @@ class Connect:
     auth: dict[str, Any] = attrs.field(repr=False)
 
 
-@attrs.frozen
+@frozen
 class Unknown:
     """The client asks for a namespace that there is not."""
 
     namespace: str
 
 
-@attrs.frozen
+@frozen
 class Happened:
     """An event: its name and arguments, and what an acknowledgement has to be numbered with."""
 
@@ -39,7 +40,7 @@ class Happened:
     id: int | None
 
 
-@attrs.frozen
+@frozen
 class Leave:
     """The client leaves a namespace."""
 

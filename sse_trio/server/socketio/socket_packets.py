@@ -15,6 +15,7 @@ import attrs
 from ... import strict_json
 from ...core.messages import CONTROL
 from ...fields import RESERVED_EVENTS
+from ...values import frozen
 
 MAX_ATTACHMENTS: Final = 10
 """Of one packet, as in socket.io-parser 4.2.6."""
@@ -47,7 +48,7 @@ Such are half a character, or deep nesting. Pages send events that are meant for
 _BINARY: Final = (Kind.BINARY_EVENT, Kind.BINARY_ACK)
 
 
-@attrs.frozen
+@frozen
 class SocketPacket:
     """A packet. `data` is None if it has none; `id` is what it wants to be answered with."""
 
