@@ -315,7 +315,7 @@ def test_of_what_was_read_only_the_login_is_kept() -> None:
 def test_a_forged_signature_is_found_before_anything_is_decoded(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(jwt, "decode", pytest.fail)
+    monkeypatch.setattr(jwt.PyJWS, "decode", pytest.fail)
     with pytest.raises(RemoteProtocolError):
         TICKETS.verify_untrusted(TOKEN.rpartition(".")[0] + "." + "A" * 15_000, now=NOW)
 
@@ -416,6 +416,7 @@ FORGERIES: dict[str, Callable[[], str]] = {
     "another typ": lambda: sign(header={"typ": "JWT"}),
     "no typ": lambda: sign(header={"typ": None}),
     "another aud": lambda: sign(aud="sse-trio/auth"),
+    "two auds": lambda: sign(aud=[AUDIENCE, "sse-trio/auth"]),
     "another iss": lambda: sign(iss="somebody"),
     "an extension that must be understood": lambda: sign(header={"crit": ["x"], "x": 1}),
     "expired": lambda: sign(iat=NOW - 7200, exp=NOW - LEEWAY),
@@ -489,8 +490,8 @@ def test_an_epoch_is_what_every_json_parser_reads_exactly(epoch: int) -> None:
     assert MAX_EPOCH == 2**53
 
 
-@pytest.mark.parametrize("claim", ["aud", "iss", "jti"])
-@pytest.mark.parametrize("value", [None, 7, {}, True])
+@pytest.mark.parametrize("claim", ["aud", "iss", "jti", "sub"])
+@pytest.mark.parametrize("value", [None, 7, {}, [], True])
 def test_an_identity_of_the_wrong_type_is_refused(claim: str, value: Any) -> None:
     refused(resigned(HEADER, json.dumps(CLAIMS | {claim: value}).encode()))
 
