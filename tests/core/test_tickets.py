@@ -88,7 +88,10 @@ def unsigned(header: bytes) -> str:
 
 def resigned(header: bytes, payload: bytes) -> str:
     """Sign bytes that no library would write."""
-    head = f"{encoded(header)}.{encoded(payload)}"
+    return signed(f"{encoded(header)}.{encoded(payload)}")
+
+
+def signed(head: str) -> str:
     return f"{head}.{encoded(jwt_hmac(KEY, head.encode()))}"
 
 
@@ -312,12 +315,18 @@ def test_of_what_was_read_only_the_login_is_kept() -> None:
     assert not kind.kept
 
 
-def test_a_forged_signature_is_found_before_anything_is_decoded(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_pyjwt_never_judges_what_is_forged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It looks at each character, one by one, and remembers what it has judged."""
     monkeypatch.setattr(jwt, "decode", pytest.fail)
-    with pytest.raises(RemoteProtocolError):
-        TICKETS.verify_untrusted(TOKEN.rpartition(".")[0] + "." + "A" * 15_000, now=NOW)
+    refused(TOKEN.rpartition(".")[0] + "." + "A" * 15_000)
+    refused(sign(header={"x": "A" * 15_000}, key=bytes(32)))
+
+
+def test_pyjwt_judges_a_header_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    header = {"x": "of this test alone"}
+    assert verify(sign(header=header, jti="j2")) == TICKET
+    monkeypatch.setattr(jwt, "decode", pytest.fail)
+    assert verify(sign(header=header, jti="j3")) == TICKET
 
 
 def test_the_first_key_signs_and_all_verify() -> None:
@@ -416,8 +425,14 @@ FORGERIES: dict[str, Callable[[], str]] = {
     "another typ": lambda: sign(header={"typ": "JWT"}),
     "no typ": lambda: sign(header={"typ": None}),
     "another aud": lambda: sign(aud="sse-trio/auth"),
+    "two auds": lambda: sign(aud=[AUDIENCE, "sse-trio/auth"]),
     "another iss": lambda: sign(iss="somebody"),
     "an extension that must be understood": lambda: sign(header={"crit": ["x"], "x": 1}),
+    "a payload that is not encoded": lambda: resigned(
+        HEADER[:-1] + b', "b64": false, "crit": ["b64"]}', json.dumps(CLAIMS).encode()
+    ),
+    "a signed payload with a line's end": lambda: signed(unsigned(HEADER) + "\n"),
+    "four signed parts": lambda: signed(unsigned(HEADER) + ".AAAA"),
     "expired": lambda: sign(iat=NOW - 7200, exp=NOW - LEEWAY),
     "expired before it was issued": lambda: sign(iat=NOW + 10, exp=NOW - LEEWAY),
     "no signature": lambda: TOKEN.rpartition(".")[0] + ".",
@@ -446,6 +461,7 @@ FORGERIES: dict[str, Callable[[], str]] = {
     "a payload that is a list": lambda: resigned(HEADER, b"[]"),
     "a payload that is not JSON": lambda: resigned(HEADER, b"room"),
     "a payload that is not UTF-8": lambda: resigned(HEADER, b"\xff"),
+    "a payload in UTF-16": lambda: resigned(HEADER, json.dumps(CLAIMS).encode("utf-16-le")),
     "a kid that is a list": lambda: resigned(HEADER.replace(f'"{KID}"'.encode(), b"[]"), b"{}"),
 }
 
@@ -489,8 +505,8 @@ def test_an_epoch_is_what_every_json_parser_reads_exactly(epoch: int) -> None:
     assert MAX_EPOCH == 2**53
 
 
-@pytest.mark.parametrize("claim", ["aud", "iss", "jti"])
-@pytest.mark.parametrize("value", [None, 7, {}, True])
+@pytest.mark.parametrize("claim", ["aud", "iss", "jti", "sub"])
+@pytest.mark.parametrize("value", [None, 7, {}, [], True])
 def test_an_identity_of_the_wrong_type_is_refused(claim: str, value: Any) -> None:
     refused(resigned(HEADER, json.dumps(CLAIMS | {claim: value}).encode()))
 
