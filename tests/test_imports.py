@@ -53,7 +53,7 @@ APPS_MAY = {
         "roster",
         "strict_json",
         "values",
-    )  # fmt: skip
+    )
 }
 
 # What knows how bytes travel.

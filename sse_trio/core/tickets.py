@@ -122,7 +122,7 @@ def claims_of(ticket: Ticket, *, now: float, lifetime: float, jti: str) -> str:
     # By hand, in half the time: this is in every notify.
     return (
         f',"room":{room},"session":{session},"epoch":{ticket.epoch:d},'
-        f'"iat":{now!r},"exp":{now + lifetime!r},"jti":"{jti}"'
+        f'"iat":{now!r},"exp":{now + lifetime!r},"jti":{strict_json.dumps(jti)}'
     )
 
 
