@@ -170,13 +170,15 @@ class Heads:
         # is set.
         parts = _VARYING.split(data[:end])
         rest = b"".join(parts[::5])
-        lengths = [length for length in parts[1::5] if length]
-        keys = [key for key in parts[2::5] if key]
+        lengths, keys, hops = (
+            [*filter(None, parts[1::5])],
+            [*filter(None, parts[2::5])],
+            [*filter(None, parts[3::5])],
+        )
         # An Idempotency-Key changes what the request asks for, so it is left to h11.
         has_id = any(named is not None for named in parts[4::5])
         if has_id or not fewest <= len(lengths) + len(keys) <= 1:
             return None
-        hops = [hop for hop in parts[3::5] if hop]
         forwarded_for = b",".join(hops).decode("ascii") if hops else None
         if lengths:
             length = int(lengths[0])

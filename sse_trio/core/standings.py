@@ -12,33 +12,36 @@ from collections import OrderedDict
 from collections.abc import Container, Iterator
 
 from ..config import Config
-from .logins import Record, StoredLogins, memory_of
+from .logins import Record, memory_of
 from .standing import Standing
 
 
-class Kind(enum.Enum):
+class Kind(enum.IntEnum):
     """Which sessions a room has: the limits of memory depend on it."""
 
-    CLAIMED = "nobody was ever named"
-    OVER = "of those that were named nobody stands"
-    HELD = "somebody stands who was named"
+    HELD = 1
+    """A named session is active."""
+    OVER = 2
+    """Sessions were named, and none of them is active."""
+    CLAIMED = 3
+    """No session was ever named."""
 
 
 def _kind(room: Standing | Record) -> Kind:
     """Return the kind of a room."""
     logins = room.logins
     was_named = room.epoch > 0
-    if isinstance(logins, StoredLogins):
-        if logins.is_held:
-            return Kind.HELD
-        was_named = was_named or logins.was_named
-    else:
+    if isinstance(logins, dict):
         # The newest ones are the most likely to be active.
         for login in reversed(logins.values()):
             if login.named:
                 if login.ended is None:
                     return Kind.HELD
                 was_named = True
+    else:
+        if logins.is_held:
+            return Kind.HELD
+        was_named = was_named or logins.was_named
     return Kind.OVER if was_named else Kind.CLAIMED
 
 

@@ -66,7 +66,7 @@ class Accepted:
     def finished(self) -> Outcome | None:
         """The outcome, if it is final: it is durable, and all terminations are sent."""
         outcome = self.outcome
-        is_over = outcome and outcome.told.is_set() and self.proposal.done and self.is_counted
+        is_over = outcome and outcome.told and self.proposal.done and self.is_counted
         return outcome if is_over else None
 
     @property
@@ -211,7 +211,7 @@ class Decisions:
             if isinstance(refusal, LimitReached):
                 self._audit_refused(accepted)
             raise
-        await outcome.told.wait()
+        await outcome.all_told()
         self._count_accepted(accepted)
         return outcome
 
@@ -340,7 +340,7 @@ class Decisions:
             accepted.on_decision(outcome.epoch)
         # A short fan-out is over before anything awaits. A long one goes on in the hub's nursery,
         # even if the caller is cancelled.
-        if outcome.told.is_set():
+        if outcome.told:
             self._counters.fan_outs.count(self._clock() - started)
         else:
             self._spawn(self._finish_fan_out, ending, started)
@@ -348,8 +348,7 @@ class Decisions:
         self._audit.decided(wanted, outcome, accepted.caller)
         if self.followers:
             # Sessions that the room does not know too: a follower may know them.
-            stand = draft.standing.standing_sessions()
-            self.tell_followers(wanted.room, {*outcome.ended, *draft.ended} - stand)
+            self.tell_followers(wanted.room, {*outcome.ended, *draft.ended} - draft.active)
         if answer is not None:
             self._answers.put(answer, ending)
         return outcome

@@ -34,6 +34,8 @@ class Draft:
     sender: str | None = attrs.field(repr=False)
     """The session that stays; of a release, None."""
     decision: Decision
+    active: set[str] = attrs.field(repr=False)
+    """The sessions that are active in it."""
 
     @property
     def termination(self) -> Termination:
@@ -45,13 +47,13 @@ class Draft:
         """The sessions whose members stay."""
         if isinstance(self.wanted, Release):
             return _AllBut(self.decision.ended)
-        return self.standing.standing_sessions()
+        return self.active
 
     @property
     def ended(self) -> set[str]:
         """The sessions that have ended by it; also named ones that the room does not know."""
         named = (self.wanted.session,) if isinstance(self.wanted, Release) else self.wanted.end
-        return {*self.decision.ended, *named} - self.standing.standing_sessions()
+        return {*self.decision.ended, *named} - self.active
 
 
 def draft(
@@ -66,7 +68,7 @@ def draft(
         decision = standing.release(
             wanted.session, wanted.reason, epoch=wanted.epoch, present=present
         )
-        return Draft(wanted, standing, None, decision)
+        return Draft(wanted, standing, None, decision, standing.standing_sessions())
     sender = wanted.sender
     if sender is LAST_JOINED:
         sender = standing.newest(besides=wanted.end)
@@ -80,4 +82,4 @@ def draft(
         about=wanted.about,
         present=present,
     )
-    return Draft(wanted, standing, sender, decision)
+    return Draft(wanted, standing, sender, decision, standing.standing_sessions())

@@ -121,5 +121,4 @@ class Answers:
         )
         outcome.durable = True
         outcome.note_all_sent()
-        outcome.told.set()
         return outcome

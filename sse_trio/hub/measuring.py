@@ -290,7 +290,8 @@ class Measuring:
 
     def _is_late(self, room: str, standing: Standing) -> bool:
         """Whether others have changed the room since the decision that this node learns of."""
-        return self._recognition.cached(room) is not standing
+        cache = self._recognition.cache
+        return cache is not None and self._recognition.cached(room) is not standing
 
     def _note_measured(self, room: str, standing: Standing) -> None:
         """Note with which epoch members were compared, if other nodes decide."""

@@ -77,13 +77,14 @@ class Outcome:
     """Where several nodes share a ledger: how far it has come."""
     durable: bool = attrs.field(default=False, repr=False)
     """Whether the ledger has it."""
-    told: trio.Event = attrs.field(factory=trio.Event, repr=False)
-    """Set when the termination was sent to all members that must get it."""
+    told: bool = attrs.field(default=False, init=False, repr=False)
+    """Whether the termination was sent to all members that must get it."""
     # Waits for so many seconds, by the clock that the members' deadlines use.
     _cancel_after: CancelAfter = attrs.field(default=trio.move_on_after, repr=False)
     # One for the fan-out itself, so that nothing is finished before all terminations are sent.
     _unfinished: int = attrs.field(default=1, init=False, repr=False)
-    _all_finished: trio.Event = attrs.field(factory=trio.Event, repr=False)
+    # Made for the first one that waits: nobody waits for most outcomes.
+    _changed: trio.Event | None = attrs.field(default=None, init=False, repr=False)
 
     @property
     def ended(self) -> tuple[str, ...]:
@@ -137,9 +138,13 @@ class Outcome:
         answering within `linger`.
         """
         with self._cancel_after(timeout):
-            await self._all_finished.wait()
+            await self._wait_until(lambda: self.finished)
             await self.elsewhere.settled()
         return self.pending == 0
+
+    async def all_told(self) -> None:
+        """Wait until the termination was sent to all members that must get it."""
+        await self._wait_until(lambda: self.told)
 
     def note_ended(self, sessions: Iterable[str]) -> None:
         """Note which sessions it has ended, if that is not known yet."""
@@ -153,19 +158,28 @@ class Outcome:
 
     def note_all_sent(self) -> None:
         """Note that it will not be sent to more members."""
-        self.told.set()
+        self.told = True
         self._unfinished -= 1
-        self._wake_if_finished()
+        self._wake()
 
     def note_finished(self, *, acked: bool) -> None:
         """Note that one of them acknowledged, or was cut."""
         self._acked += acked
         self._unfinished -= 1
-        self._wake_if_finished()
+        if self.finished:
+            self._wake()
 
-    def _wake_if_finished(self) -> None:
-        if self._unfinished == 0:
-            self._all_finished.set()
+    async def _wait_until(self, is_so: Callable[[], bool]) -> None:
+        await trio.lowlevel.checkpoint()
+        while not is_so():
+            if self._changed is None:
+                self._changed = trio.Event()
+            await self._changed.wait()
+
+    def _wake(self) -> None:
+        if self._changed is not None:
+            self._changed.set()
+            self._changed = None
 
 
 @frozen(eq=False)

@@ -237,11 +237,11 @@ class Connection(HasDeadline):
         accepted = self._hub.decisions.accept_at_once(wanted, address)
         if accepted is None:
             self._hand_to_task(data)
-        elif wanted.wait or accepted.finished is None:
+        elif (outcome := accepted.finished) and not wanted.wait:
+            self._reply(announced(self._hub, outcome))
+        else:
             self._leave()
             self._server.parking.spawn(self._answer_later, accepted)
-        else:
-            self._reply(announced(self._hub, accepted.finished))
 
     def _reply(self, answer: Reply | Problem | Refusal) -> None:
         if rest := self._send(usual_answer(answer)):

@@ -30,6 +30,7 @@ _PONG: Final = 0x8A
 _MASKED: Final = 0x80
 _SHORT: Final = 125
 _MEDIUM: Final = 126
+_LONGEST_MEDIUM: Final = 0xFFFF
 # Where the payload begins: two bytes, and four of the mask.
 _START: Final = 6
 
@@ -41,9 +42,12 @@ FRAMES: Final = 8
 def text_frame(text: str) -> bytes:
     """Encode a text message."""
     payload = text.encode()
-    if len(payload) > _SHORT:
-        return bytes(_ENCODER.send(TextMessage(data=text)))
-    return bytes((_TEXT, len(payload))) + payload
+    length = len(payload)
+    if length <= _SHORT:
+        return bytes((_TEXT, length)) + payload
+    if length <= _LONGEST_MEDIUM:
+        return bytes((_TEXT, _MEDIUM)) + length.to_bytes(2, "big") + payload
+    return bytes(_ENCODER.send(TextMessage(data=text)))
 
 
 PING_FRAME: Final = bytes(_ENCODER.send(Ping()))

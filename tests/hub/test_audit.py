@@ -223,10 +223,10 @@ async def test_a_decision_is_written_in_the_step_that_makes_it(
         come(hub, room="u1", session=f"s{number}")
     outcome = hub.decisions.begin(Notify(room="u1", sender="new")).outcome
     assert outcome is not None
-    assert not outcome.told.is_set()
+    assert not outcome.told
     assert lines.writes == 1
     assert len(lines.take()) == 2 * SLICE + 1
-    await outcome.told.wait()
+    await outcome.all_told()
 
 
 async def test_what_cannot_be_written_is_counted_and_decided_all_the_same(
