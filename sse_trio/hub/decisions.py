@@ -61,6 +61,14 @@ class Accepted:
     has_turn: bool = False
     """Whether other notifies of the room wait until this one is done."""
     proposal: Proposal = DONE
+    due: float | None = None
+    """When the ledger has taken too long; None: as long after the wait for it has begun."""
+
+    @property
+    def awaits_commit(self) -> bool:
+        """Whether only its commit is left to wait for, and others may have the same one."""
+        is_told = self.outcome is not None and self.outcome.told
+        return is_told and isinstance(self.proposal, LocalProposal)
 
     @property
     def finished(self) -> Outcome | None:
@@ -189,7 +197,24 @@ class Decisions:
         else:
             self._busy[wanted.room] = trio.lowlevel.ParkingLot()
             accepted.has_turn = True
+            accepted.due = self._timers.now() + self._config.ledger_timeout
         return accepted
+
+    def finish_at_once(self, accepted: Accepted) -> Outcome | None:
+        """Complete in this step what has the turn, if there is nothing more to wait for.
+
+        Otherwise do nothing and return None; :meth:`finish` then waits, or raises.
+        """
+        if outcome := accepted.finished:
+            outcome.durable = True
+            self.give_up(accepted)
+            self._count_accepted(accepted)
+        return outcome
+
+    def give_up(self, accepted: Accepted) -> None:
+        """Let the others of its room go on: nobody waits for what has the turn any more."""
+        accepted.has_turn = False
+        self._end_turn(accepted.wanted.room)
 
     async def finish(self, accepted: Accepted) -> Outcome:
         """Complete what was accepted. Raises as `Hub.notify` and `Hub.release` do.
@@ -201,7 +226,7 @@ class Decisions:
             assert accepted.outcome is not None, "it was finished at once"
             return accepted.outcome
         try:
-            with self.within_ledger_timeout():
+            with self.within_ledger_timeout(accepted.due):
                 outcome = await self._carry_through(accepted)
                 # The first one to wait may have been cancelled before that was known.
                 if not (accepted.proposal.done and accepted.is_counted):
@@ -354,9 +379,14 @@ class Decisions:
         return outcome
 
     @contextlib.contextmanager
-    def within_ledger_timeout(self) -> Iterator[None]:
-        """Limit the block's wait, for the ledger or for a turn, to `ledger_timeout`."""
-        with self._timers.cancel_after(self._config.ledger_timeout) as patience:
+    def within_ledger_timeout(self, due: float | None = None) -> Iterator[None]:
+        """Limit the block's wait, for the ledger or for a turn, to `ledger_timeout`.
+
+        Or until `due`, if it has begun to wait before.
+        """
+        timeout = self._config.ledger_timeout
+        seconds = timeout if due is None else due - self._timers.now()
+        with self._timers.cancel_after(seconds) as patience:
             yield
         if patience.is_over:
             raise LedgerError("the ledger takes too long")

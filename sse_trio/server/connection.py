@@ -32,7 +32,10 @@ from .transport import Transport
 class Connection(HasDeadline):
     """The HTTP side of one connection. `heads` are those of the listener that it came by."""
 
-    __slots__ = ("_data", "_due", "_heads", "_hub", "_is_parked", "_needed", "_server", "transport")
+    __slots__ = (
+        "_awaits_answer", "_data", "_due", "_heads", "_hub", "_is_parked", "_needed", "_server",
+        "transport",
+    )  # fmt: skip
 
     def __init__(self, server: Server, heads: Heads, transport: Transport) -> None:
         self.transport = transport
@@ -40,6 +43,8 @@ class Connection(HasDeadline):
         self._heads = heads
         self._hub = server.hub
         self._is_parked = False
+        # Whether its request is accepted, and the answer waits for the ledger.
+        self._awaits_answer = False
         self._due = 0.0
         # The bytes of an incomplete request, and how many it needs, if its head is a usual one.
         self._data: bytes | bytearray = b""
@@ -74,12 +79,18 @@ class Connection(HasDeadline):
             return
         if now < self._due:
             self._hub.timers.schedule(self, self._due)
+        elif self._awaits_answer:
+            self._leave()
         elif begins_request(self._data):
             self._hand_to_task(self._data, seconds=0)
         else:
             self.cut()
 
     def _read(self) -> None:
+        if self._awaits_answer:
+            # What has come is read after the answer. Usually nothing comes before.
+            self._leave()
+            return
         try:
             data = self.transport.socket.recv(READ)
         except BlockingIOError:
@@ -239,12 +250,31 @@ class Connection(HasDeadline):
             self._hand_to_task(data)
         elif (outcome := accepted.finished) and not wanted.wait:
             self._reply(announced(self._hub, outcome))
+        elif accepted.awaits_commit and not wanted.wait:
+            self._awaits_answer = True
+            self._server.unanswered.add(accepted, self)
         else:
             self._leave()
             self._server.parking.spawn(self._answer_later, accepted)
 
+    def answer(self, accepted: Accepted) -> None:
+        """Answer what was accepted earlier; in a task, if there is still something to wait for."""
+        self._awaits_answer = False
+        try:
+            outcome = self._hub.decisions.finish_at_once(accepted)
+            if outcome is None:
+                self._leave()
+                self._server.parking.spawn(self._answer_later, accepted)
+            else:
+                self._reply(announced(self._hub, outcome))
+        except Exception as error:  # noqa: BLE001
+            self._hub.limited_log.failed("an answer failed", error)
+            self.cut()
+
     def _reply(self, answer: Reply | Problem | Refusal) -> None:
-        if rest := self._send(usual_answer(answer)):
+        is_last = self._hub.draining.is_set()
+        rest = self._send(usual_answer(answer, close=is_last))
+        if rest or is_last:
             self._leave()
             self._server.parking.spawn(self._finish, rest)
         else:
@@ -265,7 +295,7 @@ class Connection(HasDeadline):
         except BaseException:
             self.transport.close()
             raise
-        await self._finish(usual_answer(answer, close=self._hub.draining.is_set()))
+        self._reply(answer)
 
     async def _finish(self, answer: bytes) -> None:
         """Send the answer, and be parked again."""

@@ -14,6 +14,7 @@ from .failures import run_contained
 from .parking import open_parking
 from .socketio.engine import Engine
 from .transport import Transport
+from .unanswered import Unanswered
 
 
 class Idle(Protocol):
@@ -55,6 +56,8 @@ class Server:
         self.parking = open_parking(
             lambda *work: spawn(run_contained, failed, *work), hub.limited_log.warn
         )
+        self.unanswered = Unanswered(hub.decisions, self.parking.spawn)
+        """The accepted requests that wait for the ledger."""
         self.engine = Engine(hub, self.parking.spawn)
         """The sessions of Socket.IO."""
         self._turns = trio.StrictFIFOLock()
