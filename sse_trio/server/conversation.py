@@ -48,11 +48,10 @@ class Conversation(Attended[WebSocket]):
 
     def handle_data(self, data: bytes) -> None:
         """Handle the peer's data; if it is long, the beginning at once and the rest in a task."""
-        self._contain(partial(self._handle, data))
+        self._contain(partial(self._handle, data[:READ], data[READ:]))
 
-    def _handle(self, data: bytes) -> None:
-        self._handle_some(data[:READ])
-        rest = data[READ:]
+    def _handle(self, data: bytes, rest: bytes = b"") -> None:
+        self._handle_some(data)
         if self._has_more(rest):
             self._server.parking.leave(self)
             self._server.parking.spawn(self._handle_rest, rest)

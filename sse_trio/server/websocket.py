@@ -6,7 +6,7 @@ needs a task only to wait for bytes, and nothing can interleave.
 """
 
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from wsproto.connection import Connection, ConnectionState, ConnectionType
@@ -33,6 +33,7 @@ _MEDIUM: Final = 126
 _LONGEST_MEDIUM: Final = 0xFFFF
 # Where the payload begins: two bytes, and four of the mask.
 _START: Final = 6
+_EMPTY_PONG: Final = bytes((_PONG, _MASKED))
 
 # Frames that one step reads. A page never sends so many at once. The slowest frames take 20 us
 # each, so that even 64 connections in a row delay the others by only some ms.
@@ -97,7 +98,7 @@ class WebSocket(Outbox):
         self.closed = False
         """Whether the peer's last frame has come, and this side's last one is on its way."""
 
-    def receive(self, data: bytes) -> Iterator[str | bytes]:
+    def receive(self, data: bytes) -> Iterable[str | bytes]:
         """Take bytes from the peer; return the messages that they complete, in order.
 
         It stops after so many `FRAMES`; the rest is taken with the next call, as `has_more` says. A
@@ -105,6 +106,12 @@ class WebSocket(Outbox):
         answer to that frame, which may be the last. Bad frames are answered with a close of 1002,
         1007 or 1009.
         """
+        # Most pages only answer pings.
+        if data.startswith(_EMPTY_PONG) and len(data) == _START and self._parser is None:
+            return ()
+        return self._receive(data)
+
+    def _receive(self, data: bytes) -> Iterator[str | bytes]:
         taken = 0
         while self._parser is None and data and taken < FRAMES:
             frame, size = _usual_frame(data, self._max_message)
@@ -151,7 +158,7 @@ class WebSocket(Outbox):
 
     def offer_beat(self, message: Letter) -> bool:
         """Send or queue a heartbeat and a ping; False if that cannot be."""
-        return self.send(message.encoded(heartbeat_frames))
+        return self._send(message.encoded(heartbeat_frames), self._limit)
 
     def offer_last(self, message: Letter) -> bool:
         """Send a message next, and drop the frames that wait."""
