@@ -76,7 +76,7 @@ class Feed:
         """When the log was read whose full application was last reported to the engine."""
         # The hub's counts while they may change, and those that the engine has.
         self._counts: dict[tuple[str, int, str], Counts] = {}
-        self._known_counts: dict[tuple[str, int, str], Told] = {}
+        self._known_counts: dict[tuple[str, int, str], tuple[int, int, bool]] = {}
         # Writers that are not registered any more: since when, by the engine's clock.
         self._gone: dict[str, float] = {}
         # Whether entries may be left, because the hub was busy, or there were too many.
@@ -138,10 +138,10 @@ class Feed:
 
     async def _turn(self) -> None:
         await self._report()
-        # Of those that are followed from now on, this reading says nothing.
-        reaches = self._reaches.followed()
-        followed = list(dict.fromkeys((reach.writer, reach.seq) for reach in reaches))
         asked = self._clock()
+        # Of those that are followed from now on, this reading says nothing.
+        reaches = self._reaches.followed(asked)
+        followed = list(dict.fromkeys((reach.writer, reach.seq) for reach in reaches))
         poll = await self._engine.poll(self._me, self._given, followed)
         now = self._clock()
         self._wall.take(poll.wall, asked)
@@ -160,10 +160,11 @@ class Feed:
         self._counts |= self._writer.counts
         self._writer.counts = {}
         told = [
-            Told(*change, me, counts.terminated_here, counts.acked_here, counts.finished)
+            Told(*change, me, *now)
             for change, counts in self._counts.items()
+            if (now := (counts.terminated_here, counts.acked_here, counts.finished))
+            != self._known_counts.get(change)
         ]
-        told = [t for t in told if t != self._known_counts.get((t.writer, t.seq, t.room))]
         # Hardly any call waits until a node has read its own entries.
         own = {me: applied.get(me, 0)}
         is_news = told or {**self._reported, **own} != {**applied, **own}
@@ -174,7 +175,7 @@ class Feed:
         self.reported_to = applied_at
         for each in told:
             change = each.writer, each.seq, each.room
-            self._known_counts[change] = each
+            self._known_counts[change] = each.terminated, each.acked, each.settled
             if each.settled:
                 del self._counts[change]
                 del self._known_counts[change]

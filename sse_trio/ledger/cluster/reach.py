@@ -15,6 +15,9 @@ from .engine import Poll, Told
 # Seconds for which the counts of an entry are kept up to date, once it is everywhere.
 COUNTED = 60.0
 
+# Seconds between two readings of counts that no task waits for.
+COUNTS_EVERY = 1.0
+
 
 class Reach(Elsewhere):
     """What other nodes have done about one room of an entry."""
@@ -29,6 +32,7 @@ class Reach(Elsewhere):
         self._there: set[str] = set()
         self._told: dict[str, Told] = {}
         self._until = 0.0
+        self._waiting = 0
         self._everywhere = trio.Event()
         self._settled = trio.Event()
 
@@ -46,9 +50,18 @@ class Reach(Elsewhere):
         """Wait until it is."""
         await self._everywhere.wait()
 
+    @property
+    def is_awaited(self) -> bool:
+        """Whether a task may wait for it."""
+        return self._waiting > 0 or not self.is_everywhere
+
     async def settled(self) -> None:
         """Wait until no count will change any more."""
-        await self._settled.wait()
+        self._waiting += 1
+        try:
+            await self._settled.wait()
+        finally:
+            self._waiting -= 1
 
     def observe(
         self, poll: Poll, told: Iterable[Told], me: str, now: float, *, all_known: bool
@@ -97,6 +110,7 @@ class Reaches:
         """When, by the node's clock, there is no other node than those that are registered: one
         that the engine has lost may vouch until then."""
         self._followed = followed
+        self._counted_at = -math.inf
         self._reaches: dict[tuple[str, int, str], Reach] = {}
 
     def follow(self, writer: str, seq: int, room: str) -> Reach:
@@ -107,9 +121,16 @@ class Reaches:
             self._followed()
         return reach
 
-    def followed(self) -> list[Reach]:
-        """Return those that are followed by now."""
-        return list(self._reaches.values())
+    def followed(self, now: float) -> list[Reach]:
+        """Return those that are to be observed in a reading that begins now.
+
+        A member that does not answer keeps its entry here for up to a minute. So entries that no
+        task waits for are returned only now and then: many of them would slow down each notify.
+        """
+        if now - self._counted_at >= COUNTS_EVERY:
+            self._counted_at = now
+            return list(self._reaches.values())
+        return [reach for reach in self._reaches.values() if reach.is_awaited]
 
     def observe(self, reaches: Iterable[Reach], poll: Poll, me: str, now: float) -> None:
         """Use a reading that was begun after these were followed."""

@@ -10,7 +10,7 @@ from trio.testing import MockClock
 from sse_trio.ledger.cluster.engine import Entry
 from sse_trio.ledger.cluster.feed import POLL, STALE
 from sse_trio.ledger.cluster.memory import MemoryDatabase
-from sse_trio.ledger.cluster.reach import COUNTED
+from sse_trio.ledger.cluster.reach import COUNTED, COUNTS_EVERY
 from sse_trio.ledger.cluster.registration import KEPT
 from sse_trio.ledger.proposals import Won
 
@@ -162,7 +162,7 @@ async def test_who_told_whom_is_summed_until_nothing_changes(
             await reached.settled()
         assert waited.cancelled_caught
         b.counts[entry].acked_here = 2
-        await trio.sleep(2 * POLL)
+        await trio.sleep(COUNTS_EVERY + POLL)
         assert (reached.terminated, reached.acked) == (5, 4)
         b.counts[entry].acked_here = 3
         b.counts[entry].finished = True
@@ -173,6 +173,29 @@ async def test_who_told_whom_is_summed_until_nothing_changes(
         await trio.sleep(1)
         assert not any(told for _, told in b.engine.of("report")[before:])
         assert a.engine.of("poll")[-1][1] == []
+
+
+async def test_counts_that_no_task_waits_for_are_asked_for_once_a_second(
+    autojump_clock: MockClock, db: MemoryDatabase
+) -> None:
+    """Many members that do not answer would slow down every notify."""
+    async with node(db, "a") as a, node(db, "b") as b:
+        proposal = a.ledger.propose(swap())
+        entry = ("a", a.engine.of("commit")[-1].seq + 1, "u1")
+        b.counts[entry] = Count(3, 1, finished=False)
+        reached = await proposal.everywhere()
+
+        async def asked(seconds: float) -> int:
+            before = len(a.engine.of("poll"))
+            await trio.sleep(seconds)
+            return sum(followed != [] for _, followed in a.engine.of("poll")[before:])
+
+        assert await asked(10 * COUNTS_EVERY) in (9, 10)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(reached.settled)
+            assert await asked(COUNTS_EVERY) >= COUNTS_EVERY / POLL
+            nursery.cancel_scope.cancel()
+        assert await asked(10 * COUNTS_EVERY) in (9, 10)
 
 
 async def test_counts_of_a_node_that_has_died_do_not_change_any_more(
