@@ -3,9 +3,8 @@
 One request after the other, in one task, as the middleware asks: from the headers to the
 verdict. By the cookie's own word twice: with one login's cookies all the time, and with one more
 login's than the authority remembers, each in its turn, so that it remembers none of them when it
-comes. Peers are PyJWT's function that verifies and reads a token, with nr1, and the simplest signed
-cookie: Starlette's session cookie by itsdangerous, which has no store, no CSRF token and no
-revocation.
+comes. The peers are PyJWT's `decode`, applied to the cookie nr1, and the simplest signed cookie:
+Starlette's session cookie by itsdangerous, which has no store, no CSRF token and no revocation.
 """
 
 import base64

@@ -52,7 +52,6 @@ APPS_MAY = {
         "fields",
         "roster",
         "strict_json",
-        "values",
     )
 }
 

@@ -20,7 +20,7 @@ import attrs
 from ..core.cookies import cookie_values
 from ..core.messages import name
 from ..core.tickets import REMEMBERED_TOKENS
-from ..core.tokens import TokenKind, epoch, number, written
+from ..core.tokens import TokenKind, begin_signature, epoch, number, written
 from ..errors import LocalProtocolError
 from .keys import Keys
 from .settings import Kind, Settings
@@ -112,7 +112,7 @@ def write(claims: Claims, settings: Settings, keys: Keys) -> list[str]:
         "chk": claims.checked,
         "nr2": _digest(nr2),
     }
-    nr1 = LOGIN.sign(written(token), kid=keys.signing.kid, key=keys.signing.secret)
+    nr1 = LOGIN.sign(written(token), kid=keys.signing.kid, key=begin_signature(keys.signing.secret))
     pairs = list(zip(names(settings), (nr1, nr2), strict=True))
     if any(len(key) + len(value) > MAX_COOKIE for key, value in pairs):
         raise LocalProtocolError("the user's id and name are too long for a cookie")

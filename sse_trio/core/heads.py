@@ -170,11 +170,9 @@ class Heads:
         # is set.
         parts = _VARYING.split(data[:end])
         rest = b"".join(parts[::5])
-        lengths, keys, hops = (
-            [*filter(None, parts[1::5])],
-            [*filter(None, parts[2::5])],
-            [*filter(None, parts[3::5])],
-        )
+        lengths = [*filter(None, parts[1::5])]
+        keys = [*filter(None, parts[2::5])]
+        hops = [*filter(None, parts[3::5])]
         # An Idempotency-Key changes what the request asks for, so it is left to h11.
         has_id = any(named is not None for named in parts[4::5])
         if has_id or not fewest <= len(lengths) + len(keys) <= 1:

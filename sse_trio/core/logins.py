@@ -118,7 +118,7 @@ class StoredLogins(Mapping[str, Login]):
         return self._decode(self._text)
 
 
-@frozen
+@attrs.frozen
 class Record:
     """One room's standing as a value, for the ledger."""
 

@@ -14,7 +14,6 @@ import attrs
 
 from .. import strict_json
 from ..errors import RemoteProtocolError
-from ..values import frozen
 
 # The newest first. A client offers all that it knows; the server takes the newest that it knows.
 _HOLDS = "sse-trio.v1.1"
@@ -81,7 +80,7 @@ def _of(*types: type) -> dict[str, Any]:
     return {"types": types}
 
 
-@frozen
+@attrs.frozen
 class Join:
     """Client: the first message. Either a ticket, or a room and perhaps a session."""
 
@@ -90,14 +89,14 @@ class Join:
     ticket: str | None = attrs.field(default=None, repr=False)
 
 
-@frozen
+@attrs.frozen
 class Terminated:
     """Client: the acknowledgement of a termination."""
 
     epoch: int
 
 
-@frozen
+@attrs.frozen
 class Heartbeat:
     """Either side: a sign of life. A client's asks for the server's, which carries its clock.
 
@@ -107,7 +106,7 @@ class Heartbeat:
     time: int | None = attrs.field(default=None, metadata=_of(int, NoneType))
 
 
-@frozen
+@attrs.frozen
 class Joined:
     """Server: admitted. `heartbeat` is the seconds between heartbeats."""
 
@@ -117,7 +116,7 @@ class Joined:
     heartbeat: float = attrs.field(metadata=_of(int, float))
 
 
-@frozen
+@attrs.frozen
 class Terminate:
     """Server: log out now. Never names the session that stays."""
 
@@ -128,7 +127,7 @@ class Terminate:
     reconnect: bool = attrs.field(default=False, metadata=_of(bool))
 
 
-@frozen
+@attrs.frozen
 class Hold:
     """Server: it cannot know for the moment. Claim nothing, and stay connected.
 
@@ -136,7 +135,7 @@ class Hold:
     """
 
 
-@frozen
+@attrs.frozen
 class Error:
     """Server: why the connection is about to be closed with `code`."""
 

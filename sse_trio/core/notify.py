@@ -91,7 +91,7 @@ def _sender(value: Any) -> Sender:
 
 def _end(value: Any) -> tuple[str, ...]:
     """Sort the sessions, so that a repetition in another order counts as the same notify."""
-    if value == ():  # as in most notifies
+    if value == ():  # most notifies name none
         return ()
     if not isinstance(value, list | tuple | set | frozenset):
         raise ValueError("end must be a list of sessions")

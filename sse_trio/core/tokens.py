@@ -1,8 +1,8 @@
 """Signed tokens: JWTs (RFC 7519) by the advice of RFC 8725.
 
 One fixed algorithm (HS256); a type and an audience for each kind, so that a token of one kind is
-never taken for one of another; every claim required; one spelling of each signature. The callers
-judge times, which are arguments in the core.
+never taken for one of another; every claim required; one accepted spelling of each part. The
+callers judge times, which are arguments in the core.
 """
 
 import base64
@@ -29,8 +29,8 @@ MAX_EPOCH = 2**53
 
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
 
-# PyJWT's. Its functions for whole tokens look at each character, one by one, and at the signature
-# last. That takes 30 µs for a login, and 600 µs for a forger's 15 KiB.
+# PyJWT's HS256 alone. `jwt.decode` checks each character of a token in Python, and the signature
+# last. That takes 30 us for a login, and 600 us for a forged token of 15 KiB.
 _HS256 = jwt.get_algorithm_by_name(ALGORITHM)
 
 # Seconds by which two machines' clocks may differ.
@@ -50,11 +50,10 @@ class TokenKind:
     claims: tuple[str, ...]
     """Beside `iss` and `aud`; all of them are required."""
 
-    def sign(self, claims: str, *, kid: str, key: bytes) -> str:
-        """Write a token of these claims, as `written`.
+    def sign(self, claims: str, *, kid: str, key: hmac.HMAC) -> str:
+        """Write a token of `claims`: members of a JSON object, each after a comma, as `written`.
 
-        PyJWT writes the same in five times the time, and this is the largest part of a notify.
-        Signatures are verified by PyJWT.
+        `key` is `begin_signature` of the key; it is not changed. PyJWT takes five times as long.
         """
         payload = f'{{"iss":"{ISSUER}","aud":"{self.audience}"{claims}}}'
         signed = _header(self.type, kid) + _base64url(payload.encode())
@@ -69,8 +68,8 @@ class TokenKind:
         """
         try:
             signed, _, signature = token.encode("ascii").rpartition(b".")
-            first, _, payload = signed.partition(b".")
-            header = _peek_untrusted(first)
+            encoded_header, _, payload = signed.partition(b".")
+            header = _peek_untrusted(encoded_header)
             kid = str(header.get("kid"))
             if header.get("typ") != self.type:
                 raise ValueError
@@ -80,7 +79,7 @@ class TokenKind:
             if not _HS256.verify(signed, key, _decode_untrusted(signature)):
                 raise ValueError
             # Only now, because a forger could send many headers, and long ones.
-            _judge_header(first)
+            _judge_header(encoded_header)
             claims = json.loads(_decode_untrusted(payload).decode())
             self._check(claims)
         except UnknownKey:
@@ -90,7 +89,11 @@ class TokenKind:
         return kid, claims
 
     def _check(self, claims: Any) -> None:
-        """Check what is common to all kinds; the callers judge the rest, and the times."""
+        """Check what is common to all kinds; the callers judge the rest, and the times.
+
+        Raises:
+            ValueError: a claim is missing, or of another kind of token.
+        """
         if not isinstance(claims, dict):
             raise ValueError
         if (claims.get("iss"), claims.get("aud")) != (ISSUER, self.audience):
@@ -98,7 +101,7 @@ class TokenKind:
         for claim in self.claims:
             if claims.get(claim) is None:
                 raise ValueError
-        # RFC 7519, sections 4.1.2 and 4.1.7.
+        # These two must be strings (RFC 7519, sections 4.1.2 and 4.1.7).
         for claim in ("sub", "jti"):
             if not isinstance(claims.get(claim, ""), str):
                 raise ValueError
@@ -141,25 +144,28 @@ def _header(typ: str, kid: str) -> bytes:
     return _base64url(header.encode()) + b"."
 
 
-def _signature(key: bytes, signed: bytes) -> bytes:
-    mac = _mac(key).copy()
+def begin_signature(key: bytes) -> hmac.HMAC:
+    """Begin signatures with a key: to copy this takes two thirds of the time of a new HMAC."""
+    return hmac.new(key, digestmod=hashlib.sha256)
+
+
+def _signature(key: hmac.HMAC, signed: bytes) -> bytes:
+    mac = key.copy()
     mac.update(signed)
     return _base64url(mac.digest())
 
 
-@functools.lru_cache(64)
-def _mac(key: bytes) -> hmac.HMAC:
-    """Begin an HMAC of this key: a copy of it takes two thirds of the time of a new one."""
-    return hmac.new(key, digestmod=hashlib.sha256)
-
-
 def _base64url(data: bytes) -> bytes:
-    """Encode as JWS does (RFC 7515, section 2): the module `base64` takes twice as long."""
+    """Encode as JWS does (RFC 7515, section 2). Not by `base64`, which takes twice as long."""
     return binascii.b2a_base64(data, newline=False).translate(_URL_SAFE, b"=")
 
 
 def _decode_untrusted(segment: bytes) -> bytes:
-    """Decode the one spelling of a segment."""
+    """Decode a segment.
+
+    Raises:
+        ValueError: it is not spelled as `_base64url` spells it.
+    """
     data = base64.urlsafe_b64decode(segment + b"==")
     if _base64url(data) != segment:
         raise ValueError
@@ -178,11 +184,12 @@ def _peek_untrusted(segment: bytes) -> dict[str, Any]:
 def _judge_header(segment: bytes) -> None:
     """Let PyJWT judge the header of an authentic token; all tokens of one kind and key share it.
 
-    PyJWT judges a header only in a token, so it gets one that claims nothing. That is signed with
-    another key, so that none of ours is remembered here.
+    PyJWT judges a header only as part of a token. So this makes one that claims nothing, signed
+    with a key of zeros.
 
     Raises:
         PyJWTError: it names another algorithm, or an extension that PyJWT does not know.
     """
     key, signed = bytes(32), segment + b"." + _base64url(b"{}")
-    jwt.decode(signed + b"." + _signature(key, signed), key, algorithms=[ALGORITHM])
+    token = signed + b"." + _signature(begin_signature(key), signed)
+    jwt.decode(token, key, algorithms=[ALGORITHM])

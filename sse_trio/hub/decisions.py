@@ -6,6 +6,7 @@ for the ledger's commit.
 """
 
 import contextlib
+import math
 from collections.abc import Callable, Collection, Iterator
 from functools import partial
 from typing import Protocol, runtime_checkable
@@ -61,12 +62,12 @@ class Accepted:
     has_turn: bool = False
     """Whether other notifies of the room wait until this one is done."""
     proposal: Proposal = DONE
-    due: float | None = None
-    """When the ledger has taken too long; None: as long after the wait for it has begun."""
+    due: float = math.inf
+    """When the ledger has taken too long, by `Timers.now`, if that is known before the wait."""
 
     @property
     def awaits_commit(self) -> bool:
-        """Whether only its commit is left to wait for, and others may have the same one."""
+        """Whether all terminations are sent; only a commit is missing, which others may share."""
         is_told = self.outcome is not None and self.outcome.told
         return is_told and isinstance(self.proposal, LocalProposal)
 
@@ -181,7 +182,9 @@ class Decisions:
         """Begin a checked notify or release in this step, if it need not wait and is not refused.
 
         Otherwise do nothing and return None; :meth:`accept` then waits, or raises. If the result
-        is not `finished` when this returns, the caller has to call :meth:`finish`.
+        is not `finished` when this returns, the room's others wait until the caller has called
+        :meth:`finish`; or :meth:`finish_at_once`, and that has returned the outcome; or
+        :meth:`end_turn`.
         """
         if self._draining.is_set() or wanted.room in self._busy:
             return None
@@ -207,14 +210,9 @@ class Decisions:
         """
         if outcome := accepted.finished:
             outcome.durable = True
-            self.give_up(accepted)
+            self.end_turn(accepted)
             self._count_accepted(accepted)
         return outcome
-
-    def give_up(self, accepted: Accepted) -> None:
-        """Let the others of its room go on: nobody waits for what has the turn any more."""
-        accepted.has_turn = False
-        self._end_turn(accepted.wanted.room)
 
     async def finish(self, accepted: Accepted) -> Outcome:
         """Complete what was accepted. Raises as `Hub.notify` and `Hub.release` do.
@@ -236,7 +234,7 @@ class Decisions:
             if isinstance(refusal, LimitReached):
                 self._audit_refused(accepted)
             raise
-        await outcome.all_told()
+        await outcome.wait_until_told()
         self._count_accepted(accepted)
         return outcome
 
@@ -256,7 +254,7 @@ class Decisions:
             assert accepted.outcome is not None, "what is durable has been decided"
             accepted.outcome.durable = True
         finally:
-            self._end_turn(room)
+            self.end_turn(accepted)
         return accepted.outcome
 
     async def _propose_when_known(self, accepted: Accepted) -> None:
@@ -379,13 +377,15 @@ class Decisions:
         return outcome
 
     @contextlib.contextmanager
-    def within_ledger_timeout(self, due: float | None = None) -> Iterator[None]:
+    def within_ledger_timeout(self, due: float = math.inf) -> Iterator[None]:
         """Limit the block's wait, for the ledger or for a turn, to `ledger_timeout`.
 
-        Or until `due`, if it has begun to wait before.
+        And to the time until `due`, by `Timers.now`.
+
+        Raises:
+            LedgerError: the time is over.
         """
-        timeout = self._config.ledger_timeout
-        seconds = timeout if due is None else due - self._timers.now()
+        seconds = min(self._config.ledger_timeout, due - self._timers.now())
         with self._timers.cancel_after(seconds) as patience:
             yield
         if patience.is_over:
@@ -424,8 +424,10 @@ class Decisions:
             await trio.lowlevel.checkpoint_if_cancelled()
             self._busy[room] = trio.lowlevel.ParkingLot()
 
-    def _end_turn(self, room: str) -> None:
-        """Give the turn to the next one that waits, in this step: no other comes between."""
+    def end_turn(self, accepted: Accepted) -> None:
+        """Give its turn to the next one of its room, in this step: no other comes between."""
+        accepted.has_turn = False
+        room = accepted.wanted.room
         if not self._busy[room].unpark():
             del self._busy[room]
             if not self._busy:

@@ -34,8 +34,12 @@ class Draft:
     sender: str | None = attrs.field(repr=False)
     """The session that stays; of a release, None."""
     decision: Decision
-    active: set[str] = attrs.field(repr=False)
-    """The sessions that are active in it."""
+    active: set[str] = attrs.field(init=False, repr=False)
+    """The sessions that are active in `standing`."""
+
+    @active.default
+    def _active(self) -> set[str]:
+        return self.standing.standing_sessions()
 
     @property
     def termination(self) -> Termination:
@@ -68,7 +72,7 @@ def draft(
         decision = standing.release(
             wanted.session, wanted.reason, epoch=wanted.epoch, present=present
         )
-        return Draft(wanted, standing, None, decision, standing.standing_sessions())
+        return Draft(wanted, standing, None, decision)
     sender = wanted.sender
     if sender is LAST_JOINED:
         sender = standing.newest(besides=wanted.end)
@@ -82,4 +86,4 @@ def draft(
         about=wanted.about,
         present=present,
     )
-    return Draft(wanted, standing, sender, decision, standing.standing_sessions())
+    return Draft(wanted, standing, sender, decision)

@@ -290,7 +290,7 @@ class Measuring:
 
     def _is_late(self, room: str, standing: Standing) -> bool:
         """Whether others have changed the room since the decision that this node learns of."""
-        cache = self._recognition.cache
+        cache = self._recognition.cache  # without it, there are no other nodes
         return cache is not None and self._recognition.cached(room) is not standing
 
     def _note_measured(self, room: str, standing: Standing) -> None:

@@ -83,8 +83,8 @@ class Outcome:
     _cancel_after: CancelAfter = attrs.field(default=trio.move_on_after, repr=False)
     # One for the fan-out itself, so that nothing is finished before all terminations are sent.
     _unfinished: int = attrs.field(default=1, init=False, repr=False)
-    # Made for the first one that waits: nobody waits for most outcomes.
-    _changed: trio.Event | None = attrs.field(default=None, init=False, repr=False)
+    # Made when the first task waits. For most outcomes none does.
+    _progress: trio.Event | None = attrs.field(default=None, init=False, repr=False)
 
     @property
     def ended(self) -> tuple[str, ...]:
@@ -142,7 +142,7 @@ class Outcome:
             await self.elsewhere.settled()
         return self.pending == 0
 
-    async def all_told(self) -> None:
+    async def wait_until_told(self) -> None:
         """Wait until the termination was sent to all members that must get it."""
         await self._wait_until(lambda: self.told)
 
@@ -170,16 +170,17 @@ class Outcome:
             self._wake()
 
     async def _wait_until(self, is_so: Callable[[], bool]) -> None:
+        """Wait until `is_so` is true; after each `_wake` it is asked again."""
         await trio.lowlevel.checkpoint()
         while not is_so():
-            if self._changed is None:
-                self._changed = trio.Event()
-            await self._changed.wait()
+            if self._progress is None:
+                self._progress = trio.Event()
+            await self._progress.wait()
 
     def _wake(self) -> None:
-        if self._changed is not None:
-            self._changed.set()
-            self._changed = None
+        if self._progress is not None:
+            self._progress.set()
+            self._progress = None
 
 
 @frozen(eq=False)

@@ -5,9 +5,9 @@ decided for it, the draft is the room's standing. The use of a room is proposed 
 So the ledger's contents, in the order of the proposals, were always true at some moment.
 """
 
-import itertools
 import math
 import os
+import random
 from collections.abc import Callable, Collection, Container, Generator, Iterable
 from functools import partial
 
@@ -77,9 +77,9 @@ class Recognition:
     ) -> None:
         self.ledger = ledger
         self._wall = wall
-        # The tickets' ids, unique and not secret (RFC 7519, section 4.1.7). To ask the kernel for
-        # each takes as long as to sign it.
-        self._ids = itertools.count(int.from_bytes(os.urandom(12), "big"))
+        # For each `jti`, which must be unique, but need not be secret (RFC 7519, section 4.1.7). A
+        # count would tell each user how many others have logged in.
+        self._random = random.Random(os.urandom(32))  # noqa: S311
         shared = ledger if isinstance(ledger, SharedLedger) else None
         needed = _Needed(alive, ledger)
         self._standings = Standings(config, alive=needed, is_cache=shared is not None)
@@ -243,7 +243,9 @@ class Recognition:
 
     def mint(self, login: Ticket, now: float) -> tuple[str, str] | tuple[None, None]:
         """Sign a login's ticket and its token as of `now`; None without a key."""
-        claims = claims_of(login, now=now, lifetime=self._lifetime, jti=f"{next(self._ids):024x}")
+        claims = claims_of(
+            login, now=now, lifetime=self._lifetime, jti=f"{self._random.getrandbits(96):024x}"
+        )
         ticket, token = self._tickets.sign(claims), self._tokens.sign(claims)
         return (ticket, token) if ticket and token else (None, None)
 

@@ -129,12 +129,10 @@ class Timers:
 
     @contextlib.contextmanager
     def cancel_after(self, seconds: float) -> Iterator[TimedWait]:
-        """Cancel the block after so many seconds, as `trio.move_on_after` does; at once for 0."""
+        """Cancel the block after so many seconds, as `trio.move_on_after` does."""
         with trio.CancelScope() as scope:
             patience = TimedWait(scope)
-            if seconds <= 0:
-                scope.cancel()
-            elif self._is_over:
+            if self._is_over:
                 scope.deadline = trio.current_time() + seconds
             else:
                 self.schedule(patience, self.now() + seconds)

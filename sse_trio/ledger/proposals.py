@@ -89,7 +89,7 @@ class Counts(Protocol):
         ...
 
 
-@frozen(eq=False)
+@attrs.frozen(eq=False)
 class Swap:
     """A change that is proposed: `standing` in the place of what was read as `expected`."""
 

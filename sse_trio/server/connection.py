@@ -43,7 +43,7 @@ class Connection(HasDeadline):
         self._heads = heads
         self._hub = server.hub
         self._is_parked = False
-        # Whether its request is accepted, and the answer waits for the ledger.
+        # Whether its notify or release is accepted, and the answer waits for the ledger.
         self._awaits_answer = False
         self._due = 0.0
         # The bytes of an incomplete request, and how many it needs, if its head is a usual one.
@@ -80,6 +80,7 @@ class Connection(HasDeadline):
         if now < self._due:
             self._hub.timers.schedule(self, self._due)
         elif self._awaits_answer:
+            # The answer parks it again, with a new deadline.
             self._leave()
         elif begins_request(self._data):
             self._hand_to_task(self._data, seconds=0)
@@ -88,7 +89,8 @@ class Connection(HasDeadline):
 
     def _read(self) -> None:
         if self._awaits_answer:
-            # What has come is read after the answer. Usually nothing comes before.
+            # The next request, or the end, is read after the answer, which parks the connection
+            # again. Until then, these bytes must not wake the server.
             self._leave()
             return
         try:
@@ -248,14 +250,13 @@ class Connection(HasDeadline):
         accepted = self._hub.decisions.accept_at_once(wanted, address)
         if accepted is None:
             self._hand_to_task(data)
-        elif (outcome := accepted.finished) and not wanted.wait:
-            self._reply(announced(self._hub, outcome))
+        elif accepted.outcome and not (accepted.has_turn or wanted.wait):
+            self._reply(announced(self._hub, accepted.outcome))
         elif accepted.awaits_commit and not wanted.wait:
             self._awaits_answer = True
             self._server.unanswered.add(accepted, self)
         else:
-            self._leave()
-            self._server.parking.spawn(self._answer_later, accepted)
+            self._answer_in_task(accepted)
 
     def answer(self, accepted: Accepted) -> None:
         """Answer what was accepted earlier; in a task, if there is still something to wait for."""
@@ -263,13 +264,18 @@ class Connection(HasDeadline):
         try:
             outcome = self._hub.decisions.finish_at_once(accepted)
             if outcome is None:
-                self._leave()
-                self._server.parking.spawn(self._answer_later, accepted)
+                self._answer_in_task(accepted)
             else:
                 self._reply(announced(self._hub, outcome))
         except Exception as error:  # noqa: BLE001
-            self._hub.limited_log.failed("an answer failed", error)
+            self._hub.limited_log.failed("the answer to a notify or release failed", error)
+            if accepted.has_turn:
+                self._hub.decisions.end_turn(accepted)
             self.cut()
+
+    def _answer_in_task(self, accepted: Accepted) -> None:
+        self._leave()
+        self._server.parking.spawn(self._answer_later, accepted)
 
     def _reply(self, answer: Reply | Problem | Refusal) -> None:
         is_last = self._hub.draining.is_set()

@@ -57,7 +57,7 @@ class Server:
             lambda *work: spawn(run_contained, failed, *work), hub.limited_log.warn
         )
         self.unanswered = Unanswered(hub.decisions, self.parking.spawn)
-        """The accepted requests that wait for the ledger."""
+        """The accepted notifies and releases that wait for the ledger."""
         self.engine = Engine(hub, self.parking.spawn)
         """The sessions of Socket.IO."""
         self._turns = trio.StrictFIFOLock()

@@ -1,4 +1,4 @@
-"""Requests that are decided, and wait for the ledger: one task waits for all of one commit.
+"""Notifies and releases that wait for the ledger: one task waits for all of one commit.
 
 A task for each would cost as much as the decision.
 """
@@ -15,10 +15,13 @@ from ..ledger import Commit
 
 
 class Asker(Protocol):
-    """A connection whose request was accepted."""
+    """A connection whose notify or release was accepted."""
 
     def answer(self, accepted: Accepted) -> None:
-        """Answer, or wait on: its commit has ended, or takes too long. Neither wait nor raise."""
+        """Answer, or start a task that does: the commit has ended, or has taken too long.
+
+        It must neither await nor raise.
+        """
         ...
 
     def cut(self) -> None:
@@ -27,38 +30,42 @@ class Asker(Protocol):
 
 
 class Unanswered:
-    """The accepted requests of one server whose commits have not ended. `spawn` starts a task."""
+    """Those of one server whose commits have not ended. `spawn` starts a task."""
 
     def __init__(self, decisions: Decisions, spawn: Callable[..., None]) -> None:
         self._decisions = decisions
         self._spawn = spawn
-        # By the `id` of each commit, which need have no hash, and lives as long as its task.
+        # By the `id` of each commit, which may have no hash. Its task keeps it alive meanwhile.
         self._waiting: dict[int, deque[tuple[Accepted, Asker]]] = {}
 
     def add(self, accepted: Accepted, asker: Asker) -> None:
-        """Have `asker` answer when the commit has ended; it only `awaits_commit`."""
+        """Call `asker.answer` when the commit has ended; `accepted` must be one that awaits it."""
         commit = accepted.proposal
-        if waiting := self._waiting.get(id(commit)):
+        waiting = self._waiting.get(id(commit))
+        # A reload may have set a shorter time.
+        if waiting and accepted.due >= waiting[0][0].due:
             waiting.append((accepted, asker))
         else:
-            self._waiting[id(commit)] = deque([(accepted, asker)])
-            self._spawn(self._wait, commit, accepted.due)
+            waiting = deque([(accepted, asker)])
+            self._spawn(self._wait, commit, waiting)
+            self._waiting[id(commit)] = waiting
 
-    async def _wait(self, commit: Commit, due: float | None) -> None:
-        """Wait for a commit; the first one that waits for it has time until `due`."""
-        waiting = self._waiting[id(commit)]
+    async def _wait(self, commit: Commit, waiting: deque[tuple[Accepted, Asker]]) -> None:
+        """Wait until a commit has ended, or until `due` of the first one; then answer them all."""
+        due = waiting[0][0].due
         try:
             try:
-                # Each finds out by itself what has failed, and has its own time.
+                # `answer` learns what has failed, and waits for the rest of its own time.
                 with contextlib.suppress(LedgerError), self._decisions.within_ledger_timeout(due):
                     await commit.durable()
             finally:
-                del self._waiting[id(commit)]
+                if self._waiting.get(id(commit)) is waiting:
+                    del self._waiting[id(commit)]
             await in_slices(_answer_each(waiting))
         finally:
-            # A server that is cancelled answers nobody.
+            # Only a cancelled server leaves some of them unanswered.
             for accepted, asker in waiting:
-                self._decisions.give_up(accepted)
+                self._decisions.end_turn(accepted)
                 asker.cut()
 
 

@@ -225,11 +225,12 @@ def test_claims_that_we_would_not_sign(wrong: dict[str, object]) -> None:
     body = nr1.split(".")[1]
     token = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
     claims_ = {k: v for k, v in token.items() if k not in ("iss", "aud")} | wrong
-    signed = cookies.LOGIN.sign(tokens.written(claims_), kid="k2", key=b"2" * 32)
+    key = tokens.begin_signature(b"2" * 32)
+    signed = cookies.LOGIN.sign(tokens.written(claims_), kid="k2", key=key)
     refused(signed, nr2)
     right = tokens.written({**claims_, **{k: token[k] for k in wrong}})
     assert attrs.evolve(CLAIMS) == cookies.read_untrusted(
-        cookies.LOGIN.sign(right, kid="k2", key=b"2" * 32),
+        cookies.LOGIN.sign(right, kid="k2", key=key),
         nr2,
         SETTINGS,
         KEYS,

@@ -226,7 +226,7 @@ async def test_a_decision_is_written_in_the_step_that_makes_it(
     assert not outcome.told
     assert lines.writes == 1
     assert len(lines.take()) == 2 * SLICE + 1
-    await outcome.all_told()
+    await outcome.wait_until_told()
 
 
 async def test_what_cannot_be_written_is_counted_and_decided_all_the_same(

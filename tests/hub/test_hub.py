@@ -15,6 +15,7 @@ import sse_trio
 from sse_trio import LocalProposal, Swap
 from sse_trio.core.notify import Notify
 from sse_trio.hub.hub import SWEEP
+from sse_trio.hub.timers import slot_width
 
 from ..support import KEY, RawWebSocket, Start, joined, post_notify, raw_websocket
 from .fakes import HeldLedger, SlowLedger
@@ -564,9 +565,10 @@ async def test_a_ledger_that_hangs_is_not_waited_for_for_ever(
     ledger.seconds = 1e6
     began = trio.current_time()
     assert (await post_notify(hub, room="u1", sender="s1")).status == 503
-    assert trio.current_time() == began + hub.config.ledger_timeout
+    assert 0 <= trio.current_time() - began - hub.config.ledger_timeout <= slot_width(hub.config)
+    began = trio.current_time()
     async with joined(hub, "u2", "s1"):
-        assert trio.current_time() == began + 2 * hub.config.ledger_timeout
+        assert trio.current_time() == began + hub.config.ledger_timeout
 
 
 @pytest.mark.parametrize(

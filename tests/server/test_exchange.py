@@ -9,9 +9,10 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 import sse_trio
 from sse_trio.hub.hub import Hub
-from sse_trio.server.exchange import Exchange
+from sse_trio.server.exchange import READ, Exchange
 from sse_trio.server.server import Server
 from sse_trio.server.transport import Transport
+from sse_trio.strict_json import dumps
 
 from ..support import HANDSHAKE, KEY
 
@@ -58,3 +59,31 @@ async def test_a_handshake_that_is_answered_when_the_drain_is_over_ends_in_order
         told = theirs.recv(1000)
     assert told.startswith(b"HTTP/1.1 101 ")
     assert b"\x03\xe9the server is shutting down" in told
+
+
+async def test_what_arrived_in_time_is_read_when_the_time_is_over(
+    autojump_clock: MockClock,
+) -> None:
+    """The server was busy meanwhile. The body takes several reads."""
+    body = dumps({"key": KEY, "room": "u1", "session": "s1"}).encode().ljust(3 * READ)
+    head = b"POST /check HTTP/1.1\r\nHost: t\r\nContent-Type: application/json\r\n"
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    config = sse_trio.Config(authkey=KEY, max_check_body=4 * READ)
+    with closing(theirs), closing(ours):
+        async with trio.open_nursery() as nursery:
+            hub = Hub(config, sse_trio.MemoryLedger(), nursery.start_soon)
+            server = Server(hub, nursery.start_soon)
+            nursery.start_soon(hub.run_timers, server.parking.read_pending)
+            await wait_all_tasks_blocked()
+            theirs.sendall(body)
+            exchange = Exchange(
+                server,
+                server.public,
+                Transport(ours, "127.0.0.1"),
+                lambda _: None,
+                head + b"Content-Length: %d\r\n\r\n" % len(body),
+            )
+            await exchange.run(0)
+            nursery.cancel_scope.cancel()
+        assert theirs.recv(1000).startswith(b"HTTP/1.1 200 ")

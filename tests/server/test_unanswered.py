@@ -1,5 +1,6 @@
 """Notifies that wait for the ledger: one task waits for all of one commit."""
 
+from functools import partial
 from typing import Any
 
 import attrs
@@ -119,6 +120,10 @@ async def test_an_idle_time_that_passes_meanwhile_does_not_count(
 ) -> None:
     hub = await start(ledger=ledger, keep_alive=1, ledger_timeout=10)
     (stream,) = await asked(hub, "u1")
+    ledger.commit.settle()
+    assert (await answered(stream))[0] == 200
+    ledger.commit = Note("", None, None)
+    await stream.send_all(notify("u1", sender="s2"))
     await trio.sleep(5)
     ledger.commit.settle()
     assert (await answered(stream))[0] == 200
@@ -189,7 +194,7 @@ async def test_one_answer_that_fails_is_the_only_one(
     ledger.commit.settle()
     assert (await answered(good))[0] == 200
     assert await bad.receive_some() == b""
-    assert "an answer failed" in caplog.text
+    assert "the answer to a notify or release failed" in caplog.text
     caplog.clear()
     assert (await hub.notify("u1", sender="s2")).epoch == 2
     for stream in (bad, good):
@@ -208,7 +213,7 @@ async def test_a_cancelled_server_lets_the_rooms_go_on(
     cut: list[object] = []
     answers: list[Accepted] = []
     accepted = [Accepted(Notify(room=room, sender="s1"), "test", proposal=commit) for room in "abc"]
-    monkeypatch.setattr(hub.decisions, "give_up", given_up.append)
+    monkeypatch.setattr(hub.decisions, "end_turn", given_up.append)
 
     class Asker:
         def answer(self, accepted: Accepted) -> None:
@@ -248,3 +253,70 @@ async def test_a_commit_that_ends_after_the_time_is_no_error(
     with pytest.raises(LedgerError):
         await hub.notify("u1", sender="s3")
     await late.aclose()
+
+
+async def test_a_shorter_time_by_a_reload_counts_at_once(
+    start: Start, ledger: OneCommit, autojump_clock: MockClock
+) -> None:
+    hub = await start(ledger=ledger, ledger_timeout=16)
+    (before,) = await asked(hub, "u1")
+    hub.reload(attrs.evolve(hub.config, ledger_timeout=4))
+    after, last = await asked(hub, "u2", "u3")
+    for stream in (after, last):
+        assert (await answered(stream))[0] == 503
+    assert 4 <= trio.current_time() <= 5
+    ledger.commit.settle()
+    assert (await answered(before))[0] == 200
+    for stream in (before, after, last):
+        await stream.aclose()
+
+
+async def test_a_fault_before_the_answer_lets_the_room_go_on(
+    start: Start,
+    ledger: OneCommit,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """As when a ledger's own `done` raises."""
+    hub = await start(ledger=ledger)
+    (stream,) = await asked(hub, "u1")
+
+    def fail(_: Accepted) -> None:
+        raise RuntimeError("a fault")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(hub.decisions, "finish_at_once", fail)
+        ledger.commit.settle()
+        assert await stream.receive_some() == b""
+    assert "the answer to a notify or release failed" in caplog.text
+    caplog.clear()
+    assert (await hub.notify("u1", sender="s2")).epoch == 2
+    await stream.aclose()
+
+
+async def test_a_logout_waits_with_the_others(start: Start, ledger: OneCommit) -> None:
+    hub = await start(ledger=ledger)
+    (login,) = await asked(hub, "u1")
+    body = dumps({"key": KEY, "room": "u2", "session": "s1"}).encode()
+    logout = await connect(hub)
+    head = HEAD.replace(b"/notify", b"/release")
+    await logout.send_all(head + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+    await wait_all_tasks_blocked()
+    ledger.commit.settle()
+    for stream in (login, logout):
+        assert (await answered(stream))[0] == 200
+        await stream.aclose()
+    assert hub.statistics().releases == {"accepted": 1}
+
+
+async def test_a_server_that_is_cancelled_leaves_no_room_busy(ledger: OneCommit) -> None:
+    config = sse_trio.Config(port=0, authkey=KEY)
+    async with trio.open_nursery() as nursery:
+        serve = partial(sse_trio.serve, config, ledger=ledger)
+        hub: Hub = await nursery.start(serve)
+        streams = await asked(hub, "u1", "u2")
+        nursery.cancel_scope.cancel()
+    with trio.fail_after(60):
+        await hub.decisions.finished()
+    for stream in streams:
+        await stream.aclose()

@@ -162,7 +162,7 @@ async def test_who_told_whom_is_summed_until_nothing_changes(
             await reached.settled()
         assert waited.cancelled_caught
         b.counts[entry].acked_here = 2
-        await trio.sleep(COUNTS_EVERY + POLL)
+        await trio.sleep(2 * COUNTS_EVERY)
         assert (reached.terminated, reached.acked) == (5, 4)
         b.counts[entry].acked_here = 3
         b.counts[entry].finished = True
