@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from . import compare, growth, install, machine, profile, results, runner, table, verdict
+from . import compare, growth, install, machine, profile, results, runner, start, table, verdict
 from .load import Void
 from .scale import QUICK, Scale, full
 from .servers import CONTENDERS
@@ -78,6 +78,12 @@ def parser() -> argparse.ArgumentParser:
     command = commands.add_parser("growth", help=growth.ABOUT, description=growth.ABOUT)
     command.set_defaults(run=_grow)
     for name, number in (("logins", 10_000_000), ("users", 1_000_000), ("weeks", 13)):
+        command.add_argument(
+            f"--{name}", type=positive_number, default=number, help="(%(default)s)"
+        )
+    command = commands.add_parser("start", help=start.ABOUT, description=start.ABOUT)
+    command.set_defaults(run=_start)
+    for name, number in (("rooms", 1_000_000), ("repetitions", 3)):
         command.add_argument(
             f"--{name}", type=positive_number, default=number, help="(%(default)s)"
         )
@@ -233,12 +239,17 @@ def _take_up(found: results.Results, before: results.Results) -> None:
     found.machine["resumed after"] = ", ".join(filter(None, parts))
 
 
+def _print_row(console: Console, *figures: str) -> None:
+    console.print("  ".join(f"{figure:>14}" for figure in figures))
+
+
 def _grow(console: Console, options: argparse.Namespace) -> int:
     columns = ("week", "logins", "rooms", "memory, MiB", "file, MiB", "one notify, ms")
-    console.print("  ".join(f"{name:>14}" for name in columns))
+    _print_row(console, *columns)
 
     def show(week: growth.Week) -> None:
-        figures = (
+        _print_row(
+            console,
             f"{week.number}",
             f"{week.logins:,}",
             f"{week.rooms:,}",
@@ -246,9 +257,24 @@ def _grow(console: Console, options: argparse.Namespace) -> int:
             f"{week.file / 2**20:,.0f}",
             f"{week.notify * 1000:.2f}",
         )
-        console.print("  ".join(f"{figure:>14}" for figure in figures))
 
     growth.measure(logins=options.logins, users=options.users, weeks=options.weeks, report=show)
+    return 0
+
+
+def _start(console: Console, options: argparse.Namespace) -> int:
+    _print_row(console, "rooms", "file, MiB", "ready after, s", "memory, MiB")
+
+    def show(started: start.Start) -> None:
+        _print_row(
+            console,
+            f"{started.rooms:,}",
+            f"{started.file / 2**20:,.0f}",
+            f"{started.seconds:.2f}",
+            f"{started.resident / 2**20:,.0f}",
+        )
+
+    start.measure(rooms=options.rooms, repetitions=options.repetitions, report=show)
     return 0
 
 

@@ -30,7 +30,7 @@ from .load import KEY, PLAIN, SOCKET_IO, Dialect, Load, Void, compiled
 PEERS = Path(__file__).parent / "peers"
 INSTALLED = Path(__file__).parent / ".peers"
 
-PATIENCE = 20
+PATIENCE = 120
 RESTLESS = 120
 """Seconds, until a server listens, and until it rests."""
 NEVER = 3600

@@ -5,6 +5,8 @@ application servers usually send, it is answered in the step that has read it: `
 by its bytes. For any other request there is an `Exchange`, which has a task, with the same result.
 """
 
+from functools import partial
+
 from ..core import problems
 from ..core.handshake import Upgrade
 from ..core.heads import Heads, begins_request, without_empty_lines
@@ -14,6 +16,7 @@ from ..core.questions import Check, Sessions, Verify
 from ..core.requests import Wanted
 from ..core.socketio import Attach, Begin, Poll, Push, Refusal
 from ..hub.decisions import Accepted
+from ..hub.member import Outcome
 from ..hub.timers import HasDeadline
 from . import routes
 from .addresses import client_address
@@ -178,7 +181,10 @@ class Connection(HasDeadline):
             wanted, forwarded_for = reading
             address = client_address(self.transport.host, forwarded_for, config)
             if self._can_answer(wanted, address):
-                self._answer(wanted, data, address)
+                if isinstance(wanted, Upgrade | Attach):
+                    self._upgrade(wanted, address)
+                else:
+                    self._server.parking.defer(partial(self._answer, wanted, data, address))
                 return
         self._hand_to_task(data)
 
@@ -230,9 +236,6 @@ class Connection(HasDeadline):
 
     def _answer(self, wanted: Wanted, data: bytes, address: str) -> None:
         """Answer in this step, if there is nothing to wait for; otherwise start a task for it."""
-        if isinstance(wanted, Upgrade | Attach):
-            self._upgrade(wanted, address)
-            return
         try:
             match wanted:
                 case Notify() | Release():
@@ -251,7 +254,7 @@ class Connection(HasDeadline):
         if accepted is None:
             self._hand_to_task(data)
         elif accepted.outcome and not (accepted.has_turn or wanted.wait):
-            self._reply(announced(self._hub, accepted.outcome))
+            self._server.parking.defer(partial(self._reply_with, accepted.outcome))
         elif accepted.awaits_commit and not wanted.wait:
             self._awaits_answer = True
             self._server.unanswered.add(accepted, self)
@@ -265,13 +268,23 @@ class Connection(HasDeadline):
             outcome = self._hub.decisions.finish_at_once(accepted)
             if outcome is None:
                 self._answer_in_task(accepted)
-            else:
-                self._reply(announced(self._hub, outcome))
         except Exception as error:  # noqa: BLE001
-            self._hub.limited_log.failed("the answer to a notify or release failed", error)
+            self._fail_to_answer(error)
             if accepted.has_turn:
                 self._hub.decisions.end_turn(accepted)
-            self.cut()
+        else:
+            if outcome is not None:
+                self._reply_with(outcome)
+
+    def _reply_with(self, outcome: Outcome) -> None:
+        try:
+            self._reply(announced(self._hub, outcome))
+        except Exception as error:  # noqa: BLE001
+            self._fail_to_answer(error)
+
+    def _fail_to_answer(self, error: Exception) -> None:
+        self._hub.limited_log.failed("the answer to a notify or release failed", error)
+        self.cut()
 
     def _answer_in_task(self, accepted: Accepted) -> None:
         self._leave()
