@@ -4,6 +4,7 @@ import json
 import select
 import socket
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import attrs
 import pytest
@@ -123,6 +124,34 @@ async def test_whoever_is_ended_by_another_is_not_called(place: Place) -> None:
     two.other.send(b"!")
     await wait_all_tasks_blocked()
     assert sorted([one.heard, two.heard]) == [[], [b"!"]]
+
+
+async def test_what_is_deferred_is_done_when_all_have_read(place: Place) -> None:
+    """And what that defers after all of it; with a task each, all of it is done at once."""
+    done: list[str] = []
+
+    def reads(name: str) -> None:
+        done.append(f"{name} reads")
+        place.parking.defer(lambda: decides(name))
+
+    def decides(name: str) -> None:
+        done.append(f"{name} decides")
+        place.parking.defer(lambda: done.append(f"{name} answers"))
+
+    steps = ("reads", "decides", "answers")
+    guests = {name: place.park() for name in ("a", "b")}
+    for name, guest in guests.items():
+        guest.then = partial(reads, name)
+        guest.other.send(b"x")
+    await wait_all_tasks_blocked()
+    if isinstance(place.parking, EpollParking):
+        assert done == [f"{name} {step}" for step in steps for name in guests]
+    else:
+        assert sorted(done) == sorted(f"{name} {step}" for step in steps for name in guests)
+    # Between two such steps, nothing is deferred.
+    done.clear()
+    reads("c")
+    assert done == [f"c {step}" for step in steps]
 
 
 async def test_a_descriptor_that_is_used_again_is_somebody_else(place: Place) -> None:
