@@ -1,4 +1,4 @@
-"""`python -m bench QUESTION`, `quick`, `all`, `plot`, `document`, `profile`, `compare`."""
+"""`python -m bench`: questions, one by one or all, and what is done with their results."""
 
 import argparse
 import math
@@ -274,7 +274,11 @@ def _start(console: Console, options: argparse.Namespace) -> int:
             f"{started.resident / 2**20:,.0f}",
         )
 
-    start.measure(rooms=options.rooms, repetitions=options.repetitions, report=show)
+    try:
+        start.measure(rooms=options.rooms, repetitions=options.repetitions, report=show)
+    except Void as void:
+        console.print(str(void))
+        return 2
     return 0
 
 

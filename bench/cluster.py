@@ -32,7 +32,7 @@ ABOUT = "Nodes over a PostgreSQL: the cost of one notify, beside a bare commit; 
 
 CALLERS = 200
 ROOMS = 4000
-"""At the most: with ten thousand, a node would take three minutes, and the medians be the same."""
+"""At the most: with ten thousand, each contender would take three minutes."""
 COUNTS = {
     "sse_trio, 1 node": 1,
     "sse_trio, 2 nodes": 2,

@@ -5,6 +5,8 @@ Then the hub is started on it, and on a file without rooms, by turns. The time i
 start of the process until `/readyz` is 200, and the memory is what the process has then.
 """
 
+import contextlib
+import http.client
 import random
 import tempfile
 import time
@@ -16,7 +18,7 @@ import attrs
 from sse_trio.core.logins import Login, Record, Termination
 from sse_trio.ledger.copying import opened
 
-from .servers import hub, running
+from .servers import Server, free_port, hub
 
 ABOUT = "How long a start takes with many remembered rooms, and the memory that these need"
 
@@ -39,15 +41,19 @@ class Start:
 
 
 def measure(*, rooms: int, repetitions: int, report: Callable[[Start], object]) -> None:
-    """Start it so many times on each of two files; `report` each start."""
+    """Start it so many times on each of two files; `report` each start.
+
+    Raises:
+        Void: it did not start.
+    """
     with tempfile.TemporaryDirectory(prefix="sse-trio-bench-") as directory:
         files = {count: Path(directory, f"{count}.db") for count in (0, rooms)}
         for count, path in files.items():
             with opened(f"sqlite:///{path}", is_target=True) as store:
                 store.fill([("rooms", _rooms(count))])
         for _ in range(repetitions):
-            for count, path in files.items():
-                report(_start(count, path))
+            for path in files.values():
+                report(_start(path))
 
 
 def _rooms(count: int) -> Iterator[tuple[str, Record]]:
@@ -63,9 +69,23 @@ def _rooms(count: int) -> Iterator[tuple[str, Record]]:
         yield f"user{number}", Record(2, 2, logins, terminations, at, at)
 
 
-def _start(rooms: int, path: Path) -> Start:
+def _start(path: Path) -> Start:
+    port = free_port()
+    server = Server(hub(ledger=f"sqlite:///{path}"), port, port, path.parent, 0)
     began = time.perf_counter()
-    with running(hub(ledger=f"sqlite:///{path}")) as server:
+    try:
+        server.start()
         seconds = time.perf_counter() - began
         server.settle()
-        return Start(rooms, path.stat().st_size, seconds, server.resident())
+        return Start(_remembered(port), path.stat().st_size, seconds, server.resident())
+    finally:
+        server.kill()
+
+
+def _remembered(port: int) -> int:
+    """Return how many rooms the hub at this port says it remembers."""
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port)) as connection:
+        connection.request("GET", "/metrics")
+        lines = connection.getresponse().read().decode().splitlines()
+    name = "sse_trio_remembered_rooms "
+    return int(float(next(line for line in lines if line.startswith(name)).split()[1]))

@@ -138,8 +138,9 @@ class Outcome:
         answering within `linger`.
         """
         with self._cancel_after(timeout):
-            await self._wait_until(lambda: self.finished)
+            # First for the others: as long as a task waits for their counts, they are up to date.
             await self.elsewhere.settled()
+            await self._wait_until(lambda: self.finished)
         return self.pending == 0
 
     async def wait_until_told(self) -> None:

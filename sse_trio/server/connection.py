@@ -5,6 +5,7 @@ application servers usually send, it is answered in the step that has read it: `
 by its bytes. For any other request there is an `Exchange`, which has a task, with the same result.
 """
 
+from collections.abc import Callable
 from functools import partial
 
 from ..core import problems
@@ -16,7 +17,6 @@ from ..core.questions import Check, Sessions, Verify
 from ..core.requests import Wanted
 from ..core.socketio import Attach, Begin, Poll, Push, Refusal
 from ..hub.decisions import Accepted
-from ..hub.member import Outcome
 from ..hub.timers import HasDeadline
 from . import routes
 from .addresses import client_address
@@ -55,8 +55,12 @@ class Connection(HasDeadline):
 
     def ready(self) -> None:
         """Read, and answer what is usual. A new connection need not be parked before this."""
+        self._contain(self._read)
+
+    def _contain(self, step: Callable[..., None], *arguments: object) -> None:
+        """Do one step; an exception in it ends this connection, and nothing else."""
         try:
-            self._read()
+            step(*arguments)
         except Exception as error:  # noqa: BLE001
             self._hub.limited_log.failed("a connection failed", error)
             self.cut()
@@ -181,10 +185,12 @@ class Connection(HasDeadline):
             wanted, forwarded_for = reading
             address = client_address(self.transport.host, forwarded_for, config)
             if self._can_answer(wanted, address):
-                if isinstance(wanted, Upgrade | Attach):
-                    self._upgrade(wanted, address)
+                if isinstance(wanted, Notify | Release):
+                    work = partial(self._contain, self._answer, wanted, data, address)
+                    self._server.parking.defer(work)
                 else:
-                    self._server.parking.defer(partial(self._answer, wanted, data, address))
+                    # What was judged just now may not be true any more when others have been read.
+                    self._answer(wanted, data, address)
                 return
         self._hand_to_task(data)
 
@@ -236,6 +242,9 @@ class Connection(HasDeadline):
 
     def _answer(self, wanted: Wanted, data: bytes, address: str) -> None:
         """Answer in this step, if there is nothing to wait for; otherwise start a task for it."""
+        if isinstance(wanted, Upgrade | Attach):
+            self._upgrade(wanted, address)
+            return
         try:
             match wanted:
                 case Notify() | Release():
@@ -254,7 +263,7 @@ class Connection(HasDeadline):
         if accepted is None:
             self._hand_to_task(data)
         elif accepted.outcome and not (accepted.has_turn or wanted.wait):
-            self._server.parking.defer(partial(self._reply_with, accepted.outcome))
+            self._server.parking.defer(partial(self._contain, self._reply_with, accepted))
         elif accepted.awaits_commit and not wanted.wait:
             self._awaits_answer = True
             self._server.unanswered.add(accepted, self)
@@ -264,27 +273,32 @@ class Connection(HasDeadline):
     def answer(self, accepted: Accepted) -> None:
         """Answer what was accepted earlier; in a task, if there is still something to wait for."""
         self._awaits_answer = False
+        self._contain(self._answer_accepted, accepted)
+
+    def _answer_accepted(self, accepted: Accepted) -> None:
         try:
-            outcome = self._hub.decisions.finish_at_once(accepted)
-            if outcome is None:
-                self._answer_in_task(accepted)
-        except Exception as error:  # noqa: BLE001
-            self._fail_to_answer(error)
-            if accepted.has_turn:
-                self._hub.decisions.end_turn(accepted)
+            is_finished = self._hub.decisions.finish_at_once(accepted) is not None
+        except BaseException:
+            self._hub.decisions.end_turn(accepted)
+            raise
+        if is_finished:
+            self._reply_with(accepted)
         else:
-            if outcome is not None:
-                self._reply_with(outcome)
+            self._answer_in_task(accepted)
 
-    def _reply_with(self, outcome: Outcome) -> None:
+    def _reply_with(self, accepted: Accepted) -> None:
+        """Answer with an outcome that is final."""
+        assert accepted.outcome is not None, "it is final"
+        if not self._hub.knows(accepted.outcome.room):
+            # The task waits until it is known again which sessions are active.
+            self._answer_in_task(accepted)
+            return
+        answer: Reply | Problem = problems.BROKEN
         try:
-            self._reply(announced(self._hub, outcome))
+            answer = announced(self._hub, accepted.outcome)
         except Exception as error:  # noqa: BLE001
-            self._fail_to_answer(error)
-
-    def _fail_to_answer(self, error: Exception) -> None:
-        self._hub.limited_log.failed("the answer to a notify or release failed", error)
-        self.cut()
+            self._hub.limited_log.failed("the answer to a notify or release failed", error)
+        self._reply(answer)
 
     def _answer_in_task(self, accepted: Accepted) -> None:
         self._leave()

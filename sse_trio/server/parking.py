@@ -170,13 +170,15 @@ class EpollParking(Parking):
 
     def _call_together(self, numbers: list[int]) -> None:
         self._deferred = []
-        for number in numbers:
-            self._call(number)
-        while self._deferred:
-            work, self._deferred = self._deferred, []
-            for each in work:
-                each()
-        self._deferred = None
+        try:
+            for number in numbers:
+                self._call(number)
+            while self._deferred:
+                work, self._deferred = self._deferred, []
+                for each in work:
+                    each()
+        finally:
+            self._deferred = None
 
     async def run(self) -> None:
         """Wait for everybody, for ever; when that is cancelled, cut those who are left."""
