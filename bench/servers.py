@@ -99,7 +99,7 @@ class Server:
         while self.contender.ready and self._status(self.contender.ready) != http.HTTPStatus.OK:
             if time.monotonic() > deadline:
                 raise Void(f"{self.contender.name} is not ready: {self.log()}")
-            time.sleep(0.002)
+            time.sleep(0.05)  # each question takes time from what it still has to do
         # Not before: threads that a runtime has for its garbage, as Node, go where they like.
         machine.keep_apart(self.process.pid, generator=False)
 
