@@ -77,16 +77,10 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--resume", action="store_true", help="keep the answers in the file")
     command = commands.add_parser("growth", help=growth.ABOUT, description=growth.ABOUT)
     command.set_defaults(run=_grow)
-    for name, number in (("logins", 10_000_000), ("users", 1_000_000), ("weeks", 13)):
-        command.add_argument(
-            f"--{name}", type=positive_number, default=number, help="(%(default)s)"
-        )
+    _add_numbers(command, logins=10_000_000, users=1_000_000, weeks=13)
     command = commands.add_parser("start", help=start.ABOUT, description=start.ABOUT)
     command.set_defaults(run=_start)
-    for name, number in (("rooms", 1_000_000), ("repetitions", 3)):
-        command.add_argument(
-            f"--{name}", type=positive_number, default=number, help="(%(default)s)"
-        )
+    _add_numbers(command, rooms=1_000_000, repetitions=3)
     command = commands.add_parser("quick", help="every question, small, in two minutes")
     command.set_defaults(run=_quick, questions=QUICK_ORDER, repetitions=1)
     command.add_argument("--output", type=Path, help="a JSON file for the results")
@@ -112,10 +106,15 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
+def _add_numbers(command: argparse.ArgumentParser, **defaults: int) -> None:
+    for name, number in defaults.items():
+        command.add_argument(
+            f"--{name}", type=positive_number, default=number, help="(%(default)s)"
+        )
+
+
 def _add_options(command: argparse.ArgumentParser, *, alone: bool = False) -> None:
-    command.add_argument(
-        "--repetitions", type=positive_number, default=runner.REPETITIONS, help="(%(default)s)"
-    )
+    _add_numbers(command, repetitions=runner.REPETITIONS)
     if alone:
         command.set_defaults(only=[])
     else:

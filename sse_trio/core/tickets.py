@@ -63,7 +63,6 @@ class Tickets:
     ) -> None:
         self._kind = kind
         keys = {_derive(key, "kid").hex()[:16]: _derive(key, kind.purpose) for key in authkeys}
-        self._keys = keys
         self._signing = next(((kid, begin_signature(key)) for kid, key in keys.items()), None)
         self._lifetime = lifetime
 

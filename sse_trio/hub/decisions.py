@@ -425,7 +425,9 @@ class Decisions:
             self._busy[room] = trio.lowlevel.ParkingLot()
 
     def end_turn(self, accepted: Accepted) -> None:
-        """Give its turn to the next one of its room, in this step: no other comes between."""
+        """Give its turn, if it has it, to the next one of its room: no other comes between."""
+        if not accepted.has_turn:
+            return
         accepted.has_turn = False
         room = accepted.wanted.room
         if not self._busy[room].unpark():

@@ -277,14 +277,13 @@ class Connection(HasDeadline):
 
     def _answer_accepted(self, accepted: Accepted) -> None:
         try:
-            is_finished = self._hub.decisions.finish_at_once(accepted) is not None
+            if self._hub.decisions.finish_at_once(accepted):
+                self._reply_with(accepted)
+            else:
+                self._answer_in_task(accepted)
         except BaseException:
             self._hub.decisions.end_turn(accepted)
             raise
-        if is_finished:
-            self._reply_with(accepted)
-        else:
-            self._answer_in_task(accepted)
 
     def _reply_with(self, accepted: Accepted) -> None:
         """Answer with an outcome that is final."""

@@ -168,10 +168,10 @@ class EpollParking(Parking):
         if parked := self._parked.get(number):
             parked.ready()
 
-    def _call_together(self, numbers: list[int]) -> None:
+    def _call_together(self) -> None:
         self._deferred = []
         try:
-            for number in numbers:
+            for number, _ in self._epoll.poll(0, SLICE):
                 self._call(number)
             while self._deferred:
                 work, self._deferred = self._deferred, []
@@ -185,7 +185,7 @@ class EpollParking(Parking):
         try:
             while True:
                 await trio.lowlevel.wait_readable(self._epoll.fileno())
-                self._call_together([number for number, _ in self._epoll.poll(0, SLICE)])
+                self._call_together()
         finally:
             self._cut()
             self._epoll.close()

@@ -16,12 +16,10 @@ from sse_trio.hub.hub import Hub
 from sse_trio.server import connection
 from sse_trio.server.routes.announcements import announced
 from sse_trio.server.unanswered import Unanswered
-from sse_trio.strict_json import dumps
 
 from ..hub.fakes import Note
 from ..support import KEY, Start, connect
-
-HEAD = b"POST /notify HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\n"
+from .test_connection import parts
 
 
 class OneCommit(sse_trio.MemoryLedger):
@@ -43,8 +41,7 @@ def ledger() -> OneCommit:
 
 
 def notify(room: str, sender: str = "s1") -> bytes:
-    body = dumps({"key": KEY, "room": room, "sender": sender}).encode()
-    return HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body
+    return b"".join(parts(room=room, sender=sender))
 
 
 async def asked(hub: Hub, *rooms: str) -> list[trio.SocketStream]:
@@ -271,7 +268,9 @@ async def test_a_shorter_time_by_a_reload_counts_at_once(
         await stream.aclose()
 
 
+@pytest.mark.parametrize("step", ["finish_at_once", "spawn"])
 async def test_a_fault_before_the_answer_lets_the_room_go_on(
+    step: str,
     start: Start,
     ledger: OneCommit,
     monkeypatch: pytest.MonkeyPatch,
@@ -281,11 +280,15 @@ async def test_a_fault_before_the_answer_lets_the_room_go_on(
     hub = await start(ledger=ledger)
     (stream,) = await asked(hub, "u1")
 
-    def fail(_: Accepted) -> None:
+    def fail(*_: object) -> None:
         raise RuntimeError("a fault")
 
     with monkeypatch.context() as patched:
-        patched.setattr(hub.decisions, "finish_at_once", fail)
+        if step == "spawn":
+            patched.setattr(hub.decisions, "finish_at_once", lambda _: None)
+            patched.setattr(connection.Connection, "_answer_in_task", fail)
+        else:
+            patched.setattr(hub.decisions, step, fail)
         ledger.commit.settle()
         assert await stream.receive_some() == b""
     assert "a connection failed" in caplog.text
@@ -297,10 +300,9 @@ async def test_a_fault_before_the_answer_lets_the_room_go_on(
 async def test_a_logout_waits_with_the_others(start: Start, ledger: OneCommit) -> None:
     hub = await start(ledger=ledger)
     (login,) = await asked(hub, "u1")
-    body = dumps({"key": KEY, "room": "u2", "session": "s1"}).encode()
     logout = await connect(hub)
-    head = HEAD.replace(b"/notify", b"/release")
-    await logout.send_all(head + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+    release = b"".join(parts(room="u2", session="s1")).replace(b"/notify", b"/release")
+    await logout.send_all(release)
     await wait_all_tasks_blocked()
     ledger.commit.settle()
     for stream in (login, logout):

@@ -127,13 +127,13 @@ class Reaches:
         A member that does not answer keeps its entry here for up to a minute. So entries that no
         task waits for are returned only now and then: many of them would slow down each notify.
         """
-        are_due = now - self._counted_at >= COUNTS_EVERY
-        return [reach for reach in self._reaches.values() if are_due or reach.is_awaited]
+        if now - self._counted_at >= COUNTS_EVERY:
+            self._counted_at = now
+            return list(self._reaches.values())
+        return [reach for reach in self._reaches.values() if reach.is_awaited]
 
     def observe(self, reaches: Iterable[Reach], poll: Poll, me: str, now: float) -> None:
         """Use a reading that was begun after these were followed."""
-        if now - self._counted_at >= COUNTS_EVERY:
-            self._counted_at = now
         told: dict[tuple[str, int, str], list[Told]] = {}
         for each in poll.told:
             told.setdefault((each.writer, each.seq, each.room), []).append(each)

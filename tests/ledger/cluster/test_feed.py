@@ -12,9 +12,9 @@ from sse_trio.ledger.cluster.feed import POLL, STALE
 from sse_trio.ledger.cluster.memory import MemoryDatabase
 from sse_trio.ledger.cluster.reach import COUNTED, COUNTS_EVERY
 from sse_trio.ledger.cluster.registration import KEPT
-from sse_trio.ledger.proposals import Won
+from sse_trio.ledger.proposals import Elsewhere, Won
 
-from .fakes import Count, Faulty, answer, database, node, registered, stored, swap
+from .fakes import Count, Faulty, Node, answer, database, node, registered, stored, swap
 
 
 @pytest.fixture
@@ -143,6 +143,14 @@ async def test_the_hub_is_given_again_what_it_has_not_applied(
         assert b.got[-1] is b.got[-2]
 
 
+async def with_open_counts(writer: Node, other: Node) -> Elsewhere:
+    """Return what the other node has done: of three members that it has told, one has answered."""
+    proposal = writer.ledger.propose(swap())
+    entry = (writer.name, writer.engine.of("commit")[-1].seq + 1, "u1")
+    other.counts[entry] = Count(3, 1, finished=False)
+    return await proposal.everywhere()
+
+
 async def test_who_told_whom_is_summed_until_nothing_changes(
     autojump_clock: MockClock, db: MemoryDatabase
 ) -> None:
@@ -180,10 +188,7 @@ async def test_counts_that_no_task_waits_for_are_asked_for_once_a_second(
 ) -> None:
     """Many members that do not answer would slow down every notify."""
     async with node(db, "a") as a, node(db, "b") as b:
-        proposal = a.ledger.propose(swap())
-        entry = ("a", a.engine.of("commit")[-1].seq + 1, "u1")
-        b.counts[entry] = Count(3, 1, finished=False)
-        reached = await proposal.everywhere()
+        reached = await with_open_counts(a, b)
 
         async def asked(seconds: float) -> int:
             before = len(a.engine.of("poll"))
@@ -202,10 +207,7 @@ async def test_counts_of_a_node_that_has_died_do_not_change_any_more(
     autojump_clock: MockClock, db: MemoryDatabase
 ) -> None:
     async with node(db, "a") as a, node(db, "b") as b:
-        proposal = a.ledger.propose(swap())
-        entry = ("a", a.engine.of("commit")[-1].seq + 1, "u1")
-        b.counts[entry] = Count(3, 1, finished=False)
-        reached = await proposal.everywhere()
+        reached = await with_open_counts(a, b)
         db.deregister("b")
         await reached.settled()
         assert (reached.terminated, reached.acked, reached.lapsed) == (3, 1, 0)
@@ -215,10 +217,7 @@ async def test_nobody_waits_for_ever_for_counts(
     autojump_clock: MockClock, db: MemoryDatabase
 ) -> None:
     async with node(db, "a") as a, node(db, "b") as b:
-        proposal = a.ledger.propose(swap())
-        entry = ("a", a.engine.of("commit")[-1].seq + 1, "u1")
-        b.counts[entry] = Count(3, 1, finished=False)
-        reached = await proposal.everywhere()
+        reached = await with_open_counts(a, b)
         with trio.move_on_after(COUNTED - 1) as waited:
             await reached.settled()
         assert waited.cancelled_caught
